@@ -1,0 +1,65 @@
+-- Schemas and login roles.
+--
+--   {{exposed}}  the copy that applications read through the Data API, locked by RLS
+--   clerk        what policies call; never exposed
+--   clerk_sync   the inbox, the settings and the sync rules; never exposed
+--
+-- "{{exposed}}" in these files stands for the schema chosen when migrating.
+
+do $$
+declare
+  missing text;
+begin
+  select string_agg(r, ', ' order by r) into missing
+  from unnest(array['anon', 'authenticated', 'service_role']) as r
+  where not exists (select from pg_catalog.pg_roles where rolname = r);
+
+  if missing is not null then
+    raise exception 'role(s) % do not exist: this is not a Supabase database', missing
+      using hint = 'Check that the connection string names the Supabase project''s own database. '
+                   'A plain Postgres needs these roles first; "clerksync dev" makes them in the local stack.';
+  end if;
+end
+$$;
+
+create schema if not exists clerk_sync;
+create schema if not exists clerk;
+create schema if not exists {{exposed}};
+
+comment on schema clerk_sync is 'clerksync: inbox, settings and sync rules. Never expose it.';
+comment on schema clerk is 'clerksync: helpers that row level security policies call. Never expose it.';
+
+-- Roles belong to the whole cluster, so another database may have made them.
+-- They are made without a password and cannot log in until an operator sets one.
+do $$
+begin
+  if not exists (select from pg_catalog.pg_roles where rolname = 'clerksync_writer') then
+    create role clerksync_writer login noinherit;
+    -- A transaction pooler drops these settings when they come in the connection
+    -- string; set on the role they hold for every backend it logs in to.
+    alter role clerksync_writer set statement_timeout = '15s';
+    alter role clerksync_writer set lock_timeout = '5s';
+    alter role clerksync_writer set idle_in_transaction_session_timeout = '15s';
+  end if;
+
+  if not exists (select from pg_catalog.pg_roles where rolname = 'clerksync_diagnostics') then
+    create role clerksync_diagnostics login noinherit;
+    alter role clerksync_diagnostics set statement_timeout = '5s';
+    alter role clerksync_diagnostics set lock_timeout = '1s';
+    alter role clerksync_diagnostics set idle_in_transaction_session_timeout = '10s';
+  end if;
+
+  -- The diagnostics look at tables as a user would; never as service_role.
+  if not pg_catalog.pg_has_role('clerksync_diagnostics', 'anon', 'member') then
+    grant anon to clerksync_diagnostics;
+  end if;
+  if not pg_catalog.pg_has_role('clerksync_diagnostics', 'authenticated', 'member') then
+    grant authenticated to clerksync_diagnostics;
+  end if;
+end
+$$;
+
+revoke all on schema clerk_sync, clerk from public;
+grant usage on schema clerk_sync to clerksync_writer, service_role;
+grant usage on schema clerk to anon, authenticated, service_role;
+grant usage on schema {{exposed}} to anon, authenticated, service_role;

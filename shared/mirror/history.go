@@ -1,0 +1,137 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// ErrNoEvent says that no event of that svix-id is recorded.
+var ErrNoEvent = errors.New("no such event is recorded")
+
+// Counts are the rows of one table of the copy.
+type Counts struct {
+	// Live rows are what Clerk has told us about and not deleted since.
+	Live int64 `json:"live"`
+	// Placeholders are known from a child only.
+	Placeholders int64 `json:"placeholders"`
+	// Tombstones are deleted; they hold no personal data.
+	Tombstones int64 `json:"tombstones"`
+}
+
+// Status is the state of the copy.
+type Status struct {
+	Users         Counts `json:"users"`
+	Organizations Counts `json:"organizations"`
+	Memberships   Counts `json:"organization_memberships"`
+	// Events counts the recorded webhook messages by outcome.
+	Events map[Outcome]int64 `json:"events"`
+	// LastEventAt is when the last message was recorded; nil if there is none.
+	LastEventAt *time.Time `json:"last_event_at"`
+}
+
+// Status counts the copy. It reads whole tables: a second or so a million rows.
+func (s *Store) Status(ctx context.Context) (Status, error) {
+	var status Status
+	if err := s.db.QueryRow(ctx, `select clerk_sync.status()`).Scan(&status); err != nil {
+		return Status{}, fmt.Errorf("reading the status of the copy: %w", unavailable(ctx, err))
+	}
+	return status, nil
+}
+
+// RecordedEvent is one webhook message as the inbox remembers it.
+type RecordedEvent struct {
+	SvixID  string  `json:"svix_id"`
+	Type    string  `json:"type"`
+	Outcome Outcome `json:"outcome"`
+	// Reason is the code of a rejection, else empty.
+	Reason string `json:"reason,omitempty"`
+	// Detail names the field or the SQLSTATE behind the reason, never a value.
+	Detail   string `json:"detail,omitempty"`
+	ObjectID string `json:"object_id,omitempty"`
+	// StatedAt is the message's own timestamp; nil if it had none.
+	StatedAt   *time.Time `json:"stated_at"`
+	ReceivedAt time.Time  `json:"received_at"`
+	// ReplayedAt is when it was last replayed; nil if never.
+	ReplayedAt *time.Time `json:"replayed_at"`
+	// Replayable says that it was rejected and its payload is still kept.
+	Replayable bool `json:"replayable"`
+}
+
+// EventFilter chooses recorded events. The zero value means the latest 50.
+type EventFilter struct {
+	// Outcome limits the list to one outcome; empty means all.
+	Outcome Outcome
+	// Before limits it to events received earlier; zero means no limit.
+	Before time.Time
+	// Limit is how many at most, up to 1000; 0 means 50.
+	Limit int
+}
+
+// Events lists recorded events, latest first.
+func (s *Store) Events(ctx context.Context, f EventFilter) ([]RecordedEvent, error) {
+	var outcome *Outcome
+	var before *time.Time
+	if f.Outcome != "" {
+		outcome = &f.Outcome
+	}
+	if !f.Before.IsZero() {
+		before = &f.Before
+	}
+	if f.Limit == 0 {
+		f.Limit = 50
+	}
+	rows, err := s.db.Query(ctx, `
+		select svix_id, type, outcome, coalesce(reason, ''), coalesce(detail, ''), coalesce(object_id, ''),
+		       stated_at, received_at, replayed_at, replayable
+		from clerk_sync.recent_events($1, $2, $3)`, outcome, before, f.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing events: %w", unavailable(ctx, err))
+	}
+	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[RecordedEvent])
+	if err != nil {
+		return nil, fmt.Errorf("listing events: %w", unavailable(ctx, err))
+	}
+	return events, nil
+}
+
+// Replay tries a rejected event again and returns what became of it. An event
+// that was not rejected, or whose payload is no longer kept, is left alone and
+// its recorded outcome returned. [ErrNoEvent] if the id is unknown.
+func (s *Store) Replay(ctx context.Context, svixID string) (Result, error) {
+	result, err := s.decide(ctx, `select outcome, reason from clerk_sync.replay_event($1)`, svixID)
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "P0002" {
+		return Result{}, fmt.Errorf("replaying %s: %w", svixID, ErrNoEvent)
+	}
+	if err != nil {
+		return Result{}, fmt.Errorf("replaying %s: %w", svixID, err)
+	}
+	return result, nil
+}
+
+// Purged counts what [Store.Purge] removed.
+type Purged struct {
+	Payloads      int64 `json:"payloads"`
+	Events        int64 `json:"events"`
+	Memberships   int64 `json:"organization_memberships"`
+	Users         int64 `json:"users"`
+	Organizations int64 `json:"organizations"`
+	// Held counts tombstones that stay because another table refers to them.
+	Held int64 `json:"held"`
+}
+
+// Purge forgets payloads, events and tombstones that were kept as long as
+// clerk_sync.settings says, at most limit of each; call it again while it
+// removes as many.
+func (s *Store) Purge(ctx context.Context, limit int) (Purged, error) {
+	var purged Purged
+	if err := s.db.QueryRow(ctx, `select clerk_sync.purge($1)`, limit).Scan(&purged); err != nil {
+		return Purged{}, fmt.Errorf("purging: %w", unavailable(ctx, err))
+	}
+	return purged, nil
+}

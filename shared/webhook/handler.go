@@ -1,0 +1,373 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"clerksync/shared/clerk"
+	"clerksync/shared/mirror"
+	"clerksync/shared/secret"
+)
+
+// Path is where deliveries go.
+const Path = "/webhooks/clerk"
+
+// DefaultMaxBody is the size of the largest body taken, in bytes, unless
+// Options say otherwise. Clerk's are a few kilobytes, a hundred at the most.
+const DefaultMaxBody = 1 << 20
+
+// How long things may take. Svix gives up on an attempt after 15 s, and API
+// Gateway after 30 s; the function's own limit is 10 s, so an answer within 8 s
+// always gets out.
+const (
+	requestLimit = 8 * time.Second
+	bodyLimit    = 3 * time.Second
+	storeLimit   = 6 * time.Second
+)
+
+// The reasons under which bodies that are no event are kept.
+const (
+	reasonNotUTF8  = "not_utf8"
+	reasonNotJSON  = "not_json"
+	reasonNotEvent = "not_an_event"
+)
+
+// Store keeps what was verified; *mirror.Store is one. Both methods must be
+// safe to repeat with the same svix-id. An error means that nothing is known
+// to be stored, and is answered 503; if it has a method RetryAfter() of type
+// time.Duration, that sets the answer's Retry-After.
+type Store interface {
+	Apply(ctx context.Context, delivery mirror.Delivery) (mirror.Result, error)
+	Reject(ctx context.Context, svixID, reason string, body []byte) (mirror.Result, error)
+}
+
+// Observation is what became of one request, for metrics.
+type Observation struct {
+	// Status is the HTTP status of the answer.
+	Status int
+	// Outcome and Reason are the store's, if Status is 200.
+	Outcome mirror.Outcome
+	Reason  string
+	// Code is the error code of the answer, if Status is not 200.
+	Code string
+	// Type is the event type, or empty unless an authentic event was read.
+	Type string
+	// Lag is the time from the event's own timestamp to its arrival, or zero if
+	// that is unknown. Clocks that differ can make it negative.
+	Lag time.Duration
+	// Duration is the time from arrival to answer.
+	Duration time.Duration
+}
+
+// Observer is told about every request once it was answered.
+type Observer interface {
+	Observe(ctx context.Context, observation Observation)
+}
+
+// Options say what a Handler works with. Store and Secrets are required.
+type Options struct {
+	Store Store
+
+	// Secrets returns the signing secrets that are live now, each whsec_…. It is
+	// called for every delivery and should cache. Its error, an empty list or a
+	// bad secret is answered 503 and logged.
+	Secrets func(ctx context.Context) ([]secret.Value, error)
+
+	// Refresh, if set, is called when a signature matches none of the secrets,
+	// which may have been rotated since they were cached. It reports whether
+	// Secrets now returns others; then the message is verified once more.
+	// Anyone can cause the call, so it must limit how often it does anything.
+	Refresh func(ctx context.Context) (changed bool, err error)
+
+	// InstanceID, if set, returns the only Clerk instance whose events are
+	// applied, or "" for any. Its error is answered 503 and logged.
+	InstanceID func(ctx context.Context) (string, error)
+
+	// MaxBody is the size of the largest body taken, in bytes; 0 means
+	// DefaultMaxBody.
+	MaxBody int64
+
+	// Logger gets one line for every request. Nil means none.
+	Logger *slog.Logger
+
+	// Observer, if set, is told about every request.
+	Observer Observer
+
+	// Now is the clock that timestamps are compared with; nil means time.Now.
+	Now func() time.Time
+}
+
+// Handler receives deliveries. Call New.
+type Handler struct {
+	options Options
+
+	requestLimit, bodyLimit, storeLimit time.Duration
+
+	mu       sync.Mutex
+	secrets  []secret.Value // those that verifier was made of
+	verifier *Verifier
+}
+
+// New returns a Handler. It asks for no secret yet and calls nothing.
+func New(options Options) (*Handler, error) {
+	var problems []error
+	if options.Store == nil {
+		problems = append(problems, errors.New("webhook handler: Options.Store is not set"))
+	}
+	if options.Secrets == nil {
+		problems = append(problems, errors.New("webhook handler: Options.Secrets is not set"))
+	}
+	if options.MaxBody < 0 {
+		problems = append(problems, fmt.Errorf("webhook handler: Options.MaxBody is negative: %d", options.MaxBody))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	if options.MaxBody == 0 {
+		options.MaxBody = DefaultMaxBody
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	return &Handler{options: options, requestLimit: requestLimit, bodyLimit: bodyLimit, storeLimit: storeLimit}, nil
+}
+
+// delivery is what is known so far about a request, for its log line.
+type delivery struct {
+	svixID  string
+	message Message // zero until verified
+	event   clerk.Event
+}
+
+// ServeHTTP answers one delivery; the package documentation lists the answers.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	arrived, started := h.options.Now(), time.Now()
+	ctx, cancel := context.WithTimeoutCause(r.Context(), h.requestLimit, fmt.Errorf("the request took longer than %v", h.requestLimit))
+	defer cancel()
+
+	var d delivery
+	a := h.answer(ctx, w, r, &d)
+	a.write(w)
+
+	duration := time.Since(started)
+	var lag time.Duration
+	if !d.event.StatedAt.IsZero() {
+		lag = arrived.Sub(d.event.StatedAt)
+	}
+	h.log(ctx, a, d, lag, duration)
+	if h.options.Observer != nil {
+		h.options.Observer.Observe(ctx, Observation{
+			Status: a.status(), Outcome: a.result.Outcome, Reason: a.result.Reason, Code: a.refusal.code,
+			Type: d.event.Type, Lag: lag, Duration: duration,
+		})
+	}
+}
+
+// answer decides about one request. Nothing is written before it returns, so
+// that a panic anywhere below still gets an answer.
+func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, d *delivery) (a answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			a = retry(unavailable, storeRetryAfter, panicked(p))
+		}
+	}()
+
+	if refused := checkRequest(r); refused.status != 0 {
+		return refuse(refused, nil)
+	}
+	if r.ContentLength > h.options.MaxBody {
+		return refuse(bodyTooLarge, nil)
+	}
+	s, err := parseSigned(r.Header)
+	if err != nil {
+		return refuse(refusalFor(err), err)
+	}
+	d.svixID = s.id
+	body, err := h.readBody(w, r)
+	if err != nil {
+		return refuse(refusalForBody(err), err)
+	}
+
+	verifier, err := h.currentVerifier(ctx)
+	if err != nil {
+		return retry(notConfigured, configRetryAfter, err)
+	}
+	d.message, err = verifier.verify(s, body)
+	if errors.Is(err, ErrSignature) && h.refresh(ctx) {
+		if verifier, err = h.currentVerifier(ctx); err != nil {
+			return retry(notConfigured, configRetryAfter, err)
+		}
+		d.message, err = verifier.verify(s, body)
+	}
+	if err != nil {
+		return refuse(refusalFor(err), err)
+	}
+	return h.store(ctx, body, d)
+}
+
+// checkRequest looks at everything but signature and body.
+func checkRequest(r *http.Request) refusal {
+	switch {
+	case r.URL.Path != Path:
+		return notFound
+	case r.Method != http.MethodPost:
+		return methodNotAllowed
+	case !isJSON(r.Header.Values("Content-Type")):
+		return mediaType
+	case len(r.Header.Values("Content-Encoding")) > 0:
+		return contentEncoding
+	}
+	return refusal{}
+}
+
+// isJSON reports whether a Content-Type is absent, application/json or another
+// JSON type, and not in another charset than UTF-8.
+func isJSON(values []string) bool {
+	if len(values) == 0 {
+		return true
+	}
+	mediaType, parameters, err := mime.ParseMediaType(values[0])
+	if err != nil || len(values) > 1 {
+		return false
+	}
+	if charset, ok := parameters["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return false
+	}
+	return mediaType == "application/json" || strings.HasPrefix(mediaType, "application/") && strings.HasSuffix(mediaType, "+json")
+}
+
+// readBody reads the body to its end, as long as it comes in time.
+func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	connection := http.NewResponseController(w)
+	// A gateway adapter has no connection, and the whole body in memory.
+	_ = connection.SetReadDeadline(time.Now().Add(h.bodyLimit))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.options.MaxBody))
+	if err != nil {
+		return nil, err
+	}
+	// The server goes on reading, to see a client leave; a deadline that passed
+	// meanwhile would cancel the request.
+	_ = connection.SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+func refusalForBody(err error) refusal {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return bodyTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return requestTimeout
+	}
+	return unreadableBody
+}
+
+// currentVerifier returns a Verifier for the secrets that are live now.
+func (h *Handler) currentVerifier(ctx context.Context) (*Verifier, error) {
+	secrets, err := h.options.Secrets(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the signing secrets: %w", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.verifier != nil && slices.Equal(h.secrets, secrets) {
+		return h.verifier, nil
+	}
+	verifier, err := NewVerifier(secrets, h.options.Now)
+	if err != nil {
+		return nil, err
+	}
+	h.verifier, h.secrets = verifier, slices.Clone(secrets)
+	return verifier, nil
+}
+
+// refresh reports whether there are other secrets to try. That they could not
+// be fetched says nothing about the message, which stays refused and comes
+// again, so it is logged and no answer.
+func (h *Handler) refresh(ctx context.Context) bool {
+	if h.options.Refresh == nil {
+		return false
+	}
+	changed, err := h.options.Refresh(ctx)
+	if err != nil {
+		h.options.Logger.WarnContext(ctx, "signing secrets not refreshed", "error", err)
+	}
+	return changed
+}
+
+// store hands over a body that was verified.
+func (h *Handler) store(ctx context.Context, body []byte, d *delivery) answer {
+	var instanceID string
+	if h.options.InstanceID != nil {
+		var err error
+		if instanceID, err = h.options.InstanceID(ctx); err != nil {
+			return retry(notConfigured, configRetryAfter, fmt.Errorf("asking for the instance id: %w", err))
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, h.storeLimit, fmt.Errorf("storing took longer than %v", h.storeLimit))
+	defer cancel()
+
+	var result mirror.Result
+	event, err := clerk.ParseEvent(body)
+	if err != nil {
+		result, err = h.options.Store.Reject(ctx, d.message.ID, rejection(err), body)
+	} else {
+		d.event = event
+		result, err = h.options.Store.Apply(ctx, mirror.Delivery{SvixID: d.message.ID, Event: event, InstanceID: instanceID})
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+		return retry(unavailable, storeRetryAfter, fmt.Errorf("storing message %s: %w", d.message.ID, err))
+	}
+	switch result.Outcome {
+	case mirror.Applied, mirror.Duplicate, mirror.Stale, mirror.Ignored, mirror.Rejected:
+		return answer{result: result}
+	}
+	return retry(unavailable, storeRetryAfter, fmt.Errorf("storing message %s: unknown outcome %q", d.message.ID, result.Outcome))
+}
+
+// rejection returns the reason under which a body is kept.
+func rejection(err error) string {
+	switch {
+	case errors.Is(err, clerk.ErrNotUTF8):
+		return reasonNotUTF8
+	case errors.Is(err, clerk.ErrNotJSON):
+		return reasonNotJSON
+	}
+	return reasonNotEvent
+}
+
+// panicError is a panic as the cause of an answer.
+type panicError struct {
+	text  string
+	stack []byte
+}
+
+func (e *panicError) Error() string { return e.text }
+
+// panicked keeps the text of the runtime's own panics only: any other value may
+// have been made of the payload.
+func panicked(value any) error {
+	text := fmt.Sprintf("panic of type %T", value)
+	if err, ok := value.(runtime.Error); ok {
+		text = "panic: " + err.Error()
+	}
+	return &panicError{text: text, stack: debug.Stack()}
+}

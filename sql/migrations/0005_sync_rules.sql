@@ -15,11 +15,17 @@
 -- update" and writing a membership takes it "for key share": one of the two waits,
 -- and then sees what the other did.
 
+-- All of these are in plpgsql, also where plain SQL would do: it keeps its plans
+-- for the session, while a function in SQL is planned anew at every call.
+
 -- What was stated, put into the total order. Times may come in seconds or in
 -- milliseconds (Clerk's sources show both); below 1e11 they are seconds.
 create function clerk_sync.incoming(resources jsonb[], stated_ms bigint[], kinds text[], class text)
 returns table (id text, resource jsonb, kind text, created_at timestamptz, updated_at timestamptz, version text)
-language sql stable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
+#variable_conflict use_column
+begin
+  return query
   select
     r.resource ->> 'id',
     r.resource,
@@ -42,7 +48,8 @@ language sql stable set search_path = '' as $$
            trunc(case when said.stated < 1e11 then said.stated * 1000 else said.stated end) as stated,
            coalesce(r.kind, incoming.kinds[1]) as kind
   ) as t
-  where r.resource is not null
+  where r.resource is not null;
+end
 $$;
 
 -- Private metadata is kept only where the settings ask, beside the copy.
@@ -311,7 +318,10 @@ create function clerk_sync.compare_memberships(resources jsonb[], stated_ms bigi
 returns table (
   id text, organization_id text, user_id text, role text, permissions text[], metadata jsonb,
   created_at timestamptz, updated_at timestamptz, sync_version text, result text)
-language sql stable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
+#variable_conflict use_column
+begin
+  return query
   with stated as (
     select i.id, i.kind, i.version, i.created_at, i.updated_at,
            i.resource -> 'organization' ->> 'id' as organization_id,
@@ -338,7 +348,8 @@ language sql stable set search_path = '' as $$
                 is not distinct from (n.role, n.permissions, n.metadata, n.created_at, n.updated_at) then 'unchanged'
            else 'updated' end
   from newest as n
-  left join {{exposed}}.organization_memberships as m on m.clerk_membership_id = n.id
+  left join {{exposed}}.organization_memberships as m on m.clerk_membership_id = n.id;
+end
 $$;
 
 -- ended_at, when given, is when these memberships themselves were deleted: what is
@@ -351,30 +362,26 @@ language plpgsql security definer set search_path = '' as $$
 declare
   ids text[];
   results text[];
+  users text[];
+  organizations text[];
 begin
   -- Also for a membership that turns out to be stale: what it says about its
   -- parents must not depend on which event came first.
   perform clerk_sync.offer_parents(resources, stated_ms, kinds);
 
-  select array_agg(c.id), array_agg(c.result) into ids, results
+  select array_agg(c.id), array_agg(c.result),
+         array_agg(c.user_id) filter (where c.result in ('created', 'updated')),
+         array_agg(c.organization_id) filter (where c.result in ('created', 'updated'))
+  into ids, results, users, organizations
   from clerk_sync.compare_memberships(resources, stated_ms, kinds) as c;
 
-  if results is null or not (results && array['created', 'updated']) then
+  if users is null then -- nothing new: lock nothing, write nothing
     return query select w.id, w.result from unnest(ids, results) as w (id, result);
     return;
   end if;
 
-  perform from {{exposed}}.users as u
-  where u.clerk_id in (
-    select c.user_id from clerk_sync.compare_memberships(resources, stated_ms, kinds) as c
-    where c.result in ('created', 'updated'))
-  order by u.clerk_id for key share;
-
-  perform from {{exposed}}.organizations as o
-  where o.clerk_org_id in (
-    select c.organization_id from clerk_sync.compare_memberships(resources, stated_ms, kinds) as c
-    where c.result in ('created', 'updated'))
-  order by o.clerk_org_id for key share;
+  perform from {{exposed}}.users as u where u.clerk_id = any (users) order by u.clerk_id for key share;
+  perform from {{exposed}}.organizations as o where o.clerk_org_id = any (organizations) order by o.clerk_org_id for key share;
 
   return query
   with compared as (

@@ -3,14 +3,17 @@
 -- A field that is not of its kind: 'first_name is object'. Names and kinds only,
 -- never values. Null and absent are fine.
 create function clerk_sync.misshapen(resource jsonb, texts text[]) returns text
-language sql immutable set search_path = '' as $$
-  select f.key || ' is ' || jsonb_typeof(f.value)
-  from jsonb_each(misshapen.resource) as f
-  where f.key = any (misshapen.texts) and jsonb_typeof(f.value) not in ('string', 'null')
-     or f.key in ('created_at', 'updated_at', 'last_sign_in_at', 'last_active_at')
-        and jsonb_typeof(f.value) not in ('number', 'null')
-  order by f.key
-  limit 1
+language plpgsql immutable set search_path = '' as $$
+begin
+  return (
+    select f.key || ' is ' || jsonb_typeof(f.value)
+    from jsonb_each(misshapen.resource) as f
+    where f.key = any (misshapen.texts) and jsonb_typeof(f.value) not in ('string', 'null')
+       or f.key in ('created_at', 'updated_at', 'last_sign_in_at', 'last_active_at')
+          and jsonb_typeof(f.value) not in ('number', 'null')
+    order by f.key
+    limit 1);
+end
 $$;
 
 -- Applies one event and says what became of it; records nothing. What can never
@@ -145,7 +148,9 @@ $$;
 -- tickets, and all that we do not know, never have their payload stored; nor has
 -- anything about somebody who is deleted.
 create function clerk_sync.keepable_payload(event jsonb, user_id text, organization_id text) returns jsonb
-language sql stable set search_path = '' as $$
+language plpgsql stable set search_path = '' as $$
+begin
+  return (
   select case when s.store_private_metadata then k.event
               else k.event #- '{data,private_metadata}' #- '{data,organization,private_metadata}' end
   from clerk_sync.settings as s
@@ -156,7 +161,8 @@ language sql stable set search_path = '' as $$
       select from {{exposed}}.users as u where u.clerk_id = keepable_payload.user_id and u.sync_version = '9')
     and not exists (
       select from {{exposed}}.organizations as o
-      where o.clerk_org_id = keepable_payload.organization_id and o.sync_version = '9')
+      where o.clerk_org_id = keepable_payload.organization_id and o.sync_version = '9'));
+end
 $$;
 
 create function clerk_sync.apply_event(
@@ -378,6 +384,29 @@ begin
 
   return jsonb_build_object('payloads', payloads, 'events', events, 'organization_memberships', members,
                             'users', users, 'organizations', orgs, 'held', held);
+end
+$$;
+
+-- How the rules are planned. A plan is kept for the session, and a pooler's
+-- sessions live long: one that was made while a table was empty would read the
+-- whole table later. Every look-up here is by an indexed id, so the plans are
+-- made without the alternatives, and without compiling what takes microseconds.
+-- The settings hold for all that these functions call.
+do $$
+declare
+  entry regprocedure;
+begin
+  for entry in
+    select p.oid from pg_catalog.pg_proc as p
+    where p.pronamespace = 'clerk_sync'::regnamespace
+      and p.proname ~ '^(apply_|tombstone_|end_memberships$|replay_event$)'
+  loop
+    execute format('alter function %s set plan_cache_mode = force_generic_plan', entry);
+    execute format('alter function %s set enable_seqscan = off', entry);
+    execute format('alter function %s set enable_hashjoin = off', entry);
+    execute format('alter function %s set enable_mergejoin = off', entry);
+    execute format('alter function %s set jit = off', entry);
+  end loop;
 end
 $$;
 

@@ -1,0 +1,95 @@
+# `make` alone lists the targets. GNU make 3.81 (macOS) is enough.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# Unless told to build in source, `sam build` runs this file in a copy of the tree that lacks .git: the version comes from
+# where the file itself lies.
+ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+VERSION ?= $(or $(shell git -C "$(ROOT)" describe --tags --always --dirty 2>/dev/null),unversioned)
+
+# The functions: one line each, FUNCTION_<logical id in template.yaml> := <folder below functions/>.
+FUNCTION_WebhookIngestFunction := webhook-ingest
+
+FUNCTIONS := $(patsubst FUNCTION_%,%,$(filter FUNCTION_%,$(.VARIABLES)))
+
+# Lambda's architecture, as in template.yaml. Not called GOARCH: that would reach bin/clerksync too.
+LAMBDA_GOARCH ?= arm64
+# The Postgres majors that Supabase runs.
+POSTGRES ?= 15 17
+BENCHTIME ?= 1s
+FUZZTIME ?= 10s
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+# The same source, version and Go release give the same bytes, wherever the tree lies: no paths, no times, no VCS stamp.
+GO_BUILD := go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
+
+.PHONY: run
+run: ## Start the local stack, seeded and syncing; pass flags with ARGS='--duration 10s --json'
+	go run ./cmd/clerksync dev $(ARGS)
+
+# Prints the packages whose tests, directly or not, start test databases.
+LIST_DATABASE_PACKAGES := go list -test -f '{{.ImportPath}}: {{join .Deps " "}} ' ./... \
+	| sed -n 's|^\(.*\)\.test: .* clerksync/shared/devstack/testdb .*|\1|p'
+
+.PHONY: test
+test: ## Run every test on the first Postgres of POSTGRES='15 17', those that use a database on the others too
+	@failed=; packages=./...; \
+	for major in $(POSTGRES); do \
+		[ -n "$$packages" ] || break; \
+		echo "go test, Postgres $$major"; \
+		CLERKSYNC_TEST_POSTGRES=$$major go test -shuffle=on $(TESTFLAGS) $$packages || failed="$$failed $$major"; \
+		packages=$$($(LIST_DATABASE_PACKAGES)); \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed on Postgres$$failed" >&2; exit 1; fi
+
+.PHONY: test-race
+test-race: ## Run every test under the race detector (needs a C compiler)
+	go test -race -shuffle=on $(TESTFLAGS) ./...
+
+.PHONY: lint
+lint: ## Check formatting, import directions and house rules; .ci/run and the template where their linters are installed
+	$(GOLANGCI_LINT) run
+	# macOS has files of its own, which nothing above has read.
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go vet ./...
+	@$(call optional,shellcheck,.ci/run)
+	@$(call optional,cfn-lint,template.yaml)
+
+# $(call optional,<tool>,<arguments>): a laptop may lack the tool, CI may not.
+define optional
+if command -v $(1) >/dev/null 2>&1; then echo '$(1) $(2)'; $(1) $(2); \
+elif [ "$${CI:-}" = true ]; then echo '$(1) is not installed' >&2; exit 1; \
+else echo '$(1) is not installed: $(2) not checked'; fi
+endef
+
+.PHONY: build
+build: $(addprefix build-,$(FUNCTIONS)) ## Build bin/clerksync and build/<function>/bootstrap
+	$(GO_BUILD) -o bin/clerksync ./cmd/clerksync
+
+# `sam build` names the folder in ARTIFACTS_DIR.
+.PHONY: $(addprefix build-,$(FUNCTIONS))
+$(addprefix build-,$(FUNCTIONS)): build-%:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(LAMBDA_GOARCH) $(GO_BUILD) -tags lambda.norpc \
+		-o "$(or $(ARTIFACTS_DIR),build/$(FUNCTION_$*))/bootstrap" ./functions/$(FUNCTION_$*)
+
+.PHONY: bench
+bench: ## Run the benchmarks; BENCHTIME=1s each
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./functions/... ./shared/...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME=10s
+	@grep -rEos --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' cmd functions shared sql | sort | while IFS=: read -r file name; do \
+		name=$${name#func }; \
+		echo "fuzzing $$name in $${file%/*}"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$${file%/*}" || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## Remove what build and sam build made
+	rm -rf bin build .aws-sam

@@ -13,9 +13,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/url"
-	"slices"
-	"strings"
 	"unique"
 )
 
@@ -85,22 +82,4 @@ func (v Value) MarshalJSON() ([]byte, error) {
 // LogValue returns String as a slog value.
 func (v Value) LogValue() slog.Value {
 	return slog.StringValue(v.String())
-}
-
-// Redact replaces every occurrence of the secrets in text, as they are and percent-encoded, by "[redacted]". It is for
-// texts that others wrote and that may quote what they were given, such as errors of a driver.
-func Redact(text string, secrets ...Value) string {
-	var spellings []string
-	for _, s := range secrets {
-		if !s.IsZero() {
-			v := s.Reveal()
-			spellings = append(spellings, v, url.QueryEscape(v), url.PathEscape(v))
-		}
-	}
-	// Longest first: of two secrets where one contains the other, the longer must not leave its tail behind.
-	slices.SortFunc(spellings, func(a, b string) int { return len(b) - len(a) })
-	for _, s := range slices.Compact(spellings) {
-		text = strings.ReplaceAll(text, s, redacted)
-	}
-	return text
 }

@@ -1,0 +1,300 @@
+// Package config reads a function's configuration from the environment and, where one is named, from a secret in AWS
+// Secrets Manager, and hands it over typed and checked.
+//
+//	source := config.NewSource(os.LookupEnv, config.SecretsManager(os.LookupEnv))
+//	cfg, err := source.Ingest(ctx) // every problem at once
+//
+// The variable CLERKSYNC_SECRET_ID (name or ARN) names the secret: a JSON object of strings whose keys are those of
+// [Keys]. What it sets wins over the environment; what it leaves out, or leaves empty, comes from the environment.
+// Without CLERKSYNC_SECRET_ID the environment serves alone and nothing is called.
+//
+// Nothing is read before the first call, so that building a Source costs a cold start nothing. Afterwards the secret
+// is kept for five minutes; see [Source] for what happens when it changes, breaks or cannot be read.
+//
+// No error of this package quotes a value, only keys, positions and the secret's id.
+package config
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"clerksync/shared/secret"
+)
+
+// SecretIDKey is the environment variable that names the secret.
+const SecretIDKey = "CLERKSYNC_SECRET_ID"
+
+// Lookup reads one variable of the environment: os.LookupEnv, or a map in tests.
+type Lookup func(key string) (string, bool)
+
+// Fetch returns the text of a secret. [SecretsManager] makes one.
+type Fetch func(ctx context.Context, secretID string) (string, error)
+
+// ErrInvalid is wrapped by errors that report wrong or missing settings, one line for each.
+var ErrInvalid = errors.New("configuration is not usable")
+
+// Ingest is what the webhook function needs.
+type Ingest struct {
+	Database Database
+	// SigningSecrets are the live ones, in the order given; at least one. Each is whsec_ and standard base64.
+	SigningSecrets []secret.Value
+	// InstanceID pins the Clerk instance (ins_…). Empty: events of any instance are taken.
+	InstanceID string
+	LogLevel   slog.Level
+}
+
+// Database says how to reach Postgres. The URL is checked in depth by package supabase, which knows its forms.
+type Database struct {
+	URL secret.Value
+	// CACert is PEM text of the certificate authorities to trust, or empty.
+	CACert string
+	// ProjectRef is the Supabase project's reference, or empty.
+	ProjectRef string
+}
+
+// Intervals of a Source.
+const (
+	defaultTTL  = 5 * time.Minute
+	minInterval = time.Minute // between two fetches, once there is something to serve
+)
+
+// Source reads configuration and keeps it. It is safe for concurrent use and never has two fetches under way.
+//
+// Once it has served something, it goes on serving: a secret that cannot be fetched, or that was edited into something
+// unusable, leaves the last usable configuration in place and is reported through [OnStale]. A process that starts with
+// such a secret has nothing to fall back on and gets the error.
+type Source struct {
+	lookup  Lookup
+	fetch   Fetch
+	ttl     time.Duration
+	now     func() time.Time
+	onStale func(error)
+
+	mu          sync.Mutex
+	flight      *flight           // the fetch under way, or nil
+	secret      map[string]string // nil until the first fetch succeeded
+	generation  int               // counts changes of secret
+	fetchedAt   time.Time         // when secret was last read
+	attemptedAt time.Time         // when reading it was last tried
+	ingest      memo[Ingest]
+	database    memo[Database]
+}
+
+// flight is one fetch, shared by all who wait for it. Its fields are written before done is closed.
+type flight struct {
+	done    chan struct{}
+	changed bool
+	err     error
+	report  sync.Once
+}
+
+// memo is the last usable typed configuration and the generation of the secret it was made from.
+type memo[T any] struct {
+	value      T
+	usable     bool
+	generation int
+	reported   int // generation whose problems were reported
+}
+
+// Option changes a Source.
+type Option func(*Source)
+
+// WithTTL sets how long a fetched secret is served before it is read again. The default is five minutes.
+func WithTTL(d time.Duration) Option {
+	return func(s *Source) { s.ttl = d }
+}
+
+// WithClock replaces the clock.
+func WithClock(now func() time.Time) Option {
+	return func(s *Source) { s.now = now }
+}
+
+// OnStale has f called, once for each failure, when an older configuration is served because a newer one cannot be
+// had. The error is meant for the log.
+func OnStale(f func(error)) Option {
+	return func(s *Source) { s.onStale = f }
+}
+
+// NewSource returns a Source. It reads nothing yet, and calls fetch only where CLERKSYNC_SECRET_ID is set.
+func NewSource(lookup Lookup, fetch Fetch, opts ...Option) *Source {
+	s := &Source{
+		lookup: lookup,
+		fetch:  fetch,
+		ttl:    defaultTTL,
+		// Without the monotonic reading: a Lambda sandbox is frozen between requests, and only the wall clock counts
+		// that time.
+		now:     func() time.Time { return time.Now().Round(0) },
+		onStale: func(error) {},
+	}
+	for _, o := range opts {
+		o(s)
+	}
+	return s
+}
+
+// Ingest returns the webhook function's configuration. Its errors wrap [ErrInvalid] with every problem, or say why the
+// secret could not be read (one of the errors of [SecretsManager]).
+func (s *Source) Ingest(ctx context.Context) (Ingest, error) {
+	return typed(ctx, s, &s.ingest, parseIngest)
+}
+
+// Database returns how to reach Postgres, for programs that need nothing else. Its errors are those of [Source.Ingest].
+func (s *Source) Database(ctx context.Context) (Database, error) {
+	return typed(ctx, s, &s.database, func(set settings) (Database, error) {
+		database, err := parseDatabase(set)
+		if err != nil {
+			return Database{}, fmt.Errorf("%w:\n%w", ErrInvalid, err)
+		}
+		return database, nil
+	})
+}
+
+// Refresh reads the secret again, as after a signature that no secret verifies or a refused password, and reports
+// whether its contents changed. It does so at most once a minute, counting every fetch; sooner, and without
+// CLERKSYNC_SECRET_ID, it returns false and no error. After an error the configuration served is the earlier one.
+func (s *Source) Refresh(ctx context.Context) (changed bool, err error) {
+	id, ok := s.secretID()
+	if !ok {
+		return false, nil
+	}
+	s.mu.Lock()
+	if s.secret != nil && s.flight == nil && s.now().Sub(s.attemptedAt) < minInterval {
+		s.mu.Unlock()
+		return false, nil
+	}
+	f := s.join(ctx, id)
+	s.mu.Unlock()
+	if err := f.wait(ctx); err != nil {
+		return false, err
+	}
+	return f.changed, f.err
+}
+
+// typed returns the parsed configuration, from m where the settings have not changed since.
+func typed[T any](ctx context.Context, s *Source, m *memo[T], parse func(settings) (T, error)) (T, error) {
+	set, generation, err := s.settings(ctx)
+	if err != nil {
+		var none T
+		return none, err
+	}
+
+	s.mu.Lock()
+	if m.usable && m.generation == generation {
+		defer s.mu.Unlock()
+		return m.value, nil
+	}
+	s.mu.Unlock()
+
+	value, err := parse(set)
+	s.mu.Lock()
+	if err == nil {
+		m.value, m.usable, m.generation = value, true, generation
+		defer s.mu.Unlock()
+		return value, nil
+	}
+	last, usable, report := m.value, m.usable, m.reported != generation
+	m.reported = generation
+	s.mu.Unlock()
+	if !usable {
+		return value, err
+	}
+	if report {
+		s.onStale(err)
+	}
+	return last, nil
+}
+
+// settings returns what is set now and which generation of the secret it holds, fetching the secret where there is
+// none yet or the one at hand is too old.
+func (s *Source) settings(ctx context.Context) (settings, int, error) {
+	id, ok := s.secretID()
+	if !ok {
+		return settings{lookup: s.lookup}, 0, nil
+	}
+
+	s.mu.Lock()
+	now := s.now()
+	if s.secret != nil && (now.Sub(s.fetchedAt) < s.ttl || now.Sub(s.attemptedAt) < minInterval) {
+		defer s.mu.Unlock()
+		return s.atHand(id), s.generation, nil
+	}
+	f := s.join(ctx, id)
+	s.mu.Unlock()
+
+	err := f.wait(ctx)
+	if err == nil {
+		err = f.err
+	}
+	s.mu.Lock()
+	set, generation, have := s.atHand(id), s.generation, s.secret != nil
+	s.mu.Unlock()
+	switch {
+	case err == nil:
+		return set, generation, nil
+	case !have:
+		return settings{}, 0, err
+	default:
+		f.report.Do(func() { s.onStale(err) })
+		return set, generation, nil
+	}
+}
+
+// atHand is called with the lock held. The map is replaced and never written to, so it may be read without.
+func (s *Source) atHand(id string) settings {
+	return settings{lookup: s.lookup, secretID: id, secret: s.secret}
+}
+
+func (s *Source) secretID() (string, bool) {
+	id, _ := s.lookup(SecretIDKey)
+	id = clean(id)
+	return id, id != ""
+}
+
+// join returns the fetch under way, or starts one. It is called with the lock held.
+//
+// The fetch does not end with the request that started it: others may wait for it, and the next request needs it
+// anyway. Its own time limit ends it.
+func (s *Source) join(ctx context.Context, id string) *flight {
+	if s.flight != nil {
+		return s.flight
+	}
+	f := &flight{done: make(chan struct{})}
+	s.flight = f
+	s.attemptedAt = s.now()
+	go func() {
+		text, err := s.fetch(context.WithoutCancel(ctx), id)
+		var values map[string]string
+		if err == nil {
+			values, err = decodeSecret(id, text)
+		}
+
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.flight = nil
+		f.err = err
+		if err == nil {
+			f.changed = s.secret == nil || !maps.Equal(s.secret, values)
+			s.fetchedAt = s.now()
+			if f.changed {
+				s.secret = values
+				s.generation++
+			}
+		}
+		close(f.done)
+	}()
+	return f
+}
+
+func (f *flight) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the secret: %w", context.Cause(ctx))
+	}
+}

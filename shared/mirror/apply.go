@@ -72,12 +72,11 @@ func (s *Store) decide(ctx context.Context, sql string, args ...any) (Result, er
 // connection often cures from those that it would only make worse (a wrong
 // password is counted and locks the pooler, a full pooler gets fuller).
 func worthRepeating(err error) bool {
-	var pgErr *pgconn.PgError
-	var connectErr *pgconn.ConnectError
-	switch {
-	case errors.As(err, &connectErr), errors.Is(err, pgx.ErrNoRows):
+	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting || errors.Is(err, pgx.ErrNoRows) {
 		return false
-	case !errors.As(err, &pgErr):
+	}
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
 		return true // the connection broke under the statement
 	}
 	switch pgErr.Code {
@@ -91,8 +90,8 @@ func worthRepeating(err error) bool {
 func notStorable(err error) bool {
 	// A data error of the statement itself: the rules catch those of an event
 	// they have begun to read, so this one arose in reading the parameter.
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (strings.HasPrefix(pgErr.Code, "22") || strings.HasPrefix(pgErr.Code, "54"))
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(pgErr.Code, "22") || strings.HasPrefix(pgErr.Code, "54"))
 }
 
 // unavailable wraps a failed statement. Postgres quotes data in its messages,
@@ -101,8 +100,11 @@ func unavailable(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, cause)
 	}
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	// What refuses a connection knows nothing of the event.
+	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return &stateError{pgErr}
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)

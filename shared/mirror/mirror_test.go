@@ -3,6 +3,7 @@ package mirror_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -100,7 +101,7 @@ func (b *bench) row(table, id string) map[string]any {
 	var text *string
 	err := b.owner.QueryRow(b.Context(), fmt.Sprintf(
 		`select (to_jsonb(t) - 'synced_at' - 'sync_version')::text from public.%s t where t.%s = $1`, table, keys[table]), id).Scan(&text)
-	if err == pgx.ErrNoRows {
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil
 	}
 	if err != nil {

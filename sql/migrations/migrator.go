@@ -102,8 +102,7 @@ func Up(ctx context.Context, config *pgx.ConnConfig, opts Options) ([]Migration,
 		return nil, fmt.Errorf("preparing migrations: %w", err)
 	}
 	results, err := provider.Up(ctx)
-	var partial *goose.PartialError
-	if errors.As(err, &partial) {
+	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
 		results, err = partial.Applied, explain(partial.Failed.Source.Version, partial.Err)
 	}
 	var applied []Migration
@@ -212,8 +211,8 @@ func checkTaken(ctx context.Context, db *sql.DB, schema string, states []State) 
 // explain adds to a failed migration which it was, and where in it.
 func explain(version int64, err error) error {
 	m := all[version-1]
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
 		return fmt.Errorf("%s: %w", m, err)
 	}
 	text := fmt.Sprintf("%s: %s (SQLSTATE %s)", m, pgErr.Message, pgErr.Code)

@@ -1,0 +1,201 @@
+package main_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"clerksync/functions/internal/lambdatest"
+	"clerksync/shared/clerk"
+	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/pgbouncer"
+	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/devstack/testdb"
+	"clerksync/sql/migrations"
+)
+
+const database = "postgres"
+
+// ownServer is a migrated Postgres that nobody else uses, so that it may be
+// crashed. Commits survive that, as they do in production.
+func ownServer(t *testing.T) *postgres.Server {
+	t.Helper()
+	major := testdb.Major(t) // skips, or fails in CI, where there is no Postgres
+	server, err := postgres.Start(t.Context(), postgres.Options{Major: major, Fsync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	super := connect(t, server, postgres.Superuser)
+	if err := postgres.Stubs(t.Context(), super, postgres.Explicit); err != nil {
+		t.Fatal(err)
+	}
+	config, err := pgx.ParseConfig(server.URL(database, postgres.Owner, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := migrations.Up(t.Context(), config, migrations.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	return server
+}
+
+func connect(t *testing.T, server *postgres.Server, role string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), server.URL(database, role, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// Postgres crashes again and again under several functions at work. Every event
+// is delivered until it is acknowledged, as Svix does.
+func TestBootstrap_CrashingDatabaseLosesNothingAndDoublesNothing(t *testing.T) {
+	t.Parallel()
+	server := ownServer(t)
+	const functions, perFunction, crashes = 3, 60, 4
+
+	var working sync.WaitGroup
+	var lock sync.Mutex
+	unavailable := 0
+	for n := range functions {
+		f := lambdatest.Start(t, binary(t), environment(server.URL(database, "clerksync_writer", "")))
+		working.Go(func() {
+			for i := range perFunction {
+				at := clerktest.Epoch.Add(time.Duration(i) * time.Second)
+				body := clerktest.User(fmt.Sprintf("user_%d_%d", n, i%10)).Name(fmt.Sprintf("name%d", i), "").UpdatedAt(at).Event(clerk.UserUpdated, at)
+				for attempt := 0; ; attempt++ {
+					got, err := invoke(t.Context(), f, signed(fmt.Sprintf("msg_%d_%d", n, i), body))
+					if err != nil {
+						t.Errorf("event %d of function %d: %v\n%s", i, n, err, f.Logs())
+						return
+					}
+					if got.Status == http.StatusOK {
+						break
+					}
+					if got.Status != http.StatusServiceUnavailable || attempt > 2000 {
+						t.Errorf("event %d of function %d: %+v after %d attempts\n%s", i, n, got, attempt, f.Logs())
+						return
+					}
+					lock.Lock()
+					unavailable++
+					lock.Unlock()
+				}
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { working.Wait(); close(done) }()
+	r := rand.New(rand.NewPCG(3, 4))
+	for range crashes {
+		select {
+		case <-time.After(time.Duration(20+r.IntN(60)) * time.Millisecond):
+		case <-done:
+		}
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := server.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-done
+	t.Logf("%d deliveries were answered 503 over %d crashes", unavailable, crashes)
+
+	var newest, recorded int
+	if err := connect(t, server, postgres.Superuser).QueryRow(t.Context(), `
+		select (select count(*) from public.users where first_name = 'name' || ($1 - 10 + substr(clerk_id, 8)::int)),
+		       (select count(*) from clerk_sync.webhook_events where outcome = 'applied')`, perFunction).Scan(&newest, &recorded); err != nil {
+		t.Fatal(err)
+	}
+	if newest != functions*10 || recorded != functions*perFunction {
+		t.Errorf("%d users say the newest, %d events recorded, want %d and %d", newest, recorded, functions*10, functions*perFunction)
+	}
+}
+
+func TestBootstrap_AnswersUnavailableAtThePoolersLimits(t *testing.T) {
+	t.Parallel()
+	if _, err := pgbouncer.Find(); errors.Is(err, pgbouncer.ErrNotFound) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	server := ownServer(t)
+	body := clerktest.User("user_1").Event(clerk.UserCreated, clerktest.Epoch)
+
+	t.Run("clients", func(t *testing.T) {
+		t.Parallel()
+		pooler := startPooler(t, server, pgbouncer.Options{MaxClientConn: 1})
+		url := pooler.URL(database, "clerksync_writer", "")
+		holder, err := pgx.Connect(t.Context(), url+"&default_query_exec_mode=exec")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := lambdatest.Start(t, binary(t), environment(url))
+		got, err := invoke(t.Context(), f, signed("msg_clients", body))
+		if err != nil || got.Code != "unavailable" {
+			t.Errorf("at the limit of clients: %+v, %v, want 503 unavailable\n%s", got, err, f.Logs())
+		}
+		if err := holder.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err = invoke(t.Context(), f, signed("msg_clients", body)); err != nil || got.Status != http.StatusOK {
+			t.Errorf("below the limit again: %+v, %v\n%s", got, err, f.Logs())
+		}
+	})
+
+	t.Run("server connections", func(t *testing.T) {
+		t.Parallel()
+		pooler := startPooler(t, server, pgbouncer.Options{DefaultPoolSize: 1})
+		url := pooler.URL(database, "clerksync_writer", "")
+		holder, err := pgx.Connect(t.Context(), url+"&default_query_exec_mode=exec")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = holder.Close(context.Background()) })
+		tx, err := holder.Begin(t.Context()) // holds the only one
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := lambdatest.Start(t, binary(t), environment(url))
+		got, err := invoke(t.Context(), f, signed("msg_servers", body))
+		if err != nil || got.Code != "unavailable" {
+			t.Errorf("with the pool taken: %+v, %v, want 503 unavailable\n%s", got, err, f.Logs())
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err = invoke(t.Context(), f, signed("msg_servers", body)); err != nil || got.Status != http.StatusOK {
+			t.Errorf("with the pool free again: %+v, %v\n%s", got, err, f.Logs())
+		}
+	})
+}
+
+func startPooler(t *testing.T, server *postgres.Server, options pgbouncer.Options) *pgbouncer.Pooler {
+	t.Helper()
+	options.Host, options.Port, options.AuthUser = server.Host(), server.Port(), postgres.Superuser
+	pooler, err := pgbouncer.Start(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := pooler.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return pooler
+}

@@ -1,0 +1,77 @@
+// The webhook-ingest command is the Lambda function behind POST /webhooks/clerk:
+// it verifies what Clerk sends and hands it to the sync rules in Postgres.
+//
+// Everything is built once per cold start and nothing is called before the first
+// request needs it. What is wrong with the configuration is logged at start and
+// answered 503, so that Svix delivers again once it is mended.
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"clerksync/functions/internal/apigateway"
+	"clerksync/shared/config"
+	"clerksync/shared/mirror"
+	"clerksync/shared/secret"
+	"clerksync/shared/supabase"
+	"clerksync/shared/telemetry"
+	"clerksync/shared/webhook"
+)
+
+const functionName = "webhook-ingest"
+
+// version is set when the function is built for deployment.
+var version = "dev"
+
+func main() {
+	handler, closeDB, err := newHandler(os.LookupEnv, os.Stdout)
+	if err != nil {
+		slog.Error("building the handler", "error", err)
+		os.Exit(1)
+	}
+	lambda.StartWithOptions(apigateway.New(handler), lambda.WithEnableSIGTERM(closeDB))
+}
+
+func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), error) {
+	level := new(slog.LevelVar)
+	logger := telemetry.NewLogger(logs, level).With("version", version)
+	source := config.NewSource(lookup, config.SecretsManager(lookup), config.OnStale(func(err error) {
+		logger.Error("serving the earlier configuration", "error", err)
+	}))
+	ingest := func(ctx context.Context) (config.Ingest, error) {
+		current, err := source.Ingest(ctx)
+		level.Set(current.LogLevel)
+		return current, err
+	}
+	connect := supabase.Watch(func(ctx context.Context) (supabase.Options, error) {
+		current, err := ingest(ctx)
+		return supabase.Options{
+			URL: current.Database.URL, CACert: current.Database.CACert, ProjectRef: current.Database.ProjectRef,
+			AppName: functionName,
+		}, err
+	}, report(logger))
+	db := supabase.Open(connect, supabase.WithRefresh(source.Refresh))
+	checkAtStart(logger, lookup, connect)
+
+	handler, err := webhook.New(webhook.Options{
+		Store: mirror.New(db),
+		Secrets: func(ctx context.Context) ([]secret.Value, error) {
+			current, err := ingest(ctx)
+			return current.SigningSecrets, err
+		},
+		InstanceID: func(ctx context.Context) (string, error) {
+			current, err := ingest(ctx)
+			return current.InstanceID, err
+		},
+		Refresh:  source.Refresh,
+		Logger:   logger,
+		Observer: metrics{telemetry.NewMetrics(logs, functionName)},
+	})
+	return handler, db.Close, err
+}

@@ -405,3 +405,21 @@ func TestApply_RejectsWhatCanNeverBeApplied(t *testing.T) {
 		})
 	}
 }
+
+// Clerk takes metadata up to 8 KB, which is room for four thousand brackets: a
+// user must not be able to keep its own row from being copied.
+func TestApply_TakesMetadataAsDeepAsClerkDoes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	nested := func(depth int) []byte {
+		metadata := `{"a":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + `}`
+		return ines.PublicMetadata(metadata).Event(clerk.UserCreated, at(0))
+	}
+	b.want(mirror.Applied, nested(4090))
+	// Far beyond: kept and told, not retried for ever.
+	got := b.send([]byte(`{"type":"user.created","data":{"id":"user_2","updated_at":1,"public_metadata":` +
+		strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `}}`))
+	if got.Outcome != mirror.Rejected && got.Outcome != mirror.Applied {
+		t.Errorf("Apply(9,000 levels) = %+v, want it applied or rejected", got)
+	}
+}

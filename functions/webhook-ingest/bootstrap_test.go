@@ -21,6 +21,7 @@ import (
 	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/moto"
 	"clerksync/shared/devstack/testdb"
 )
 
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 	}
 	built.dir = dir
 	code := testdb.Main(m)
+	moto.Stop()
 	os.RemoveAll(dir)
 	os.Exit(code)
 }

@@ -63,9 +63,9 @@ func connect(t *testing.T, server *postgres.Server, role string) *pgx.Conn {
 	return conn
 }
 
-// deliver sends one event until it is acknowledged, as Svix does though with
+// persist sends one event until it is acknowledged, as Svix does though with
 // more patience, and returns how often it was answered 503.
-func deliver(ctx context.Context, f *lambdatest.Function, id string, body []byte) (refused int, err error) {
+func persist(ctx context.Context, f *lambdatest.Function, id string, body []byte) (refused int, err error) {
 	const attempts = 5000
 	for range attempts {
 		got, err := invoke(ctx, f, signed(id, body))
@@ -97,7 +97,7 @@ func TestBootstrap_CrashingDatabaseLosesNothingAndDoublesNothing(t *testing.T) {
 			for i := range perFunction {
 				at := clerktest.Epoch.Add(time.Duration(i) * time.Second)
 				body := clerktest.User(fmt.Sprintf("user_%d_%d", n, i%10)).Name(fmt.Sprintf("name%d", i), "").UpdatedAt(at).Event(clerk.UserUpdated, at)
-				refused, err := deliver(t.Context(), f, fmt.Sprintf("msg_%d_%d", n, i), body)
+				refused, err := persist(t.Context(), f, fmt.Sprintf("msg_%d_%d", n, i), body)
 				if err != nil {
 					t.Errorf("event %d of function %d: %v\n%s", i, n, err, f.Logs())
 					return
@@ -161,7 +161,7 @@ func TestBootstrap_AnswersUnavailableAtThePoolersLimits(t *testing.T) {
 		if err := holder.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err = deliver(t.Context(), f, "msg_clients", body); err != nil {
+		if _, err = persist(t.Context(), f, "msg_clients", body); err != nil {
 			t.Errorf("below the limit again: %v\n%s", err, f.Logs())
 		}
 	})
@@ -187,7 +187,7 @@ func TestBootstrap_AnswersUnavailableAtThePoolersLimits(t *testing.T) {
 		if err := tx.Rollback(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err = deliver(t.Context(), f, "msg_servers", body); err != nil {
+		if _, err = persist(t.Context(), f, "msg_servers", body); err != nil {
 			t.Errorf("with the pool free again: %v\n%s", err, f.Logs())
 		}
 	})

@@ -18,7 +18,7 @@ import (
 
 func TestSecretsManager_RotationIsSeenAfterRefresh(t *testing.T) {
 	t.Parallel()
-	m := startMoto(t)
+	m := newManager(t)
 	m.create(t, text(`{"CLERK_WEBHOOK_SIGNING_SECRET": "`+signing+`"}`))
 	now := time.Now()
 	s := config.NewSource(lookup(m.vars), config.SecretsManager(lookup(m.vars)), config.WithClock(func() time.Time { return now }))
@@ -47,7 +47,7 @@ func TestSecretsManager_RotationIsSeenAfterRefresh(t *testing.T) {
 
 func TestSecretsManager_TakesTheRegionFromAnARN(t *testing.T) {
 	t.Parallel()
-	m := startMoto(t)
+	m := newManager(t)
 	m.vars["CLERKSYNC_SECRET_ID"] = m.create(t, text(`{"LOG_LEVEL": "debug"}`))
 	m.vars["AWS_REGION"] = "us-east-1"
 	if _, err := config.NewSource(lookup(m.vars), config.SecretsManager(lookup(m.vars))).Ingest(t.Context()); err != nil {
@@ -59,39 +59,39 @@ func TestSecretsManager_ExplainsWhatIsStored(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
-		setUp func(*testing.T, *moto)
+		setUp func(*testing.T, *manager)
 		want  error
 		text  string
 	}{
-		{"no such secret", func(*testing.T, *moto) {}, config.ErrSecretNotFound, "region eu-central-1: check CLERKSYNC_SECRET_ID"},
-		{"another region", func(t *testing.T, m *moto) {
+		{"no such secret", func(*testing.T, *manager) {}, config.ErrSecretNotFound, "region eu-central-1: check CLERKSYNC_SECRET_ID"},
+		{"another region", func(t *testing.T, m *manager) {
 			t.Helper()
 			m.create(t, text(`{}`))
 			m.vars["AWS_REGION"] = "us-east-1"
 		}, config.ErrSecretNotFound, "region us-east-1"},
-		{"marked for deletion", func(t *testing.T, m *moto) {
+		{"marked for deletion", func(t *testing.T, m *manager) {
 			t.Helper()
 			arn := m.create(t, text(`{}`))
 			if _, err := m.client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: &arn}); err != nil {
 				t.Fatalf("deleting: %v", err)
 			}
 		}, config.ErrSecretNotFound, "restore-secret"},
-		{"created without a value", func(t *testing.T, m *moto) {
+		{"created without a value", func(t *testing.T, m *manager) {
 			t.Helper()
 			m.create(t, secretsmanager.CreateSecretInput{})
 		}, config.ErrSecretNotFound, "value"},
-		{"binary", func(t *testing.T, m *moto) {
+		{"binary", func(t *testing.T, m *manager) {
 			t.Helper()
 			m.create(t, secretsmanager.CreateSecretInput{SecretBinary: []byte("{}")})
 		}, config.ErrNotText, "JSON object"},
-		{"malformed JSON", func(t *testing.T, m *moto) {
+		{"malformed JSON", func(t *testing.T, m *manager) {
 			t.Helper()
 			m.create(t, text(`{"DATABASE_URL": "`+dsn))
 		}, config.ErrInvalid, "is not JSON after byte"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			m := startMoto(t)
+			m := newManager(t)
 			tt.setUp(t, m)
 			_, err := config.NewSource(lookup(m.vars), config.SecretsManager(lookup(m.vars))).Ingest(t.Context())
 			if !errors.Is(err, tt.want) {

@@ -1,0 +1,210 @@
+package clerkdouble
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"clerksync/shared/clerk"
+)
+
+// The keys of Clerk's own roles.
+const (
+	AdminRole  = "org:admin"
+	MemberRole = "org:member"
+)
+
+// CreateOrganization makes an organization whose creator becomes its admin.
+func (c *Instance) CreateOrganization(creatorID, name, slug string) (clerk.Organization, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	creator, ok := c.users.get(creatorID)
+	if !ok {
+		return clerk.Organization{}, notFound("user", creatorID)
+	}
+	id := c.newID("org_")
+	now, stated := c.advance(id)
+	o := clerk.Organization{
+		ID: id, Object: "organization", Name: name, Slug: nullable(slug),
+		ImageURL:              new("https://img.clerk.example/" + id),
+		MembersCount:          new(int64(1)),
+		MaxAllowedMemberships: 5, AdminDeleteEnabled: true,
+		PublicMetadata: empty, PrivateMetadata: empty,
+		CreatedBy: new(creatorID), CreatedAt: now, UpdatedAt: now,
+	}
+	if err := c.publish(clerk.OrganizationCreated, id, stated, o); err != nil {
+		return clerk.Organization{}, err
+	}
+	o.MembersCount = nil
+	c.organizations.put(id, o)
+	_, err := c.join(o, creator, AdminRole)
+	return o, err
+}
+
+// UpdateOrganization changes an organization; what it points to is to be
+// replaced, not written through.
+func (c *Instance) UpdateOrganization(id string, change func(*clerk.Organization)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, ok := c.organizations.get(id)
+	if !ok {
+		return notFound("organization", id)
+	}
+	change(&o)
+	o.ID = id
+	var stated time.Time
+	o.UpdatedAt, stated = c.advance(id)
+	if err := c.publish(clerk.OrganizationUpdated, id, stated, o); err != nil {
+		return err
+	}
+	c.organizations.put(id, o)
+	return nil
+}
+
+// DeleteOrganization ends an organization with its memberships and invitations,
+// the latter without an event. announce is as in [Instance.DeleteUser].
+func (c *Instance) DeleteOrganization(id string, announce bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	o, ok := c.organizations.get(id)
+	if !ok {
+		return notFound("organization", id)
+	}
+	held := c.memberships.where(func(m clerk.OrganizationMembership) bool { return m.Organization.ID == id })
+	for _, i := range c.invitations.where(func(i invitation) bool { return i.OrganizationID == id }) {
+		c.invitations.remove(i.ID)
+		delete(c.stamps, i.ID)
+	}
+	c.organizations.remove(id)
+	if err := c.bury(clerk.OrganizationDeleted, "organization", id, clerk.DeletedObject{Slug: o.Slug}); err != nil {
+		return err
+	}
+	return c.endMemberships(held, c.deleted[id], announce)
+}
+
+// Join makes a user a member. Whoever was one before gets a new membership id.
+func (c *Instance) Join(organizationID, userID, roleKey string) (clerk.OrganizationMembership, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.joinByID(organizationID, userID, roleKey)
+}
+
+func (c *Instance) joinByID(organizationID, userID, roleKey string) (clerk.OrganizationMembership, error) {
+	o, ok := c.organizations.get(organizationID)
+	if !ok {
+		return clerk.OrganizationMembership{}, notFound("organization", organizationID)
+	}
+	u, ok := c.users.get(userID)
+	if !ok {
+		return clerk.OrganizationMembership{}, notFound("user", userID)
+	}
+	return c.join(o, u, roleKey)
+}
+
+func (c *Instance) join(o clerk.Organization, u clerk.User, roleKey string) (clerk.OrganizationMembership, error) {
+	role, err := c.roleByKey(roleKey)
+	if err != nil {
+		return clerk.OrganizationMembership{}, err
+	}
+	for _, m := range c.memberships.all() {
+		if m.Organization.ID == o.ID && m.PublicUserData.UserID == u.ID {
+			return clerk.OrganizationMembership{}, fmt.Errorf("joining %s to %s: %w", u.ID, o.ID, ErrMember)
+		}
+	}
+	id := c.newID("orgmem_")
+	now, stated := c.advance(id)
+	m := clerk.OrganizationMembership{
+		ID: id, Object: "organization_membership",
+		PublicMetadata: empty, PrivateMetadata: empty,
+		Organization: o, PublicUserData: publicUserData(u),
+		CreatedAt: now, UpdatedAt: now,
+	}
+	assign(&m, role)
+	if err := c.publish(clerk.OrganizationMembershipCreated, id, stated, m); err != nil {
+		return clerk.OrganizationMembership{}, err
+	}
+	c.memberships.put(id, m)
+	return m, nil
+}
+
+// UpdateMembership changes the metadata of a membership, or its role by key if
+// that is not "".
+func (c *Instance) UpdateMembership(id, roleKey string, change func(*clerk.OrganizationMembership)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m, ok := c.memberships.get(id)
+	if !ok {
+		return notFound("membership", id)
+	}
+	m = c.current(m)
+	if roleKey != "" {
+		role, err := c.roleByKey(roleKey)
+		if err != nil {
+			return err
+		}
+		assign(&m, role)
+	}
+	if change != nil {
+		change(&m)
+		m.ID = id
+	}
+	var stated time.Time
+	m.UpdatedAt, stated = c.advance(id)
+	if err := c.publish(clerk.OrganizationMembershipUpdated, id, stated, m); err != nil {
+		return err
+	}
+	c.memberships.put(id, m)
+	return nil
+}
+
+// Leave ends one membership.
+func (c *Instance) Leave(membershipID string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m, ok := c.memberships.get(membershipID)
+	if !ok {
+		return notFound("membership", membershipID)
+	}
+	_, stated := c.advance(membershipID)
+	return c.endMemberships([]clerk.OrganizationMembership{m}, stated, true)
+}
+
+// endMemberships ends memberships at one moment. The event carries the whole
+// membership, as it was.
+func (c *Instance) endMemberships(held []clerk.OrganizationMembership, at time.Time, announce bool) error {
+	for _, m := range held {
+		last := c.current(m)
+		c.memberships.remove(m.ID)
+		delete(c.stamps, m.ID)
+		c.deleted[m.ID] = at
+		if !announce {
+			continue
+		}
+		if err := c.publish(clerk.OrganizationMembershipDeleted, m.ID, at, last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// current is a membership with its parents as they are now; a parent that is
+// gone stays as it was last told.
+func (c *Instance) current(m clerk.OrganizationMembership) clerk.OrganizationMembership {
+	if o, ok := c.organizations.get(m.Organization.ID); ok {
+		m.Organization = o
+	}
+	if u, ok := c.users.get(m.PublicUserData.UserID); ok {
+		m.PublicUserData = publicUserData(u)
+	}
+	return m
+}
+
+// assign gives a membership a role with the permissions it grants now.
+func assign(m *clerk.OrganizationMembership, role clerk.Role) {
+	m.Role, m.RoleName = role.Key, role.Name
+	m.Permissions = make([]string, len(role.Permissions))
+	for i, p := range role.Permissions {
+		m.Permissions[i] = p.Key
+	}
+	slices.Sort(m.Permissions)
+}

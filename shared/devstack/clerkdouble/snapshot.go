@@ -1,0 +1,47 @@
+package clerkdouble
+
+import (
+	"maps"
+	"time"
+
+	"clerksync/shared/clerk"
+)
+
+// Snapshot is the state of an instance at one moment. The maps are the
+// caller's own, what they hold is shared and must not be written to.
+type Snapshot struct {
+	InstanceID string
+
+	// What lives, by id. A membership holds the permissions and the parents as
+	// they were last stated about it; the role says what it grants now.
+	Users         map[string]clerk.User
+	Organizations map[string]clerk.Organization
+	Memberships   map[string]clerk.OrganizationMembership
+	Roles         map[string]clerk.Role
+	Permissions   map[string]clerk.Permission
+
+	// Deleted maps the ids of all five kinds to the stated moment of their end.
+	Deleted map[string]time.Time
+}
+
+// Snapshot returns the state now.
+func (c *Instance) Snapshot() Snapshot {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Snapshot{
+		InstanceID:    c.id,
+		Users:         c.users.copy(),
+		Organizations: c.organizations.copy(),
+		Memberships:   c.memberships.copy(),
+		Roles:         c.roles.copy(),
+		Permissions:   c.permissions.copy(),
+		Deleted:       maps.Clone(c.deleted),
+	}
+}
+
+// events counts the events so far.
+func (c *Instance) events() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.published
+}

@@ -1,0 +1,183 @@
+package clerkdouble
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"clerksync/shared/clerk"
+)
+
+// Person is what somebody fills in to sign up. Everything may be left out;
+// Clerk asks for at least one of an address, a number and a username.
+type Person struct {
+	FirstName, LastName string
+	Username            string
+	// ExternalID is the team's own id for the user.
+	ExternalID string
+	// Emails are the addresses, of which Primary (an index) is the primary one.
+	Emails  []string
+	Primary int
+	// Unverified leaves the addresses and numbers unproved.
+	Unverified bool
+	// Phones are numbers in E.164 form; the first is the primary one.
+	Phones []string
+}
+
+// SignUp makes a user: the verification messages that Clerk sends (email.created
+// and sms.created, with a code), user.created and session.created.
+func (c *Instance) SignUp(p Person) (clerk.User, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(p.Emails) > 0 && (p.Primary < 0 || p.Primary >= len(p.Emails)) {
+		return clerk.User{}, fmt.Errorf("signing up: address %d of %d is to be the primary one", p.Primary, len(p.Emails))
+	}
+
+	id := c.newID("user_")
+	now, stated := c.advance(id)
+	u := clerk.User{
+		ID:                            id,
+		Object:                        "user",
+		ExternalID:                    nullable(p.ExternalID),
+		Username:                      nullable(p.Username),
+		FirstName:                     nullable(p.FirstName),
+		LastName:                      nullable(p.LastName),
+		ImageURL:                      "https://img.clerk.example/" + id,
+		EmailAddresses:                []clerk.EmailAddress{},
+		PhoneNumbers:                  []clerk.PhoneNumber{},
+		Web3Wallets:                   []json.RawMessage{},
+		Passkeys:                      []json.RawMessage{},
+		ExternalAccounts:              []json.RawMessage{},
+		SAMLAccounts:                  []json.RawMessage{},
+		EnterpriseAccounts:            []json.RawMessage{},
+		PublicMetadata:                empty,
+		PrivateMetadata:               empty,
+		UnsafeMetadata:                empty,
+		PasswordEnabled:               p.Username != "",
+		VerificationAttemptsRemaining: new(int64(100)),
+		LastSignInAt:                  now,
+		LastActiveAt:                  day(now),
+		CreatedAt:                     now,
+		UpdatedAt:                     now,
+		DeleteSelfEnabled:             true,
+		CreateOrganizationEnabled:     true,
+	}
+	for i, address := range p.Emails {
+		email := clerk.EmailAddress{
+			ID: c.newID("idn_"), Object: "email_address", EmailAddress: address, LinkedTo: []json.RawMessage{},
+			Verification: verification("email_code", p.Unverified), CreatedAt: now, UpdatedAt: now,
+		}
+		u.EmailAddresses = append(u.EmailAddresses, email)
+		if i == p.Primary {
+			u.PrimaryEmailAddressID = new(email.ID)
+		}
+	}
+	for i, number := range p.Phones {
+		phone := clerk.PhoneNumber{
+			ID: c.newID("idn_"), Object: "phone_number", PhoneNumber: number, LinkedTo: []json.RawMessage{},
+			Verification: verification("phone_code", p.Unverified), CreatedAt: now, UpdatedAt: now,
+		}
+		u.PhoneNumbers = append(u.PhoneNumbers, phone)
+		if i == 0 {
+			u.PrimaryPhoneNumberID = new(phone.ID)
+		}
+	}
+
+	if err := c.sendCodes(u, stated); err != nil {
+		return clerk.User{}, err
+	}
+	if err := c.publish(clerk.UserCreated, id, stated, u); err != nil {
+		return clerk.User{}, err
+	}
+	c.users.put(id, u)
+	return u, c.openSession(u)
+}
+
+// UpdateUser changes a user. Values that a user points to (names, the elements
+// of lists and what they point to) are shared with earlier states: replace them
+// and do not write through them.
+func (c *Instance) UpdateUser(id string, change func(*clerk.User)) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.updateUser(id, change)
+}
+
+func (c *Instance) updateUser(id string, change func(*clerk.User)) error {
+	u, ok := c.users.get(id)
+	if !ok {
+		return notFound("user", id)
+	}
+	u.EmailAddresses = slices.Clone(u.EmailAddresses)
+	u.PhoneNumbers = slices.Clone(u.PhoneNumbers)
+	change(&u)
+	u.ID = id
+	var stated time.Time
+	u.UpdatedAt, stated = c.advance(id)
+	if err := c.publish(clerk.UserUpdated, id, stated, u); err != nil {
+		return err
+	}
+	c.users.put(id, u)
+	return nil
+}
+
+// SignIn opens a session, which moves last_sign_in_at.
+func (c *Instance) SignIn(userID string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := clerk.MillisOf(c.now())
+	err := c.updateUser(userID, func(u *clerk.User) { u.LastSignInAt, u.LastActiveAt = now, day(now) })
+	if err != nil {
+		return err
+	}
+	u, _ := c.users.get(userID)
+	return c.openSession(u)
+}
+
+// DeleteUser ends a user with all memberships. Clerk does not promise an event
+// for each membership; announce asks for them.
+func (c *Instance) DeleteUser(id string, announce bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u, ok := c.users.get(id)
+	if !ok {
+		return notFound("user", id)
+	}
+	held := c.memberships.where(func(m clerk.OrganizationMembership) bool { return m.PublicUserData.UserID == id })
+	for _, s := range c.sessions.where(func(s session) bool { return s.UserID == id }) {
+		c.sessions.remove(s.ID)
+		delete(c.stamps, s.ID)
+	}
+	c.users.remove(id)
+	if err := c.bury(clerk.UserDeleted, "user", id, clerk.DeletedObject{ExternalID: u.ExternalID}); err != nil {
+		return err
+	}
+	return c.endMemberships(held, c.deleted[id], announce)
+}
+
+// publicUserData is what a membership or an invitation says about a user.
+func publicUserData(u clerk.User) clerk.PublicUserData {
+	data := clerk.PublicUserData{
+		UserID: u.ID, FirstName: u.FirstName, LastName: u.LastName, ImageURL: u.ImageURL, HasImage: u.HasImage,
+		Identifier: u.Username, Username: u.Username, Banned: u.Banned, Deprovisioned: u.Deprovisioned,
+	}
+	if email, ok := u.PrimaryEmail(); ok {
+		data.Identifier = new(email.EmailAddress)
+	} else if len(u.PhoneNumbers) > 0 {
+		data.Identifier = new(u.PhoneNumbers[0].PhoneNumber)
+	}
+	return data
+}
+
+func verification(strategy string, unverified bool) *clerk.Verification {
+	v := &clerk.Verification{Object: "verification_otp", Status: "verified", Strategy: strategy, Attempts: new(int64(1))}
+	if unverified {
+		v.Status = "unverified"
+	}
+	return v
+}
+
+// day is the precision that Clerk gives last_active_at.
+func day(at clerk.Millis) clerk.Millis {
+	return clerk.MillisOf(at.Time().Truncate(24 * time.Hour))
+}

@@ -1,0 +1,265 @@
+package devstack_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"clerksync/shared/clerk"
+	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/config"
+	"clerksync/shared/devstack"
+	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/mirror"
+)
+
+func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
+
+// environment is a configuration of exactly these variables.
+func environment(variables map[string]string) config.Lookup {
+	return func(key string) (string, bool) {
+		value, ok := variables[key]
+		return value, ok
+	}
+}
+
+func start(t *testing.T, o devstack.Options) *devstack.Stack {
+	t.Helper()
+	stack, err := devstack.Start(t.Context(), o)
+	if errors.Is(err, postgres.ErrNotFound) {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("CI must have everything that tests need: %v", err)
+		}
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatalf("Start = %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := stack.Stop(ctx); err != nil {
+			t.Errorf("Stop = %v", err)
+		}
+	})
+	return stack
+}
+
+// play lets a double live through steps, under the given disorder, and returns
+// its state once everything is delivered.
+func play(t *testing.T, stack *devstack.Stack, seed uint64, steps int, o clerkdouble.SenderOptions) clerkdouble.Snapshot {
+	t.Helper()
+	o.Endpoints = stack.Endpoints()
+	sender, err := clerkdouble.NewSender(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sender.Close()
+	instance := clerkdouble.New(clerkdouble.Options{Seed: seed, Emit: sender.Send})
+	traffic := clerkdouble.NewTraffic(instance, seed)
+	if err := traffic.SignUps(10); err != nil {
+		t.Fatal(err)
+	}
+	for range steps {
+		if err := traffic.Step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := sender.Drain(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if c := sender.Counts(); c.GivenUp > 0 {
+		t.Fatalf("deliveries given up: %+v", c)
+	}
+	return instance.Snapshot()
+}
+
+func status(t *testing.T, url string) int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	return response.StatusCode
+}
+
+func TestStart_BringsUpEverythingByItself(t *testing.T) {
+	t.Parallel()
+	major, err := strconv.Atoi("0" + os.Getenv("CLERKSYNC_TEST_POSTGRES"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	stack := start(t, devstack.Options{
+		Lookup: environment(nil), Postgres: major, DataDir: t.TempDir(),
+		Progress: func(step string) { steps = append(steps, step) },
+	})
+	if len(stack.RealClerk()) > 0 || stack.EmbeddedURL() == "" {
+		t.Errorf("without settings: real Clerk %v, embedded database at %q", stack.RealClerk(), stack.EmbeddedURL())
+	}
+	if len(steps) == 0 {
+		t.Error("nothing was said about the steps of the start")
+	}
+	if got := status(t, stack.URL()+"/healthz"); got != http.StatusOK {
+		t.Errorf("GET /healthz = %d, want 200", got)
+	}
+
+	want := play(t, stack, 11, 300, clerkdouble.SenderOptions{Late: 0.5, Twice: 0.5, LateBy: time.Second, Seed: 11})
+	differences, err := stack.Diff(t.Context(), want, nil)
+	if err != nil {
+		t.Fatalf("Diff = %v", err)
+	}
+	for _, d := range differences {
+		t.Errorf("after all deliveries: %s", d)
+	}
+	rows, err := stack.Rows(t.Context())
+	if err != nil {
+		t.Fatalf("Rows = %v", err)
+	}
+	if n := len(want.Users) + len(want.Organizations) + len(want.Memberships) + len(want.Roles) + len(want.Permissions) + len(want.Deleted); len(rows) != n {
+		t.Errorf("Rows lists %d ids, want %d", len(rows), n)
+	}
+}
+
+func TestStart_UsesAGivenDatabase(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.WithoutMigrations())
+	stack := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": db.Owner()})})
+	if stack.EmbeddedURL() != "" {
+		t.Error("with DATABASE_URL a database was started nevertheless")
+	}
+	if !strings.Contains(stack.Database(), db.Name()) {
+		t.Errorf("Database() = %q, want it to name %s", stack.Database(), db.Name())
+	}
+	rows, err := stack.Rows(t.Context())
+	if err != nil || len(rows) > 0 {
+		t.Errorf("Rows = %v, %v, want none: it was migrated a moment ago", rows, err)
+	}
+	want := play(t, stack, 12, 100, clerkdouble.SenderOptions{Twice: 1, Late: 1, LateBy: time.Second})
+	differences, err := stack.Diff(t.Context(), want, nil)
+	if err != nil || len(differences) > 0 {
+		t.Errorf("Diff = %v, %v, want no difference", differences, err)
+	}
+
+	// The runtime role may apply events and nothing else; that it cannot check
+	// the migrations is no reason not to start.
+	limited := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": db.Writer()})})
+	if _, err := limited.Diff(t.Context(), want, nil); !errors.Is(err, devstack.ErrUnreadable) {
+		t.Errorf("Diff as the runtime role = %v, want ErrUnreadable", err)
+	}
+	if s, err := limited.Status(t.Context()); err != nil || s.Users.Live != int64(len(want.Users)) {
+		t.Errorf("Status as the runtime role = %+v, %v, want %d users", s, err, len(want.Users))
+	}
+	if len(limited.Warnings) == 0 {
+		t.Error("nothing was said about migrations that could not be checked")
+	}
+}
+
+func TestStart_TakesRealWebhooks(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	seen := make(chan devstack.Request, 10)
+	stack := start(t, devstack.Options{
+		Lookup: environment(map[string]string{
+			"DATABASE_URL": db.Owner(), "CLERK_WEBHOOK_SIGNING_SECRET": clerktest.Secret,
+		}),
+		Observe: func(r devstack.Request) { seen <- r },
+	})
+	if got := stack.RealClerk(); len(got) != 1 || got[0] != "CLERK_WEBHOOK_SIGNING_SECRET" {
+		t.Errorf("RealClerk() = %v, want the variable that was set", got)
+	}
+	body := clerktest.User("user_ines").Email("ines@example.com").Event(clerk.UserCreated, time.Now())
+	send := func(header http.Header) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, stack.WebhookURL(), bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header = header
+		request.Header.Set("Content-Type", "application/json")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		if _, err := io.Copy(io.Discard, response.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	send(clerktest.Sign(clerktest.Secret, "msg_1", time.Now(), body))
+	got := <-seen
+	if got.SvixID != "msg_1" || got.Type != clerk.UserCreated || got.ObjectID != "user_ines" || got.Status != http.StatusOK || got.Outcome != mirror.Applied {
+		t.Errorf("a signed request was observed as %+v", got)
+	}
+	send(clerktest.Sign("whsec_YW5vdGhlci1zaWduaW5nLXNlY3JldC1mb3ItdGVzdHM=", "msg_2", time.Now(), body))
+	got = <-seen
+	if got.SvixID != "msg_2" || got.Type != "" || got.ObjectID != "" || got.Status != http.StatusUnauthorized || got.Code != "invalid_signature" {
+		t.Errorf("a request with a wrong signature was observed as %+v", got)
+	}
+}
+
+func TestStart_RefusesBeforeAnythingIsStarted(t *testing.T) {
+	t.Parallel()
+	taken := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": testdb.New(t).Owner()})})
+	tests := []struct {
+		name      string
+		variables map[string]string
+		addr      string
+		want      error
+		text      string
+	}{
+		{"address in use", nil, strings.TrimPrefix(taken.URL(), "http://"), devstack.ErrAddressInUse, "another address"},
+		// Somebody's application sets this, and expects their users here.
+		{"a Clerk instance without its signing secret", map[string]string{"CLERK_SECRET_KEY": "sk_test_1"}, "", config.ErrInvalid, "CLERK_SECRET_KEY"},
+		{"a signing secret that is none", map[string]string{"CLERK_WEBHOOK_SIGNING_SECRET": "sk_test_1"}, "", config.ErrInvalid, "whsec_"},
+		{"a web address for a database", map[string]string{"DATABASE_URL": "https://abcdefghijklmnopqrst.supabase.co"}, "", config.ErrInvalid, "SUPABASE_URL"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			stack, err := devstack.Start(t.Context(), devstack.Options{
+				Lookup: environment(test.variables), Addr: test.addr,
+				Progress: func(step string) { t.Errorf("it began with %q", step) },
+			})
+			if !errors.Is(err, test.want) || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("Start = %v, want %v and a word on %q", err, test.want, test.text)
+			}
+			if stack != nil {
+				t.Error("Start returned a stack with its error")
+			}
+		})
+	}
+}
+
+func TestStack_SaysWhenItsDatabaseIsGone(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	stack := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": db.Owner()})})
+	conn := db.Conn(t, db.Server().URL("postgres", postgres.Superuser, ""))
+	// Nobody gets in any more, which is what a database that is gone looks like.
+	if _, err := conn.Exec(t.Context(), `alter database `+db.Name()+` allow_connections false`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where datname = $1`, db.Name()); err != nil {
+		t.Fatal(err)
+	}
+	if got := status(t, stack.URL()+"/healthz"); got != http.StatusServiceUnavailable {
+		t.Errorf("GET /healthz without a database = %d, want 503", got)
+	}
+}

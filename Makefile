@@ -32,7 +32,9 @@ help: ## List the targets
 
 .PHONY: run
 run: ## Start the local stack, seeded and syncing; pass flags with ARGS='--duration 10s --json'
-	go run ./cmd/clerksync dev $(ARGS)
+	@# Not go run: it ends with an error of its own after Ctrl-C.
+	@go build -o bin/clerksync ./cmd/clerksync
+	@bin/clerksync dev $(ARGS)
 
 # Prints the packages whose tests, directly or not, start test databases.
 LIST_DATABASE_PACKAGES := go list -test -f '{{.ImportPath}}: {{join .Deps " "}} ' ./... \

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/devstack/testdb"
+)
+
+// result is what a command line leaves.
+type result struct {
+	code           int
+	stdout, stderr string
+}
+
+// clerksync runs one command line with nothing in its environment but the given
+// settings.
+func clerksync(t *testing.T, settings map[string]string, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), args, console{
+		Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
+		Lookup: func(key string) (string, bool) { value, ok := settings[key]; return value, ok },
+	})
+	return result{code, stdout.String(), stderr.String()}
+}
+
+func TestCommandLine_ExitCodesAndStreams(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name           string
+		args           []string
+		settings       map[string]string
+		code           int
+		stdout, stderr string // parts; empty means that nothing may be printed
+	}{
+		{"help", []string{"--help"}, nil, exitOK, "migrate up", ""},
+		{"version", []string{"--version"}, nil, exitOK, "dev", ""},
+		{"no command", nil, nil, exitUsage, "", "hint:"},
+		{"unknown command", []string{"mirgate"}, nil, exitUsage, "", "unexpected argument mirgate"},
+		{"unknown flag", []string{"status", "--jsno"}, nil, exitUsage, "", "unknown flag --jsno"},
+		{"no database", []string{"status"}, nil, exitFailed, "", "DATABASE_URL"},
+		{"not a database", []string{"migrate", "up"}, map[string]string{"DATABASE_URL": "https://abc.supabase.co"}, exitFailed, "", "SUPABASE_URL"},
+		// A pooler that cannot hold a session, and where the database itself is cannot be told.
+		{"transaction pooler", []string{"migrate", "plan"}, map[string]string{"DATABASE_URL": "postgresql://u:p@pooler.example.com:6543/app"}, exitFailed, "", "session"},
+		{"replay what", []string{"events", "replay"}, nil, exitUsage, "", "--all"},
+		{"replay both", []string{"events", "replay", "--all", "msg_1"}, nil, exitUsage, "", "--all"},
+		{"unknown role", []string{"migrate", "login", "postgres"}, nil, exitUsage, "", "writer"},
+		{"no such file", []string{"--env-file", "/nowhere/.env", "status"}, nil, exitUsage, "", "/nowhere/.env"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := clerksync(t, test.settings, test.args...)
+			if got.code != test.code {
+				t.Errorf("clerksync %q exits %d, want %d\n%s", test.args, got.code, test.code, got.stderr)
+			}
+			for _, stream := range []struct{ name, got, want string }{{"stdout", got.stdout, test.stdout}, {"stderr", got.stderr, test.stderr}} {
+				if !strings.Contains(stream.got, stream.want) || (stream.want == "") != (stream.got == "") {
+					t.Errorf("clerksync %q prints on %s\n%q\nwant a text with %q", test.args, stream.name, stream.got, stream.want)
+				}
+			}
+		})
+	}
+}
+
+func TestEnvFile_GivesWhatTheEnvironmentDoesNot(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), ".env")
+	if err := os.WriteFile(path, []byte("DATABASE_URL=\"https://from-the-file.supabase.co\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := clerksync(t, nil, "--env-file", path, "status"); !strings.Contains(got.stderr, "API URL") {
+		t.Errorf("the file's setting is not used: %+v", got)
+	}
+	if got := clerksync(t, map[string]string{"DATABASE_URL": "sk_live_x"}, "--env-file", path, "status"); strings.Contains(got.stderr, "API URL") {
+		t.Errorf("the file's setting wins over the environment: %+v", got)
+	}
+	if err := os.WriteFile(path, []byte("DATABASE_URL=\"postgresql://u:topsecret@h/db\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := clerksync(t, nil, "--env-file", path, "status"); got.code != exitUsage || strings.Contains(got.stderr, "topsecret") {
+		t.Errorf("a broken file: %+v, want usage error without its content", got)
+	}
+}
+
+func TestMigrate_PlansAppliesAndVerifies(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.WithoutMigrations())
+	settings := map[string]string{"DATABASE_URL": db.Owner()}
+	if got := clerksync(t, settings, "migrate", "verify"); got.code != exitFailed || !strings.Contains(got.stderr, "pending") {
+		t.Errorf("verify before: %+v", got)
+	}
+	if got := clerksync(t, settings, "migrate", "plan"); got.code != exitOK || strings.Count(got.stdout, "pending") == 0 {
+		t.Errorf("plan before: %+v", got)
+	}
+	if got := clerksync(t, settings, "migrate", "up"); got.code != exitOK || !strings.Contains(got.stdout, "0001_schemas_and_roles  applied") {
+		t.Errorf("up: %+v", got)
+	}
+	if got := clerksync(t, settings, "migrate", "verify"); got != (result{}) {
+		t.Errorf("verify after: %+v, want silence and 0", got)
+	}
+	got := clerksync(t, settings, "--json", "migrate", "plan")
+	var planned []plannedMigration
+	if err := json.Unmarshal([]byte(got.stdout), &planned); err != nil || planned[0].AppliedAt == nil {
+		t.Errorf("plan --json: %+v, %v", got, err)
+	}
+}
+
+func TestEvents_AreListedAndReplayed(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	owner := db.Conn(t, db.Owner())
+	for _, sql := range []string{
+		`update clerk_sync.settings set instance_id = 'ins_ours'`,
+		`select clerk_sync.apply_event('msg_1', '{"type":"user.created","instance_id":"ins_theirs","data":{"id":"user_1","updated_at":1716883200000}}')`,
+		`select clerk_sync.apply_event('msg_2', '{"type":"user.created","instance_id":"ins_ours","data":{"id":7,"updated_at":1716883200000}}')`,
+	} {
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settings := map[string]string{"DATABASE_URL": db.Writer()}
+	got := clerksync(t, settings, "events", "list", "--outcome", "rejected")
+	for _, part := range []string{"msg_1", "rejected (wrong_instance)", "msg_2", "rejected (malformed_id)"} {
+		if got.code != exitOK || !strings.Contains(got.stdout, part) {
+			t.Errorf("events list: %+v, want %q in it", got, part)
+		}
+	}
+	if _, err := owner.Exec(t.Context(), `update clerk_sync.settings set instance_id = null`); err != nil {
+		t.Fatal(err)
+	}
+	got = clerksync(t, settings, "--json", "events", "replay", "--all")
+	var results []replayed
+	if err := json.Unmarshal([]byte(got.stdout), &results); err != nil {
+		t.Fatalf("events replay --json: %+v, %v", got, err)
+	}
+	if got.code != exitFailed || !strings.Contains(got.stderr, "1 of 2 events are still rejected") ||
+		len(results) != 2 || results[0] != (replayed{SvixID: "msg_1", Outcome: "applied"}) {
+		t.Errorf("events replay --all: %+v, want msg_1 applied, msg_2 still rejected", got)
+	}
+	if got = clerksync(t, settings, "events", "replay", "msg_nowhere"); got.code != exitFailed || !strings.Contains(got.stderr, "msg_nowhere") {
+		t.Errorf("replay of an unknown event: %+v", got)
+	}
+	if got = clerksync(t, settings, "status"); got.code != exitOK || !strings.Contains(got.stdout, "users") {
+		t.Errorf("status: %+v", got)
+	}
+}
+
+// The printed string logs in, on a server that asks for passwords; the earlier
+// one does not any more, and the server never saw either.
+func TestMigrateLogin_PrintsAStringThatLogsIn(t *testing.T) {
+	t.Parallel()
+	const ownerPassword = "owner's own"
+	server, err := postgres.Start(t.Context(), postgres.Options{
+		Major: testdb.Major(t), Password: ownerPassword, Settings: map[string]string{"log_statement": "all"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Stop(context.Background()) })
+	super, err := pgx.Connect(t.Context(), server.URL("postgres", postgres.Superuser, ownerPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = super.Close(context.Background()) })
+	if err := postgres.Stubs(t.Context(), super, postgres.Explicit); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := super.Exec(t.Context(), `alter role supabase_postgres password 'owner''s own'`); err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string]string{"DATABASE_URL": server.URL("postgres", postgres.Owner, ownerPassword)}
+	if got := clerksync(t, settings, "migrate", "login"); got.code != exitFailed || !strings.Contains(got.stderr, "migrate up") {
+		t.Errorf("login before the migrations: %+v", got)
+	}
+	if got := clerksync(t, settings, "migrate", "up"); got.code != exitOK {
+		t.Fatalf("up: %+v", got)
+	}
+	var urls []string
+	for range 2 {
+		got := clerksync(t, settings, "migrate", "login", "writer")
+		if got.code != exitOK {
+			t.Fatalf("login: %+v", got)
+		}
+		urls = append(urls, strings.TrimSpace(got.stdout))
+	}
+	if got := clerksync(t, map[string]string{"DATABASE_URL": urls[1]}, "status"); got.code != exitOK {
+		t.Errorf("status with the new string: %+v", got)
+	}
+	got := clerksync(t, map[string]string{"DATABASE_URL": urls[0]}, "status")
+	if got.code != exitFailed || !strings.Contains(got.stderr, "password") {
+		t.Errorf("status with the earlier string: %+v, want the password refused", got)
+	}
+	for _, url := range urls {
+		config, err := pgx.ParseConfig(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(server.Log(), config.Password) {
+			t.Error("the server's log holds a password")
+		}
+	}
+}

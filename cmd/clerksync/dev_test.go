@@ -1,0 +1,386 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"clerksync/shared/clerk"
+	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack"
+	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/devstack/testdb"
+)
+
+func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
+
+// terminal is a console without a terminal: what was written can be read while
+// the command runs.
+type terminal struct {
+	mu          sync.Mutex
+	out, err    bytes.Buffer
+	changed     chan struct{}
+	environment map[string]string
+}
+
+func newTerminal(environment map[string]string) *terminal {
+	return &terminal{changed: make(chan struct{}, 1), environment: environment}
+}
+
+type stream struct {
+	term *terminal
+	b    *bytes.Buffer
+}
+
+func (s stream) Write(p []byte) (int, error) {
+	s.term.mu.Lock()
+	defer s.term.mu.Unlock()
+	select {
+	case s.term.changed <- struct{}{}:
+	default:
+	}
+	return s.b.Write(p)
+}
+
+func (term *terminal) console(asJSON bool) console {
+	return console{
+		Stdout: stream{term, &term.out}, Stderr: stream{term, &term.err}, JSON: asJSON,
+		Lookup: func(key string) (string, bool) {
+			value, ok := term.environment[key]
+			return value, ok
+		},
+	}
+}
+
+func (term *terminal) stdout() string {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	return term.out.String()
+}
+
+func (term *terminal) stderr() string {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	return term.err.String()
+}
+
+// await waits until what was written fulfils a condition or the command ended.
+func (term *terminal) await(t *testing.T, what string, done <-chan error, is func() bool) {
+	t.Helper()
+	limit := time.After(time.Minute)
+	for !is() {
+		select {
+		case <-term.changed:
+		case err := <-done:
+			t.Fatalf("the command ended with %v before %s; stderr:\n%s", err, what, term.stderr())
+		case <-limit:
+			t.Fatalf("waited a minute for %s; stderr:\n%s", what, term.stderr())
+		}
+	}
+}
+
+// command is dev with the flags' defaults, except for the port.
+func command() devCommand {
+	return devCommand{
+		Addr: "127.0.0.1:0", Postgres: os.Getenv("CLERKSYNC_TEST_POSTGRES"),
+		Seed: 1, Users: 20, Rate: 5, Late: 0.1, Twice: 0.05,
+	}
+}
+
+// needPostgres skips where there is nothing to embed.
+func needPostgres(t *testing.T, err error) {
+	t.Helper()
+	if errors.Is(err, postgres.ErrNotFound) {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("CI must have everything that tests need: %v", err)
+		}
+		t.Skip(err)
+	}
+}
+
+var embeddedURL = regexp.MustCompile(`psql (postgres://\S+)`)
+
+// postgresAddress is where the banner says that the database is.
+func postgresAddress(t *testing.T, talk string) string {
+	t.Helper()
+	match := embeddedURL.FindStringSubmatch(talk)
+	if match == nil {
+		t.Fatalf("the banner names no database:\n%s", talk)
+	}
+	u, err := url.Parse(match[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// awaitClosed waits until nobody listens any more.
+func awaitClosed(t *testing.T, address string) {
+	t.Helper()
+	dialer := net.Dialer{}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		conn, err := dialer.DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			return
+		}
+		_ = conn.Close()
+		if time.Now().After(deadline) {
+			t.Fatalf("somebody still listens on %s", address)
+		}
+		select {
+		case <-t.Context().Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func TestDev_EndsWithAnEqualCopy(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(*devCommand){
+		"a little disorder": func(cmd *devCommand) { cmd.Seed, cmd.Rate = 7, 100 },
+		"hardly any order":  func(cmd *devCommand) { cmd.Seed, cmd.Rate, cmd.Late, cmd.Twice = 8, 100, 0.9, 0.9 },
+		"nothing happens":   func(cmd *devCommand) { cmd.Users, cmd.Rate = 0, 0 },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := command()
+			cmd.Duration = 3 * time.Second
+			change(&cmd)
+			term := newTerminal(nil)
+			err := cmd.Run(t.Context(), term.console(true))
+			needPostgres(t, err)
+			if err != nil {
+				t.Fatalf("dev %+v = %v; stderr:\n%s", cmd, err, term.stderr())
+			}
+			awaitClosed(t, postgresAddress(t, term.stderr()))
+
+			lines := strings.Split(strings.TrimSpace(term.stdout()), "\n")
+			delivered := 0
+			outcomes := map[string]int{"applied": 0, "duplicate": 0, "stale": 0, "ignored": 0, "rejected": 0}
+			for _, line := range lines[:len(lines)-1] {
+				var d deliveryObject
+				if err := json.Unmarshal([]byte(line), &d); err != nil {
+					t.Fatalf("a line is no JSON: %v\n%s", err, line)
+				}
+				if d.Kind != "delivery" || d.SvixID == "" || d.Type == "" || d.ObjectID == "" || d.Attempt == 0 {
+					t.Fatalf("a line lacks something: %s", line)
+				}
+				if d.Status == http.StatusOK {
+					delivered++
+					outcomes[d.Outcome]++
+				}
+			}
+			var s summaryObject
+			last := lines[len(lines)-1]
+			if err := json.Unmarshal([]byte(last), &s); err != nil {
+				t.Fatalf("the last line is no JSON: %v\n%s", err, last)
+			}
+			if s.Kind != "summary" || s.Equal == nil || !*s.Equal || len(s.Differences) > 0 {
+				t.Errorf("the last line does not say that the copy is equal: %s", last)
+			}
+			if s.Deliveries == nil || s.Deliveries.Delivered != delivered || s.Deliveries.Pending != 0 || s.Deliveries.GivenUp != 0 {
+				t.Errorf("the summary counts %+v, the lines %d deliveries", s.Deliveries, delivered)
+			}
+			for outcome, n := range outcomes {
+				if s.Outcomes[outcome] != n {
+					t.Errorf("the summary counts %d %s, the lines %d", s.Outcomes[outcome], outcome, n)
+				}
+			}
+			if outcomes["applied"] == 0 || outcomes["rejected"] > 0 {
+				t.Errorf("outcomes are %v, want some applied and none rejected", outcomes)
+			}
+			if cmd.Twice > 0.5 && outcomes["duplicate"] == 0 || cmd.Late > 0.5 && outcomes["stale"] == 0 {
+				t.Errorf("outcomes are %v: the disorder does not show", outcomes)
+			}
+		})
+	}
+}
+
+func TestDev_InterruptEndsEverything(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	term := newTerminal(nil)
+	cmd := command()
+	cmd.Rate = 50
+	done := make(chan error, 1)
+	go func() {
+		err := cmd.Run(ctx, term.console(false))
+		if errors.Is(err, postgres.ErrNotFound) {
+			term.mu.Lock()
+			term.out.WriteString("user.created") // ends the wait
+			term.mu.Unlock()
+		}
+		done <- err
+	}()
+	term.await(t, "the first user", done, func() bool { return strings.Contains(term.stdout(), clerk.UserCreated) })
+	interrupt()
+	err := <-done
+	needPostgres(t, err)
+	if err != nil {
+		t.Errorf("dev, interrupted = %v, want no error; stderr:\n%s", err, term.stderr())
+	}
+	if !strings.Contains(term.stderr(), "the copy equals Clerk's state: ") {
+		t.Errorf("stderr does not say how it ended:\n%s", term.stderr())
+	}
+	if strings.Contains(term.stdout()+term.stderr(), "\x1b") {
+		t.Error("without a terminal there are escape sequences")
+	}
+	awaitClosed(t, postgresAddress(t, term.stderr()))
+}
+
+func TestDev_SaysThatTheAddressIsInUse(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	cmd := command()
+	cmd.Addr = listener.Addr().String()
+	err = cmd.Run(t.Context(), newTerminal(nil).console(false))
+	if !errors.Is(err, devstack.ErrAddressInUse) || !strings.Contains(err.Error(), "--addr") {
+		t.Errorf("dev on a taken port = %v, want ErrAddressInUse and a word on --addr", err)
+	}
+}
+
+// Somebody may have DATABASE_URL set to a copy of real people.
+func TestDev_MixesWithAGivenCopyOnlyWhenTold(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	if _, err := db.Conn(t, db.Superuser()).Exec(t.Context(), `insert into users (clerk_id) values ('user_real')`); err != nil {
+		t.Fatal(err)
+	}
+	environment := map[string]string{"DATABASE_URL": db.Owner()}
+	cmd := command()
+	cmd.Duration = time.Second
+	term := newTerminal(environment)
+	if err := cmd.Run(t.Context(), term.console(true)); err == nil || !strings.Contains(err.Error(), "--mix") {
+		t.Errorf("dev into a copy with rows = %v, want a refusal that names --mix", err)
+	}
+	if term.stdout() != "" {
+		t.Errorf("it was refused and yet something was delivered:\n%s", term.stdout())
+	}
+
+	cmd.Mix = true
+	term = newTerminal(environment)
+	if err := cmd.Run(t.Context(), term.console(true)); err != nil {
+		t.Errorf("dev --mix = %v; stderr:\n%s", err, term.stderr())
+	}
+	if strings.Contains(term.stderr(), "psql") {
+		t.Errorf("with DATABASE_URL a database was started nevertheless:\n%s", term.stderr())
+	}
+}
+
+func TestDev_ReportsACopyThatDiffers(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	term := newTerminal(map[string]string{"DATABASE_URL": db.Owner()})
+	cmd := command()
+	cmd.Rate = 0
+	done := make(chan error, 1)
+	go func() { done <- cmd.Run(ctx, term.console(true)) }()
+	conn := db.Conn(t, db.Superuser())
+	term.await(t, "20 users", done, func() bool {
+		var n int
+		if err := conn.QueryRow(t.Context(), `select count(*) from users where not is_placeholder`).Scan(&n); err != nil {
+			t.Error(err)
+			return true
+		}
+		return n == 20
+	})
+	if _, err := conn.Exec(t.Context(), `update users set username = 'somebody else' where clerk_id = (select min(clerk_id) from users)`); err != nil {
+		t.Fatal(err)
+	}
+	interrupt()
+	if err := <-done; !errors.Is(err, errDiffers) {
+		t.Errorf("dev over a spoiled copy = %v, want errDiffers", err)
+	}
+	lines := strings.Split(strings.TrimSpace(term.stdout()), "\n")
+	var s summaryObject
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &s); err != nil {
+		t.Fatal(err)
+	}
+	var fields []string
+	for _, d := range s.Differences {
+		fields = append(fields, d.Table+"."+d.Field)
+	}
+	if s.Equal == nil || *s.Equal || !slices.Equal(fields, []string{"users.username", "users_public.username"}) {
+		t.Errorf("the summary says equal: %v, differences in %v", s.Equal, fields)
+	}
+	if !strings.Contains(term.stderr(), `username is`) {
+		t.Errorf("stderr does not list the difference:\n%s", term.stderr())
+	}
+}
+
+func TestDev_WaitsForRealWebhooks(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	term := newTerminal(map[string]string{"DATABASE_URL": db.Owner(), "CLERK_WEBHOOK_SIGNING_SECRET": clerktest.Secret})
+	cmd := command()
+	cmd.PrintSecret = true
+	done := make(chan error, 1)
+	go func() { done <- cmd.Run(ctx, term.console(false)) }()
+	gateway := regexp.MustCompile(`clerk webhooks listen --forward-to (http://\S+)`)
+	term.await(t, "the hint at forwarding", done, func() bool { return gateway.MatchString(term.stderr()) })
+
+	body := clerktest.User("user_ines").Email("ines@example.com").Event(clerk.UserCreated, time.Now())
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, gateway.FindStringSubmatch(term.stderr())[1], bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = clerktest.Sign(clerktest.Secret, "msg_1", time.Now(), body)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	term.await(t, "the line about the delivery", done, func() bool { return strings.Contains(term.stdout(), "user_ines") })
+	interrupt()
+	if err := <-done; err != nil {
+		t.Errorf("dev with a real instance, interrupted = %v", err)
+	}
+	if got := term.stdout(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "applied") {
+		t.Errorf("stdout is %q, want one line about what was applied", got)
+	}
+	// --print-secret is for the secret that was made here.
+	if talk := term.stdout() + term.stderr(); strings.Contains(talk, clerktest.Secret) {
+		t.Error("the instance's signing secret was printed")
+	}
+}
+
+func TestDevCommand_Validate(t *testing.T) {
+	t.Parallel()
+	if err := command().Validate(); err != nil {
+		t.Errorf("the defaults are refused: %v", err)
+	}
+	for flag, change := range map[string]func(*devCommand){
+		"--late":     func(cmd *devCommand) { cmd.Late = 1.1 },
+		"--twice":    func(cmd *devCommand) { cmd.Twice = -0.1 },
+		"--users":    func(cmd *devCommand) { cmd.Users = -1 },
+		"--rate":     func(cmd *devCommand) { cmd.Rate = -1 },
+		"--duration": func(cmd *devCommand) { cmd.Duration = -time.Second },
+	} {
+		cmd := command()
+		change(&cmd)
+		if err := cmd.Validate(); err == nil || !strings.Contains(err.Error(), flag) {
+			t.Errorf("Validate with a wrong %s = %v, want it named", flag, err)
+		}
+	}
+}

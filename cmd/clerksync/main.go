@@ -1,0 +1,119 @@
+// The clerksync command is the operator's side of clerksync: it runs the whole
+// thing locally, migrates a database, and answers what became of an event.
+//
+//	clerksync dev                    a local stack: Postgres, webhook endpoint, a Clerk that lives
+//	clerksync migrate plan|up|verify the database side
+//	clerksync status                 what the copy holds
+//	clerksync events list|replay     what arrived, and what to do about it
+//
+// Data goes to stdout and talk to stderr. Exit codes: 0 fine, 1 failed, 2 wrong
+// usage, 130 interrupted. Secrets come from the environment or from the file
+// that --env-file names, never from the command line.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"github.com/joho/godotenv"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// version is set when the program is built for release.
+var version = "dev"
+
+type arguments struct {
+	JSON    bool             `help:"Write data as JSON." name:"json"`
+	EnvFile string           `help:"Read settings from a file of KEY=VALUE lines; the environment wins." type:"existingfile" placeholder:"FILE"`
+	Version kong.VersionFlag `help:"Print the version."`
+
+	Dev     devCommand     `cmd:"" help:"Run the local stack: Postgres, the webhook endpoint and a Clerk that lives."`
+	Migrate migrateCommand `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
+	Status  statusCommand  `cmd:"" help:"Show what the copy holds and when it last heard from Clerk."`
+	Events  eventsCommand  `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The second signal gets the default treatment: it ends the program at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], processConsole()))
+}
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string, c console) int {
+	var parsed arguments
+	// Flags such as --help do their work while the line is parsed and are done
+	// then; kong would end the process, and with it a test.
+	done := -1
+	parser, err := kong.New(&parsed,
+		kong.Name("clerksync"),
+		kong.Description("A faithful copy of Clerk's users, organizations and memberships in Supabase Postgres."),
+		kong.Vars{"version": version},
+		kong.Writers(c.Stdout, c.Stderr),
+		kong.Exit(func(code int) { done = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		c.say("clerksync: error: %v", err)
+		return exitFailed
+	}
+	parsedArgs, err := parser.Parse(args)
+	if done >= 0 {
+		return done
+	}
+	if err != nil {
+		c.say("clerksync: error: %v", err)
+		c.say(`clerksync: hint: "clerksync --help" lists the commands, "clerksync <command> --help" its flags`)
+		return exitUsage
+	}
+
+	c.JSON = parsed.JSON
+	if parsed.EnvFile != "" {
+		if c.Lookup, err = withFile(parsed.EnvFile, c.Lookup); err != nil {
+			c.say("clerksync: error: %v", err)
+			return exitUsage
+		}
+	}
+	parsedArgs.BindTo(ctx, (*context.Context)(nil))
+	err = parsedArgs.Run(c)
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		c.say("clerksync: interrupted")
+		return exitInterrupted
+	}
+	c.say("clerksync: error: %v", err)
+	return exitFailed
+}
+
+// withFile adds the settings of a file to a lookup. The environment wins, as it
+// does in the tools that share such files.
+func withFile(path string, lookup func(string) (string, bool)) (func(string) (string, bool), error) {
+	settings, err := godotenv.Read(path)
+	if err != nil {
+		// The parser quotes the line that it cannot read, which may hold a secret.
+		return nil, fmt.Errorf("%s is not a file of KEY=VALUE lines", path)
+	}
+	return func(key string) (string, bool) {
+		if value, ok := lookup(key); ok {
+			return value, true
+		}
+		value, ok := settings[key]
+		return value, ok
+	}, nil
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"clerksync/shared/config"
+	"clerksync/shared/supabase"
+	"clerksync/sql/migrations"
+)
+
+type migrateCommand struct {
+	Plan   planCommand   `cmd:"" help:"Show which migrations are applied and which are pending; writes nothing."`
+	Up     upCommand     `cmd:"" help:"Apply what is pending, each migration in a transaction of its own."`
+	Verify verifyCommand `cmd:"" help:"Exit 0 and say nothing if the database has exactly these migrations, unchanged."`
+	Export exportCommand `cmd:"" help:"Write the migrations as files for \"supabase db push\"."`
+	Login  loginCommand  `cmd:"" help:"Give a runtime role a new password and print its connection string."`
+}
+
+// databaseConfig reads DATABASE_URL, and says on stderr what works with it but
+// should be otherwise.
+func databaseConfig(ctx context.Context, c console) (*supabase.Config, error) {
+	source := config.NewSource(c.Lookup, config.SecretsManager(c.Lookup))
+	database, err := source.Database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := supabase.Parse(supabase.Options{
+		URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef, AppName: "cli",
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range parsed.Warnings {
+		c.say("clerksync: warning: %s", warning)
+	}
+	return parsed, nil
+}
+
+// sessionConfig is the connection that migrations need: one session for all of
+// them, not a transaction pooler.
+func sessionConfig(ctx context.Context, c console) (*supabase.Config, *pgx.ConnConfig, error) {
+	parsed, err := databaseConfig(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	session, err := parsed.Session()
+	if err != nil {
+		return nil, nil, err
+	}
+	if parsed.Port != session.Port {
+		c.say("clerksync: migrations need a session: using port %d instead of the transaction pooler's %d", session.Port, parsed.Port)
+	}
+	return parsed, session, nil
+}
+
+// explainConnection adds what to do about a connection that cannot be made. Other
+// errors of the migrations say it themselves.
+func explainConnection(err error) error {
+	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting {
+		return supabase.Explain(err)
+	}
+	return err
+}
+
+type schemaFlag struct {
+	Schema string `help:"Exposed schema that holds the copy; chosen once (default: public)." placeholder:"NAME"`
+}
+
+func (f schemaFlag) options() migrations.Options { return migrations.Options{Schema: f.Schema} }
+
+type planCommand struct{ schemaFlag }
+
+// plannedMigration is one line of the plan as JSON.
+type plannedMigration struct {
+	Migration string     `json:"migration"`
+	Checksum  string     `json:"checksum"`
+	AppliedAt *time.Time `json:"applied_at"`
+}
+
+func (cmd planCommand) Run(ctx context.Context, c console) error {
+	_, session, err := sessionConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	states, err := migrations.Plan(ctx, session, cmd.options())
+	if err != nil {
+		return explainConnection(err)
+	}
+	planned := make([]plannedMigration, len(states))
+	for i, s := range states {
+		planned[i] = plannedMigration{Migration: s.String(), Checksum: s.Checksum}
+		if !s.AppliedAt.IsZero() {
+			planned[i].AppliedAt = &s.AppliedAt
+		}
+	}
+	return c.print(planned, func(row func(...any)) {
+		for _, p := range planned {
+			state := "pending"
+			if p.AppliedAt != nil {
+				state = "applied " + p.AppliedAt.UTC().Format(time.RFC3339)
+			}
+			row(p.Migration, state)
+		}
+	})
+}
+
+type upCommand struct{ schemaFlag }
+
+func (cmd upCommand) Run(ctx context.Context, c console) error {
+	_, session, err := sessionConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	applied, err := migrations.Up(ctx, session, cmd.options())
+	names := make([]string, len(applied))
+	for i, m := range applied {
+		names[i] = m.String()
+	}
+	if printErr := c.print(names, func(row func(...any)) {
+		for _, name := range names {
+			row(name, "applied")
+		}
+	}); printErr != nil {
+		return printErr
+	}
+	if err != nil {
+		return explainConnection(err)
+	}
+	if len(applied) == 0 {
+		c.say("clerksync: nothing to do, the database is up to date")
+	}
+	return nil
+}
+
+type verifyCommand struct{ schemaFlag }
+
+func (cmd verifyCommand) Run(ctx context.Context, c console) error {
+	_, session, err := sessionConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := migrations.Verify(ctx, session, cmd.options()); err != nil {
+		return explainConnection(err)
+	}
+	return nil
+}
+
+type exportCommand struct {
+	schemaFlag
+	Dir string `help:"Folder to write to." default:"supabase/migrations" type:"path" placeholder:"DIR"`
+}
+
+func (cmd exportCommand) Run(c console) error {
+	written, err := migrations.Export(cmd.Dir, cmd.options(), time.Now())
+	if err != nil {
+		return err
+	}
+	if len(written) == 0 {
+		c.say("clerksync: nothing to do, %s has every migration", cmd.Dir)
+	}
+	return c.print(written, func(row func(...any)) {
+		for _, path := range written {
+			row(path)
+		}
+	})
+}
+
+type loginCommand struct {
+	Role string `arg:"" help:"Which role: writer (webhooks and sync) or diagnostics." enum:"writer,diagnostics" default:"writer"`
+}
+
+func (cmd loginCommand) Run(ctx context.Context, c console) error {
+	parsed, session, err := sessionConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	role := "clerksync_" + cmd.Role
+	password, err := migrations.ResetPassword(ctx, session, role)
+	if err != nil {
+		return explainConnection(err)
+	}
+	url, note := parsed.Login(role, password)
+	if note != "" {
+		c.say("clerksync: note: %s", note)
+	}
+	c.say("clerksync: %s has a new password; the old one is refused from now on", role)
+	return c.print(map[string]string{"role": role, "database_url": url.Reveal()}, func(row func(...any)) {
+		row(url.Reveal())
+	})
+}

@@ -52,6 +52,23 @@ begin
 end
 $$;
 
+-- The rule of the newest statement: what a statement is to the row that is there
+-- (null if there is none). What was read from the API and says what the row says
+-- already is no news, even if it was said later; same tells whether it does.
+create function clerk_sync.verdict(stored text, stated text, kind text, same boolean) returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return case
+    when stored is null then 'created'
+    when stored = '9' then 'deleted'
+    when stored collate "C" > stated then 'stale'
+    when stored = stated then 'unchanged'
+    when kind = '3' and same and left(stored, 1) = left(stated, 1) then 'unchanged'
+    else 'updated'
+  end;
+end
+$$;
+
 -- Private metadata is kept only where the settings ask, beside the copy.
 create function clerk_sync.keep_private_metadata(object text, ids text[], resources jsonb[]) returns void
 language plpgsql set search_path = '' as $$
@@ -111,29 +128,23 @@ begin
       limit 1
     ) as phone on true
   ), versioned as (
-    select s.*, s.version || case when s.kind = '3' then '' else md5(row(
+    select s.*, (s.version || case when s.kind = '3' then '' else md5(row(
              s.external_id, s.email, s.email_verified, s.phone, s.phone_verified, s.username, s.first_name, s.last_name,
              s.avatar_url, s.metadata, s.unsafe_metadata, s.banned, s.locked, s.password_enabled, s.two_factor_enabled,
-             s.last_sign_in_at, s.last_active_at, s.created_at)::text) end as sync_version
+             s.last_sign_in_at, s.last_active_at, s.created_at)::text) end) collate "C" as sync_version
     from stated as s
   ), newest as (
     select distinct on (v.clerk_id) v.* from versioned as v order by v.clerk_id, v.sync_version desc
   ), compared as (
-    select n.*, case
-      when u.clerk_id is null then 'created'
-      when u.sync_version = '9' then 'deleted'
-      when u.sync_version > n.sync_version then 'stale'
-      when u.sync_version = n.sync_version then 'unchanged'
-      when n.kind = '3' and left(u.sync_version, 1) = left(n.sync_version, 1) and (
-             u.external_id, u.email, u.email_verified, u.phone, u.phone_verified, u.username, u.first_name, u.last_name,
-             u.avatar_url, u.metadata, u.unsafe_metadata, u.banned, u.locked, u.password_enabled, u.two_factor_enabled,
-             u.last_sign_in_at, u.last_active_at, u.created_at, u.updated_at
-           ) is not distinct from (
-             n.external_id, n.email, n.email_verified, n.phone, n.phone_verified, n.username, n.first_name, n.last_name,
-             n.avatar_url, n.metadata, n.unsafe_metadata, n.banned, n.locked, n.password_enabled, n.two_factor_enabled,
-             n.last_sign_in_at, n.last_active_at, n.created_at, n.updated_at
-           ) then 'unchanged'
-      else 'updated' end as result
+    select n.*, clerk_sync.verdict(u.sync_version, n.sync_version, n.kind, (
+        u.external_id, u.email, u.email_verified, u.phone, u.phone_verified, u.username, u.first_name, u.last_name,
+        u.avatar_url, u.metadata, u.unsafe_metadata, u.banned, u.locked, u.password_enabled, u.two_factor_enabled,
+        u.last_sign_in_at, u.last_active_at, u.created_at, u.updated_at
+      ) is not distinct from (
+        n.external_id, n.email, n.email_verified, n.phone, n.phone_verified, n.username, n.first_name, n.last_name,
+        n.avatar_url, n.metadata, n.unsafe_metadata, n.banned, n.locked, n.password_enabled, n.two_factor_enabled,
+        n.last_sign_in_at, n.last_active_at, n.created_at, n.updated_at
+      )) as result
     from newest as n
     left join {{exposed}}.users as u on u.clerk_id = n.clerk_id
   ), written as (
@@ -209,26 +220,20 @@ begin
       name text, slug text, image_url text, public_metadata jsonb, created_by text,
       max_allowed_memberships numeric, admin_delete_enabled boolean)
   ), versioned as (
-    select s.*, s.version || case when s.kind = '3' then '' else md5(row(
+    select s.*, (s.version || case when s.kind = '3' then '' else md5(row(
              s.name, s.slug, s.logo_url, s.metadata, s.created_by, s.max_allowed_memberships, s.admin_delete_enabled,
-             s.created_at)::text) end as sync_version
+             s.created_at)::text) end) collate "C" as sync_version
     from stated as s
   ), newest as (
     select distinct on (v.clerk_org_id) v.* from versioned as v order by v.clerk_org_id, v.sync_version desc
   ), compared as (
-    select n.*, case
-      when o.clerk_org_id is null then 'created'
-      when o.sync_version = '9' then 'deleted'
-      when o.sync_version > n.sync_version then 'stale'
-      when o.sync_version = n.sync_version then 'unchanged'
-      when n.kind = '3' and left(o.sync_version, 1) = left(n.sync_version, 1) and (
-             o.name, o.slug, o.logo_url, o.metadata, o.created_by, o.max_allowed_memberships, o.admin_delete_enabled,
-             o.created_at, o.updated_at
-           ) is not distinct from (
-             n.name, n.slug, n.logo_url, n.metadata, n.created_by, n.max_allowed_memberships, n.admin_delete_enabled,
-             n.created_at, n.updated_at
-           ) then 'unchanged'
-      else 'updated' end as result
+    select n.*, clerk_sync.verdict(o.sync_version, n.sync_version, n.kind, (
+        o.name, o.slug, o.logo_url, o.metadata, o.created_by, o.max_allowed_memberships, o.admin_delete_enabled,
+        o.created_at, o.updated_at
+      ) is not distinct from (
+        n.name, n.slug, n.logo_url, n.metadata, n.created_by, n.max_allowed_memberships, n.admin_delete_enabled,
+        n.created_at, n.updated_at
+      )) as result
     from newest as n
     left join {{exposed}}.organizations as o on o.clerk_org_id = n.clerk_org_id
   ), written as (
@@ -332,21 +337,18 @@ begin
     from clerk_sync.incoming(
       compare_memberships.resources, compare_memberships.stated_ms, compare_memberships.kinds, '2') as i
   ), versioned as (
-    select s.*, s.version || case when s.kind = '3' then '' else md5(row(
-             s.organization_id, s.user_id, s.role, s.permissions, s.metadata, s.created_at)::text) end as sync_version
+    select s.*, (s.version || case when s.kind = '3' then '' else md5(row(
+             s.organization_id, s.user_id, s.role, s.permissions, s.metadata, s.created_at)::text) end) collate "C" as sync_version
     from stated as s
   ), newest as (
     select distinct on (v.id) v.* from versioned as v order by v.id, v.sync_version desc
   )
   select n.id, n.organization_id, n.user_id, n.role, n.permissions, n.metadata, n.created_at, n.updated_at,
-         n.sync_version, case
-           when m.clerk_membership_id is null then 'created'
-           when m.sync_version = '9' then 'deleted'
-           when m.sync_version > n.sync_version then 'stale'
-           when m.sync_version = n.sync_version then 'unchanged'
-           when n.kind = '3' and (m.role, m.permissions, m.metadata, m.created_at, m.updated_at)
-                is not distinct from (n.role, n.permissions, n.metadata, n.created_at, n.updated_at) then 'unchanged'
-           else 'updated' end
+         n.sync_version, clerk_sync.verdict(m.sync_version, n.sync_version, n.kind, (
+        m.role, m.permissions, m.metadata, m.created_at, m.updated_at
+      ) is not distinct from (
+        n.role, n.permissions, n.metadata, n.created_at, n.updated_at
+      ))
   from newest as n
   left join {{exposed}}.organization_memberships as m on m.clerk_membership_id = n.id;
 end
@@ -460,23 +462,17 @@ begin
     cross join lateral jsonb_to_record(i.resource) as r (
       key text, name text, description text, is_creator_eligible boolean, permissions jsonb)
   ), versioned as (
-    select s.*, s.version || case when s.kind = '3' then '' else md5(row(
-             s.key, s.name, s.description, s.is_creator_eligible, s.permission_ids, s.created_at)::text) end as sync_version
+    select s.*, (s.version || case when s.kind = '3' then '' else md5(row(
+             s.key, s.name, s.description, s.is_creator_eligible, s.permission_ids, s.created_at)::text) end) collate "C" as sync_version
     from stated as s
   ), newest as (
     select distinct on (v.clerk_role_id) v.* from versioned as v order by v.clerk_role_id, v.sync_version desc
   ), compared as (
-    select n.*, case
-      when o.clerk_role_id is null then 'created'
-      when o.sync_version = '9' then 'deleted'
-      when o.sync_version > n.sync_version then 'stale'
-      when o.sync_version = n.sync_version then 'unchanged'
-      when n.kind = '3'
-       and (o.key, o.name, o.description, o.is_creator_eligible, o.permission_ids, o.created_at, o.updated_at)
-           is not distinct from
-           (n.key, n.name, n.description, n.is_creator_eligible, n.permission_ids, n.created_at, n.updated_at)
-        then 'unchanged'
-      else 'updated' end as result
+    select n.*, clerk_sync.verdict(o.sync_version, n.sync_version, n.kind, (
+        o.key, o.name, o.description, o.is_creator_eligible, o.permission_ids, o.created_at, o.updated_at
+      ) is not distinct from (
+        n.key, n.name, n.description, n.is_creator_eligible, n.permission_ids, n.created_at, n.updated_at
+      )) as result
     from newest as n
     left join clerk.organization_roles as o on o.clerk_role_id = n.clerk_role_id
   ), written as (
@@ -522,21 +518,17 @@ begin
     cross join lateral jsonb_to_record(i.resource) as r (key text, name text, description text, type text)
     where i.id is not null
   ), versioned as (
-    select s.*, s.version || case when s.kind = '3' then '' else md5(row(
-             s.key, s.name, s.description, s.type, s.created_at)::text) end as sync_version
+    select s.*, (s.version || case when s.kind = '3' then '' else md5(row(
+             s.key, s.name, s.description, s.type, s.created_at)::text) end) collate "C" as sync_version
     from stated as s
   ), newest as (
     select distinct on (v.clerk_permission_id) v.* from versioned as v order by v.clerk_permission_id, v.sync_version desc
   ), compared as (
-    select n.*, case
-      when o.clerk_permission_id is null then 'created'
-      when o.sync_version = '9' then 'deleted'
-      when o.sync_version > n.sync_version then 'stale'
-      when o.sync_version = n.sync_version then 'unchanged'
-      when n.kind = '3' and left(o.sync_version, 1) = left(n.sync_version, 1)
-       and (o.key, o.name, o.description, o.type, o.created_at, o.updated_at)
-           is not distinct from (n.key, n.name, n.description, n.type, n.created_at, n.updated_at) then 'unchanged'
-      else 'updated' end as result
+    select n.*, clerk_sync.verdict(o.sync_version, n.sync_version, n.kind, (
+        o.key, o.name, o.description, o.type, o.created_at, o.updated_at
+      ) is not distinct from (
+        n.key, n.name, n.description, n.type, n.created_at, n.updated_at
+      )) as result
     from newest as n
     left join clerk.organization_permissions as o on o.clerk_permission_id = n.clerk_permission_id
   ), written as (

@@ -423,3 +423,21 @@ func TestApply_TakesMetadataAsDeepAsClerkDoes(t *testing.T) {
 		t.Errorf("Apply(9,000 levels) = %+v, want it applied or rejected", got)
 	}
 }
+
+// The order must not depend on the session that an event happens to come through.
+func TestApply_OrdersTheSameInAnySession(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	body := ines.With(func(u *clerk.User) { u.LastSignInAt = clerk.MillisOf(at(7)) }).Event(clerk.UserUpdated, at(1))
+	b.want(mirror.Applied, body)
+	version := func() string { return scalar[string](b, `select sync_version from public.users`) }
+	before := version()
+
+	elsewhere := pool(t, b.db.Writer()+"&timezone=Asia/Tokyo&datestyle=SQL,DMY", 1)
+	if _, err := mirror.New(elsewhere).Apply(t.Context(), delivery(t, "msg_tokyo", body)); err != nil {
+		t.Fatal(err)
+	}
+	if after := version(); after != before {
+		t.Errorf("the same statement is version %s in one session and %s in another", before, after)
+	}
+}

@@ -391,7 +391,8 @@ $$;
 -- sessions live long: one that was made while a table was empty would read the
 -- whole table later. Every look-up here is by an indexed id, so the plans are
 -- made without the alternatives, and without compiling what takes microseconds.
--- The settings hold for all that these functions call.
+-- Times are written in one way, whatever the caller's session prefers: the digest
+-- in sync_version is made of them. The settings hold for all that is called.
 do $$
 declare
   entry regprocedure;
@@ -406,6 +407,8 @@ begin
     execute format('alter function %s set enable_hashjoin = off', entry);
     execute format('alter function %s set enable_mergejoin = off', entry);
     execute format('alter function %s set jit = off', entry);
+    execute format('alter function %s set timezone = UTC', entry);
+    execute format('alter function %s set datestyle = ISO, YMD', entry);
   end loop;
 end
 $$;

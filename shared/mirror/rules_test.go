@@ -375,7 +375,7 @@ func TestApply_RejectsWhatCanNeverBeApplied(t *testing.T) {
 		{"object as name", `{"type":"user.created","data":{"id":"user_1","first_name":{},"updated_at":1}}`, "malformed_field"},
 		{"text as time", `{"type":"user.created","data":{"id":"user_1","updated_at":"yesterday"}}`, "malformed_field"},
 		{"text as flag", `{"type":"user.created","data":{"id":"user_1","banned":"perhaps","updated_at":1}}`, "not_applicable"},
-		{"emails no list", `{"type":"user.created","data":{"id":"user_1","email_addresses":"a@x","updated_at":1}}`, "not_applicable"},
+		{"emails no list", `{"type":"user.created","data":{"id":"user_1","email_addresses":"a@x","updated_at":1}}`, "malformed_field"},
 		// Nothing to order it by.
 		{"no time at all", `{"type":"user.created","data":{"id":"user_1"}}`, "missing_updated_at"},
 		{"time before time", `{"type":"user.created","data":{"id":"user_1","updated_at":-5}}`, "timestamp_out_of_range"},

@@ -14,7 +14,7 @@
 --   stated   when Clerk said so: the webhook's own timestamp, or the moment a
 --            page of the full sync was requested; milliseconds, 15 digits
 --   kind     1 created, 2 updated, 3 read from the API
---   digest   of the columns, so that two events of one millisecond converge;
+--   digest   of the resource, so that two events of one millisecond converge;
 --            empty for what was read from the API
 
 create table {{exposed}}.users (
@@ -41,8 +41,7 @@ create table {{exposed}}.users (
   deleted_at         timestamptz,
   synced_at          timestamptz not null default now(),
   sync_version       text collate "C" not null default '0',
-  is_placeholder     boolean not null generated always as (sync_version < '2') stored,
-  constraint users_clerk_id_length check (length(clerk_id) between 1 and 255)
+  is_placeholder     boolean not null generated always as (sync_version < '2') stored
 );
 
 comment on table {{exposed}}.users is
@@ -57,9 +56,7 @@ create table {{exposed}}.users_public (
   username   text,
   first_name text,
   last_name  text,
-  avatar_url text,
-  constraint users_public_clerk_id_fkey foreign key (clerk_id)
-    references {{exposed}}.users (clerk_id) on delete cascade
+  avatar_url text
 );
 
 comment on table {{exposed}}.users_public is
@@ -79,8 +76,7 @@ create table {{exposed}}.organizations (
   deleted_at              timestamptz,
   synced_at               timestamptz not null default now(),
   sync_version            text collate "C" not null default '0',
-  is_placeholder          boolean not null generated always as (sync_version < '2') stored,
-  constraint organizations_clerk_org_id_length check (length(clerk_org_id) between 1 and 255)
+  is_placeholder          boolean not null generated always as (sync_version < '2') stored
 );
 
 comment on table {{exposed}}.organizations is 'Clerk organizations, written only by clerksync.';
@@ -99,7 +95,6 @@ create table {{exposed}}.organization_memberships (
   deleted_at          timestamptz,
   synced_at           timestamptz not null default now(),
   sync_version        text collate "C" not null default '0',
-  constraint organization_memberships_id_length check (length(clerk_membership_id) between 1 and 255),
   constraint organization_memberships_org_fkey foreign key (clerk_org_id)
     references {{exposed}}.organizations (clerk_org_id) on delete cascade,
   constraint organization_memberships_user_fkey foreign key (clerk_user_id)
@@ -131,8 +126,7 @@ create table clerk.organization_roles (
   updated_at          timestamptz,
   deleted_at          timestamptz,
   synced_at           timestamptz not null default now(),
-  sync_version        text collate "C" not null default '0',
-  constraint organization_roles_id_length check (length(clerk_role_id) between 1 and 255)
+  sync_version        text collate "C" not null default '0'
 );
 
 create index organization_roles_key_idx on clerk.organization_roles (key);
@@ -147,8 +141,7 @@ create table clerk.organization_permissions (
   updated_at          timestamptz,
   deleted_at          timestamptz,
   synced_at           timestamptz not null default now(),
-  sync_version        text collate "C" not null default '0',
-  constraint organization_permissions_id_length check (length(clerk_permission_id) between 1 and 255)
+  sync_version        text collate "C" not null default '0'
 );
 
 create view clerk.role_permissions with (security_invoker = true) as
@@ -163,7 +156,8 @@ comment on view clerk.role_permissions is
   'What each role grants now: join organization_memberships.role with role.';
 
 -- The projection follows every write to users, whoever makes it. One statement
--- a statement: a page of the full sync costs one upsert, not five hundred.
+-- a statement: a page of the full sync costs one upsert, not five hundred. No
+-- foreign key, which would check each row by itself.
 create function clerk_sync.project_users() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -184,6 +178,17 @@ begin
 end
 $$;
 
+create function clerk_sync.unproject_users() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from {{exposed}}.users_public as p using removed as r where p.clerk_id = r.clerk_id;
+  return null;
+end
+$$;
+
+create trigger clerksync_project_deleted after delete on {{exposed}}.users
+  referencing old table as removed
+  for each statement execute function clerk_sync.unproject_users();
 create trigger clerksync_project_inserted after insert on {{exposed}}.users
   referencing new table as written
   for each statement execute function clerk_sync.project_users();
@@ -212,4 +217,4 @@ grant select on table
   clerk.organization_roles, clerk.organization_permissions, clerk.role_permissions
 to service_role;
 
-revoke execute on function clerk_sync.project_users() from public, anon, authenticated, service_role;
+revoke execute on function clerk_sync.project_users(), clerk_sync.unproject_users() from public, anon, authenticated, service_role;

@@ -7,8 +7,9 @@
 --   stale              it knows something newer
 --   deleted            the object is gone, which is final
 --
--- resources, stated_ms and kinds go together by position; a list of one is valid
--- for all resources. Kinds are those of sync_version (0002).
+-- resources is a JSON array, such as a page of the Backend API. stated_ms and kinds
+-- go with it by position; a list of one is valid for all. Kinds are those of
+-- sync_version (0002).
 --
 -- Locks are taken in one order, users, organizations, memberships, each by id, so
 -- that no two calls can wait for each other. Deleting a parent takes its row "for
@@ -18,37 +19,42 @@
 -- All of these are in plpgsql, also where plain SQL would do: it keeps its plans
 -- for the session, while a function in SQL is planned anew at every call.
 
--- What was stated, put into the total order. Times may come in seconds or in
--- milliseconds (Clerk's sources show both); below 1e11 they are seconds.
-create function clerk_sync.incoming(resources jsonb[], stated_ms bigint[], kinds text[], class text)
+-- What was stated, put into the total order, and of each object the newest. Times may
+-- come in seconds or in milliseconds (Clerk's sources show both); below 1e11 they
+-- are seconds. The digest that breaks ties leaves private metadata out: the version
+-- can be read by who may read the row.
+create function clerk_sync.incoming(resources jsonb, stated_ms bigint[], kinds text[], class text)
 returns table (id text, resource jsonb, kind text, created_at timestamptz, updated_at timestamptz, version text)
 language plpgsql stable set search_path = '' as $$
 #variable_conflict use_column
 begin
   return query
-  select
+  select distinct on (1)
     r.resource ->> 'id',
     r.resource,
     t.kind,
     to_timestamp((t.created / 1000)::double precision),
     to_timestamp((t.updated / 1000)::double precision),
-    incoming.class
+    (incoming.class
       || '.' || lpad(coalesce(t.updated, t.stated, 0)::bigint::text, 15, '0')
       || '.' || lpad(coalesce(t.stated, t.updated, 0)::bigint::text, 15, '0')
       || '.' || t.kind || '.'
-  from unnest(incoming.resources, incoming.stated_ms, incoming.kinds) as r (resource, stated, kind)
+      || case when t.kind = '3' then ''
+              else md5((r.resource #- '{private_metadata}' #- '{organization,private_metadata}')::text) end
+    ) collate "C" as version
+  from jsonb_array_elements(incoming.resources) with ordinality as r (resource, position)
   cross join lateral (
     select (r.resource ->> 'created_at')::numeric as created,
            (r.resource ->> 'updated_at')::numeric as updated,
-           coalesce(r.stated, incoming.stated_ms[1])::numeric as stated
+           coalesce(incoming.stated_ms[r.position], incoming.stated_ms[1])::numeric as stated
   ) as said
   cross join lateral (
     select trunc(case when said.created < 1e11 then said.created * 1000 else said.created end) as created,
            trunc(case when said.updated < 1e11 then said.updated * 1000 else said.updated end) as updated,
            trunc(case when said.stated < 1e11 then said.stated * 1000 else said.stated end) as stated,
-           coalesce(r.kind, incoming.kinds[1]) as kind
+           coalesce(incoming.kinds[r.position], incoming.kinds[1]) as kind
   ) as t
-  where r.resource is not null;
+  order by 1, version desc;
 end
 $$;
 
@@ -70,16 +76,20 @@ end
 $$;
 
 -- Private metadata is kept only where the settings ask, beside the copy.
-create function clerk_sync.keep_private_metadata(object text, ids text[], resources jsonb[]) returns void
+create function clerk_sync.keeps_private_metadata() returns boolean
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select s.store_private_metadata from clerk_sync.settings as s);
+end
+$$;
+
+create function clerk_sync.keep_private_metadata(object text, ids text[], resources jsonb) returns void
 language plpgsql set search_path = '' as $$
 begin
-  if not (select s.store_private_metadata from clerk_sync.settings as s) then
-    return;
-  end if;
   insert into clerk_sync.private_metadata as p (object, object_id, metadata)
   select distinct on (r ->> 'id') keep_private_metadata.object, r ->> 'id',
          coalesce(nullif(r -> 'private_metadata', 'null'), '{}')
-  from unnest(keep_private_metadata.resources) as r
+  from jsonb_array_elements(keep_private_metadata.resources) as r
   where r ->> 'id' = any (keep_private_metadata.ids)
   order by r ->> 'id', (r ->> 'updated_at')::numeric desc nulls last
   on conflict on constraint private_metadata_pkey do update set metadata = excluded.metadata
@@ -88,7 +98,7 @@ end
 $$;
 
 create function clerk_sync.apply_users(
-  resources jsonb[], stated_ms bigint[], kinds text[] default '{3}', class text default '2'
+  resources jsonb, stated_ms bigint[], kinds text[] default '{3}', class text default '2'
 ) returns table (id text, result text)
 language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_column
@@ -96,57 +106,44 @@ declare
   ids text[];
   results text[];
 begin
-  with stated as (
-    select i.id as clerk_id, i.kind, i.version, i.created_at, i.updated_at,
-           r.external_id, email.address as email, email.status = 'verified' as email_verified,
-           phone.number as phone, phone.status = 'verified' as phone_verified,
-           r.username, r.first_name, r.last_name, r.image_url as avatar_url,
-           coalesce(r.public_metadata, '{}') as metadata, coalesce(r.unsafe_metadata, '{}') as unsafe_metadata,
-           r.banned, r.locked, r.password_enabled, r.two_factor_enabled,
-           to_timestamp((case when r.last_sign_in_at < 1e11 then r.last_sign_in_at * 1000 else r.last_sign_in_at end
-             / 1000)::double precision) as last_sign_in_at,
-           to_timestamp((case when r.last_active_at < 1e11 then r.last_active_at * 1000 else r.last_active_at end
-             / 1000)::double precision) as last_active_at
-    from clerk_sync.incoming(apply_users.resources, apply_users.stated_ms, apply_users.kinds, apply_users.class) as i
-    cross join lateral jsonb_to_record(i.resource) as r (
-      external_id text, username text, first_name text, last_name text, image_url text,
-      public_metadata jsonb, unsafe_metadata jsonb,
-      email_addresses jsonb, phone_numbers jsonb, primary_email_address_id text, primary_phone_number_id text,
-      banned boolean, locked boolean, password_enabled boolean, two_factor_enabled boolean,
-      last_sign_in_at numeric, last_active_at numeric)
-    -- The primary one by its id, wherever it stands in the list; none if there is none.
-    left join lateral (
-      select e ->> 'email_address' as address, coalesce(e -> 'verification' ->> 'status', '') as status
-      from jsonb_array_elements(r.email_addresses) as e
-      where e ->> 'id' = r.primary_email_address_id
-      limit 1
-    ) as email on true
-    left join lateral (
-      select p ->> 'phone_number' as number, coalesce(p -> 'verification' ->> 'status', '') as status
-      from jsonb_array_elements(r.phone_numbers) as p
-      where p ->> 'id' = r.primary_phone_number_id
-      limit 1
-    ) as phone on true
-  ), versioned as (
-    select s.*, (s.version || case when s.kind = '3' then '' else md5(row(
-             s.external_id, s.email, s.email_verified, s.phone, s.phone_verified, s.username, s.first_name, s.last_name,
-             s.avatar_url, s.metadata, s.unsafe_metadata, s.banned, s.locked, s.password_enabled, s.two_factor_enabled,
-             s.last_sign_in_at, s.last_active_at, s.created_at)::text) end) collate "C" as sync_version
-    from stated as s
-  ), newest as (
-    select distinct on (v.clerk_id) v.* from versioned as v order by v.clerk_id, v.sync_version desc
-  ), compared as (
-    select n.*, clerk_sync.verdict(u.sync_version, n.sync_version, n.kind, (
+  with compared as (
+    select i.id as clerk_id, i.version as sync_version, i.created_at, i.updated_at, r.*, t.*,
+      clerk_sync.verdict(u.sync_version, i.version, i.kind, (
         u.external_id, u.email, u.email_verified, u.phone, u.phone_verified, u.username, u.first_name, u.last_name,
         u.avatar_url, u.metadata, u.unsafe_metadata, u.banned, u.locked, u.password_enabled, u.two_factor_enabled,
         u.last_sign_in_at, u.last_active_at, u.created_at, u.updated_at
       ) is not distinct from (
-        n.external_id, n.email, n.email_verified, n.phone, n.phone_verified, n.username, n.first_name, n.last_name,
-        n.avatar_url, n.metadata, n.unsafe_metadata, n.banned, n.locked, n.password_enabled, n.two_factor_enabled,
-        n.last_sign_in_at, n.last_active_at, n.created_at, n.updated_at
+        r.external_id, t.email, t.email_verified, t.phone, t.phone_verified, r.username, r.first_name, r.last_name,
+        r.image_url, t.metadata, t.unsafe, r.banned, r.locked, r.password_enabled, r.two_factor_enabled,
+        t.signed_in_at, t.active_at, i.created_at, i.updated_at
       )) as result
-    from newest as n
-    left join {{exposed}}.users as u on u.clerk_id = n.clerk_id
+    from clerk_sync.incoming(apply_users.resources, apply_users.stated_ms, apply_users.kinds, apply_users.class) as i
+    cross join lateral jsonb_to_record(i.resource) as r (
+      external_id text, username text, first_name text, last_name text, image_url text,
+      public_metadata jsonb, unsafe_metadata jsonb, primary_email_address_id text, primary_phone_number_id text,
+      banned boolean, locked boolean, password_enabled boolean, two_factor_enabled boolean,
+      last_sign_in_at numeric, last_active_at numeric)
+    -- The primary one by its id, wherever it stands in the list; none if there is none.
+    cross join lateral (
+      select jsonb_path_query_first(i.resource, '$.email_addresses[*] ? (@.id == $primary)',
+               jsonb_build_object('primary', r.primary_email_address_id)) as email,
+             jsonb_path_query_first(i.resource, '$.phone_numbers[*] ? (@.id == $primary)',
+               jsonb_build_object('primary', r.primary_phone_number_id)) as phone
+    ) as main
+    cross join lateral (
+      select main.email ->> 'email_address' as email,
+             case when main.email is not null
+                  then coalesce(main.email -> 'verification' ->> 'status' = 'verified', false) end as email_verified,
+             main.phone ->> 'phone_number' as phone,
+             case when main.phone is not null
+                  then coalesce(main.phone -> 'verification' ->> 'status' = 'verified', false) end as phone_verified,
+             coalesce(r.public_metadata, '{}') as metadata, coalesce(r.unsafe_metadata, '{}') as unsafe,
+             to_timestamp((case when r.last_sign_in_at < 1e11 then r.last_sign_in_at * 1000 else r.last_sign_in_at end
+               / 1000)::double precision) as signed_in_at,
+             to_timestamp((case when r.last_active_at < 1e11 then r.last_active_at * 1000 else r.last_active_at end
+               / 1000)::double precision) as active_at
+    ) as t
+    left join {{exposed}}.users as u on u.clerk_id = i.id
   ), written as (
     insert into {{exposed}}.users as u (
       clerk_id, external_id, email, email_verified, phone, phone_verified, username, first_name, last_name,
@@ -154,8 +151,8 @@ begin
       last_sign_in_at, last_active_at, created_at, updated_at, sync_version)
     select
       c.clerk_id, c.external_id, c.email, c.email_verified, c.phone, c.phone_verified, c.username, c.first_name,
-      c.last_name, c.avatar_url, c.metadata, c.unsafe_metadata, c.banned, c.locked, c.password_enabled,
-      c.two_factor_enabled, c.last_sign_in_at, c.last_active_at, c.created_at, c.updated_at, c.sync_version
+      c.last_name, c.image_url, c.metadata, c.unsafe, c.banned, c.locked, c.password_enabled,
+      c.two_factor_enabled, c.signed_in_at, c.active_at, c.created_at, c.updated_at, c.sync_version
     from compared as c
     where c.result in ('created', 'updated')
     order by c.clerk_id
@@ -186,12 +183,12 @@ begin
     returning u.clerk_id
   )
   select array_agg(c.clerk_id),
-         array_agg(case when w.clerk_id is null and c.result in ('created', 'updated') then 'stale' else c.result end)
+         array_agg(case when c.result in ('unchanged', 'stale', 'deleted') or c.clerk_id in (select w.clerk_id from written as w)
+                        then c.result else 'stale' end)
   into ids, results
-  from compared as c
-  left join written as w on w.clerk_id = c.clerk_id;
+  from compared as c;
 
-  if class = '2' then
+  if class = '2' and clerk_sync.keeps_private_metadata() then
     perform clerk_sync.keep_private_metadata('user', array(
       select w.id from unnest(ids, results) as w (id, result) where w.result in ('created', 'updated')), resources);
   end if;
@@ -201,7 +198,7 @@ end
 $$;
 
 create function clerk_sync.apply_organizations(
-  resources jsonb[], stated_ms bigint[], kinds text[] default '{3}', class text default '2'
+  resources jsonb, stated_ms bigint[], kinds text[] default '{3}', class text default '2'
 ) returns table (id text, result text)
 language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_column
@@ -209,40 +206,29 @@ declare
   ids text[];
   results text[];
 begin
-  with stated as (
-    select i.id as clerk_org_id, i.kind, i.version, i.created_at, i.updated_at,
-           r.name, r.slug, r.image_url as logo_url, coalesce(r.public_metadata, '{}') as metadata,
-           r.created_by, trunc(r.max_allowed_memberships)::bigint as max_allowed_memberships, r.admin_delete_enabled
+  with compared as (
+    select i.id as clerk_org_id, i.version as sync_version, i.created_at, i.updated_at, r.*,
+      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+        o.name, o.slug, o.logo_url, o.metadata, o.created_by, o.max_allowed_memberships, o.admin_delete_enabled,
+        o.created_at, o.updated_at
+      ) is not distinct from (
+        r.name, r.slug, r.image_url, coalesce(r.public_metadata, '{}'), r.created_by,
+        trunc(r.max_allowed_memberships)::bigint, r.admin_delete_enabled, i.created_at, i.updated_at
+      )) as result
     from clerk_sync.incoming(
       apply_organizations.resources, apply_organizations.stated_ms, apply_organizations.kinds, apply_organizations.class
     ) as i
     cross join lateral jsonb_to_record(i.resource) as r (
       name text, slug text, image_url text, public_metadata jsonb, created_by text,
       max_allowed_memberships numeric, admin_delete_enabled boolean)
-  ), versioned as (
-    select s.*, (s.version || case when s.kind = '3' then '' else md5(row(
-             s.name, s.slug, s.logo_url, s.metadata, s.created_by, s.max_allowed_memberships, s.admin_delete_enabled,
-             s.created_at)::text) end) collate "C" as sync_version
-    from stated as s
-  ), newest as (
-    select distinct on (v.clerk_org_id) v.* from versioned as v order by v.clerk_org_id, v.sync_version desc
-  ), compared as (
-    select n.*, clerk_sync.verdict(o.sync_version, n.sync_version, n.kind, (
-        o.name, o.slug, o.logo_url, o.metadata, o.created_by, o.max_allowed_memberships, o.admin_delete_enabled,
-        o.created_at, o.updated_at
-      ) is not distinct from (
-        n.name, n.slug, n.logo_url, n.metadata, n.created_by, n.max_allowed_memberships, n.admin_delete_enabled,
-        n.created_at, n.updated_at
-      )) as result
-    from newest as n
-    left join {{exposed}}.organizations as o on o.clerk_org_id = n.clerk_org_id
+    left join {{exposed}}.organizations as o on o.clerk_org_id = i.id
   ), written as (
     insert into {{exposed}}.organizations as o (
       clerk_org_id, name, slug, logo_url, metadata, created_by, max_allowed_memberships, admin_delete_enabled,
       created_at, updated_at, sync_version)
     select
-      c.clerk_org_id, c.name, c.slug, c.logo_url, c.metadata, c.created_by, c.max_allowed_memberships,
-      c.admin_delete_enabled, c.created_at, c.updated_at, c.sync_version
+      c.clerk_org_id, c.name, c.slug, c.image_url, coalesce(c.public_metadata, '{}'), c.created_by,
+      trunc(c.max_allowed_memberships)::bigint, c.admin_delete_enabled, c.created_at, c.updated_at, c.sync_version
     from compared as c
     where c.result in ('created', 'updated')
     order by c.clerk_org_id
@@ -262,12 +248,13 @@ begin
     returning o.clerk_org_id
   )
   select array_agg(c.clerk_org_id),
-         array_agg(case when w.clerk_org_id is null and c.result in ('created', 'updated') then 'stale' else c.result end)
+         array_agg(case when c.result in ('unchanged', 'stale', 'deleted')
+                          or c.clerk_org_id in (select w.clerk_org_id from written as w)
+                        then c.result else 'stale' end)
   into ids, results
-  from compared as c
-  left join written as w on w.clerk_org_id = c.clerk_org_id;
+  from compared as c;
 
-  if class = '2' then
+  if class = '2' and clerk_sync.keeps_private_metadata() then
     perform clerk_sync.keep_private_metadata('organization', array(
       select w.id from unnest(ids, results) as w (id, result) where w.result in ('created', 'updated')), resources);
   end if;
@@ -278,48 +265,43 @@ $$;
 
 -- A membership carries its whole organization and part of its user: enough for a
 -- placeholder where Clerk has not told us about the parent itself.
-create function clerk_sync.offer_parents(resources jsonb[], stated_ms bigint[], kinds text[]) returns void
+create function clerk_sync.offer_parents(resources jsonb, stated_ms bigint[], kinds text[]) returns void
 language plpgsql set search_path = '' as $$
 declare
-  users jsonb[];
-  users_stated bigint[];
-  users_kinds text[];
-  organizations jsonb[];
-  organizations_stated bigint[];
-  organizations_kinds text[];
+  parents jsonb;
+  stated bigint[];
+  told text[];
 begin
-  select array_agg(jsonb_build_object('updated_at', m.resource -> 'updated_at')
-           || jsonb_build_object('id', p ->> 'user_id', 'first_name', p -> 'first_name', 'last_name', p -> 'last_name',
-                                 'username', p -> 'username', 'image_url', p -> 'image_url')),
-         array_agg(coalesce(m.stated, offer_parents.stated_ms[1])),
-         array_agg(coalesce(m.kind, offer_parents.kinds[1]))
-  into users, users_stated, users_kinds
-  from unnest(offer_parents.resources, offer_parents.stated_ms, offer_parents.kinds) as m (resource, stated, kind)
+  select jsonb_agg(p || jsonb_build_object('id', p -> 'user_id', 'updated_at', m.resource -> 'updated_at')),
+         array_agg(coalesce(offer_parents.stated_ms[m.position], offer_parents.stated_ms[1])),
+         array_agg(coalesce(offer_parents.kinds[m.position], offer_parents.kinds[1]))
+  into parents, stated, told
+  from jsonb_array_elements(offer_parents.resources) with ordinality as m (resource, position)
   cross join lateral (select m.resource -> 'public_user_data') as parent (p)
-  where m.resource is not null and not exists (
+  where not exists (
     select from {{exposed}}.users as u where u.clerk_id = p ->> 'user_id' and u.sync_version >= '2');
 
-  if users is not null then
-    perform clerk_sync.apply_users(users, users_stated, users_kinds, '1');
+  if parents is not null then
+    perform clerk_sync.apply_users(parents, stated, told, '1');
   end if;
 
-  select array_agg(m.resource -> 'organization'),
-         array_agg(coalesce(m.stated, offer_parents.stated_ms[1])),
-         array_agg(coalesce(m.kind, offer_parents.kinds[1]))
-  into organizations, organizations_stated, organizations_kinds
-  from unnest(offer_parents.resources, offer_parents.stated_ms, offer_parents.kinds) as m (resource, stated, kind)
-  where m.resource is not null and not exists (
+  select jsonb_agg(m.resource -> 'organization'),
+         array_agg(coalesce(offer_parents.stated_ms[m.position], offer_parents.stated_ms[1])),
+         array_agg(coalesce(offer_parents.kinds[m.position], offer_parents.kinds[1]))
+  into parents, stated, told
+  from jsonb_array_elements(offer_parents.resources) with ordinality as m (resource, position)
+  where not exists (
     select from {{exposed}}.organizations as o
     where o.clerk_org_id = m.resource -> 'organization' ->> 'id' and o.sync_version >= '2');
 
-  if organizations is not null then
-    perform clerk_sync.apply_organizations(organizations, organizations_stated, organizations_kinds, '1');
+  if parents is not null then
+    perform clerk_sync.apply_organizations(parents, stated, told, '1');
   end if;
 end
 $$;
 
 -- What each membership would become; writes nothing.
-create function clerk_sync.compare_memberships(resources jsonb[], stated_ms bigint[], kinds text[])
+create function clerk_sync.compare_memberships(resources jsonb, stated_ms bigint[], kinds text[])
 returns table (
   id text, organization_id text, user_id text, role text, permissions text[], metadata jsonb,
   created_at timestamptz, updated_at timestamptz, sync_version text, result text)
@@ -327,37 +309,29 @@ language plpgsql stable set search_path = '' as $$
 #variable_conflict use_column
 begin
   return query
-  with stated as (
-    select i.id, i.kind, i.version, i.created_at, i.updated_at,
-           i.resource -> 'organization' ->> 'id' as organization_id,
+  select i.id, t.organization_id, t.user_id, t.role, t.permissions, t.metadata, i.created_at, i.updated_at, i.version,
+    clerk_sync.verdict(m.sync_version, i.version, i.kind, (
+      m.role, m.permissions, m.metadata, m.created_at, m.updated_at
+    ) is not distinct from (
+      t.role, t.permissions, t.metadata, i.created_at, i.updated_at
+    ))
+  from clerk_sync.incoming(
+    compare_memberships.resources, compare_memberships.stated_ms, compare_memberships.kinds, '2') as i
+  cross join lateral (
+    select i.resource -> 'organization' ->> 'id' as organization_id,
            i.resource -> 'public_user_data' ->> 'user_id' as user_id,
            i.resource ->> 'role' as role,
            array(select jsonb_array_elements_text(nullif(i.resource -> 'permissions', 'null'))) as permissions,
            coalesce(nullif(i.resource -> 'public_metadata', 'null'), '{}') as metadata
-    from clerk_sync.incoming(
-      compare_memberships.resources, compare_memberships.stated_ms, compare_memberships.kinds, '2') as i
-  ), versioned as (
-    select s.*, (s.version || case when s.kind = '3' then '' else md5(row(
-             s.organization_id, s.user_id, s.role, s.permissions, s.metadata, s.created_at)::text) end) collate "C" as sync_version
-    from stated as s
-  ), newest as (
-    select distinct on (v.id) v.* from versioned as v order by v.id, v.sync_version desc
-  )
-  select n.id, n.organization_id, n.user_id, n.role, n.permissions, n.metadata, n.created_at, n.updated_at,
-         n.sync_version, clerk_sync.verdict(m.sync_version, n.sync_version, n.kind, (
-        m.role, m.permissions, m.metadata, m.created_at, m.updated_at
-      ) is not distinct from (
-        n.role, n.permissions, n.metadata, n.created_at, n.updated_at
-      ))
-  from newest as n
-  left join {{exposed}}.organization_memberships as m on m.clerk_membership_id = n.id;
+  ) as t
+  left join {{exposed}}.organization_memberships as m on m.clerk_membership_id = i.id;
 end
 $$;
 
 -- ended_at, when given, is when these memberships themselves were deleted: what is
 -- new then becomes a tombstone at once, without ever having been a live row.
 create function clerk_sync.apply_memberships(
-  resources jsonb[], stated_ms bigint[], kinds text[] default '{3}', ended_at timestamptz default null
+  resources jsonb, stated_ms bigint[], kinds text[] default '{3}', ended_at timestamptz default null
 ) returns table (id text, result text)
 language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_column
@@ -418,63 +392,58 @@ begin
       sync_version = excluded.sync_version
     where m.sync_version < excluded.sync_version
     returning m.clerk_membership_id, m.deleted_at
-  ), kept as (
+  ), kept as materialized (
     select clerk_sync.keep_private_metadata('organization_membership', array(
       select w.clerk_membership_id from written as w where w.deleted_at is null), resources)
+    where clerk_sync.keeps_private_metadata()
   )
   select c.id, case
-    when w.deleted_at is not null then 'deleted'
-    when w.clerk_membership_id is null and c.result in ('created', 'updated') then 'stale'
-    else c.result end
+    when c.result in ('unchanged', 'stale', 'deleted') then c.result
+    when c.id in (select w.clerk_membership_id from written as w where w.deleted_at is not null) then 'deleted'
+    when c.id in (select w.clerk_membership_id from written as w) then c.result
+    else 'stale' end
   from compared as c
-  cross join kept
-  left join written as w on w.clerk_membership_id = c.id;
+  left join kept on true;
 end
 $$;
 
-create function clerk_sync.apply_roles(resources jsonb[], stated_ms bigint[], kinds text[] default '{3}')
+create function clerk_sync.apply_roles(resources jsonb, stated_ms bigint[], kinds text[] default '{3}')
 returns table (id text, result text)
 language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_column
 declare
-  permissions jsonb[];
-  permissions_stated bigint[];
-  permissions_kinds text[];
+  permissions jsonb;
+  stated bigint[];
+  told text[];
 begin
   -- A role spells out its permissions; those not told by themselves become placeholders.
-  select array_agg(p), array_agg(coalesce(r.stated, apply_roles.stated_ms[1])),
-         array_agg(coalesce(r.kind, apply_roles.kinds[1]))
-  into permissions, permissions_stated, permissions_kinds
-  from unnest(apply_roles.resources, apply_roles.stated_ms, apply_roles.kinds) as r (resource, stated, kind)
+  select jsonb_agg(p), array_agg(coalesce(apply_roles.stated_ms[r.position], apply_roles.stated_ms[1])),
+         array_agg(coalesce(apply_roles.kinds[r.position], apply_roles.kinds[1]))
+  into permissions, stated, told
+  from jsonb_array_elements(apply_roles.resources) with ordinality as r (resource, position)
   cross join lateral jsonb_array_elements(nullif(r.resource -> 'permissions', 'null')) as p;
 
   if permissions is not null then
-    perform clerk_sync.apply_permissions(permissions, permissions_stated, permissions_kinds, '1');
+    perform clerk_sync.apply_permissions(permissions, stated, told, '1');
   end if;
 
   return query
-  with stated as (
-    select i.id as clerk_role_id, i.kind, i.version, i.created_at, i.updated_at,
-           r.key, r.name, r.description, r.is_creator_eligible,
-           array(select distinct p ->> 'id' from jsonb_array_elements(r.permissions) as p
-                 where p ->> 'id' is not null order by 1) as permission_ids
+  with compared as (
+    select i.id as clerk_role_id, i.version as sync_version, i.created_at, i.updated_at,
+      r.key, r.name, r.description, r.is_creator_eligible, t.permission_ids,
+      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+        o.key, o.name, o.description, o.is_creator_eligible, o.permission_ids, o.created_at, o.updated_at
+      ) is not distinct from (
+        r.key, r.name, r.description, r.is_creator_eligible, t.permission_ids, i.created_at, i.updated_at
+      )) as result
     from clerk_sync.incoming(apply_roles.resources, apply_roles.stated_ms, apply_roles.kinds, '2') as i
     cross join lateral jsonb_to_record(i.resource) as r (
       key text, name text, description text, is_creator_eligible boolean, permissions jsonb)
-  ), versioned as (
-    select s.*, (s.version || case when s.kind = '3' then '' else md5(row(
-             s.key, s.name, s.description, s.is_creator_eligible, s.permission_ids, s.created_at)::text) end) collate "C" as sync_version
-    from stated as s
-  ), newest as (
-    select distinct on (v.clerk_role_id) v.* from versioned as v order by v.clerk_role_id, v.sync_version desc
-  ), compared as (
-    select n.*, clerk_sync.verdict(o.sync_version, n.sync_version, n.kind, (
-        o.key, o.name, o.description, o.is_creator_eligible, o.permission_ids, o.created_at, o.updated_at
-      ) is not distinct from (
-        n.key, n.name, n.description, n.is_creator_eligible, n.permission_ids, n.created_at, n.updated_at
-      )) as result
-    from newest as n
-    left join clerk.organization_roles as o on o.clerk_role_id = n.clerk_role_id
+    cross join lateral (
+      select array(select distinct p ->> 'id' from jsonb_array_elements(r.permissions) as p
+                   where p ->> 'id' is not null order by 1) as permission_ids
+    ) as t
+    left join clerk.organization_roles as o on o.clerk_role_id = i.id
   ), written as (
     insert into clerk.organization_roles as o (
       clerk_role_id, key, name, description, is_creator_eligible, permission_ids, created_at, updated_at, sync_version)
@@ -497,40 +466,31 @@ begin
     returning o.clerk_role_id
   )
   select c.clerk_role_id,
-         case when w.clerk_role_id is null and c.result in ('created', 'updated') then 'stale' else c.result end
-  from compared as c
-  left join written as w on w.clerk_role_id = c.clerk_role_id;
+         case when c.result in ('unchanged', 'stale', 'deleted') or c.clerk_role_id in (select w.clerk_role_id from written as w)
+              then c.result else 'stale' end
+  from compared as c;
 end
 $$;
 
 create function clerk_sync.apply_permissions(
-  resources jsonb[], stated_ms bigint[], kinds text[] default '{3}', class text default '2'
+  resources jsonb, stated_ms bigint[], kinds text[] default '{3}', class text default '2'
 ) returns table (id text, result text)
 language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_column
 begin
   return query
-  with stated as (
-    select i.id as clerk_permission_id, i.kind, i.version, i.created_at, i.updated_at,
-           r.key, r.name, r.description, r.type
+  with compared as (
+    select i.id as clerk_permission_id, i.version as sync_version, i.created_at, i.updated_at, r.*,
+      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+        o.key, o.name, o.description, o.type, o.created_at, o.updated_at
+      ) is not distinct from (
+        r.key, r.name, r.description, r.type, i.created_at, i.updated_at
+      )) as result
     from clerk_sync.incoming(
       apply_permissions.resources, apply_permissions.stated_ms, apply_permissions.kinds, apply_permissions.class) as i
     cross join lateral jsonb_to_record(i.resource) as r (key text, name text, description text, type text)
+    left join clerk.organization_permissions as o on o.clerk_permission_id = i.id
     where i.id is not null
-  ), versioned as (
-    select s.*, (s.version || case when s.kind = '3' then '' else md5(row(
-             s.key, s.name, s.description, s.type, s.created_at)::text) end) collate "C" as sync_version
-    from stated as s
-  ), newest as (
-    select distinct on (v.clerk_permission_id) v.* from versioned as v order by v.clerk_permission_id, v.sync_version desc
-  ), compared as (
-    select n.*, clerk_sync.verdict(o.sync_version, n.sync_version, n.kind, (
-        o.key, o.name, o.description, o.type, o.created_at, o.updated_at
-      ) is not distinct from (
-        n.key, n.name, n.description, n.type, n.created_at, n.updated_at
-      )) as result
-    from newest as n
-    left join clerk.organization_permissions as o on o.clerk_permission_id = n.clerk_permission_id
   ), written as (
     insert into clerk.organization_permissions as o (
       clerk_permission_id, key, name, description, type, created_at, updated_at, sync_version)
@@ -551,9 +511,9 @@ begin
     returning o.clerk_permission_id
   )
   select c.clerk_permission_id,
-         case when w.clerk_permission_id is null and c.result in ('created', 'updated') then 'stale' else c.result end
-  from compared as c
-  left join written as w on w.clerk_permission_id = c.clerk_permission_id;
+         case when c.result in ('unchanged', 'stale', 'deleted') or c.clerk_permission_id in (select w.clerk_permission_id from written as w)
+              then c.result else 'stale' end
+  from compared as c;
 end
 $$;
 
@@ -668,15 +628,15 @@ $$;
 -- A deleted membership is stated in full, so that one that was never seen can
 -- still leave its tombstone, and its parents their placeholders.
 create function clerk_sync.tombstone_memberships(
-  resources jsonb[], stated_ms bigint[], kinds text[], deleted_at timestamptz
+  resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamptz
 ) returns table (id text, result text)
 language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_column
 begin
   return query
   with absent as (
-    select array_agg(r) as resources
-    from unnest(tombstone_memberships.resources) as r
+    select jsonb_agg(r) as resources
+    from jsonb_array_elements(tombstone_memberships.resources) as r
     where not exists (
       select from {{exposed}}.organization_memberships as m where m.clerk_membership_id = r ->> 'id')
   )
@@ -692,7 +652,8 @@ begin
   return query
   select e.id, e.result
   from clerk_sync.end_memberships(
-    array(select r ->> 'id' from unnest(tombstone_memberships.resources) as r), tombstone_memberships.deleted_at) as e;
+    array(select r ->> 'id' from jsonb_array_elements(tombstone_memberships.resources) as r),
+    tombstone_memberships.deleted_at) as e;
 end
 $$;
 

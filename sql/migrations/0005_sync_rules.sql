@@ -300,33 +300,10 @@ begin
 end
 $$;
 
--- What each membership would become; writes nothing.
-create function clerk_sync.compare_memberships(resources jsonb, stated_ms bigint[], kinds text[])
-returns table (
+-- One membership as it was stated, and what that is to the row that is there.
+create type clerk_sync.stated_membership as (
   id text, organization_id text, user_id text, role text, permissions text[], metadata jsonb,
-  created_at timestamptz, updated_at timestamptz, sync_version text, result text)
-language plpgsql stable set search_path = '' as $$
-#variable_conflict use_column
-begin
-  return query
-  select i.id, t.organization_id, t.user_id, t.role, t.permissions, t.metadata, i.created_at, i.updated_at, i.version,
-    clerk_sync.verdict(m.sync_version, i.version, i.kind, (
-      m.role, m.permissions, m.metadata, m.created_at, m.updated_at
-    ) is not distinct from (
-      t.role, t.permissions, t.metadata, i.created_at, i.updated_at
-    ))
-  from clerk_sync.incoming(
-    compare_memberships.resources, compare_memberships.stated_ms, compare_memberships.kinds, '2') as i
-  cross join lateral (
-    select i.resource -> 'organization' ->> 'id' as organization_id,
-           i.resource -> 'public_user_data' ->> 'user_id' as user_id,
-           i.resource ->> 'role' as role,
-           array(select jsonb_array_elements_text(nullif(i.resource -> 'permissions', 'null'))) as permissions,
-           coalesce(nullif(i.resource -> 'public_metadata', 'null'), '{}') as metadata
-  ) as t
-  left join {{exposed}}.organization_memberships as m on m.clerk_membership_id = i.id;
-end
-$$;
+  created_at timestamptz, updated_at timestamptz, sync_version text, result text);
 
 -- ended_at, when given, is when these memberships themselves were deleted: what is
 -- new then becomes a tombstone at once, without ever having been a live row.
@@ -336,34 +313,45 @@ create function clerk_sync.apply_memberships(
 language plpgsql security definer set search_path = '' as $$
 #variable_conflict use_column
 declare
-  ids text[];
-  results text[];
-  users text[];
-  organizations text[];
+  compared clerk_sync.stated_membership[];
 begin
   -- Also for a membership that turns out to be stale: what it says about its
   -- parents must not depend on which event came first.
   perform clerk_sync.offer_parents(resources, stated_ms, kinds);
 
-  select array_agg(c.id), array_agg(c.result),
-         array_agg(c.user_id) filter (where c.result in ('created', 'updated')),
-         array_agg(c.organization_id) filter (where c.result in ('created', 'updated'))
-  into ids, results, users, organizations
-  from clerk_sync.compare_memberships(resources, stated_ms, kinds) as c;
+  select array_agg(row(
+      i.id, t.organization_id, t.user_id, t.role, t.permissions, t.metadata, i.created_at, i.updated_at, i.version,
+      clerk_sync.verdict(m.sync_version, i.version, i.kind, (
+        m.role, m.permissions, m.metadata, m.created_at, m.updated_at
+      ) is not distinct from (
+        t.role, t.permissions, t.metadata, i.created_at, i.updated_at
+      )))::clerk_sync.stated_membership)
+  into compared
+  from clerk_sync.incoming(
+    apply_memberships.resources, apply_memberships.stated_ms, apply_memberships.kinds, '2') as i
+  cross join lateral (
+    select i.resource -> 'organization' ->> 'id' as organization_id,
+           i.resource -> 'public_user_data' ->> 'user_id' as user_id,
+           i.resource ->> 'role' as role,
+           array(select jsonb_array_elements_text(nullif(i.resource -> 'permissions', 'null'))) as permissions,
+           coalesce(nullif(i.resource -> 'public_metadata', 'null'), '{}') as metadata
+  ) as t
+  left join {{exposed}}.organization_memberships as m on m.clerk_membership_id = i.id;
 
-  if users is null then -- nothing new: lock nothing, write nothing
-    return query select w.id, w.result from unnest(ids, results) as w (id, result);
-    return;
-  end if;
+  -- Only of those that will be written: an unchanged page locks nothing.
+  perform from {{exposed}}.users as u
+  where u.clerk_id in (select c.user_id from unnest(compared) as c where c.result in ('created', 'updated'))
+  order by u.clerk_id for key share;
 
-  perform from {{exposed}}.users as u where u.clerk_id = any (users) order by u.clerk_id for key share;
-  perform from {{exposed}}.organizations as o where o.clerk_org_id = any (organizations) order by o.clerk_org_id for key share;
+  perform from {{exposed}}.organizations as o
+  where o.clerk_org_id in (select c.organization_id from unnest(compared) as c where c.result in ('created', 'updated'))
+  order by o.clerk_org_id for key share;
 
   return query
-  with compared as (
-    -- Under the locks: whether a parent is gone is now settled.
+  with settled as (
+    -- Under the locks: whether a parent is gone cannot change any more.
     select c.*, least(u.deleted_at, o.deleted_at, apply_memberships.ended_at) as ended_at
-    from clerk_sync.compare_memberships(resources, stated_ms, kinds) as c
+    from unnest(compared) as c
     left join {{exposed}}.users as u on u.clerk_id = c.user_id
     left join {{exposed}}.organizations as o on o.clerk_org_id = c.organization_id
   ), written as (
@@ -378,7 +366,7 @@ begin
            case when c.ended_at is null then c.updated_at end,
            c.ended_at,
            case when c.ended_at is null then c.sync_version else '9' end
-    from compared as c
+    from settled as c
     where c.result in ('created', 'updated')
     order by c.id
     on conflict (clerk_membership_id) do update set
@@ -402,7 +390,7 @@ begin
     when c.id in (select w.clerk_membership_id from written as w where w.deleted_at is not null) then 'deleted'
     when c.id in (select w.clerk_membership_id from written as w) then c.result
     else 'stale' end
-  from compared as c
+  from settled as c
   left join kept on true;
 end
 $$;

@@ -82,7 +82,7 @@ $(addprefix build-,$(FUNCTIONS)): build-%:
 
 .PHONY: bench
 bench: ## Run the benchmarks; BENCHTIME=1s each
-	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./functions/... ./shared/...
+	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./functions/... ./shared/...
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME=10s

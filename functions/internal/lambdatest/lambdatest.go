@@ -214,9 +214,6 @@ func (f *Function) Kill() {
 // Logs is what the function has written so far.
 func (f *Function) Logs() string { return f.logs.String() }
 
-// MaxRSS is the largest memory the process used, in bytes; only after [Function.Kill].
-func (f *Function) MaxRSS() int64 { return maxRSS(f.command.ProcessState) }
-
 type buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer

@@ -1,7 +1,6 @@
 package clerk
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,32 +61,43 @@ func ParseEvent(body []byte) (Event, error) {
 	}
 	body = storable(body)
 
-	// A map keeps member names exact. Struct fields would match them without
-	// regard to case, so "Type" could override "type" here and not in Postgres.
-	var envelope, data map[string]json.RawMessage
-	if !isObject(body) || json.Unmarshal(body, &envelope) != nil {
+	var eventType, instanceID, objectID string
+	var data, timestamp json.RawMessage
+	// Names are compared exactly, as Postgres compares them: decoding into a
+	// struct would let "Type" override "type". Of a name that occurs twice the
+	// last one counts.
+	if !members(body, func(name []byte, value json.RawMessage) {
+		switch string(name) {
+		case "type":
+			eventType = text(value)
+		case "instance_id":
+			instanceID = text(value)
+		case "timestamp":
+			timestamp = value
+		case "data":
+			data = value
+		}
+	}) {
 		return Event{}, fmt.Errorf("%w: it is no JSON object", ErrNotEvent)
 	}
-	eventType := text(envelope["type"])
 	if eventType == "" {
 		return Event{}, fmt.Errorf(`%w: it has no string "type"`, ErrNotEvent)
 	}
-	if !isObject(envelope["data"]) || json.Unmarshal(envelope["data"], &data) != nil {
+	if !members(data, func(name []byte, value json.RawMessage) {
+		if string(name) == "id" {
+			objectID = text(value)
+		}
+	}) {
 		return Event{}, fmt.Errorf(`%w: it has no object "data"`, ErrNotEvent)
 	}
-	statedAt, _ := parseMillis(envelope["timestamp"])
+	statedAt, _ := parseMillis(timestamp)
 	return Event{
 		Type:       eventType,
-		ObjectID:   text(data["id"]),
-		InstanceID: text(envelope["instance_id"]),
+		ObjectID:   objectID,
+		InstanceID: instanceID,
 		StatedAt:   statedAt.Time(),
 		JSON:       body,
 	}, nil
-}
-
-// isObject reports whether valid JSON, or nothing, is an object.
-func isObject(value []byte) bool {
-	return bytes.HasPrefix(bytes.TrimLeft(value, " \t\r\n"), []byte("{"))
 }
 
 // text returns the string that valid JSON, or nothing, holds, and "" for

@@ -241,6 +241,20 @@ func FuzzParseEvent(f *testing.F) {
 		if unstorable(body) == "" && !bytes.Equal(event.JSON, body) {
 			t.Fatalf("ParseEvent(%q).JSON = %q, want the body unchanged", body, event.JSON)
 		}
+		// The standard library reads the same, the slow way.
+		var envelope, data map[string]json.RawMessage
+		if err := errors.Join(json.Unmarshal(event.JSON, &envelope), json.Unmarshal(envelope["data"], &data)); err != nil {
+			t.Fatalf("decoding %q: %v", event.JSON, err)
+		}
+		var want [3]string
+		for i, value := range []json.RawMessage{envelope["type"], data["id"], envelope["instance_id"]} {
+			if json.Unmarshal(value, &want[i]) != nil {
+				want[i] = ""
+			}
+		}
+		if got := [3]string{event.Type, event.ObjectID, event.InstanceID}; got != want {
+			t.Fatalf("ParseEvent(%q): type, id and instance are %q, want %q", body, got, want)
+		}
 		again, err := clerk.ParseEvent(event.JSON)
 		if err != nil {
 			t.Fatalf("ParseEvent(%q), its own output, = error %v", event.JSON, err)

@@ -48,7 +48,6 @@ comment on column clerk_sync.webhook_events.reason is 'Why it was rejected: a st
 comment on column clerk_sync.webhook_events.raw_body is 'The body of a verified message that Postgres cannot hold as jsonb.';
 
 create index webhook_events_received_idx on clerk_sync.webhook_events (received_at);
-create index webhook_events_object_idx on clerk_sync.webhook_events (object_id, received_at);
 create index webhook_events_rejected_idx on clerk_sync.webhook_events (received_at) where outcome = 'rejected';
 -- A deleted user's or organization's payloads are emptied with it: find them.
 create index webhook_events_user_payload_idx on clerk_sync.webhook_events (user_id) where payload is not null;

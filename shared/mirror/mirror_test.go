@@ -16,6 +16,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
 )
@@ -51,10 +52,35 @@ type bench struct {
 	sent  int
 }
 
+// newBench makes an empty copy. Events reach it in turn directly and through a
+// PgBouncer in transaction mode, so that every test here holds on both ways.
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	db := testdb.New(t)
-	return &bench{T: t, db: db, store: mirror.New(pool(t, db.Writer(), 1)), owner: db.Conn(t, db.Superuser())}
+	ways := inTurn{dbs: []mirror.DB{pool(t, db.Writer(), 1)}}
+	if _, err := pgbouncer.Find(); err == nil || os.Getenv("CI") == "true" {
+		ways.dbs = append(ways.dbs, pool(t, db.Pooled(t, db.Writer()), 1))
+	}
+	return &bench{T: t, db: db, store: mirror.New(&ways), owner: db.Conn(t, db.Superuser())}
+}
+
+// inTurn runs each statement on the next of several databases, which are one.
+type inTurn struct {
+	dbs  []mirror.DB
+	next int
+}
+
+func (d *inTurn) db() mirror.DB {
+	d.next++
+	return d.dbs[d.next%len(d.dbs)]
+}
+
+func (d *inTurn) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return d.db().Query(ctx, sql, args...)
+}
+
+func (d *inTurn) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	return d.db().QueryRow(ctx, sql, args...)
 }
 
 func delivery(t testing.TB, svixID string, body []byte) mirror.Delivery {

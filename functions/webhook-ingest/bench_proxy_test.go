@@ -106,8 +106,9 @@ func relay(to io.Writer, from io.Reader, later time.Duration, seen func(kind byt
 			return
 		}
 		seen(header[0])
-		// The length counts itself and not the type.
-		if _, err := io.CopyN(writer, reader, 1+int64(wire.BigEndian.Uint32(header[1:]))); err != nil {
+		// The length counts itself and not the type. Copied to the plain writer:
+		// a bufio.Writer that is empty would pass the message on at once.
+		if _, err := io.CopyN(struct{ io.Writer }{writer}, reader, 1+int64(wire.BigEndian.Uint32(header[1:]))); err != nil {
 			return
 		}
 		if reader.Buffered() > 0 {

@@ -101,12 +101,14 @@ begin
         end if;
         select a.result into result from clerk_sync.apply_organizations(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
       when 'organizationMembership.created', 'organizationMembership.updated', 'organizationMembership.deleted' then
-        broken := coalesce(
-          case when coalesce(jsonb_typeof(data -> 'organization' -> 'id'), 'absent') <> 'string' then 'organization.id' end,
-          case when coalesce(jsonb_typeof(data -> 'public_user_data' -> 'user_id'), 'absent') <> 'string'
-               then 'public_user_data.user_id' end);
+        broken := case
+          when coalesce(jsonb_typeof(data -> 'organization' -> 'id'), '') <> 'string'
+            or length(data -> 'organization' ->> 'id') not between 1 and 255 then 'organization.id'
+          when coalesce(jsonb_typeof(data -> 'public_user_data' -> 'user_id'), '') <> 'string'
+            or length(data -> 'public_user_data' ->> 'user_id') not between 1 and 255 then 'public_user_data.user_id'
+        end;
         if broken is not null then
-          outcome := 'rejected'; reason := 'missing_parent'; detail := 'data.' || broken || ' is not a string';
+          outcome := 'rejected'; reason := 'missing_parent'; detail := 'data.' || broken || ' is no id';
           return;
         end if;
         broken := coalesce(
@@ -120,7 +122,6 @@ begin
         end if;
         if event ->> 'type' = 'organizationMembership.deleted' then
           perform clerk_sync.tombstone_memberships(jsonb_build_array(data), array[stated_ms], array[kind], deleted_at);
-          result := 'deleted_now';
         else
           if stated_ms is null and data ->> 'updated_at' is null then
             outcome := 'rejected'; reason := 'missing_updated_at';

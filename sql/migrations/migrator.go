@@ -202,7 +202,15 @@ func checkTaken(ctx context.Context, db *sql.DB, schema string, states []State) 
 	if err != nil {
 		return fmt.Errorf("looking for tables of the copy's names: %w", err)
 	}
-	if taken.Valid {
+	if !taken.Valid {
+		return nil
+	}
+	// Another migrator may have made them since the state was read.
+	recorded, err := readHistory(ctx, db)
+	if err != nil {
+		return err
+	}
+	if _, ours := recorded[states[1].Version]; !ours {
 		return fmt.Errorf("%w: schema %q has %s; choose another schema for the copy with --schema", ErrTaken, schema, taken.String)
 	}
 	return nil

@@ -443,3 +443,22 @@ func TestApply_OrdersTheSameInAnySession(t *testing.T) {
 		t.Errorf("the same statement is version %s in one session and %s in another", before, after)
 	}
 }
+
+// Fellow members read a membership's version: it must not confirm a guess of what
+// they may not read, such as the address behind the user's identifier.
+func TestApply_MakesNoVersionOfWhatFellowsMayNotRead(t *testing.T) {
+	t.Parallel()
+	var versions []string
+	for _, address := range []string{"ines@example.com", "other@example.com"} {
+		b := newBench(t)
+		membership := clerktest.Membership("orgmem_1", acme, ines).With(func(m *clerk.OrganizationMembership) {
+			m.PublicUserData.Identifier = &address
+			m.PrivateMetadata = json.RawMessage(`{"for":"` + address + `"}`)
+		})
+		b.want(mirror.Applied, membership.Event(clerk.OrganizationMembershipCreated, at(0)))
+		versions = append(versions, scalar[string](b, `select sync_version from public.organization_memberships`))
+	}
+	if versions[0] != versions[1] {
+		t.Errorf("the version depends on the user's address: %v", versions)
+	}
+}

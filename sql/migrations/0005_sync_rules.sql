@@ -21,8 +21,9 @@
 
 -- What was stated, put into the total order, and of each object the newest. Times may
 -- come in seconds or in milliseconds (Clerk's sources show both); below 1e11 they
--- are seconds. The digest that breaks ties leaves private metadata out: the version
--- can be read by who may read the row.
+-- are seconds. The digest that breaks ties leaves out what who may read the row, and
+-- so the version, may not know: private metadata, and what a membership says about
+-- its user, whose address could be found by trying.
 create function clerk_sync.incoming(resources jsonb, stated_ms bigint[], kinds text[], class text)
 returns table (id text, resource jsonb, kind text, created_at timestamptz, updated_at timestamptz, version text)
 language plpgsql stable set search_path = '' as $$
@@ -40,7 +41,7 @@ begin
       || '.' || lpad(coalesce(t.stated, t.updated, 0)::bigint::text, 15, '0')
       || '.' || t.kind || '.'
       || case when t.kind = '3' then ''
-              else md5((r.resource #- '{private_metadata}' #- '{organization,private_metadata}')::text) end
+              else md5((r.resource - array['private_metadata', 'organization', 'public_user_data'])::text) end
     ) collate "C" as version
   from jsonb_array_elements(incoming.resources) with ordinality as r (resource, position)
   cross join lateral (

@@ -1,5 +1,5 @@
 // Package clerk holds what Clerk says, in Go: the webhook envelope, the
-// resources it carries, their times, and publishable keys.
+// resources it carries, their times, publishable keys, and the Backend API.
 //
 // Use it first through [ParseEvent], on a body whose signature was verified:
 //
@@ -17,8 +17,21 @@
 // stays the authority: Event.JSON keeps every member and every digit, while the
 // resource types ([User], [Organization], …) hold what programs read.
 //
-// Limits: the package verifies no signature and asks no network; it decides
-// nothing about order, deletion or ownership, which the SQL sync functions do.
+// [Backend] reads the same resources from the Backend API, page by page, for as
+// many goroutines as like under one rate budget, and repeats what fails:
+//
+//	backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: key})
+//	page, err := backend.Users(ctx, clerk.UserQuery{OrderBy: "+created_at"})
+//	for _, user := range page.Items {
+//		note(user.ID, user.UpdatedAt)
+//	}
+//
+// A list is walked by whoever reads it: Backend reports each page as Clerk sent
+// it, and only its caller knows what a short or a repeated one means.
+//
+// Limits: the package verifies no signature; only Backend asks the network, and
+// it changes nothing there; nothing here decides about order, deletion or
+// ownership, which the SQL sync functions do.
 //
 // Sources: Clerk OpenAPI webhooks 2025-04-15 and Backend API 2026-05-12.
 package clerk

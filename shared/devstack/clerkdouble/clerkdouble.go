@@ -1,30 +1,42 @@
 // Package clerkdouble is a Clerk instance in memory: it holds users,
 // organizations, memberships, roles and permissions, changes them as a live
-// instance does, and delivers every change as a signed webhook, with Svix's
-// retries and with as much disorder as one asks for.
+// instance does, delivers every change as a signed webhook, with Svix's retries
+// and with as much disorder as one asks for, and lists everything in a Backend
+// API with Clerk's pages, cursors, filters, errors and limits.
 //
 //	sender, err := clerkdouble.NewSender(clerkdouble.SenderOptions{
 //		Endpoints: []clerkdouble.Endpoint{{URL: url, Secret: secret}},
 //		Late:      0.1,
 //	})
 //	instance := clerkdouble.New(clerkdouble.Options{Seed: 1, Emit: sender.Send})
+//	err = instance.Seed(clerkdouble.SeedOptions{Users: 1000}) // before anybody listened
 //	ines, err := instance.SignUp(clerkdouble.Person{Emails: []string{"ines@example.com"}})
 //	traffic := clerkdouble.NewTraffic(instance, 1)
 //	err = traffic.Run(ctx, 5) // five events a second until ctx is done
 //	err = sender.Drain(ctx)
 //	want := instance.Snapshot() // what every copy should say by now
 //
+//	api := instance.API(clerkdouble.APIOptions{SecretKeys: []string{"sk_test_x"}})
+//	server := httptest.NewServer(api) // https://api.clerk.com, up to /v1
+//
 // One seed gives the same history, ids and contents alike; only times come from
 // the clock.
 //
-// Limits: the events side only, no Backend API yet. Not played: endpoints that
-// Svix disables after days of failures, replays from the dashboard, billing,
-// domains and the waitlist. Two updates of one object are never stated in the
-// same millisecond, because nothing in such a pair tells which came last; a
-// creation and an update may be, and so may events of different objects.
+// Limits: the API reads and does not write, and knows only what a copy is made
+// of. Not played: endpoints that Svix disables after days of failures, replays
+// from the dashboard, billing, domains and the waitlist. Two updates of one
+// object are never stated in the same millisecond, because nothing in such a
+// pair tells which came last; a creation and an update may be, and so may events
+// of different objects. A membership has the permissions that its role granted
+// when the membership was last stated, in the API as in events: what Clerk's own
+// says after a role has changed is not documented. Lists order objects of one
+// value by creation time and id, and created_at_after and _before include
+// neither end; Clerk publishes neither.
 //
-// Sources: Clerk OpenAPI webhooks 2025-04-15, Svix's documentation of retries
-// and its open source server (worker.rs).
+// Sources: Clerk OpenAPI webhooks 2025-04-15 and bapi 2026-05-12 (with
+// starting_after, August 2026), Clerk's documentation of Backend API errors,
+// versions and system limits; Svix's documentation of retries and its open source
+// server (worker.rs).
 package clerkdouble
 
 import (
@@ -78,7 +90,7 @@ type Event struct {
 // Instance is the state of a Clerk instance. Its methods are safe for
 // concurrent use. Objects handed out are never changed afterwards.
 type Instance struct {
-	mu   sync.Mutex
+	mu   sync.RWMutex
 	now  func() time.Time
 	rng  *rand.Rand
 	emit func(Event)
@@ -99,7 +111,20 @@ type Instance struct {
 	latest int64
 	// published counts the events so far.
 	published int
+	// people decide what seeded users are like, of whom there are seeded.
+	people uint64
+	seeded int
 }
+
+// The groups of the tables.
+const (
+	membershipsOfUser = iota
+	membershipsOfOrganization
+	membershipsOfRole
+
+	sessionsOfUser            = 0
+	invitationsOfOrganization = 0
+)
 
 // stamp is what was last said about an object: never again the same.
 type stamp struct {
@@ -123,6 +148,25 @@ func New(o Options) *Instance {
 	if c.emit == nil {
 		c.emit = func(Event) {}
 	}
+	c.users = newTable(func(u *clerk.User) (created, updated clerk.Millis) { return u.CreatedAt, u.UpdatedAt })
+	c.users.remake = c.seededUser
+	c.organizations = newTable(func(o *clerk.Organization) (created, updated clerk.Millis) { return o.CreatedAt, o.UpdatedAt })
+	c.memberships = newTable(
+		func(m *clerk.OrganizationMembership) (created, updated clerk.Millis) { return m.CreatedAt, m.UpdatedAt },
+		func(m *clerk.OrganizationMembership) string { return m.PublicUserData.UserID },
+		func(m *clerk.OrganizationMembership) string { return m.Organization.ID },
+		func(m *clerk.OrganizationMembership) string { return m.Role },
+	)
+	c.roles = newTable(func(r *clerk.Role) (created, updated clerk.Millis) { return r.CreatedAt, r.UpdatedAt })
+	c.permissions = newTable(func(p *clerk.Permission) (created, updated clerk.Millis) { return p.CreatedAt, p.UpdatedAt })
+	c.invitations = newTable(
+		func(i *invitation) (created, updated clerk.Millis) { return i.CreatedAt, i.UpdatedAt },
+		func(i *invitation) string { return i.OrganizationID },
+	)
+	c.sessions = newTable(
+		func(s *session) (created, updated clerk.Millis) { return s.CreatedAt, s.UpdatedAt },
+		func(s *session) string { return s.UserID },
+	)
 	c.id = c.newID("ins_")
 	c.addSystemRoles()
 	return c
@@ -136,12 +180,18 @@ const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 // newID returns an id of Clerk's shape: 27 characters after the prefix, the
 // first of which has been a 2 or a 3 for years.
 func (c *Instance) newID(prefix string) string {
-	id := make([]byte, 27)
-	id[0] = '3'
-	for i := 1; i < len(id); i++ {
-		id[i] = base62[c.rng.IntN(len(base62))]
+	return string(appendID(nil, prefix, c.rng))
+}
+
+// idLen is the length of an id without its prefix.
+const idLen = 27
+
+func appendID(b []byte, prefix string, rng *rand.Rand) []byte {
+	b = append(append(b, prefix...), '3')
+	for range idLen - 1 {
+		b = append(b, base62[rng.IntN(len(base62))])
 	}
-	return prefix + string(id)
+	return b
 }
 
 // advance moves an object's times on: updated_at to now, and the moment of the
@@ -150,6 +200,9 @@ func (c *Instance) newID(prefix string) string {
 func (c *Instance) advance(id string) (updated clerk.Millis, stated time.Time) {
 	now := c.now().UnixMilli()
 	last, known := c.stamps[id]
+	if !known {
+		last, known = c.seededStamp(id)
+	}
 	next := stamp{updated: max(now, last.updated), onlyCreated: !known}
 	next.stated = max(next.updated, c.latest)
 	// An update may share its millisecond with the creation, which every order

@@ -46,7 +46,7 @@ func (c *Instance) SignOut(userID string) error {
 	if !ok {
 		return notFound("user", userID)
 	}
-	open := c.sessions.where(func(s session) bool { return s.UserID == userID })
+	open := c.sessions.in(sessionsOfUser, userID)
 	if len(open) == 0 {
 		return nil
 	}

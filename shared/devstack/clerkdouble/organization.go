@@ -24,14 +24,8 @@ func (c *Instance) CreateOrganization(creatorID, name, slug string) (clerk.Organ
 	}
 	id := c.newID("org_")
 	now, stated := c.advance(id)
-	o := clerk.Organization{
-		ID: id, Object: "organization", Name: name, Slug: nullable(slug),
-		ImageURL:              new("https://img.clerk.example/" + id),
-		MembersCount:          new(int64(1)),
-		MaxAllowedMemberships: 5, AdminDeleteEnabled: true,
-		PublicMetadata: empty, PrivateMetadata: empty,
-		CreatedBy: new(creatorID), CreatedAt: now, UpdatedAt: now,
-	}
+	o := newOrganization(id, name, slug, creatorID, now)
+	o.MembersCount = new(int64(1))
 	if err := c.publish(clerk.OrganizationCreated, id, stated, o); err != nil {
 		return clerk.Organization{}, err
 	}
@@ -39,6 +33,16 @@ func (c *Instance) CreateOrganization(creatorID, name, slug string) (clerk.Organ
 	c.organizations.put(id, o)
 	_, err := c.join(o, creator, AdminRole)
 	return o, err
+}
+
+func newOrganization(id, name, slug, creatorID string, now clerk.Millis) clerk.Organization {
+	return clerk.Organization{
+		ID: id, Object: "organization", Name: name, Slug: nullable(slug),
+		ImageURL:              new("https://img.clerk.example/" + id),
+		MaxAllowedMemberships: 5, AdminDeleteEnabled: true,
+		PublicMetadata: empty, PrivateMetadata: empty,
+		CreatedBy: new(creatorID), CreatedAt: now, UpdatedAt: now,
+	}
 }
 
 // UpdateOrganization changes an organization; what it points to is to be
@@ -70,8 +74,8 @@ func (c *Instance) DeleteOrganization(id string, announce bool) error {
 	if !ok {
 		return notFound("organization", id)
 	}
-	held := c.memberships.where(func(m clerk.OrganizationMembership) bool { return m.Organization.ID == id })
-	for _, i := range c.invitations.where(func(i invitation) bool { return i.OrganizationID == id }) {
+	held := c.memberships.in(membershipsOfOrganization, id)
+	for _, i := range c.invitations.in(invitationsOfOrganization, id) {
 		c.invitations.remove(i.ID)
 		delete(c.stamps, i.ID)
 	}
@@ -106,10 +110,8 @@ func (c *Instance) join(o clerk.Organization, u clerk.User, roleKey string) (cle
 	if err != nil {
 		return clerk.OrganizationMembership{}, err
 	}
-	for _, m := range c.memberships.all() {
-		if m.Organization.ID == o.ID && m.PublicUserData.UserID == u.ID {
-			return clerk.OrganizationMembership{}, fmt.Errorf("joining %s to %s: %w", u.ID, o.ID, ErrMember)
-		}
+	if c.isMember(o.ID, u.ID) {
+		return clerk.OrganizationMembership{}, fmt.Errorf("joining %s to %s: %w", u.ID, o.ID, ErrMember)
 	}
 	id := c.newID("orgmem_")
 	now, stated := c.advance(id)
@@ -125,6 +127,17 @@ func (c *Instance) join(o clerk.Organization, u clerk.User, roleKey string) (cle
 	}
 	c.memberships.put(id, m)
 	return m, nil
+}
+
+// isMember looks through whichever is shorter, the organization's members or the
+// user's memberships.
+func (c *Instance) isMember(organizationID, userID string) bool {
+	members := c.memberships.groups[membershipsOfOrganization].rows[organizationID]
+	memberships := c.memberships.groups[membershipsOfUser].rows[userID]
+	if len(members) < len(memberships) {
+		return slices.ContainsFunc(members, func(r *row[clerk.OrganizationMembership]) bool { return r.value.PublicUserData.UserID == userID })
+	}
+	return slices.ContainsFunc(memberships, func(r *row[clerk.OrganizationMembership]) bool { return r.value.Organization.ID == organizationID })
 }
 
 // UpdateMembership changes the metadata of a membership, or its role by key if

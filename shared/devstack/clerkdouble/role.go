@@ -149,10 +149,8 @@ func (c *Instance) DeleteRole(id string) error {
 	if !ok {
 		return notFound("role", id)
 	}
-	for _, m := range c.memberships.all() {
-		if m.Role == r.Key {
-			return fmt.Errorf("deleting role %s: %w by membership %s", r.Key, ErrInUse, m.ID)
-		}
+	if held := c.memberships.groups[membershipsOfRole].rows[r.Key]; len(held) > 0 {
+		return fmt.Errorf("deleting role %s: %w by membership %s", r.Key, ErrInUse, held[0].id)
 	}
 	c.roles.remove(id)
 	return c.bury(clerk.RoleDeleted, "role", id, clerk.DeletedObject{})

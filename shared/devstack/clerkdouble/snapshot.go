@@ -26,8 +26,8 @@ type Snapshot struct {
 
 // Snapshot returns the state now.
 func (c *Instance) Snapshot() Snapshot {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	return Snapshot{
 		InstanceID:    c.id,
 		Users:         c.users.copy(),
@@ -41,7 +41,7 @@ func (c *Instance) Snapshot() Snapshot {
 
 // events counts the events so far.
 func (c *Instance) events() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.mu.RLock()
+	defer c.mu.RUnlock()
 	return c.published
 }

@@ -36,48 +36,19 @@ func (c *Instance) SignUp(p Person) (clerk.User, error) {
 
 	id := c.newID("user_")
 	now, stated := c.advance(id)
-	u := clerk.User{
-		ID:                            id,
-		Object:                        "user",
-		ExternalID:                    nullable(p.ExternalID),
-		Username:                      nullable(p.Username),
-		FirstName:                     nullable(p.FirstName),
-		LastName:                      nullable(p.LastName),
-		ImageURL:                      "https://img.clerk.example/" + id,
-		EmailAddresses:                []clerk.EmailAddress{},
-		PhoneNumbers:                  []clerk.PhoneNumber{},
-		Web3Wallets:                   []json.RawMessage{},
-		Passkeys:                      []json.RawMessage{},
-		ExternalAccounts:              []json.RawMessage{},
-		SAMLAccounts:                  []json.RawMessage{},
-		EnterpriseAccounts:            []json.RawMessage{},
-		PublicMetadata:                empty,
-		PrivateMetadata:               empty,
-		UnsafeMetadata:                empty,
-		PasswordEnabled:               p.Username != "",
-		VerificationAttemptsRemaining: new(int64(100)),
-		LastSignInAt:                  now,
-		LastActiveAt:                  day(now),
-		CreatedAt:                     now,
-		UpdatedAt:                     now,
-		DeleteSelfEnabled:             true,
-		CreateOrganizationEnabled:     true,
-	}
+	u := newUser(id, now)
+	u.ExternalID, u.Username = nullable(p.ExternalID), nullable(p.Username)
+	u.FirstName, u.LastName = nullable(p.FirstName), nullable(p.LastName)
+	u.PasswordEnabled = p.Username != ""
 	for i, address := range p.Emails {
-		email := clerk.EmailAddress{
-			ID: c.newID("idn_"), Object: "email_address", EmailAddress: address, LinkedTo: []json.RawMessage{},
-			Verification: verification("email_code", p.Unverified), CreatedAt: now, UpdatedAt: now,
-		}
+		email := newEmail(c.newID("idn_"), address, p.Unverified, now)
 		u.EmailAddresses = append(u.EmailAddresses, email)
 		if i == p.Primary {
 			u.PrimaryEmailAddressID = new(email.ID)
 		}
 	}
 	for i, number := range p.Phones {
-		phone := clerk.PhoneNumber{
-			ID: c.newID("idn_"), Object: "phone_number", PhoneNumber: number, LinkedTo: []json.RawMessage{},
-			Verification: verification("phone_code", p.Unverified), CreatedAt: now, UpdatedAt: now,
-		}
+		phone := newPhone(c.newID("idn_"), number, p.Unverified, now)
 		u.PhoneNumbers = append(u.PhoneNumbers, phone)
 		if i == 0 {
 			u.PrimaryPhoneNumberID = new(phone.ID)
@@ -143,8 +114,8 @@ func (c *Instance) DeleteUser(id string, announce bool) error {
 	if !ok {
 		return notFound("user", id)
 	}
-	held := c.memberships.where(func(m clerk.OrganizationMembership) bool { return m.PublicUserData.UserID == id })
-	for _, s := range c.sessions.where(func(s session) bool { return s.UserID == id }) {
+	held := c.memberships.in(membershipsOfUser, id)
+	for _, s := range c.sessions.in(sessionsOfUser, id) {
 		c.sessions.remove(s.ID)
 		delete(c.stamps, s.ID)
 	}
@@ -153,6 +124,46 @@ func (c *Instance) DeleteUser(id string, announce bool) error {
 		return err
 	}
 	return c.endMemberships(held, c.deleted[id], announce)
+}
+
+// newUser is a user who has just signed up, without anything to be known by.
+func newUser(id string, now clerk.Millis) clerk.User {
+	return clerk.User{
+		ID:                            id,
+		Object:                        "user",
+		ImageURL:                      "https://img.clerk.example/" + id,
+		EmailAddresses:                []clerk.EmailAddress{},
+		PhoneNumbers:                  []clerk.PhoneNumber{},
+		Web3Wallets:                   []json.RawMessage{},
+		Passkeys:                      []json.RawMessage{},
+		ExternalAccounts:              []json.RawMessage{},
+		SAMLAccounts:                  []json.RawMessage{},
+		EnterpriseAccounts:            []json.RawMessage{},
+		PublicMetadata:                empty,
+		PrivateMetadata:               empty,
+		UnsafeMetadata:                empty,
+		VerificationAttemptsRemaining: new(int64(100)),
+		LastSignInAt:                  now,
+		LastActiveAt:                  day(now),
+		CreatedAt:                     now,
+		UpdatedAt:                     now,
+		DeleteSelfEnabled:             true,
+		CreateOrganizationEnabled:     true,
+	}
+}
+
+func newEmail(id, address string, unverified bool, now clerk.Millis) clerk.EmailAddress {
+	return clerk.EmailAddress{
+		ID: id, Object: "email_address", EmailAddress: address, LinkedTo: []json.RawMessage{},
+		Verification: verification("email_code", unverified), CreatedAt: now, UpdatedAt: now,
+	}
+}
+
+func newPhone(id, number string, unverified bool, now clerk.Millis) clerk.PhoneNumber {
+	return clerk.PhoneNumber{
+		ID: id, Object: "phone_number", PhoneNumber: number, LinkedTo: []json.RawMessage{},
+		Verification: verification("phone_code", unverified), CreatedAt: now, UpdatedAt: now,
+	}
 }
 
 // publicUserData is what a membership or an invitation says about a user.

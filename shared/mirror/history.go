@@ -32,6 +32,10 @@ type Status struct {
 	Events map[Outcome]int64 `json:"events"`
 	// LastEventAt is when the last message was recorded; nil if there is none.
 	LastEventAt *time.Time `json:"last_event_at"`
+	// LastRun is the latest full sync, LastComplete the latest that was
+	// complete; nil if there is none.
+	LastRun      *RunRecord `json:"last_run"`
+	LastComplete *RunRecord `json:"last_complete_run"`
 }
 
 // Status counts the copy. It reads whole tables: a second or so a million rows.

@@ -56,12 +56,14 @@ func TestTombstone_SeesMembershipsOfAParentThatHasJustAppeared(t *testing.T) {
 // awaitLock waits until a connection waits for another one.
 func awaitLock(t *testing.T, owner, waiting, holder *pgx.Conn) {
 	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for range 500 {
 		if got := lines(t, owner, fmt.Sprintf(`select 'waits' where %d = any (pg_blocking_pids(%d))`,
 			holder.PgConn().PID(), waiting.PgConn().PID())); len(got) == 1 {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
+		<-tick.C
 	}
 	t.Fatal("the deletion does not wait")
 }

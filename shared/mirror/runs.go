@@ -1,0 +1,266 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"clerksync/shared/clerk"
+)
+
+// The reasons for which a run cannot begin, or not go on.
+var (
+	// ErrBusy says that another run holds the lock.
+	ErrBusy = errors.New("another full sync is running")
+	// ErrWrongInstance says that the copy is of another Clerk instance.
+	ErrWrongInstance = errors.New("the copy is of another Clerk instance")
+	// ErrLockLost says that the lock of the full sync is no longer held by the
+	// caller.
+	ErrLockLost = errors.New("the lock of the full sync was lost")
+)
+
+// RunRecord is one full sync in the history.
+type RunRecord struct {
+	ID int64 `json:"id"`
+	// State is "running", or how it ended: "complete", "partial" (the next run resumes it) or "stopped".
+	State string `json:"state"`
+	// Reason is a stable code for a state that is not complete.
+	Reason     string    `json:"reason,omitempty"`
+	Trigger    string    `json:"trigger"`
+	InstanceID string    `json:"instance_id"`
+	StartedAt  time.Time `json:"started_at"`
+	// EndedAt is nil while it runs.
+	EndedAt *time.Time `json:"ended_at"`
+	// Drift is how many objects were found wrong; nil until the run is complete, and for the first run of all.
+	Drift *int64 `json:"drift"`
+	// Report is the whole report as JSON.
+	Report json.RawMessage `json:"report,omitempty"`
+}
+
+// Runs lists the latest full syncs, latest first; limit up to 1000, 0 means 20.
+func (s *Store) Runs(ctx context.Context, limit int) ([]RunRecord, error) {
+	if limit == 0 {
+		limit = 20
+	}
+	rows, err := s.db.Query(ctx, `
+		select id, state, coalesce(reason, '') as reason, trigger, instance_id, started_at, ended_at, drift,
+		       coalesce(report, 'null') as report
+		from clerk_sync.recent_runs($1)`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing full syncs: %w", unavailable(ctx, err))
+	}
+	runs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[RunRecord])
+	if err != nil {
+		return nil, fmt.Errorf("listing full syncs: %w", unavailable(ctx, err))
+	}
+	return runs, nil
+}
+
+// Begin says how to begin a run.
+type Begin struct {
+	// Holder names who asks; it is unlike every other name.
+	Holder string
+	// Lease is how long the lock is held without [Run.Renew].
+	Lease time.Duration
+	// InstanceID is the instance that the secret key belongs to.
+	InstanceID string
+	// Trigger says who began it, for the history.
+	Trigger string
+	// Fresh begins a new run also where the last one could be resumed.
+	Fresh bool
+	// AcceptInstance takes the instance for the right one whatever the last
+	// run was of. An instance pinned in clerk_sync.settings stays.
+	AcceptInstance bool
+}
+
+// Window is a part of a run.
+type Window struct {
+	Object   Object `json:"object"`
+	Position int    `json:"position"`
+	// From and To are creation times: From is in the window, To is not; zero is
+	// without end.
+	From clerk.Millis `json:"from_ms"`
+	To   clerk.Millis `json:"to_ms"`
+	// NextOffset is where the list goes on behind the window, where it is
+	// listed by offset.
+	NextOffset int64 `json:"next_offset"`
+	// Listed is how many objects Clerk listed.
+	Listed   int64 `json:"listed"`
+	Tally    Tally `json:"tally"`
+	Finished bool  `json:"finished"`
+}
+
+// Run is a run whose lock the caller holds.
+type Run struct {
+	ID        int64
+	Resumed   bool
+	Initial   bool
+	StartedAt time.Time
+	// Windows are those that were planned or finished before.
+	Windows []Window
+
+	store  *Store
+	holder string
+	lease  time.Duration
+}
+
+// Begin takes the lock and begins a run, or resumes the last one. [ErrBusy] and
+// [ErrWrongInstance] if it may not.
+func (s *Store) Begin(ctx context.Context, b Begin) (*Run, error) {
+	var answer struct {
+		Outcome   string    `json:"outcome"`
+		RunID     int64     `json:"run_id"`
+		Initial   bool      `json:"initial"`
+		StartedAt time.Time `json:"started_at"`
+		ExpiresAt time.Time `json:"expires_at"`
+		Expected  string    `json:"expected"`
+		Windows   []Window  `json:"windows"`
+	}
+	err := s.scan(ctx, []any{&answer}, `select clerk_sync.begin_run($1, $2, $3, $4, $5, $6)`,
+		b.Holder, b.Lease, b.InstanceID, b.Trigger, b.Fresh, b.AcceptInstance)
+	if err != nil {
+		return nil, fmt.Errorf("beginning a full sync: %w", err)
+	}
+	switch answer.Outcome {
+	case "busy":
+		return nil, fmt.Errorf("%w: run %d holds the lock until %s, or longer while it works", ErrBusy,
+			answer.RunID, answer.ExpiresAt.UTC().Format(time.RFC3339))
+	case "wrong_instance":
+		return nil, WrongInstance(answer.Expected, b.InstanceID)
+	}
+	return &Run{
+		ID: answer.RunID, Resumed: answer.Outcome == "resumed", Initial: answer.Initial, StartedAt: answer.StartedAt,
+		Windows: answer.Windows, store: s, holder: b.Holder, lease: b.Lease,
+	}, nil
+}
+
+// WrongInstance is the error that says which instance the copy is of, and which
+// was asked.
+func WrongInstance(expected, asked string) error {
+	return fmt.Errorf("%w: it is of %s, and the secret key belongs to %s", ErrWrongInstance, expected, asked)
+}
+
+// Renew holds the lock for another lease. [ErrLockLost] if it was lost.
+func (r *Run) Renew(ctx context.Context) error {
+	var held bool
+	if err := r.store.scan(ctx, []any{&held}, `select clerk_sync.renew_run($1, $2, $3)`, r.ID, r.holder, r.lease); err != nil {
+		return fmt.Errorf("renewing the lock of run %d: %w", r.ID, err)
+	}
+	if !held {
+		return fmt.Errorf("run %d: %w", r.ID, ErrLockLost)
+	}
+	return nil
+}
+
+// Plan records the windows of a kind before they are walked.
+func (r *Run) Plan(ctx context.Context, object Object, spans []Span) error {
+	from, to := make([]*int64, len(spans)), make([]*int64, len(spans))
+	for i, span := range spans {
+		from[i], to[i] = nullMillis(span.From), nullMillis(span.To)
+	}
+	return r.write(ctx, "planning windows", `select clerk_sync.plan_windows($1, $2, $3, $4, $5)`, object, from, to)
+}
+
+// Finish records a window as done, with what was confirmed to be absent. Of its
+// tally only what was not written is taken: the rest is counted already.
+func (r *Run) Finish(ctx context.Context, w Window, absent []string, confirmedAt time.Time) error {
+	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		w.Object, w.Position, nullMillis(w.From), nullMillis(w.To), w.NextOffset, w.Listed, w.Tally.Unchanged, w.Tally.Stale,
+		absent, confirmedAt)
+}
+
+// Pending is how much of a kind a run would delete, beside how much there is.
+type Pending struct {
+	Object        Object
+	Pending, Live int64
+}
+
+// Pending returns what is confirmed to be absent and not deleted yet.
+func (r *Run) Pending(ctx context.Context) ([]Pending, error) {
+	var pending []Pending
+	err := repeat(ctx, func() error {
+		rows, err := r.store.db.Query(ctx, `select object, pending, live from clerk_sync.pending_deletions($1)`, r.ID)
+		if err != nil {
+			return err
+		}
+		pending, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Pending])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("counting the deletions of run %d: %w", r.ID, err)
+	}
+	return pending, nil
+}
+
+// DeleteAbsent deletes up to limit objects of a kind that are confirmed to be
+// absent and returns how many it dealt with; call it until that is 0. What it
+// deleted is told by [Run.Reload].
+func (r *Run) DeleteAbsent(ctx context.Context, object Object, limit int) (int64, error) {
+	var taken int64
+	err := repeatOr(ctx, lost, func() error {
+		return r.store.db.QueryRow(ctx, `select clerk_sync.delete_absent($1, $2, $3, $4)`, r.ID, r.holder, object, limit).Scan(&taken)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("deleting objects of the kind %s in run %d: %w", object, r.ID, err)
+	}
+	return taken, nil
+}
+
+// Reload reads Windows again: everything that was counted, by this call and by
+// those before it.
+func (r *Run) Reload(ctx context.Context) error {
+	var windows []Window
+	if err := r.store.scan(ctx, []any{&windows}, `select clerk_sync.run_windows($1)`, r.ID); err != nil {
+		return fmt.Errorf("reading the windows of run %d: %w", r.ID, err)
+	}
+	r.Windows = windows
+	return nil
+}
+
+// End ends the run and gives back the lock. drift is nil where it means nothing.
+func (r *Run) End(ctx context.Context, state, reason string, drift *int64, report any) error {
+	document, err := json.Marshal(report)
+	if err != nil {
+		return fmt.Errorf("ending run %d: %w", r.ID, err)
+	}
+	var held bool
+	var code *string
+	if reason != "" {
+		code = &reason
+	}
+	err = r.store.scan(ctx, []any{&held}, `select clerk_sync.end_run($1, $2, $3, $4, $5, $6)`,
+		r.ID, r.holder, state, code, drift, string(document))
+	if err != nil {
+		return fmt.Errorf("ending run %d: %w", r.ID, err)
+	}
+	if !held {
+		return fmt.Errorf("run %d: %w", r.ID, ErrLockLost)
+	}
+	return nil
+}
+
+// write runs a function of a run that answers nothing and may be repeated.
+func (r *Run) write(ctx context.Context, what, sql string, args ...any) error {
+	err := repeatOr(ctx, lost, func() error {
+		var nothing any
+		return r.store.db.QueryRow(ctx, sql, append([]any{r.ID, r.holder}, args...)...).Scan(&nothing)
+	})
+	if err != nil {
+		return fmt.Errorf("%s in run %d: %w", what, r.ID, err)
+	}
+	return nil
+}
+
+// lost tells the loss of the lock from everything that may pass.
+func lost(ctx context.Context, err error) error {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) && pgErr.Code == "55000" {
+		return ErrLockLost
+	}
+	return unavailable(ctx, err)
+}

@@ -1,0 +1,339 @@
+package mirror
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"clerksync/shared/clerk"
+)
+
+// Object is a kind of object that the copy holds.
+type Object string
+
+// The kinds of objects.
+const (
+	Users         Object = "user"
+	Organizations Object = "organization"
+	Memberships   Object = "organization_membership"
+	Roles         Object = "role"
+	Permissions   Object = "permission"
+)
+
+// Objects are all kinds, children behind their parents.
+var Objects = []Object{Users, Organizations, Roles, Permissions, Memberships}
+
+// Tally counts what became of the objects that the full sync stated.
+type Tally struct {
+	Created   int64 `json:"created"`
+	Updated   int64 `json:"updated"`
+	Deleted   int64 `json:"deleted"`
+	Unchanged int64 `json:"unchanged"`
+	// Stale objects are those of which the copy knows something newer.
+	Stale int64 `json:"stale"`
+	// Drift counts those of the first three of which a webhook should have told.
+	Drift int64 `json:"drift"`
+}
+
+// Add adds another count to t.
+func (t *Tally) Add(other Tally) {
+	t.Created += other.Created
+	t.Updated += other.Updated
+	t.Deleted += other.Deleted
+	t.Unchanged += other.Unchanged
+	t.Stale += other.Stale
+	t.Drift += other.Drift
+}
+
+// Difference is one object of which the copy does not say what Clerk says. It
+// holds personal data.
+type Difference struct {
+	Object Object `json:"object"`
+	ID     string `json:"id"`
+	// Result is what a sync would do: "created", "updated" or "deleted".
+	Result string `json:"result"`
+	// Fields are the columns that differ, in the order of their names.
+	Fields []FieldDifference `json:"fields,omitempty"`
+}
+
+// FieldDifference is one column of a Difference, as JSON values.
+type FieldDifference struct {
+	Name  string          `json:"name"`
+	Here  json.RawMessage `json:"here"`
+	Clerk json.RawMessage `json:"clerk"`
+}
+
+// Suspect is a live row that Clerk did not list.
+type Suspect struct {
+	ID string
+	// OrganizationID is of organizations and memberships, UserID of memberships.
+	OrganizationID, UserID string
+}
+
+// What the rules read of each kind. The rest would only be parsed again by the
+// database, which takes longer than everything that the rules do.
+var (
+	userFields = clerk.Projection{
+		"id": nil, "external_id": nil, "username": nil, "first_name": nil, "last_name": nil, "image_url": nil,
+		"public_metadata": nil, "private_metadata": nil, "unsafe_metadata": nil,
+		"primary_email_address_id": nil, "primary_phone_number_id": nil,
+		"email_addresses": {"id": nil, "email_address": nil, "verification": {"status": nil}},
+		"phone_numbers":   {"id": nil, "phone_number": nil, "verification": {"status": nil}},
+		"banned":          nil, "locked": nil, "password_enabled": nil, "two_factor_enabled": nil,
+		"last_sign_in_at": nil, "last_active_at": nil, "created_at": nil, "updated_at": nil,
+	}
+	organizationFields = clerk.Projection{
+		"id": nil, "name": nil, "slug": nil, "image_url": nil, "public_metadata": nil, "private_metadata": nil,
+		"created_by": nil, "max_allowed_memberships": nil, "admin_delete_enabled": nil,
+		"created_at": nil, "updated_at": nil,
+	}
+	membershipFields = clerk.Projection{
+		"id": nil, "role": nil, "permissions": nil, "public_metadata": nil, "private_metadata": nil,
+		"organization": organizationFields, "public_user_data": nil, "created_at": nil, "updated_at": nil,
+	}
+	fields = map[Object]clerk.Projection{
+		Users: userFields, Organizations: organizationFields, Memberships: membershipFields,
+	}
+)
+
+// ApplyPage hands what Clerk listed to the sync rules, as one statement, and
+// counts what became of it. What differed although Clerk had stated it by
+// settled is drift. It is safe to repeat.
+//
+// The page may be lost again if the server crashes at once, but not once a
+// later call of this package has been answered, other than by ApplyPage.
+func (s *Store) ApplyPage(ctx context.Context, object Object, page clerk.Page, settled time.Time) (Tally, error) {
+	return s.applyPage(ctx, nil, nil, 0, object, page, settled)
+}
+
+// ApplyPage is [Store.ApplyPage] as a part of a window: what it writes is
+// counted there in the same transaction.
+func (r *Run) ApplyPage(ctx context.Context, window Window, page clerk.Page, settled time.Time) (Tally, error) {
+	return r.store.applyPage(ctx, &r.ID, &r.holder, window.Position, window.Object, page, settled)
+}
+
+func (s *Store) applyPage(
+	ctx context.Context, run *int64, holder *string, position int, object Object, page clerk.Page, settled time.Time,
+) (Tally, error) {
+	if len(page.Items) == 0 {
+		return Tally{}, nil
+	}
+	ids, updated := latest(page.Items)
+	resources := page.Project(fields[object]).Resources
+	var t Tally
+	err := repeatOr(ctx, lost, func() error {
+		return s.db.QueryRow(ctx, `
+			select created, updated, deleted, unchanged, stale, drift
+			from clerk_sync.apply_page($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9)`,
+			run, holder, position, object, resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli(),
+		).Scan(&t.Created, &t.Updated, &t.Deleted, &t.Unchanged, &t.Stale, &t.Drift)
+	})
+	if err != nil {
+		return Tally{}, fmt.Errorf("applying %d objects of the kind %s: %w", len(ids), object, err)
+	}
+	return t, nil
+}
+
+// PreviewPage says what ApplyPage would do, and does nothing.
+func (s *Store) PreviewPage(ctx context.Context, object Object, page clerk.Page, settled time.Time) (Tally, []Difference, error) {
+	if len(page.Items) == 0 {
+		return Tally{}, nil, nil
+	}
+	ids, updated := latest(page.Items)
+	rows, err := s.db.Query(ctx, `select id, result, drift, fields from clerk_sync.preview_page($1, $2::jsonb, $3, $4, $5, $6)`,
+		object, page.Project(fields[object]).Resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli())
+	if err != nil {
+		return Tally{}, nil, fmt.Errorf("comparing %d objects of the kind %s: %w", len(ids), object, unavailable(ctx, err))
+	}
+	var t Tally
+	var differences []Difference
+	d := Difference{Object: object}
+	var drift bool
+	_, err = pgx.ForEachRow(rows, []any{&d.ID, &d.Result, &drift, &d.Fields}, func() error {
+		if drift {
+			t.Drift++
+		}
+		switch d.Result {
+		case "created":
+			t.Created++
+		case "updated":
+			t.Updated++
+		case "unchanged":
+			t.Unchanged++
+		default: // deleted here, or newer
+			t.Stale++
+		}
+		if len(d.Fields) > 0 {
+			differences = append(differences, d)
+		}
+		d.Fields = nil
+		return nil
+	})
+	if err != nil {
+		return Tally{}, nil, fmt.Errorf("comparing %d objects of the kind %s: %w", len(ids), object, unavailable(ctx, err))
+	}
+	return t, differences, nil
+}
+
+// latest are the ids of a page, each once, and when Clerk last updated it.
+func latest(items []clerk.Item) ([]string, []int64) {
+	ids := make([]string, 0, len(items))
+	updated := make([]int64, 0, len(items))
+	at := make(map[string]int, len(items))
+	for _, item := range items {
+		if i, again := at[item.ID]; again {
+			updated[i] = max(updated[i], int64(item.UpdatedAt))
+			continue
+		}
+		at[item.ID] = len(ids)
+		ids, updated = append(ids, item.ID), append(updated, int64(item.UpdatedAt))
+	}
+	return ids, updated
+}
+
+// Span is a span of creation times: From is in it, To is not; zero is without end.
+type Span struct{ From, To clerk.Millis }
+
+// Suspects returns the live rows that were created within span and are not
+// among listed. Memberships whose user or organization the run has found absent
+// are left out: they go with it. run may be 0.
+func (s *Store) Suspects(ctx context.Context, run int64, object Object, span Span, listed []string) ([]Suspect, error) {
+	return s.suspects(ctx, object, `
+		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.suspects($1, $2, $3, $4, $5)`,
+		run, object, nullMillis(span.From), nullMillis(span.To), listed)
+}
+
+// Undated returns some live rows that have no creation time, and so lie in no
+// span, and were not written since settled: in the order of their ids, after
+// one.
+func (s *Store) Undated(ctx context.Context, object Object, settled time.Time, after string, limit int) ([]Suspect, error) {
+	return s.suspects(ctx, object, `
+		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.undated($1, $2, $3, $4)`,
+		object, settled, after, limit)
+}
+
+func (s *Store) suspects(ctx context.Context, object Object, sql string, args ...any) ([]Suspect, error) {
+	var found []Suspect
+	err := repeat(ctx, func() error {
+		rows, err := s.db.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Suspect])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for rows of the kind %s that Clerk does not list: %w", object, err)
+	}
+	return found, nil
+}
+
+// Delete makes tombstones of what Clerk has confirmed to be gone at a moment,
+// outside of any run.
+func (s *Store) Delete(ctx context.Context, object Object, ids []string, at time.Time) (int64, error) {
+	var function string
+	switch object {
+	case Users:
+		function = "tombstone_users"
+	case Organizations:
+		function = "tombstone_organizations"
+	case Memberships:
+		function = "end_memberships"
+	default:
+		return 0, fmt.Errorf("deleting: objects of the kind %q are only deleted by a run", object)
+	}
+	var deleted int64
+	err := s.scan(ctx, []any{&deleted}, `select count(*) from clerk_sync.`+function+`($1, $2) where result = 'deleted'`, ids, at)
+	if err != nil {
+		return 0, fmt.Errorf("deleting %d objects of the kind %s: %w", len(ids), object, err)
+	}
+	return deleted, nil
+}
+
+// MembershipsOf returns the live memberships of one user or one organization.
+func (s *Store) MembershipsOf(ctx context.Context, parent Object, id string) ([]string, error) {
+	var ids []string
+	if err := s.scan(ctx, []any{&ids}, `select clerk_sync.memberships_of($1, $2)`, parent, id); err != nil {
+		return nil, fmt.Errorf("reading the memberships of %s: %w", id, err)
+	}
+	return ids, nil
+}
+
+// scan runs a statement that answers one row and is safe to repeat.
+func (s *Store) scan(ctx context.Context, into []any, sql string, args ...any) error {
+	return repeat(ctx, func() error { return s.db.QueryRow(ctx, sql, args...).Scan(into...) })
+}
+
+// repeat tries what is safe to repeat, twice at most, and wraps the failure.
+func repeat(ctx context.Context, try func() error) error { return repeatOr(ctx, unavailable, try) }
+
+func repeatOr(ctx context.Context, wrap func(context.Context, error) error, try func() error) error {
+	var err error
+	for range 2 {
+		if err = try(); err == nil {
+			return nil
+		}
+		if ctx.Err() != nil || !worthRepeating(err) {
+			break
+		}
+	}
+	return wrap(ctx, err)
+}
+
+// MayPass tells an error of this package that waiting may cure from one that
+// somebody has to mend: migrations that are missing, rights, a refused login.
+func MayPass(err error) bool {
+	if !errors.Is(err, ErrUnavailable) {
+		return false
+	}
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch pgErr.Code[:2] {
+		case "22", "28", "3F", "42":
+			return false
+		}
+	}
+	return true
+}
+
+// LastEventAt is when the last verified webhook message was recorded; nil if none was.
+func (s *Store) LastEventAt(ctx context.Context) (*time.Time, error) {
+	var at *time.Time
+	if err := s.scan(ctx, []any{&at}, `select clerk_sync.last_event_at()`); err != nil {
+		return nil, fmt.Errorf("reading the time of the last event: %w", err)
+	}
+	return at, nil
+}
+
+// ExpectedInstance is the Clerk instance that the copy is of: the pinned one, or
+// unless accept is set that of the last complete run; "" while nobody knows.
+func (s *Store) ExpectedInstance(ctx context.Context, accept bool) (string, error) {
+	var id *string
+	if err := s.scan(ctx, []any{&id}, `select clerk_sync.expected_instance($1)`, accept); err != nil {
+		return "", fmt.Errorf("reading which instance the copy is of: %w", err)
+	}
+	if id == nil {
+		return "", nil
+	}
+	return *id, nil
+}
+
+// IsLive tells whether the copy has an object that is not deleted.
+func (s *Store) IsLive(ctx context.Context, object Object, id string) (bool, error) {
+	var live *bool
+	if err := s.scan(ctx, []any{&live}, `select clerk_sync.is_live($1, $2)`, object, id); err != nil {
+		return false, fmt.Errorf("looking for %s: %w", id, err)
+	}
+	return live != nil && *live, nil
+}
+
+func nullMillis(m clerk.Millis) *int64 {
+	if m == 0 {
+		return nil
+	}
+	return new(int64(m))
+}

@@ -1,0 +1,351 @@
+package fullsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"clerksync/shared/clerk"
+	"clerksync/shared/mirror"
+)
+
+const (
+	// passStride divides the positions of windows into passes over a list.
+	passStride = 100_000
+	// undatedPosition and what follows are looks at rows in no window.
+	undatedPosition = 1_000_000_000
+	// stepsBack is how often a page is asked for further ahead because the list
+	// has moved more than pages overlap.
+	stepsBack = 5
+)
+
+// overlaps are by how many objects neighbouring pages overlap, in each pass over
+// a list: so many may be deleted between two requests without one being skipped.
+var overlaps = []int{20, 100, 250}
+
+// errMissed says that a pass over a list was not complete.
+var errMissed = errors.New("the list does not add up")
+
+// walkList reads a kind as one list, by offset and oldest first, window by window,
+// again if it was not complete.
+func (e *engine) walkList(ctx context.Context, k kind) error {
+	first, done := e.resumeList(k)
+	if !done {
+		var err error
+		for i, overlap := range overlaps {
+			pass := listPass{engine: e, kind: k, number: first.number + i, overlap: overlap}
+			if i == 0 {
+				pass.listed, pass.window, pass.start = first.listed, first.window, first.start
+			}
+			if err = pass.walk(ctx); !errors.Is(err, errMissed) {
+				break
+			}
+			e.Logger.WarnContext(ctx, "reading a list again", "object", k.object, "error", err)
+		}
+		switch {
+		case errors.Is(err, clerk.ErrNotEnabled) && k.object != mirror.Users:
+			e.Logger.InfoContext(ctx, "skipped", "object", k.object, "error", err)
+			e.update(k.object, func(r *ObjectReport) { r.Skipped = "not_enabled" })
+			return nil
+		case errors.Is(err, errMissed):
+			return fmt.Errorf("%w: %s, %d times: %w", ErrIncomplete, k.phase, len(overlaps), err)
+		case err != nil:
+			return fmt.Errorf("reading %s: %w", k.phase, err)
+		}
+	}
+	return e.confirmUndated(ctx, k)
+}
+
+// passWindows are the windows of the latest pass over a list, in order, and that pass.
+func (e *engine) passWindows(k kind) (windows []mirror.Window, number int) {
+	number = k.firstPass
+	if e.run == nil {
+		return nil, number
+	}
+	for _, w := range e.run.Windows {
+		if w.Object != k.object || !w.Finished || w.Position >= undatedPosition || w.Position/passStride < number {
+			continue
+		}
+		if w.Position/passStride > number {
+			windows, number = nil, w.Position/passStride
+		}
+		windows = append(windows, w)
+	}
+	return windows, number
+}
+
+// listedBefore tells whether an earlier call has begun to read users as a list.
+func (e *engine) listedBefore(k kind) bool {
+	k.firstPass = 1
+	windows, _ := e.passWindows(k)
+	return len(windows) > 0
+}
+
+// resumeList returns where to go on, and whether there is nothing left.
+func (e *engine) resumeList(k kind) (listPass, bool) {
+	windows, number := e.passWindows(k)
+	at := listPass{number: number, window: mirror.Window{Position: number * passStride}}
+	for _, w := range windows {
+		at.listed += w.Listed
+	}
+	if len(windows) == 0 {
+		return at, false
+	}
+	last := windows[len(windows)-1]
+	if last.To == 0 {
+		e.expect(k.object, at.listed)
+		e.advance(at.listed)
+		return at, true
+	}
+	e.advance(at.listed)
+	at.window.Position, at.window.From, at.start = last.Position+1, last.To, last.NextOffset
+	return at, false
+}
+
+// listPass is one pass over a list.
+type listPass struct {
+	*engine
+	kind    kind
+	number  int
+	overlap int
+	// start is where the list goes on, and window what is to be filled there.
+	start  int64
+	window mirror.Window
+	// listed counts what the finished windows of the pass hold.
+	listed int64
+
+	// ids are those of the window, with their creation times.
+	ids map[string]clerk.Millis
+	// total is what Clerk last said that the list holds.
+	total int64
+}
+
+func (l *listPass) walk(ctx context.Context) error {
+	l.window.Object = l.kind.object
+	if l.window.Position == 0 {
+		l.window.Position = l.number * passStride
+	}
+	if l.run == nil {
+		l.update(l.kind.object, func(r *ObjectReport) { r.Listed = 0 })
+	}
+	l.ids = make(map[string]clerk.Millis, l.windowSize)
+	pages := l.pages(ctx, l.window)
+	for page, err := range l.read(ctx) {
+		if err != nil {
+			return pages.fail(err)
+		}
+		if err := pages.apply(l.take(page)); err != nil {
+			return err
+		}
+		last := page.Items[len(page.Items)-1].CreatedAt
+		if len(l.ids) < l.windowSize || last <= l.window.From {
+			continue
+		}
+		// The last moment may go on in the next page: it opens the next window.
+		l.window.To = last
+		first := slices.IndexFunc(page.Items, func(item clerk.Item) bool { return item.CreatedAt == last })
+		l.window.NextOffset = page.offset + int64(first)
+		if err := l.finish(ctx, pages); err != nil {
+			return err
+		}
+		pages = l.pages(ctx, l.window)
+	}
+	if found := l.listed + int64(len(l.ids)); found < l.total {
+		return pages.fail(fmt.Errorf("%w: Clerk counts %d and listed %d of them", errMissed, l.total, found))
+	}
+	l.window.To = 0
+	return l.finish(ctx, pages)
+}
+
+// take notes the ids of a page and returns what was not listed before: of pages
+// that overlap everything is applied once.
+func (l *listPass) take(page listedPage) clerk.Page {
+	return page.Select(func(item clerk.Item) bool {
+		if _, known := l.ids[item.ID]; known || item.CreatedAt < l.window.From {
+			return false
+		}
+		l.ids[item.ID] = item.CreatedAt
+		return true
+	})
+}
+
+// finish closes the window and opens the next.
+func (l *listPass) finish(ctx context.Context, pages *pages) error {
+	tally, err := pages.wait()
+	if err != nil {
+		return err
+	}
+	listed := make(map[string]bool, len(l.ids))
+	rest := map[string]clerk.Millis{}
+	for id, at := range l.ids {
+		if l.window.To != 0 && at >= l.window.To {
+			rest[id] = at
+			continue
+		}
+		listed[id] = true
+	}
+	l.window.Tally, l.window.Listed = tally, int64(len(listed))
+	if err := l.finishWindow(ctx, l.kind, l.window, listed); err != nil {
+		return err
+	}
+	l.listed += l.window.Listed
+	l.window = mirror.Window{Object: l.kind.object, Position: l.window.Position + 1, From: l.window.To}
+	l.ids = rest
+	return nil
+}
+
+// listedPage is a page and where it was in the list.
+type listedPage struct {
+	clerk.Page
+	offset int64
+}
+
+func (p listedPage) end() int64 { return p.offset + int64(len(p.Items)) }
+
+// fetch is a page that is on its way.
+type fetch struct {
+	page listedPage
+	err  error
+}
+
+// read yields the pages of the list in order, none of them empty, each sharing
+// something with the one before, while the next ones are on their way. It ends
+// behind the last object, wherever that is by then.
+func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
+	return func(yield func(listedPage, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		previous, err := l.open(ctx)
+		if err != nil {
+			yield(listedPage{}, err)
+			return
+		}
+		if len(previous.Items) == 0 {
+			return
+		}
+		// Clerk may give fewer at a time than it was asked for.
+		size := l.pageSize
+		if previous.end() < l.total {
+			size = len(previous.Items)
+		}
+		overlap := min(l.overlap, size/2)
+		step := int64(size - overlap)
+		if !yield(previous, nil) {
+			return
+		}
+		var queue []chan fetch
+		behind := 0
+		for next := previous.offset + step; ; {
+			for ; len(queue) < l.Workers && next < l.total; next += step {
+				queue = append(queue, l.ahead(ctx, next, size))
+			}
+			if len(queue) == 0 {
+				if previous.end() >= l.total {
+					return
+				}
+				// The list has grown, or pages are shorter than they were.
+				next = previous.end() - int64(overlap)
+				queue = append(queue, l.ahead(ctx, next, size))
+				next += step
+			}
+			page, err := (<-queue[0]).both()
+			queue = queue[1:]
+			if err == nil {
+				page, err = l.join(ctx, previous, page, size)
+			}
+			if err != nil {
+				yield(listedPage{}, err)
+				return
+			}
+			l.total = page.Total
+			if previous.holds(page) {
+				// The list has become shorter, or pretends to go on.
+				if behind++; behind > stepsBack+l.Workers {
+					yield(listedPage{}, fmt.Errorf("%w: Clerk counts %d and lists nothing behind %d", errMissed, l.total, previous.end()))
+					return
+				}
+				continue
+			}
+			if !yield(page, nil) {
+				return
+			}
+			previous, behind = page, 0
+		}
+	}
+}
+
+func (f fetch) both() (listedPage, error) { return f.page, f.err }
+
+// holds tells whether a page has nothing that p has not.
+func (p listedPage) holds(page listedPage) bool {
+	ids := p.ids()
+	return !slices.ContainsFunc(page.Items, func(item clerk.Item) bool { return !ids[item.ID] })
+}
+
+// open reads the first page. Where a window is to go on it begins before the
+// window, to be sure that nothing has moved out of sight.
+func (l *listPass) open(ctx context.Context) (listedPage, error) {
+	for offset := max(0, l.start-int64(l.overlap)); ; {
+		page, err := l.fetch(ctx, offset, l.pageSize)
+		if err != nil {
+			return listedPage{}, err
+		}
+		if offset == 0 || len(page.Items) > 0 && page.Items[0].CreatedAt < l.window.From {
+			l.total = page.Total
+			l.expect(l.kind.object, l.total)
+			return page, nil
+		}
+		offset = max(0, offset-int64(l.pageSize)/2)
+	}
+}
+
+// ahead reads a page while others are worked on.
+func (l *listPass) ahead(ctx context.Context, offset int64, limit int) chan fetch {
+	result := make(chan fetch, 1)
+	go func() {
+		page, err := l.fetch(ctx, offset, limit)
+		result <- fetch{page, err}
+	}()
+	return result
+}
+
+func (l *listPass) fetch(ctx context.Context, offset int64, limit int) (listedPage, error) {
+	page, err := l.kind.list(ctx, int(offset), limit)
+	if err != nil {
+		return listedPage{}, err
+	}
+	if page.Total < 0 {
+		return listedPage{}, fmt.Errorf("%w: Clerk does not say how long it is", errMissed)
+	}
+	if !slices.IsSortedFunc(page.Items, func(a, b clerk.Item) int { return int(a.CreatedAt - b.CreatedAt) }) {
+		return listedPage{}, fmt.Errorf("%w: it is not in the order of creation that it was asked for in", errMissed)
+	}
+	return listedPage{page, offset}, nil
+}
+
+// join makes sure that nothing lies between two pages: they share an object, or
+// the second is asked for again further ahead.
+func (l *listPass) join(ctx context.Context, previous, page listedPage, size int) (listedPage, error) {
+	ids := previous.ids()
+	for range stepsBack {
+		if slices.ContainsFunc(page.Items, func(item clerk.Item) bool { return ids[item.ID] }) {
+			return page, nil
+		}
+		offset := max(0, page.offset-int64(size)/2)
+		var err error
+		if page, err = l.fetch(ctx, offset, size); err != nil {
+			return listedPage{}, err
+		}
+	}
+	return listedPage{}, fmt.Errorf("%w: it moves faster than it can be read", errMissed)
+}
+
+func (p listedPage) ids() map[string]bool {
+	ids := make(map[string]bool, len(p.Items))
+	for _, item := range p.Items {
+		ids[item.ID] = true
+	}
+	return ids
+}

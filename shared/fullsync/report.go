@@ -1,0 +1,93 @@
+package fullsync
+
+import (
+	"time"
+
+	"clerksync/shared/mirror"
+)
+
+// of is the part of the report about a kind.
+func (r *Report) of(object mirror.Object) *ObjectReport {
+	switch object {
+	case mirror.Users:
+		return &r.Users
+	case mirror.Organizations:
+		return &r.Organizations
+	case mirror.Memberships:
+		return &r.Memberships
+	case mirror.Roles:
+		return &r.Roles
+	default:
+		return &r.Permissions
+	}
+}
+
+// update changes the part of the report about a kind.
+func (e *engine) update(object mirror.Object, change func(*ObjectReport)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	change(e.report.of(object))
+}
+
+// count takes what the windows of a run say: they are written with what they
+// count, so that no count is lost or doubled by a call that is killed.
+func (e *engine) count() {
+	for _, object := range mirror.Objects {
+		r := e.report.of(object)
+		r.Tally, r.Listed = mirror.Tally{}, 0
+		latest := 0
+		for _, w := range e.run.Windows {
+			if w.Object == object && w.Position < undatedPosition {
+				latest = max(latest, w.Position/passStride)
+			}
+		}
+		for _, w := range e.run.Windows {
+			if w.Object != object {
+				continue
+			}
+			r.Tally.Add(w.Tally)
+			if w.Position/passStride == latest {
+				r.Listed += w.Listed
+			}
+		}
+	}
+}
+
+// sum completes a report.
+func (e *engine) sum() {
+	e.report.Drift = 0
+	for _, object := range mirror.Objects {
+		e.report.Drift += e.report.of(object).Drift
+	}
+	stats := e.Clerk.Stats()
+	e.report.Requests, e.report.Retries, e.report.RateLimited = stats.Requests, stats.Retries, stats.RateLimited
+	e.report.DurationMS = time.Since(e.began).Milliseconds()
+}
+
+// enter says that a phase begins.
+func (e *engine) enter(phase string) {
+	e.mu.Lock()
+	e.phase = phase
+	e.mu.Unlock()
+	e.advance(0)
+}
+
+// expect says how many objects of a kind there are.
+func (e *engine) expect(object mirror.Object, total int64) {
+	e.mu.Lock()
+	e.totals[object] = total
+	e.mu.Unlock()
+}
+
+// advance says that so many objects more are done.
+func (e *engine) advance(n int64) {
+	stats := e.Clerk.Stats()
+	e.mu.Lock()
+	e.done += n
+	p := Progress{Phase: e.phase, Done: e.done, Requests: stats.Requests, RateLimited: stats.RateLimited}
+	for _, total := range e.totals {
+		p.Total += total
+	}
+	e.mu.Unlock()
+	e.Progress(p)
+}

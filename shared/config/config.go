@@ -48,6 +48,20 @@ type Ingest struct {
 	LogLevel   slog.Level
 }
 
+// Sync is what the full sync needs.
+type Sync struct {
+	Database Database
+	// SecretKey is sk_test_… or sk_live_…, of the instance that is copied.
+	SecretKey secret.Value
+	// APIURL is the base URL of Clerk's Backend API without a slash at its end, https or on this machine. Empty: Clerk's.
+	APIURL string
+	// RateShare is the share of Clerk's rate limit that may be used, above 0 and up to 1. 0: the reader's default.
+	RateShare float64
+	// InstanceID pins the Clerk instance (ins_…). Empty: the one that the copy was made of.
+	InstanceID string
+	LogLevel   slog.Level
+}
+
 // Database says how to reach Postgres. The URL is checked in depth by package supabase, which knows its forms.
 type Database struct {
 	URL secret.Value
@@ -82,6 +96,7 @@ type Source struct {
 	fetchedAt   time.Time         // when secret was last read
 	attemptedAt time.Time         // when reading it was last tried
 	ingest      memo[Ingest]
+	sync        memo[Sync]
 	database    memo[Database]
 }
 
@@ -143,12 +158,17 @@ func (s *Source) Ingest(ctx context.Context) (Ingest, error) {
 	return typed(ctx, s, &s.ingest, parseIngest)
 }
 
+// Sync returns the configuration of the full sync. Its errors are those of [Source.Ingest].
+func (s *Source) Sync(ctx context.Context) (Sync, error) {
+	return typed(ctx, s, &s.sync, parseSync)
+}
+
 // Database returns how to reach Postgres, for programs that need nothing else. Its errors are those of [Source.Ingest].
 func (s *Source) Database(ctx context.Context) (Database, error) {
 	return typed(ctx, s, &s.database, func(set settings) (Database, error) {
 		database, err := parseDatabase(set)
-		if err != nil {
-			return Database{}, fmt.Errorf("%w:\n%w", ErrInvalid, err)
+		if err := invalid(err); err != nil {
+			return Database{}, err
 		}
 		return database, nil
 	})

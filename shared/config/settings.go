@@ -128,8 +128,8 @@ func decodeSecret(id, text string) (map[string]string, error) {
 		}
 	}
 	read()
-	if len(problems) > 0 {
-		return nil, fmt.Errorf("%w:\n%w", ErrInvalid, errors.Join(problems...))
+	if err := invalid(problems...); err != nil {
+		return nil, err
 	}
 	return values, nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -323,7 +322,7 @@ func BenchmarkColdStart(b *testing.B) {
 			for b.Loop() {
 				for range starts {
 					var f, i *lambdatest.Function
-					onOneCore(b, func() {
+					lambdatest.OnOneCore(b, func() {
 						f = lambdatest.Start(b, ours, settings)
 						i = lambdatest.Start(b, baseline, nil)
 					})
@@ -430,31 +429,7 @@ func peakMemory(b *testing.B, binary string) int64 {
 }
 
 // BenchmarkBinarySize reports what Lambda has to load, built as it is deployed.
-func BenchmarkBinarySize(b *testing.B) {
-	if _, err := exec.LookPath("make"); err != nil {
-		missing(b, errors.New("the function is built by make, which is not on PATH"))
-	}
-	sizes := map[string]int64{}
-	for b.Loop() {
-		for _, arch := range []string{"arm64", "amd64"} {
-			dir := b.TempDir()
-			command := exec.CommandContext(b.Context(), "make", "build-"+logicalID, "ARTIFACTS_DIR="+dir, "LAMBDA_GOARCH="+arch)
-			command.Dir = root
-			if out, err := command.CombinedOutput(); err != nil {
-				b.Fatalf("%v: %v\n%s", command, err, out)
-			}
-			info, err := os.Stat(filepath.Join(dir, "bootstrap"))
-			if err != nil {
-				b.Fatal(err)
-			}
-			sizes[arch] = info.Size()
-		}
-	}
-	for arch, size := range sizes {
-		b.ReportMetric(mebibytes(size), arch+"-MiB")
-	}
-	b.ReportMetric(0, "ns/op")
-}
+func BenchmarkBinarySize(b *testing.B) { lambdatest.ReportSize(b, "WebhookIngestFunction") }
 
 // BenchmarkVerify measures what a delivery costs before the database, beside the
 // library's own verification and a plain decoding.

@@ -16,10 +16,10 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"clerksync/functions/internal/apigateway"
+	"clerksync/functions/internal/database"
 	"clerksync/shared/config"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
-	"clerksync/shared/supabase"
 	"clerksync/shared/telemetry"
 	"clerksync/shared/webhook"
 )
@@ -49,15 +49,13 @@ func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), err
 		level.Set(current.LogLevel)
 		return current, err
 	}
-	connect := supabase.Watch(func(ctx context.Context) (supabase.Options, error) {
-		current, err := ingest(ctx)
-		return supabase.Options{
-			URL: current.Database.URL, CACert: current.Database.CACert, ProjectRef: current.Database.ProjectRef,
-			AppName: functionName,
-		}, err
-	}, report(logger))
-	db := supabase.Open(connect, supabase.WithRefresh(source.Refresh))
-	checkAtStart(logger, lookup, connect)
+	db := database.Open(database.Options{
+		Name: functionName, Lookup: lookup, Source: source, Logger: logger,
+		Configure: func(ctx context.Context) (config.Database, error) {
+			current, err := ingest(ctx)
+			return current.Database, err
+		},
+	})
 
 	handler, err := webhook.New(webhook.Options{
 		Store: mirror.New(db),

@@ -10,10 +10,12 @@
 // A Function takes one event at a time, as an execution environment does; start
 // several for concurrency. Killing one loses the event it was working on, and
 // [Function.Invoke] says so.
+//
+// [CheckTemplate], [CheckBuild] and [ReportSize] look at what is deployed:
+// template.yaml, and the bootstrap that it has built.
 package lambdatest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,6 +57,10 @@ func Build(t testing.TB, dir, pkg string) string {
 	return path
 }
 
+// TraceID is the trace that every invocation belongs to. A function passes it on
+// to what it calls, so that Lambda can tell a loop.
+const TraceID = "Root=1-684e8a15-0f3b7a5c2d1e4f60718293a4;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=1:24b0b1f4:0"
+
 // Function is one running process of a function.
 type Function struct {
 	// Ready is how long the process took from its start to its first poll for
@@ -65,7 +71,7 @@ type Function struct {
 	server  *http.Server
 	events  chan invocation
 	exited  chan struct{}
-	logs    *buffer
+	logs    string // name of the file
 
 	mu      sync.Mutex
 	waiting map[string]chan result
@@ -95,7 +101,7 @@ func Start(t testing.TB, binary string, environment map[string]string) *Function
 		t.Fatal(err)
 	}
 	f := &Function{
-		events: make(chan invocation), exited: make(chan struct{}), logs: &buffer{}, waiting: map[string]chan result{},
+		events: make(chan invocation), exited: make(chan struct{}), waiting: map[string]chan result{},
 	}
 	polled := make(chan struct{}, 1)
 	mux := http.NewServeMux()
@@ -108,6 +114,7 @@ func Start(t testing.TB, binary string, environment map[string]string) *Function
 		case event := <-f.events:
 			w.Header().Set("Lambda-Runtime-Aws-Request-Id", event.id)
 			w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(event.deadline.UnixMilli(), 10))
+			w.Header().Set("Lambda-Runtime-Trace-Id", TraceID)
 			w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:eu-west-1:123456789012:function:test")
 			_, _ = w.Write(event.payload)
 		case <-r.Context().Done():
@@ -115,7 +122,10 @@ func Start(t testing.TB, binary string, environment map[string]string) *Function
 	})
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/{kind}", func(w http.ResponseWriter, r *http.Request) {
 		payload, err := io.ReadAll(r.Body)
-		answer := result{payload: payload, err: err}
+		if err != nil {
+			return // killed while it answered, which is no answer
+		}
+		answer := result{payload: payload}
 		if r.PathValue("kind") == "error" {
 			answer = result{err: &FunctionError{payload}}
 		}
@@ -141,7 +151,15 @@ func Start(t testing.TB, binary string, environment map[string]string) *Function
 	for key, value := range environment {
 		f.command.Env = append(f.command.Env, key+"="+value)
 	}
-	f.command.Stdout, f.command.Stderr = f.logs, f.logs
+	// A file and no pipe: what the function wrote before it answered is there
+	// when the answer is.
+	logs, err := os.CreateTemp(t.TempDir(), "logs-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer logs.Close()
+	f.logs = logs.Name()
+	f.command.Stdout, f.command.Stderr = logs, logs
 	started := time.Now()
 	if err := f.command.Start(); err != nil {
 		t.Fatal(err)
@@ -212,21 +230,10 @@ func (f *Function) Kill() {
 }
 
 // Logs is what the function has written so far.
-func (f *Function) Logs() string { return f.logs.String() }
-
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+func (f *Function) Logs() string {
+	text, err := os.ReadFile(f.logs)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }

@@ -1,4 +1,4 @@
-package main_test
+package lambdatest
 
 import (
 	"runtime"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onOneCore runs do such that the processes it starts have one core, as a
+// OnOneCore runs do such that the processes it starts have one core, as a
 // function with little memory has at most.
-func onOneCore(b *testing.B, do func()) {
+func OnOneCore(b *testing.B, do func()) {
 	b.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

@@ -1,11 +1,11 @@
 //go:build !linux
 
-package main_test
+package lambdatest
 
 import "testing"
 
-// onOneCore has no way to limit the processes here and says so.
-func onOneCore(b *testing.B, do func()) {
+// OnOneCore has no way to limit the processes here and says so.
+func OnOneCore(b *testing.B, do func()) {
 	b.Helper()
 	b.Log("cold starts are measured with all cores: only Linux can limit them to one")
 	do()

@@ -9,6 +9,7 @@ ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 VERSION ?= $(or $(shell git -C "$(ROOT)" describe --tags --always --dirty 2>/dev/null),unversioned)
 
 # The functions: one line each, FUNCTION_<logical id in template.yaml> := <folder below functions/>.
+FUNCTION_FullSyncFunction := full-sync
 FUNCTION_WebhookIngestFunction := webhook-ingest
 
 FUNCTIONS := $(patsubst FUNCTION_%,%,$(filter FUNCTION_%,$(.VARIABLES)))

@@ -54,3 +54,13 @@ func (c console) print(value any, rows func(row func(cells ...any))) error {
 	})
 	return table.Flush()
 }
+
+// hintedError is an error with what to do about it, which is said in a line of
+// its own.
+type hintedError struct {
+	err  error
+	hint string
+}
+
+func (e *hintedError) Error() string { return e.err.Error() }
+func (e *hintedError) Unwrap() error { return e.err }

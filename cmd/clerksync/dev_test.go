@@ -165,6 +165,9 @@ func TestDev_EndsWithAnEqualCopy(t *testing.T) {
 				t.Fatalf("dev %+v = %v; stderr:\n%s", cmd, err, term.stderr())
 			}
 			awaitClosed(t, postgresAddress(t, term.stderr()))
+			if line := syncLine.FindString(term.stderr()); !strings.Contains(line, " DATABASE_URL=postgres://") {
+				t.Errorf("the line for a second terminal is %q, want DATABASE_URL in it", line)
+			}
 
 			lines := strings.Split(strings.TrimSpace(term.stdout()), "\n")
 			delivered := 0
@@ -239,6 +242,53 @@ func TestDev_InterruptEndsEverything(t *testing.T) {
 		t.Error("without a terminal there are escape sequences")
 	}
 	awaitClosed(t, postgresAddress(t, term.stderr()))
+}
+
+var syncLine = regexp.MustCompile(`(?m)^\s+((?:[A-Z_]+=\S+ )+)clerksync (sync-users)$`)
+
+// What dev prints for a second terminal is typed there: afterwards the copy has
+// also what no event has told of.
+func TestDev_PrintsTheLineThatSyncs(t *testing.T) {
+	t.Parallel()
+	for name, sync := range map[string]bool{"not synced": false, "synced": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			db := testdb.New(t)
+			term := newTerminal(map[string]string{"DATABASE_URL": db.Owner()})
+			cmd := command()
+			cmd.Unseen, cmd.Rate, cmd.Late, cmd.Twice = 40, 0, 0, 0
+			done := make(chan error, 1)
+			go func() { done <- cmd.Run(ctx, term.console(false)) }()
+			term.await(t, "the last of 20 people", done, func() bool { return strings.Count(term.stdout(), clerk.UserCreated) == cmd.Users })
+
+			line := syncLine.FindStringSubmatch(term.stderr())
+			if line == nil {
+				t.Fatalf("the banner has no line to type:\n%s", term.stderr())
+			}
+			if strings.Contains(line[0], "DATABASE_URL") {
+				t.Errorf("the line repeats a given DATABASE_URL: %s", line[0])
+			}
+			settings := map[string]string{"DATABASE_URL": db.Owner(), "SYNC_RATE_SHARE": "1"}
+			for setting := range strings.FieldsSeq(line[1]) {
+				key, value, _ := strings.Cut(setting, "=")
+				settings[key] = value
+			}
+			if sync {
+				if got := clerksync(t, settings, line[2]); got.code != exitOK {
+					t.Fatalf("%s: exit %d\n%s%s", line[0], got.code, got.stdout, got.stderr)
+				}
+			}
+			interrupt()
+			if err := <-done; err != nil {
+				t.Errorf("dev --unseen 40 = %v; stderr:\n%s", err, term.stderr())
+			}
+			if got := term.stderr(); strings.Contains(got, "from before the endpoint, and sync-users brings them") == sync {
+				t.Errorf("synced: %t, and stderr says:\n%s", sync, got)
+			}
+		})
+	}
 }
 
 func TestDev_SaysThatTheAddressIsInUse(t *testing.T) {
@@ -359,6 +409,10 @@ func TestDev_WaitsForRealWebhooks(t *testing.T) {
 	if got := term.stdout(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "applied") {
 		t.Errorf("stdout is %q, want one line about what was applied", got)
 	}
+	// There is no double whose API could be read.
+	if talk := term.stderr(); strings.Contains(talk, "sync-users") || strings.Contains(talk, "CLERK_SECRET_KEY") {
+		t.Errorf("the banner tells how to sync from a double:\n%s", talk)
+	}
 	// --print-secret is for the secret that was made here.
 	if talk := term.stdout() + term.stderr(); strings.Contains(talk, clerktest.Secret) {
 		t.Error("the instance's signing secret was printed")
@@ -374,6 +428,7 @@ func TestDevCommand_Validate(t *testing.T) {
 		"--late":     func(cmd *devCommand) { cmd.Late = 1.1 },
 		"--twice":    func(cmd *devCommand) { cmd.Twice = -0.1 },
 		"--users":    func(cmd *devCommand) { cmd.Users = -1 },
+		"--unseen":   func(cmd *devCommand) { cmd.Unseen = -1 },
 		"--rate":     func(cmd *devCommand) { cmd.Rate = -1 },
 		"--duration": func(cmd *devCommand) { cmd.Duration = -time.Second },
 	} {

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"clerksync/shared/config"
+	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/testdb"
 )
 
@@ -36,9 +39,15 @@ func commands(t *testing.T, page string) []string {
 }
 
 // Every command of the README and the docs runs as it stands, one page on one
-// fresh database.
+// fresh database and a Clerk instance.
 func TestDocs_EveryCommandRuns(t *testing.T) {
 	t.Parallel()
+	instance := clerkdouble.New(clerkdouble.Options{Seed: 1})
+	if err := instance.Seed(clerkdouble.SeedOptions{Users: 50, Organizations: 3, Memberships: 30, To: time.Now().Add(-time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	api := httptest.NewServer(instance.API(clerkdouble.APIOptions{SecretKeys: []string{clerkKey}}))
+	t.Cleanup(api.Close)
 	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +61,8 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 			t.Parallel()
 			db := testdb.New(t, testdb.WithoutMigrations())
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, ".env"), []byte("DATABASE_URL="+db.Owner()+"\n"), 0o600); err != nil {
+			settings := "DATABASE_URL=" + db.Owner() + "\nCLERK_SECRET_KEY=" + clerkKey + "\nCLERK_API_URL=" + api.URL + "/v1\n"
+			if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(settings), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			for _, line := range lines {

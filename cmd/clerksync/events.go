@@ -133,29 +133,3 @@ func replayable(ctx context.Context, store *mirror.Store) ([]string, error) {
 		before = events[len(events)-1].ReceivedAt
 	}
 }
-
-type statusCommand struct{}
-
-func (statusCommand) Run(ctx context.Context, c console) error {
-	return withStore(ctx, c, func(store *mirror.Store) error {
-		status, err := store.Status(ctx)
-		if err != nil {
-			return err
-		}
-		return c.print(status, func(row func(...any)) {
-			row("", "live", "placeholders", "tombstones")
-			row("users", status.Users.Live, status.Users.Placeholders, status.Users.Tombstones)
-			row("organizations", status.Organizations.Live, status.Organizations.Placeholders, status.Organizations.Tombstones)
-			row("organization_memberships", status.Memberships.Live, status.Memberships.Placeholders, status.Memberships.Tombstones)
-			row()
-			for _, outcome := range []mirror.Outcome{mirror.Applied, mirror.Stale, mirror.Ignored, mirror.Rejected} {
-				row("events "+string(outcome), status.Events[outcome])
-			}
-			last := "never"
-			if status.LastEventAt != nil {
-				last = status.LastEventAt.UTC().Format(time.RFC3339)
-			}
-			row("last event", last)
-		})
-	})
-}

@@ -3,7 +3,8 @@
 //
 //	clerksync dev                    a local stack: Postgres, webhook endpoint, a Clerk that lives
 //	clerksync migrate plan|up|verify the database side
-//	clerksync status                 what the copy holds
+//	clerksync sync-users             make the copy say what Clerk says, whatever webhooks lost
+//	clerksync status                 what the copy holds, beside what Clerk does
 //	clerksync events list|replay     what arrived, and what to do about it
 //
 // Data goes to stdout and talk to stderr. Exit codes: 0 fine, 1 failed, 2 wrong
@@ -39,10 +40,11 @@ type arguments struct {
 	EnvFile string           `help:"Read settings from a file of KEY=VALUE lines; the environment wins." type:"existingfile" placeholder:"FILE"`
 	Version kong.VersionFlag `help:"Print the version."`
 
-	Dev     devCommand     `cmd:"" help:"Run the local stack: Postgres, the webhook endpoint and a Clerk that lives."`
-	Migrate migrateCommand `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
-	Status  statusCommand  `cmd:"" help:"Show what the copy holds and when it last heard from Clerk."`
-	Events  eventsCommand  `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
+	Dev       devCommand       `cmd:"" help:"Run the local stack: Postgres, the webhook endpoint and a Clerk that lives."`
+	Migrate   migrateCommand   `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
+	SyncUsers syncUsersCommand `cmd:"" help:"Read users, organizations and memberships from Clerk and set the copy right."`
+	Status    statusCommand    `cmd:"" help:"Show what the copy and Clerk hold, the last full sync and when a webhook last came."`
+	Events    eventsCommand    `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
 }
 
 func main() {
@@ -63,6 +65,7 @@ func run(ctx context.Context, args []string, c console) int {
 		kong.Name("clerksync"),
 		kong.Description("A faithful copy of Clerk's users, organizations and memberships in Supabase Postgres."),
 		kong.Vars{"version": version},
+		kong.Vars(syncVars()),
 		kong.Writers(c.Stdout, c.Stderr),
 		kong.Exit(func(code int) { done = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -89,16 +92,25 @@ func run(ctx context.Context, args []string, c console) int {
 		}
 	}
 	parsedArgs.BindTo(ctx, (*context.Context)(nil))
-	err = parsedArgs.Run(c)
-	switch {
-	case err == nil:
+	return conclude(ctx, c, parsedArgs.Run(c))
+}
+
+// conclude says what a command failed at and returns the exit code.
+func conclude(ctx context.Context, c console, err error) int {
+	if err == nil {
 		return exitOK
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		c.say("clerksync: interrupted")
-		return exitInterrupted
 	}
-	c.say("clerksync: error: %v", err)
-	return exitFailed
+	code := exitFailed
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		code = exitInterrupted
+		c.say("clerksync: interrupted")
+	} else {
+		c.say("clerksync: error: %v", err)
+	}
+	if hinted, ok := errors.AsType[*hintedError](err); ok {
+		c.say("clerksync: hint: %s", hinted.hint)
+	}
+	return code
 }
 
 // withFile adds the settings of a file to a lookup. The environment wins, as it

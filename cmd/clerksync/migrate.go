@@ -24,13 +24,21 @@ type migrateCommand struct {
 // databaseConfig reads DATABASE_URL, and says on stderr what works with it but
 // should be otherwise.
 func databaseConfig(ctx context.Context, c console) (*supabase.Config, error) {
-	source := config.NewSource(c.Lookup, config.SecretsManager(c.Lookup))
-	database, err := source.Database(ctx)
+	database, err := newSource(c).Database(ctx)
 	if err != nil {
 		return nil, err
 	}
+	return parseDatabase(c, database, 1)
+}
+
+// newSource reads settings as a function does.
+func newSource(c console) *config.Source {
+	return config.NewSource(c.Lookup, config.SecretsManager(c.Lookup))
+}
+
+func parseDatabase(c console, database config.Database, connections int32) (*supabase.Config, error) {
 	parsed, err := supabase.Parse(supabase.Options{
-		URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef, AppName: "cli",
+		URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef, AppName: "cli", MaxConns: connections,
 	})
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func emulate(written string) []string {
 			}
 		case rest[0] == '\r':
 			column = 0
-		case strings.HasPrefix(string(rest), "\x1b["):
+		case rest[0] == '\x1b' && rest[1] == '[':
 			end := 2
 			for !strings.ContainsRune("AJKm", rest[end]) {
 				end++
@@ -35,7 +35,11 @@ func emulate(written string) []string {
 				lines = lines[:row+1]
 				fallthrough
 			case 'K':
-				lines[row] = lines[row][:min(column, len(lines[row]))]
+				from := column
+				if rest[2] == '2' { // the whole line
+					from = 0
+				}
+				lines[row] = lines[row][:min(from, len(lines[row]))]
 			}
 			rest = rest[end:]
 		default:

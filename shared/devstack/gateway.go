@@ -8,9 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/mirror"
 	"clerksync/shared/webhook"
 )
@@ -71,11 +76,32 @@ func (w watch) Observe(ctx context.Context, o webhook.Observation) {
 	w.report(*r)
 }
 
-// gateway is the local server: the webhook handler and a health check.
+// gateway is the local server: the webhook handler, a health check and, once
+// there is one, the Backend API of a double.
 type gateway struct {
-	server *http.Server
-	addr   net.Addr
-	failed chan error
+	server  *http.Server
+	addr    net.Addr
+	failed  chan error
+	backend atomic.Pointer[clerkdouble.API]
+	// unused are connections on which nothing was asked yet.
+	unused sync.Map
+}
+
+// backendPath is where the Backend API is, as it is at Clerk.
+const backendPath = "/v1"
+
+// backendFor answers the Backend API for requests that are for it. It is made
+// up, and its key is on the screen, but it is nobody else's business: a gateway
+// that listens on every address serves it to this machine alone.
+func (g *gateway) backendFor(r *http.Request) *clerkdouble.API {
+	if !strings.HasPrefix(r.URL.Path, backendPath+"/") {
+		return nil
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !from.Addr().Unmap().IsLoopback() {
+		return nil
+	}
+	return g.backend.Load()
 }
 
 // listen takes the address, so that a stack that cannot have it fails before
@@ -102,6 +128,10 @@ func serve(listener net.Listener, webhooks http.Handler, database ping, logger *
 				health(w, r, database)
 				return
 			}
+			if backend := g.backendFor(r); backend != nil {
+				backend.ServeHTTP(w, r)
+				return
+			}
 			request := &Request{At: time.Now(), SvixID: r.Header.Get("svix-id")}
 			webhooks.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, request)))
 		}),
@@ -112,6 +142,13 @@ func serve(listener net.Listener, webhooks http.Handler, database ping, logger *
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				g.unused.Store(c, nil)
+			} else {
+				g.unused.Delete(c)
+			}
+		},
 	}
 	go func() {
 		if err := g.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -126,6 +163,11 @@ func serve(listener net.Listener, webhooks http.Handler, database ping, logger *
 func (g *gateway) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, shutdownLimit, fmt.Errorf("requests were under way for longer than %s", shutdownLimit))
 	defer cancel()
+	// Shutdown would give a client's spare connection five seconds to ask something.
+	g.unused.Range(func(c, _ any) bool {
+		_ = c.(net.Conn).Close()
+		return true
+	})
 	if err := g.server.Shutdown(ctx); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)

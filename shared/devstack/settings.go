@@ -20,6 +20,8 @@ type settings struct {
 	databaseGiven bool
 	// clerkGiven names the settings that speak of a real Clerk instance.
 	clerkGiven []string
+	// secretKey is for the Backend API of a double.
+	secretKey secret.Value
 }
 
 // embedded stands for the database that the stack starts itself: the settings
@@ -63,6 +65,10 @@ func readSettings(ctx context.Context, lookup config.Lookup) (settings, error) {
 	// A secret in Secrets Manager may have brought its own.
 	if len(s.clerkGiven) == 0 && (len(s.config.SigningSecrets) != 1 || s.config.SigningSecrets[0] != secret.New(generated)) {
 		s.clerkGiven = []string{config.SecretIDKey}
+	}
+	if len(s.clerkGiven) == 0 {
+		// As long as the ones that Clerk makes.
+		s.secretKey = secret.New("sk_test_" + rand.Text() + rand.Text()[:16])
 	}
 	return s, nil
 }

@@ -6,6 +6,8 @@
 //	stack, err := devstack.Start(ctx, devstack.Options{Lookup: os.LookupEnv})
 //	defer stack.Stop(ctx)
 //	sender, err := clerkdouble.NewSender(clerkdouble.SenderOptions{Endpoints: stack.Endpoints()})
+//	instance := clerkdouble.New(clerkdouble.Options{Emit: sender.Send})
+//	err = stack.ServeBackend(instance) // at stack.BackendURL(), for stack.SecretKey()
 //
 // It is what "clerksync dev" runs. The same configuration that the functions
 // read decides what is real: with DATABASE_URL that database is used and
@@ -30,6 +32,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"clerksync/shared/clerk"
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/postgres"
@@ -276,6 +279,26 @@ func (s *Stack) Endpoints() []clerkdouble.Endpoint {
 	}
 	return endpoints
 }
+
+// ServeBackend serves a double's Backend API on the gateway, to this machine
+// only, from now on or in place of another's. Its rate limit is that of Clerk's
+// development instances. It fails where a real Clerk instance is configured.
+func (s *Stack) ServeBackend(instance *clerkdouble.Instance) error {
+	if len(s.settings.clerkGiven) > 0 {
+		return fmt.Errorf("serving a double's Backend API: a real Clerk instance is configured by %s", strings.Join(s.settings.clerkGiven, ", "))
+	}
+	s.gateway.backend.Store(instance.API(clerkdouble.APIOptions{
+		SecretKeys: []string{s.settings.secretKey.Reveal()}, Limit: clerk.TestInstance.RateLimit(),
+	}))
+	return nil
+}
+
+// BackendURL is where ServeBackend serves, to be used as CLERK_API_URL.
+func (s *Stack) BackendURL() string { return s.URL() + backendPath }
+
+// SecretKey is the key that ServeBackend accepts, made at every start. It is not
+// set where a real Clerk instance is configured.
+func (s *Stack) SecretKey() secret.Value { return s.settings.secretKey }
 
 // RealClerk names the settings for which the gateway waits for the webhooks of a
 // real instance; none means that a double is wanted.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -211,6 +212,80 @@ func TestStart_TakesRealWebhooks(t *testing.T) {
 	got = <-seen
 	if got.SvixID != "msg_2" || got.Type != "" || got.ObjectID != "" || got.Status != http.StatusUnauthorized || got.Code != "invalid_signature" {
 		t.Errorf("a request with a wrong signature was observed as %+v", got)
+	}
+}
+
+func TestServeBackend_ServesThisMachine(t *testing.T) {
+	t.Parallel()
+	// On every address, as in a container whose ports are forwarded.
+	stack := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": testdb.New(t).Owner()}), Addr: "0.0.0.0:0"})
+	if got := status(t, stack.BackendURL()+"/instance"); got != http.StatusNotFound {
+		t.Errorf("before there is a double: GET %s/instance = %d, want 404", stack.BackendURL(), got)
+	}
+	instance := clerkdouble.New(clerkdouble.Options{})
+	if err := stack.ServeBackend(instance); err != nil {
+		t.Fatalf("ServeBackend = %v", err)
+	}
+	backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: stack.SecretKey(), URL: stack.BackendURL()})
+	if err != nil {
+		t.Fatalf("the stack's own key and URL are refused: %v", err)
+	}
+	if got, err := backend.Instance(t.Context()); err != nil || got.ID != instance.ID() || got.EnvironmentType != "development" {
+		t.Errorf("Instance = %+v, %v, want %s, development", got, err, instance.ID())
+	}
+	if got := status(t, stack.BackendURL()+"/instance"); got != http.StatusUnauthorized {
+		t.Errorf("without the key: GET %s/instance = %d, want 401", stack.BackendURL(), got)
+	}
+	for _, path := range []string{"/healthz", "/v1"} {
+		if got, want := status(t, stack.URL()+path), map[string]int{"/healthz": 200, "/v1": 404}[path]; got != want {
+			t.Errorf("GET %s = %d, want %d", path, got, want)
+		}
+	}
+
+	another := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": testdb.New(t).Owner()})})
+	if another.SecretKey() == stack.SecretKey() {
+		t.Error("two stacks have one key")
+	}
+	outside := outsideAddress(t)
+	url := strings.Replace(stack.URL(), "127.0.0.1", outside, 1)
+	if got := status(t, url+"/healthz"); got != http.StatusOK {
+		t.Fatalf("GET %s/healthz = %d, want 200", url, got)
+	}
+	if got := status(t, url+"/v1/instance"); got != http.StatusNotFound {
+		t.Errorf("from %s: GET /v1/instance = %d, want 404", outside, got)
+	}
+}
+
+// outsideAddress is one of this machine's addresses that others call it by.
+func outsideAddress(t *testing.T) string {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if network, ok := a.(*net.IPNet); ok && network.IP.To4() != nil && network.IP.IsGlobalUnicast() {
+			return network.IP.String()
+		}
+	}
+	t.Skip("this machine has no address but its own loopback: connect it to a network")
+	return ""
+}
+
+func TestServeBackend_LeavesARealClerkAlone(t *testing.T) {
+	t.Parallel()
+	stack := start(t, devstack.Options{Lookup: environment(map[string]string{
+		"DATABASE_URL": testdb.New(t).Owner(), "CLERK_WEBHOOK_SIGNING_SECRET": clerktest.Secret,
+	})})
+	err := stack.ServeBackend(clerkdouble.New(clerkdouble.Options{}))
+	if err == nil || !strings.Contains(err.Error(), "CLERK_WEBHOOK_SIGNING_SECRET") {
+		t.Errorf("ServeBackend = %v, want a refusal that names the setting", err)
+	}
+	if got := status(t, stack.BackendURL()+"/instance"); got != http.StatusNotFound {
+		t.Errorf("GET /v1/instance = %d, want 404", got)
+	}
+	if !stack.SecretKey().IsZero() {
+		t.Error("there is a secret key for nothing")
 	}
 }
 

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"clerksync/shared/fullsync"
+	"clerksync/shared/mirror"
+)
+
+// findings are the differences that a dry run finds: all of them as JSON, as
+// soon as they come, since they can be as many as the copy has rows; for people
+// some of each kind, at the end. It is safe for concurrent use.
+type findings struct {
+	json  bool
+	write func(text []byte)
+
+	mu    sync.Mutex
+	begun bool
+	err   error
+	kinds map[mirror.Object]*foundKind
+}
+
+type foundKind struct {
+	count int
+	shown []mirror.Difference
+}
+
+func newFindings(asJSON bool, write func(text []byte)) *findings {
+	return &findings{json: asJSON, write: write, kinds: map[mirror.Object]*foundKind{}}
+}
+
+func (f *findings) add(d mirror.Difference) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.json {
+		f.element(d)
+		return
+	}
+	kind := f.kinds[d.Object]
+	if kind == nil {
+		kind = &foundKind{}
+		f.kinds[d.Object] = kind
+	}
+	kind.count++
+	if len(kind.shown) < maxShown {
+		kind.shown = append(kind.shown, d)
+	}
+}
+
+// element writes a difference as an element of the document's array, in a line
+// of its own. It is called with the lock held.
+func (f *findings) element(d mirror.Difference) {
+	text, err := json.Marshal(d)
+	if err != nil {
+		f.err = cmp.Or(f.err, fmt.Errorf("writing the difference of %s: %w", d.ID, err))
+		return
+	}
+	separator := ",\n"
+	if !f.begun {
+		separator = f.opening()
+	}
+	f.write([]byte(separator + string(text)))
+}
+
+func (f *findings) opening() string {
+	f.begun = true
+	return `{"differences":[` + "\n"
+}
+
+// finish ends the document, with the report as its last member.
+func (f *findings) finish(report fullsync.Report) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	text, err := json.Marshal(report)
+	if err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	start := ""
+	if !f.begun {
+		start = f.opening()
+	}
+	f.write([]byte(start + "\n" + `],"report":` + string(text) + "}\n"))
+	return f.err
+}
+
+// kindOrder is the order in which kinds of objects are shown.
+var kindOrder = []mirror.Object{mirror.Users, mirror.Organizations, mirror.Memberships, mirror.Roles, mirror.Permissions}
+
+// rows lists what was found, for people.
+func (f *findings) rows(row func(...any)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.kinds) == 0 {
+		return
+	}
+	for _, object := range slices.SortedFunc(maps.Keys(f.kinds), func(a, b mirror.Object) int {
+		return cmp.Compare(slices.Index(kindOrder, a), slices.Index(kindOrder, b))
+	}) {
+		kind := f.kinds[object]
+		slices.SortFunc(kind.shown, func(a, b mirror.Difference) int { return cmp.Compare(a.ID, b.ID) })
+		for _, d := range kind.shown {
+			row(append([]any{d.Result, printable(d.ID)}, fields(d)...)...)
+		}
+		if more := kind.count - len(kind.shown); more > 0 {
+			row("", fmt.Sprintf("… and %d more of the kind %s; --json lists all", more, object))
+		}
+	}
+	row()
+}
+
+// fields is a cell with what differs in an object. Of one that is wholly new or
+// gone the id says enough.
+func fields(d mirror.Difference) []any {
+	if d.Result != "updated" {
+		return nil
+	}
+	parts := make([]string, len(d.Fields))
+	for i, field := range d.Fields {
+		parts[i] = fmt.Sprintf("%s: %s → %s", field.Name, jsonText(field.Here), jsonText(field.Clerk))
+	}
+	return []any{strings.Join(parts, ", ")}
+}
+
+// maxValue is how much of a value is shown to people.
+const maxValue = 60
+
+func jsonText(value json.RawMessage) string {
+	var compact bytes.Buffer
+	if len(value) == 0 || json.Compact(&compact, value) != nil {
+		return "null"
+	}
+	text := []rune(printable(compact.String()))
+	if len(text) > maxValue {
+		return string(text[:maxValue-1]) + "…"
+	}
+	return string(text)
+}
+
+// reportRows is a report for people.
+func reportRows(r fullsync.Report, now time.Time, row func(...any)) {
+	title := ""
+	if r.DryRun {
+		title = "dry run"
+	}
+	row(title, "listed", "created", "updated", "deleted", "unchanged", "stale", "drift")
+	for _, kind := range []struct {
+		name string
+		of   fullsync.ObjectReport
+	}{
+		{"users", r.Users},
+		{"organizations", r.Organizations},
+		{"organization_memberships", r.Memberships},
+		{"roles", r.Roles},
+		{"permissions", r.Permissions},
+	} {
+		if kind.of.Skipped != "" {
+			row(kind.name, "-", "-", "-", "-", "-", "-", "-", strings.ReplaceAll(kind.of.Skipped, "_", " "))
+			continue
+		}
+		drifted := &kind.of.Drift
+		if r.Initial {
+			drifted = nil
+		}
+		row(kind.name, kind.of.Listed, kind.of.Created, kind.of.Updated, kind.of.Deleted, kind.of.Unchanged, kind.of.Stale, known(drifted))
+	}
+	row()
+	row("result", ending(r))
+	row("drift", drift(r))
+	row("requests", fmt.Sprintf("%d, of which %d repeated; %d answered 429", r.Requests, r.Retries, r.RateLimited))
+	if r.Purged != (mirror.Purged{}) {
+		row("purged", purged(r.Purged))
+	}
+	row("webhooks", "last verified webhook "+lastWebhook(r.LastEventAt, now))
+}
+
+// ending says how a run ended and how long it took.
+func ending(r fullsync.Report) string {
+	text := string(r.State)
+	if r.RunID != 0 {
+		text = fmt.Sprintf("run %d %s", r.RunID, text)
+	}
+	if r.Reason != "" {
+		text += " (" + r.Reason + ")"
+	}
+	text += " after " + took(time.Duration(r.DurationMS)*time.Millisecond)
+	if r.Resumed {
+		text += ", resumed"
+	}
+	return text
+}
+
+func drift(r fullsync.Report) string {
+	if r.Initial {
+		return "not told by a first run"
+	}
+	return count(int(r.Drift), "object", "objects")
+}
+
+func purged(p mirror.Purged) string {
+	text := fmt.Sprintf("%s, %s, %s", count(int(p.Payloads), "payload", "payloads"), count(int(p.Events), "event", "events"),
+		count(int(p.Users+p.Organizations+p.Memberships), "tombstone", "tombstones"))
+	if p.Held > 0 {
+		text += fmt.Sprintf("; %d kept, which another table refers to", p.Held)
+	}
+	return text
+}
+
+func lastWebhook(at *time.Time, now time.Time) string {
+	if at == nil {
+		return "never"
+	}
+	return ago(now.Sub(*at))
+}
+
+// ago says in words how long something is past.
+func ago(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "less than a minute ago"
+	case d < 2*time.Hour:
+		return count(int(d.Minutes()), "minute", "minutes") + " ago"
+	case d < 48*time.Hour:
+		return count(int(d.Hours()), "hour", "hours") + " ago"
+	default:
+		return count(int(d.Hours()/24), "day", "days") + " ago"
+	}
+}
+
+// took writes a duration as exactly as its length deserves.
+func took(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
+	}
+}

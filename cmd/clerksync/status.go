@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"clerksync/shared/clerk"
+	"clerksync/shared/config"
+	"clerksync/shared/mirror"
+)
+
+type statusCommand struct {
+	Runs int `help:"Also list this many of the latest full syncs, up to 1000." placeholder:"N"`
+}
+
+// Validate is called while the command line is parsed.
+func (cmd statusCommand) Validate() error {
+	if cmd.Runs < 0 || cmd.Runs > 1000 {
+		return fmt.Errorf("--runs is %d: give a number up to 1000", cmd.Runs)
+	}
+	return nil
+}
+
+// copyStatus is the status as JSON.
+type copyStatus struct {
+	mirror.Status
+	// Clerk is null where Clerk could not be asked.
+	Clerk *clerkCounts       `json:"clerk"`
+	Runs  []mirror.RunRecord `json:"runs,omitempty"`
+}
+
+// clerkCounts are how many objects Clerk has; null where it does not say.
+type clerkCounts struct {
+	Users         *int64 `json:"users"`
+	Organizations *int64 `json:"organizations"`
+	Memberships   *int64 `json:"organization_memberships"`
+}
+
+// askLimit is for counting in Clerk: three requests, and what is repeated.
+const askLimit = 15 * time.Second
+
+// Run is the command. Only a copy that cannot be read is a failure: whatever else
+// is amiss is what a status is there to show.
+func (cmd statusCommand) Run(ctx context.Context, c console) error {
+	var status copyStatus
+	err := withStore(ctx, c, func(store *mirror.Store) error {
+		var err error
+		if status.Status, err = store.Status(ctx); err != nil || cmd.Runs == 0 {
+			return err
+		}
+		status.Runs, err = store.Runs(ctx, cmd.Runs)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	status.Clerk = askClerk(ctx, c)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return c.print(status, func(row func(...any)) { statusRows(status, time.Now(), row) })
+}
+
+// askClerk counts what Clerk has, and says on stderr what kept it from that.
+func askClerk(ctx context.Context, c console) *clerkCounts {
+	if !mayHold(c, "CLERK_SECRET_KEY") {
+		c.say("clerksync: hint: with CLERK_SECRET_KEY set, Clerk's own numbers stand beside these")
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, askLimit, fmt.Errorf("it took longer than %s", askLimit))
+	defer cancel()
+	counts, err := countInClerk(ctx, c)
+	if err != nil {
+		c.say("clerksync: warning: counting in Clerk: %v", err)
+	}
+	return counts
+}
+
+// mayHold reports whether a setting is in the environment, or a secret may have it.
+func mayHold(c console, key string) bool {
+	value, _ := c.Lookup(key)
+	secret, _ := c.Lookup(config.SecretIDKey)
+	return value != "" || secret != ""
+}
+
+// countInClerk returns what it could count, also with an error.
+func countInClerk(ctx context.Context, c console) (*clerkCounts, error) {
+	settings, err := newSource(c).Sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	backend, err := clerk.NewBackend(clerk.BackendOptions{
+		SecretKey: settings.SecretKey, URL: settings.APIURL, Share: settings.RateShare,
+	})
+	if err != nil {
+		return nil, err
+	}
+	var counts clerkCounts
+	users, err := backend.CountUsers(ctx, clerk.UserQuery{})
+	if err != nil {
+		return nil, err
+	}
+	counts.Users = &users
+	for _, list := range []struct {
+		read  func(context.Context, clerk.ListQuery) (clerk.Page, error)
+		total **int64
+	}{
+		{backend.Organizations, &counts.Organizations},
+		{backend.Memberships, &counts.Memberships},
+	} {
+		page, err := list.read(ctx, clerk.ListQuery{Limit: 1})
+		switch {
+		case errors.Is(err, clerk.ErrNotEnabled):
+		case err != nil:
+			return &counts, err
+		case page.Total >= 0:
+			*list.total = &page.Total
+		}
+	}
+	return &counts, nil
+}
+
+// statusRows is a status for people.
+func statusRows(s copyStatus, now time.Time, row func(...any)) {
+	inClerk := s.Clerk
+	if inClerk == nil {
+		inClerk = &clerkCounts{}
+	}
+	row("", "here", "Clerk", "placeholders", "tombstones")
+	for _, table := range []struct {
+		name  string
+		here  mirror.Counts
+		clerk *int64
+	}{
+		{"users", s.Users, inClerk.Users},
+		{"organizations", s.Organizations, inClerk.Organizations},
+		{"organization_memberships", s.Memberships, inClerk.Memberships},
+	} {
+		row(table.name, table.here.Live, known(table.clerk), table.here.Placeholders, table.here.Tombstones)
+	}
+	row()
+	row("last full sync", runText(s.LastRun, now))
+	if s.LastRun != nil && s.LastRun.State != "complete" {
+		row("last complete full sync", runText(s.LastComplete, now))
+	}
+	row("last verified webhook", lastWebhook(s.LastEventAt, now))
+	for _, outcome := range []mirror.Outcome{mirror.Applied, mirror.Stale, mirror.Ignored, mirror.Rejected} {
+		text := fmt.Sprint(s.Events[outcome])
+		if outcome == mirror.Rejected && s.Events[outcome] > 0 {
+			text += `; "clerksync events list --outcome rejected" shows why`
+		}
+		row("events "+string(outcome), text)
+	}
+	if len(s.Runs) > 0 {
+		row()
+		row("run", "started", "took", "by", "drift", "state")
+	}
+	for _, run := range s.Runs {
+		duration := "-"
+		if run.EndedAt != nil {
+			duration = took(run.EndedAt.Sub(run.StartedAt))
+		}
+		row(run.ID, run.StartedAt.UTC().Format(time.RFC3339), duration, run.Trigger, known(run.Drift), state(run))
+	}
+}
+
+// known writes a number, or a dash where there is none.
+func known(n *int64) string {
+	if n == nil {
+		return "-"
+	}
+	return fmt.Sprint(*n)
+}
+
+func state(r mirror.RunRecord) string {
+	if r.Reason == "" {
+		return r.State
+	}
+	return r.State + " (" + r.Reason + ")"
+}
+
+// runText says when a run was, how it ended and what it found.
+func runText(r *mirror.RunRecord, now time.Time) string {
+	if r == nil {
+		return "never"
+	}
+	if r.EndedAt == nil {
+		return fmt.Sprintf("%s, begun %s by %s", state(*r), ago(now.Sub(r.StartedAt)), r.Trigger)
+	}
+	text := fmt.Sprintf("%s %s, by %s", state(*r), ago(now.Sub(*r.EndedAt)), r.Trigger)
+	if r.Drift != nil {
+		text += ", drift of " + count(int(*r.Drift), "object", "objects")
+	}
+	if r.State == "partial" {
+		text += "; the next one goes on from there"
+	}
+	return text
+}

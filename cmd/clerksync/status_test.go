@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/mirror"
+)
+
+func TestStatus_ShowsBothSidesAndTheLastRun(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, 100, clerkdouble.APIOptions{})
+	p.report(t)
+	if err := p.clerk.DeleteUser(p.users()[0], false); err != nil {
+		t.Fatal(err)
+	}
+	got := clerksync(t, p.settings, "status", "--runs", "5")
+	for _, want := range []string{
+		"users                     100   99     0             0",
+		"organizations             5     5 ",
+		"last full sync         complete less than a minute ago, by cli",
+		"last verified webhook  never",
+		"run  started",
+	} {
+		if got.code != exitOK || !strings.Contains(got.stdout, want) {
+			t.Errorf("status: exit %d\n%s%s\nwant %q in it", got.code, got.stdout, got.stderr, want)
+		}
+	}
+	if got.stderr != "" {
+		t.Errorf("there is nothing to say, and yet stderr has\n%s", got.stderr)
+	}
+
+	got = clerksync(t, p.settings, "--json", "status", "--runs", "1")
+	var status copyStatus
+	if err := json.Unmarshal([]byte(got.stdout), &status); err != nil {
+		t.Fatalf("status --json: %v\n%s", err, got.stdout)
+	}
+	if status.Users.Live != 100 || status.Clerk == nil || status.Clerk.Users == nil || *status.Clerk.Users != 99 ||
+		status.LastComplete == nil || status.LastComplete.State != "complete" || len(status.Runs) != 1 {
+		t.Errorf("status --json prints %s", got.stdout)
+	}
+}
+
+// A status is asked for when something is wrong: what can be read is shown.
+func TestStatus_DoesWithoutClerk(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name    string
+		api     clerkdouble.APIOptions
+		change  func(settings map[string]string)
+		stdout  string
+		stderr  string
+		nothing bool // on stderr
+	}{
+		{
+			name: "no key", change: func(s map[string]string) { delete(s, "CLERK_SECRET_KEY") },
+			stdout: "users                     0     -  ", stderr: "hint: with CLERK_SECRET_KEY set",
+		},
+		{
+			name: "a refused key", change: func(s map[string]string) { s["CLERK_SECRET_KEY"] = "sk_live_revoked" },
+			stdout: "users                     0     -  ", stderr: "warning: counting in Clerk: GET /users/count: Clerk answered 401",
+		},
+		{
+			name: "no key at all", change: func(s map[string]string) { s["CLERK_SECRET_KEY"] = "pk_live_oops" },
+			stdout: "users                     0     -  ", stderr: "CLERK_SECRET_KEY",
+		},
+		{
+			// An instance without organizations has none to count.
+			name: "organizations disabled", api: clerkdouble.APIOptions{OrganizationsDisabled: true}, change: func(map[string]string) {},
+			stdout: "organizations             0     -  ", nothing: true,
+		},
+		{
+			name: "half of it fails", change: func(map[string]string) {},
+			api: clerkdouble.APIOptions{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if strings.HasSuffix(r.URL.Path, "/organizations") {
+					w.WriteHeader(http.StatusTeapot)
+					return
+				}
+				next.ServeHTTP(w, r)
+			}},
+			stdout: "users                     0     40 ", stderr: "warning: counting in Clerk: GET /organizations",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, 40, test.api)
+			test.change(p.settings)
+			got := clerksync(t, p.settings, "status")
+			if got.code != exitOK || !strings.Contains(got.stdout, test.stdout) {
+				t.Errorf("exit %d\n%s\nwant 0 and %q", got.code, got.stdout, test.stdout)
+			}
+			if !strings.Contains(got.stderr, test.stderr) || test.nothing != (got.stderr == "") {
+				t.Errorf("stderr is\n%s\nwant %q in it", got.stderr, test.stderr)
+			}
+			if strings.Contains(got.stderr, "pk_live_oops") || strings.Contains(got.stderr, "sk_live_") && test.name == "a refused key" {
+				t.Errorf("stderr holds a key:\n%s", got.stderr)
+			}
+		})
+	}
+}
+
+func TestStatus_SaysThatMigrationsAreMissing(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.WithoutMigrations())
+	got := clerksync(t, map[string]string{"DATABASE_URL": db.Owner()}, "status")
+	if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "clerksync migrate up") {
+		t.Errorf("status of an empty database = %+v, want what to do", got)
+	}
+}
+
+func TestStatus_ForPeople(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	ended := now.Add(-2 * time.Hour)
+	complete := &mirror.RunRecord{ID: 3, State: "complete", Trigger: "schedule", StartedAt: ended.Add(-time.Minute), EndedAt: &ended, Drift: new(int64(4))}
+	tests := []struct {
+		name   string
+		status mirror.Status
+		want   []string
+		not    string
+	}{
+		{"never", mirror.Status{}, []string{"last full sync         never", "last verified webhook  never", "events rejected        0\n"}, "last complete"},
+		{
+			"complete",
+			mirror.Status{LastRun: complete, LastComplete: complete},
+			[]string{"last full sync         complete 2 hours ago, by schedule, drift of 4 objects"},
+			"last complete",
+		},
+		{
+			"running",
+			mirror.Status{LastRun: &mirror.RunRecord{State: "running", Trigger: "cli", StartedAt: now.Add(-3 * time.Minute)}, LastComplete: complete},
+			[]string{"last full sync           running, begun 3 minutes ago by cli", "last complete full sync  complete 2 hours ago"},
+			"",
+		},
+		{
+			"partial",
+			mirror.Status{LastRun: &mirror.RunRecord{State: "partial", Reason: "out_of_time", Trigger: "schedule", EndedAt: &ended}},
+			[]string{"partial (out_of_time) 2 hours ago, by schedule; the next one goes on from there", "last complete full sync  never"},
+			"",
+		},
+		{
+			// Its process was killed: nobody has written down the end.
+			"killed",
+			mirror.Status{LastRun: &mirror.RunRecord{State: "partial", Reason: "killed", Trigger: "cli", StartedAt: ended}},
+			[]string{"partial (killed), begun 2 hours ago by cli"},
+			"",
+		},
+		{
+			"rejected events",
+			mirror.Status{Events: map[mirror.Outcome]int64{mirror.Rejected: 2}, LastEventAt: &ended},
+			[]string{`events rejected        2; "clerksync events list --outcome rejected" shows why`, "last verified webhook  2 hours ago"},
+			"",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var stdout bytes.Buffer
+			status := copyStatus{Status: test.status}
+			c := console{Stdout: &stdout}
+			if err := c.print(status, func(row func(...any)) { statusRows(status, now, row) }); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(stdout.String(), want) {
+					t.Errorf("the status is\n%s\nwant %q in it", stdout.String(), want)
+				}
+			}
+			if test.not != "" && strings.Contains(stdout.String(), test.not) {
+				t.Errorf("the status is\n%s\nwant no %q", stdout.String(), test.not)
+			}
+		})
+	}
+}

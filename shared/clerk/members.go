@@ -46,12 +46,16 @@ func skipSpace(s []byte, i int) int {
 
 // skipString returns where the string that begins at i ends.
 func skipString(s []byte, i int) int {
-	for i++; s[i] != '"'; i++ {
-		if s[i] == '\\' {
-			i++
+	for {
+		i += 1 + bytes.IndexByte(s[i+1:], '"')
+		escapes := 0
+		for s[i-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return i + 1
 		}
 	}
-	return i + 1
 }
 
 // skipValue returns where the value that begins at i ends.

@@ -6,7 +6,8 @@ import (
 
 // Projection names the members of a resource that matter to somebody, and of
 // each the members that matter within it. A nil Projection is everything. Of an
-// array it is about each element.
+// array it is about each element. A member that is null is left out as well: it
+// says no more than one that is missing.
 //
 //	clerk.Projection{"id": nil, "email_addresses": {"id": nil, "email_address": nil}}
 type Projection map[string]Projection
@@ -58,7 +59,7 @@ func (p Projection) append(out []byte, value json.RawMessage) []byte {
 	separator = '{'
 	if members(value, func(name []byte, member json.RawMessage) {
 		within, kept := p[string(name)]
-		if !kept {
+		if !kept || string(member) == "null" {
 			return
 		}
 		// A name that is kept has nothing to escape.

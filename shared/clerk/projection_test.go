@@ -20,7 +20,7 @@ func TestProject_KeepsClerksOwnBytesOfWhatMatters(t *testing.T) {
 		` [ { "id" : "a" , "meta" : { "n" : 1e400 , "list" : [ 1 ] } } , {"id":"b"} ] `: `[{"id":"a","meta":{ "n" : 1e400 , "list" : [ 1 ] }},{"id":"b"}]`,
 		`[{"list":[{"id":1,"no":2,"deep":{"x":3,"y":4}},{"no":2}]}]`:                    `[{"list":[{"id":1,"deep":{"x":3}},{}]}]`,
 		// Where an array or an object should be and is not, the value says so itself.
-		`[{"list":null,"id":7}]`:      `[{"list":null,"id":7}]`,
+		`[{"list":null,"id":7}]`:      `[{"id":7}]`,
 		`[{"list":"text"}]`:           `[{"list":"text"}]`,
 		`[{"list":[null,[{"z":1}]]}]`: `[{"list":[null,[{}]]}]`,
 		// A name may be written with escapes.

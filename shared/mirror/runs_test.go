@@ -351,3 +351,58 @@ func TestRuns_TellHowEachEnded(t *testing.T) {
 		t.Errorf("status: last run %+v, last complete %+v", status.LastRun, status.LastComplete)
 	}
 }
+
+// Pages carry only what the rules read: whatever they carry less, the rows are
+// those that Clerk's whole answer makes.
+func TestApplyPage_LeavesOutNothingThatTheRulesRead(t *testing.T) {
+	t.Parallel()
+	fill := func(u *clerk.User) {
+		u.ExternalID, u.Username, u.Banned, u.Locked, u.PasswordEnabled, u.TwoFactorEnabled = new("ext"), new("ada"), true, true, true, true
+		u.LastSignInAt, u.LastActiveAt = clerk.MillisOf(at(7)), clerk.MillisOf(at(8))
+		u.PublicMetadata, u.PrivateMetadata, u.UnsafeMetadata = json.RawMessage(`{"a":1}`), json.RawMessage(`{"b":2}`), json.RawMessage(`{"c":9007199254740993}`)
+	}
+	user := clerktest.User("user_1").Name("Ada", "L").Email("a@example.com").Email("b@example.com").PrimaryEmail("b@example.com").Phone("+15550100").With(fill)
+	org := clerktest.Organization("org_1", "One").Slug("one").With(func(o *clerk.Organization) {
+		o.CreatedBy, o.MaxAllowedMemberships, o.AdminDeleteEnabled = new("user_1"), 7, true
+		o.PublicMetadata, o.PrivateMetadata = json.RawMessage(`{"d":4}`), json.RawMessage(`{"e":5}`)
+	})
+	// Of these parents only the membership tells.
+	child := clerktest.Membership("orgmem_1", clerktest.Organization("org_2", "Two").Slug("two").With(func(o *clerk.Organization) {
+		o.CreatedBy, o.MaxAllowedMemberships, o.PublicMetadata = new("user_9"), 3, json.RawMessage(`{"f":6}`)
+	}), clerktest.User("user_2").Name("Ida", "M").With(fill)).With(func(m *clerk.OrganizationMembership) {
+		m.PublicMetadata, m.PrivateMetadata, m.Permissions = json.RawMessage(`{"g":7}`), json.RawMessage(`{"h":8}`), []string{"org:a:b"}
+		m.PublicUserData.Banned = true
+	})
+	var dumps [2][]string
+	for i := range dumps {
+		b := newBench(t)
+		b.exec(`update clerk_sync.settings set store_private_metadata = true`)
+		for _, p := range []struct {
+			object    mirror.Object
+			id        string
+			resources any
+		}{
+			{mirror.Users, "user_1", []clerk.User{user.Resource()}},
+			{mirror.Organizations, "org_1", []clerk.Organization{org.Resource()}},
+			{mirror.Memberships, "orgmem_1", []clerk.OrganizationMembership{child.Resource()}},
+		} {
+			text, err := json.Marshal(p.resources)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				b.exec(`select clerk_sync.apply_objects($1, $2::jsonb, $3)`, string(p.object), string(text), at(9).UnixMilli())
+				continue
+			}
+			page := clerk.Page{RequestedAt: at(9), Resources: text, Items: []clerk.Item{{ID: p.id}}}
+			must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), p.object, page, at(9)))
+		}
+		dumps[i] = strings.Split(fmt.Sprint(dump(t.Context(), t, b.owner)), "\n")
+	}
+	if diff := cmp.Diff(dumps[0], dumps[1]); diff != "" {
+		t.Errorf("the copy (-of the whole answer +of the page):\n%s", diff)
+	}
+	if !strings.Contains(strings.Join(dumps[1], ""), `"banned": true`) {
+		t.Errorf("the rows are not filled as they should be: %s", dumps[1])
+	}
+}

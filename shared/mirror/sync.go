@@ -94,7 +94,13 @@ var (
 	}
 	membershipFields = clerk.Projection{
 		"id": nil, "role": nil, "permissions": nil, "public_metadata": nil, "private_metadata": nil,
-		"organization": organizationFields, "public_user_data": nil, "created_at": nil, "updated_at": nil,
+		// What its parents' placeholders are made of.
+		"organization": {
+			"id": nil, "name": nil, "slug": nil, "image_url": nil, "public_metadata": nil, "created_by": nil,
+			"max_allowed_memberships": nil, "admin_delete_enabled": nil, "created_at": nil, "updated_at": nil,
+		},
+		"public_user_data": {"user_id": nil, "first_name": nil, "last_name": nil, "image_url": nil, "username": nil, "banned": nil},
+		"created_at":       nil, "updated_at": nil,
 	}
 	fields = map[Object]clerk.Projection{
 		Users: userFields, Organizations: organizationFields, Memberships: membershipFields,

@@ -21,25 +21,31 @@ func (p Page) Project(keep Projection) Page {
 }
 
 // Select returns the page with only those of its items for which keep is true.
+// It asks once for each item, in order.
 func (p Page) Select(keep func(Item) bool) Page {
-	all := p.Items
-	p.Items = make([]Item, 0, len(all))
+	kept := make([]bool, len(p.Items))
+	items := make([]Item, 0, len(p.Items))
+	for i, item := range p.Items {
+		if kept[i] = keep(item); kept[i] {
+			items = append(items, item)
+		}
+	}
+	if len(items) == len(p.Items) {
+		return p
+	}
 	resources := make([]byte, 1, len(p.Resources)+1)
 	resources[0] = '['
 	next := 0
 	elements(p.Resources, func(element json.RawMessage) {
-		item := all[next]
+		if kept[next] {
+			if len(resources) > 1 {
+				resources = append(resources, ',')
+			}
+			resources = append(resources, element...)
+		}
 		next++
-		if !keep(item) {
-			return
-		}
-		if len(p.Items) > 0 {
-			resources = append(resources, ',')
-		}
-		resources = append(resources, element...)
-		p.Items = append(p.Items, item)
 	})
-	p.Resources = append(resources, ']')
+	p.Items, p.Resources = items, append(resources, ']')
 	return p
 }
 

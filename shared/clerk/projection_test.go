@@ -38,7 +38,7 @@ func TestSelect_KeepsItemsWithTheirResources(t *testing.T) {
 	t.Parallel()
 	page := Page{Total: 3, Items: []Item{{ID: "a"}, {ID: "b"}, {ID: "c"}}, Resources: json.RawMessage(`[ {"id":"a"}, {"id":"b"} ,{"id":"c"} ]`)}
 	for keep, want := range map[string]string{
-		"": `[]`, "b": `[{"id":"b"}]`, "ac": `[{"id":"a"},{"id":"c"}]`, "abc": `[{"id":"a"},{"id":"b"},{"id":"c"}]`,
+		"": `[]`, "b": `[{"id":"b"}]`, "ac": `[{"id":"a"},{"id":"c"}]`, "abc": `[ {"id":"a"}, {"id":"b"} ,{"id":"c"} ]`,
 	} {
 		got := page.Select(func(item Item) bool { return strings.Contains(keep, item.ID) })
 		if string(got.Resources) != want || len(got.Items) != len(keep) || got.Total != 3 {

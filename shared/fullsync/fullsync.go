@@ -54,7 +54,7 @@ var (
 
 // The defaults of [Options].
 const (
-	DefaultWorkers        = 8
+	DefaultWorkers        = 16
 	DefaultMaxDeleteShare = 0.1
 	DefaultMaxDeletes     = 10_000
 	DefaultReserve        = 20 * time.Second

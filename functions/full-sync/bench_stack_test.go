@@ -1,0 +1,165 @@
+package main_test
+
+import (
+	"context"
+	"errors"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/pgbouncer"
+	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/devstack/testdb"
+	"clerksync/sql/migrations"
+)
+
+// stack is what a benchmark writes to: a PostgreSQL whose commits reach the
+// disk, unlike that of the tests, and a PgBouncer in transaction mode in front of
+// it where there is one.
+type stack struct {
+	server *postgres.Server
+	pooler *pgbouncer.Pooler // nil where PgBouncer is not installed
+}
+
+// benchDatabase is made anew for each measurement, so that all begin empty.
+const benchDatabase = "clerksync_bench"
+
+func startStack(b *testing.B) *stack {
+	b.Helper()
+	server, err := postgres.Start(b.Context(), postgres.Options{
+		Major: testdb.Major(b), Fsync: true,
+		// What vacuuming writes is not a run's doing.
+		Settings: map[string]string{"autovacuum": "off"},
+	})
+	if errors.Is(err, postgres.ErrNotFound) && os.Getenv("CI") != "true" {
+		b.Skip(err)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := server.Stop(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	pooler, err := pgbouncer.Start(b.Context(), pgbouncer.Options{Host: server.Host(), Port: server.Port(), AuthUser: postgres.Superuser})
+	switch {
+	case err == nil:
+		b.Cleanup(func() { _ = pooler.Kill() })
+	case errors.Is(err, pgbouncer.ErrNotFound) && os.Getenv("CI") != "true":
+		b.Logf("without a pooler: %v", err)
+	default:
+		b.Fatal(err)
+	}
+	return &stack{server, pooler}
+}
+
+// empty makes the database anew, migrated and without a row.
+func (s *stack) empty(b *testing.B) {
+	b.Helper()
+	admin := s.connect(b, "postgres")
+	execute(b, admin, "drop database if exists "+benchDatabase+" with (force)")
+	execute(b, admin, "create database "+benchDatabase)
+	if err := postgres.Stubs(b.Context(), s.connect(b, benchDatabase), postgres.Explicit); err != nil {
+		b.Fatal(err)
+	}
+	owner, err := pgx.ParseConfig(s.server.URL(benchDatabase, postgres.Owner, ""))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := migrations.Up(b.Context(), owner, migrations.Options{}); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// connect opens a superuser's connection past the pooler, for preparing and
+// counting.
+func (s *stack) connect(b *testing.B, database string) *pgx.Conn {
+	b.Helper()
+	conn, err := pgx.Connect(b.Context(), s.server.URL(database, postgres.Superuser, ""))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// url is the connection string of a role, through the pooler if there is one.
+func (s *stack) url(role string) string {
+	if s.pooler == nil {
+		return s.server.URL(benchDatabase, role, "")
+	}
+	return s.pooler.URL(benchDatabase, role, "")
+}
+
+func execute(b *testing.B, conn *pgx.Conn, sql string) {
+	b.Helper()
+	if _, err := conn.Exec(b.Context(), sql); err != nil {
+		b.Fatalf("running %.100q: %v", sql, err)
+	}
+}
+
+func query[T any](b *testing.B, conn *pgx.Conn, sql string, args ...any) T {
+	b.Helper()
+	var value T
+	if err := conn.QueryRow(b.Context(), sql, args...).Scan(&value); err != nil {
+		b.Fatalf("running %.100q: %v", sql, err)
+	}
+	return value
+}
+
+// size is how much an instance holds.
+type size struct{ users, organizations, memberships int }
+
+func (s size) objects() int { return s.users + s.organizations + s.memberships }
+
+// orLess is a fiftieth with -short, to try a benchmark out.
+func (s size) orLess() size {
+	if testing.Short() {
+		return size{s.users / 50, s.organizations / 50, s.memberships / 50}
+	}
+	return s
+}
+
+// production is Clerk's limit for a production instance (Clerk docs, system
+// limits), which the double enforces.
+var production = clerk.LiveInstance.RateLimit()
+
+// limitAlone is how long the limit alone makes a full sync last that uses a
+// share of it: all that it takes are full pages of what there is.
+func (s size) limitAlone(share float64) time.Duration {
+	pages := func(n int) int { return (n + clerk.MaxLimit - 1) / clerk.MaxLimit }
+	requests := pages(s.users) + pages(s.organizations) + pages(s.memberships)
+	return time.Duration(float64(requests) / (share * float64(production.Requests)) * float64(production.Per))
+}
+
+// seed makes an instance in which everything is old enough for webhooks to have
+// told of it.
+func (s size) seed(b *testing.B) *clerkdouble.Instance {
+	b.Helper()
+	instance := clerkdouble.New(clerkdouble.Options{Seed: 1})
+	err := instance.Seed(clerkdouble.SeedOptions{
+		Users: s.users, Organizations: s.organizations, Memberships: s.memberships, To: time.Now().Add(-time.Hour),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return instance
+}
+
+// latency is how long Clerk takes to answer here.
+const latency = 100 * time.Millisecond
+
+// serve answers for an instance over loopback until the benchmark is over, and
+// returns the address of its Backend API.
+func serve(b *testing.B, instance *clerkdouble.Instance) string {
+	b.Helper()
+	server := httptest.NewServer(instance.API(clerkdouble.APIOptions{SecretKeys: []string{secretKey}, Limit: production, Latency: latency}))
+	b.Cleanup(server.Close)
+	return server.URL + "/v1"
+}

@@ -3,9 +3,6 @@ package main_test
 import (
 	"context"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -47,7 +44,7 @@ func BenchmarkMemory(b *testing.B) {
 			if report := readReport(b, answer); report.Users.Created != int64(n.users) || report.Memberships.Created != int64(n.memberships) {
 				b.Fatalf("%s, want %+v", answer, n)
 			}
-			peaks[n] = max(peaks[n], peakMemory(b, function))
+			peaks[n] = max(peaks[n], lambdatest.PeakMemory(b, function))
 			f.Kill()
 		}
 	}
@@ -59,33 +56,3 @@ func BenchmarkMemory(b *testing.B) {
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
-
-// peakMemory is the high-water mark of the process that runs a binary, in bytes.
-// What wait4 reports will not do: it counts the parent's memory before exec.
-func peakMemory(b *testing.B, binary string) int64 {
-	b.Helper()
-	processes, err := filepath.Glob("/proc/[0-9]*/exe")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, process := range processes {
-		if target, err := os.Readlink(process); err != nil || target != binary {
-			continue
-		}
-		status, err := os.ReadFile(filepath.Join(filepath.Dir(process), "status"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		for line := range strings.Lines(string(status)) {
-			if kibibytes, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-				n, err := strconv.ParseInt(strings.Fields(kibibytes)[0], 10, 64)
-				if err != nil {
-					b.Fatalf("VmHWM of %s is %q", process, line)
-				}
-				return n << 10
-			}
-		}
-	}
-	b.Fatalf("no process runs %s", binary)
-	return 0
-}

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -378,7 +375,7 @@ func BenchmarkMemory(b *testing.B) {
 		for _, delivery := range requests {
 			timeInvocation(b, f, delivery)
 		}
-		peak = max(peak, peakMemory(b, ours))
+		peak = max(peak, lambdatest.PeakMemory(b, ours))
 		f.Kill()
 
 		i := lambdatest.Start(b, baseline, nil)
@@ -387,7 +384,7 @@ func BenchmarkMemory(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		idlePeak = max(idlePeak, peakMemory(b, baseline))
+		idlePeak = max(idlePeak, lambdatest.PeakMemory(b, baseline))
 		i.Kill()
 	}
 	b.ReportMetric(mebibytes(peak), "peak-MiB")
@@ -397,36 +394,6 @@ func BenchmarkMemory(b *testing.B) {
 }
 
 func mebibytes(n int64) float64 { return float64(n) / (1 << 20) }
-
-// peakMemory is the high-water mark of the process that runs a binary, in bytes.
-// What wait4 reports will not do: it counts the parent's memory before exec.
-func peakMemory(b *testing.B, binary string) int64 {
-	b.Helper()
-	processes, err := filepath.Glob("/proc/[0-9]*/exe")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, process := range processes {
-		if target, err := os.Readlink(process); err != nil || target != binary {
-			continue
-		}
-		status, err := os.ReadFile(filepath.Join(filepath.Dir(process), "status"))
-		if err != nil {
-			b.Fatal(err)
-		}
-		for line := range strings.Lines(string(status)) {
-			if kibibytes, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-				n, err := strconv.ParseInt(strings.Fields(kibibytes)[0], 10, 64)
-				if err != nil {
-					b.Fatalf("VmHWM of %s is %q", process, line)
-				}
-				return n << 10
-			}
-		}
-	}
-	b.Fatalf("no process runs %s", binary)
-	return 0
-}
 
 // BenchmarkBinarySize reports what Lambda has to load, built as it is deployed.
 func BenchmarkBinarySize(b *testing.B) { lambdatest.ReportSize(b, "WebhookIngestFunction") }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -89,7 +90,11 @@ func TestRun_KilledAtEveryStep(t *testing.T) {
 				ctx, die := context.WithCancelCause(t.Context())
 				dying := &mortal{DB: direct, before: before, die: die}
 				dying.left.Store(step)
-				killed, err := fullsync.Run(ctx, w.options(func(o *fullsync.Options) { small(o); o.Store = mirror.New(dying) }))
+				killed, err := fullsync.Run(ctx, w.options(func(o *fullsync.Options) {
+					small(o)
+					o.Patience(time.Millisecond) // the dead wait for nothing
+					o.Store = mirror.New(dying)
+				}))
 				died := ctx.Err() != nil
 				die(nil)
 				if !died {

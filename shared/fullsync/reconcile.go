@@ -225,18 +225,22 @@ func (e *engine) confirmAndFinish(ctx context.Context, k kind, w mirror.Window, 
 		if page.RequestedAt.Before(confirmedAt) {
 			confirmedAt = page.RequestedAt
 		}
-		tally, err := e.apply(ctx, w, page)
+		missing := make(map[string]bool, len(batch))
+		for _, s := range batch {
+			missing[s.ID] = true
+		}
+		// Only the suspects: what else was answered has been applied already.
+		found := page.Select(func(item clerk.Item) bool {
+			suspected := missing[item.ID]
+			delete(missing, item.ID)
+			return suspected
+		})
+		tally, err := e.apply(ctx, w, found)
 		if err != nil {
 			return err
 		}
-		// The control was counted when it was listed.
-		tally.Unchanged = 0
 		w.Tally.Add(tally)
-		for _, s := range batch {
-			if !slices.ContainsFunc(page.Items, func(item clerk.Item) bool { return item.ID == s.ID }) {
-				absent = append(absent, s.ID)
-			}
-		}
+		absent = slices.AppendSeq(absent, maps.Keys(missing))
 	}
 	e.update(k.object, func(r *ObjectReport) { r.Suspects += int64(len(suspects)) })
 	if e.run == nil {

@@ -139,9 +139,13 @@ func outcome(working context.Context, err error) error {
 		return nil
 	case working.Err() != nil && !errors.Is(context.Cause(working), context.DeadlineExceeded):
 		return fmt.Errorf("the full sync was stopped: %w", context.Cause(working))
-	case limited && errors.Is(err, context.DeadlineExceeded):
+	case limited && errors.Is(err, context.DeadlineExceeded) && (working.Err() != nil || !errors.Is(err, mirror.ErrUnavailable)):
 		// Whoever was asked has seen that waiting would take too long, or the
-		// time was over before anything began.
+		// time was over before anything began. A database that does not let
+		// anybody in runs into a limit of its own.
+		if errors.Is(err, ErrOutOfTime) {
+			return err
+		}
 		return fmt.Errorf("%w: %w", ErrOutOfTime, err)
 	}
 	return err
@@ -333,14 +337,19 @@ func (e *engine) finish(ctx context.Context, err error) (Report, error) {
 		e.report.State = "" // nothing has begun that could be resumed
 	}
 	if e.run != nil {
-		// What cannot be read now is told as far as it is known.
-		if reloadErr := e.run.Reload(ctx); reloadErr == nil {
+		if reloadErr := e.persist(ctx, e.run.Reload); reloadErr == nil {
 			e.count()
+		} else if err == nil {
+			// Nobody would know what it did: the next call finds it done and says so.
+			err = reloadErr
+			e.report.State, e.report.Reason = verdict(err)
 		}
 	}
-	if at, lastErr := e.Store.LastEventAt(ctx); lastErr == nil {
-		e.report.LastEventAt = at
-	} else if err == nil {
+	lastErr := e.persist(ctx, func(ctx context.Context) (err error) {
+		e.report.LastEventAt, err = e.Store.LastEventAt(ctx)
+		return err
+	})
+	if lastErr != nil && err == nil {
 		err = lastErr
 		e.report.State, e.report.Reason = verdict(err)
 	}
@@ -350,7 +359,10 @@ func (e *engine) finish(ctx context.Context, err error) (Report, error) {
 		if err == nil && !e.report.Initial {
 			drift = &e.report.Drift
 		}
-		if endErr := e.run.End(ctx, string(e.report.State), e.report.Reason, drift, e.report); endErr != nil {
+		endErr := e.persist(ctx, func(ctx context.Context) error {
+			return e.run.End(ctx, string(e.report.State), e.report.Reason, drift, e.report)
+		})
+		if endErr != nil {
 			e.Logger.ErrorContext(ctx, "the end of the full sync is not recorded", "error", endErr)
 			// Without its record a run is not complete, whatever was done.
 			if err == nil {

@@ -110,9 +110,6 @@ var (
 // ApplyPage hands what Clerk listed to the sync rules, as one statement, and
 // counts what became of it. What differed although Clerk had stated it by
 // settled is drift. It is safe to repeat.
-//
-// The page may be lost again if the server crashes at once, but not once a
-// later call of this package has been answered, other than by ApplyPage.
 func (s *Store) ApplyPage(ctx context.Context, object Object, page clerk.Page, settled time.Time) (Tally, error) {
 	return s.applyPage(ctx, nil, nil, 0, object, page, settled)
 }

@@ -361,11 +361,10 @@ declare
 begin
   if run is not null then
     perform clerk_sync.require_lock(run, holder);
+    -- A page is sent again when its answer was lost, and the first may still be at
+    -- work then: what that one writes is counted there, and unchanged here.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(object || ids[1], run));
   end if;
-
-  -- A page that a crash of the server takes with it is read again, since its
-  -- window cannot be finished without it: later commits imply earlier ones.
-  perform pg_catalog.set_config('synchronous_commit', 'off', true);
 
   before := clerk_sync.versions(object, ids);
   said := array(select u.ms from unnest(ids, updated_ms) as u (id, ms) order by u.id);

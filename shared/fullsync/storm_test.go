@@ -1,0 +1,124 @@
+package fullsync_test
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/fullsync"
+	"clerksync/shared/secret"
+)
+
+// sharedLimit is what an instance has left for the full sync while other
+// services use the rest, of which nobody has told it.
+var sharedLimit = clerk.RateLimit{Requests: 40, Per: time.Second}
+
+// believing is a reader that takes a limit for its own.
+func (w *world) believing(limit clerk.RateLimit) *clerk.Backend {
+	w.Helper()
+	backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: secret.New(secretKey), URL: w.url, Share: 1, Limit: limit})
+	if err != nil {
+		w.Fatal(err)
+	}
+	return backend
+}
+
+// waves watches what comes in after a request was refused, until the time that
+// the refusal named is over.
+type waves struct {
+	mu    sync.Mutex
+	until time.Time
+	// after are the requests that came within each of those times; what was
+	// already on its way is counted too.
+	after []int
+	// repeated are requests that came again before they should.
+	repeated []string
+	refused  map[string]time.Time
+}
+
+func (s *waves) intercept(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	asked := r.URL.String()
+	s.mu.Lock()
+	if now := time.Now(); now.Before(s.until) {
+		s.after[len(s.after)-1]++
+		if now.Before(s.refused[asked]) {
+			s.repeated = append(s.repeated, asked)
+		}
+	}
+	s.mu.Unlock()
+	recorded := httptest.NewRecorder()
+	next.ServeHTTP(recorded, r)
+	if recorded.Code == http.StatusTooManyRequests {
+		s.mu.Lock()
+		// The least that the API ever names, and the most in windows of a second.
+		now := time.Now()
+		s.refused[asked] = now.Add(time.Second)
+		if !now.Before(s.until) {
+			s.after, s.until = append(s.after, 0), s.refused[asked]
+		}
+		s.mu.Unlock()
+	}
+	maps.Copy(rw.Header(), recorded.Header())
+	rw.WriteHeader(recorded.Code)
+	_, _ = rw.Write(recorded.Body.Bytes())
+}
+
+// Others use the instance's limit, too. A 429 stops everybody who reads, not only
+// the one who got it: what still comes was sent before its answer had arrived.
+func TestRun_LeavesTheLimitToOthers(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		believed clerk.RateLimit
+		// waves is how often the limit may be met.
+		waves int
+	}{
+		// The reader halves its rate, and then it is within what is left, with
+		// everything that can be under way.
+		"others use a third of it": {clerk.RateLimit{Requests: 64, Per: time.Second}, 1},
+		// Half of the rate is still too much, again and again: once for each 40.
+		"others use most of it": {clerk.RateLimit{Requests: 120, Per: time.Second}, 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			storm := &waves{refused: map[string]time.Time{}}
+			w := newWorld(t, clerkdouble.APIOptions{
+				Limit: sharedLimit, Intercept: storm.intercept,
+				Latency: 5 * time.Millisecond,
+			})
+			w.seed(1000, 60, 1000)
+			const workers = 16 // most of them stand in line for the budget
+			backend := w.believing(test.believed)
+			report := w.complete(func(o *fullsync.Options) {
+				o.Clerk, o.Workers = backend, workers
+				o.Small(100, 25)
+			})
+			w.same()
+			if report.Users.Listed != 1000 || report.Memberships.Listed != 1000 {
+				t.Errorf("listed: %s", describe(report))
+			}
+			stats := w.api.Requests()
+			t.Logf("%d requests, %d refused in %d waves, followed by %v; %d at once",
+				stats.Requests, report.RateLimited, len(storm.after), storm.after, stats.MostAtOnce)
+			if report.RateLimited == 0 || len(storm.after) > test.waves {
+				t.Errorf("the limit was met %d times, want it met, and %d times at most", len(storm.after), test.waves)
+			}
+			// Workers that did not hear of each other would each send what it has.
+			for i, n := range storm.after {
+				if n > workers/2 {
+					t.Errorf("%d requests came while refusal %d still held, want %d at most", n, i+1, workers/2)
+				}
+			}
+			if len(storm.repeated) > 0 {
+				t.Errorf("asked again before Retry-After was over: %v", storm.repeated)
+			}
+			if report.RateLimited*10 > report.Requests {
+				t.Errorf("%d of %d requests were refused, want less than a tenth", report.RateLimited, report.Requests)
+			}
+		})
+	}
+}

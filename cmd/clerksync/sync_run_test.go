@@ -103,7 +103,7 @@ func TestSyncUsers_FillsACopyAndThenFindsNothingToDo(t *testing.T) {
 			t.Errorf("a second run: exit %d\n%s\nwant %q in it", got.code, got.stdout, want)
 		}
 	}
-	if !strings.Contains(got.stderr, "clerksync: users, 0 of ") || strings.Contains(got.stderr, "level=") {
+	if !strings.Contains(got.stderr, "\nclerksync: users, ") || strings.Contains(got.stderr, "level=") {
 		t.Errorf("stderr is\n%s\nwant the phases and no log", got.stderr)
 	}
 	for _, secret := range []string{clerkKey, "postgres", "@"} {

@@ -66,6 +66,7 @@ func TestMigrations_GrantExactlyWhatIsMeant(t *testing.T) {
 				  and has_function_privilege(r.rolname, p.oid, 'execute')
 				order by 1`)
 			want = []string{
+				"authenticated ensure_user()",
 				"service_role apply_clerk_event(text,jsonb)",
 				"service_role clerk_sync.apply_event(text,jsonb,text)",
 			}

@@ -26,10 +26,7 @@ var ErrNoSession = errors.New("migrations need a session of their own, which thi
 //
 // Scripts of several statements run as they are in Exec without arguments. Connecting is limited to ten seconds.
 func (c *Config) Session() (*pgx.ConnConfig, error) {
-	cc := c.pool.ConnConfig.Copy()
-	cc.DefaultQueryExecMode = pgx.QueryExecModeExec
-	cc.StatementCacheCapacity, cc.DescriptionCacheCapacity = 0, 0
-	cc.ConnectTimeout = sessionConnectLimit
+	cc := c.Connection()
 	if c.Pooler != Transaction {
 		return cc, nil
 	}
@@ -39,6 +36,17 @@ func (c *Config) Session() (*pgx.ConnConfig, error) {
 	}
 	cc.Port = sessionPort
 	return cc, nil
+}
+
+// Connection returns the configuration of one connection as the string has it, which may lead through a transaction
+// pooler: for what is done in transactions that leave nothing behind in the session. Statements are as in
+// [Config.Session], and so is the limit of connecting.
+func (c *Config) Connection() *pgx.ConnConfig {
+	cc := c.pool.ConnConfig.Copy()
+	cc.DefaultQueryExecMode = pgx.QueryExecModeExec
+	cc.StatementCacheCapacity, cc.DescriptionCacheCapacity = 0, 0
+	cc.ConnectTimeout = sessionConnectLimit
+	return cc
 }
 
 // poolConfig makes pgx's configuration. pgx wants it to come from a string and reads the environment beside it: so the

@@ -1,0 +1,65 @@
+package catalog
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// Database is what the whole database says about row level security.
+type Database struct {
+	// Version is the server's major version.
+	Version int `json:"version"`
+	// User is the connected role.
+	User string `json:"user"`
+	// Bypasses: the connected role sees every row, whatever policies say.
+	Bypasses bool `json:"bypasses"`
+	// Roles are those of anon, authenticated and service_role that the connected role may become.
+	Roles []string `json:"roles"`
+	// Helpers: clerksync's functions for policies are there, in the state this program needs.
+	Helpers bool `json:"helpers"`
+	// Audit: so is its audit log.
+	Audit bool `json:"audit"`
+	// Copy is the schema of clerksync's copy; empty before its migrations.
+	Copy string `json:"copy"`
+	// Exposed are the schemas that the Data API serves.
+	Exposed []string `json:"exposed"`
+	// Usage are the schemas that each of the API's roles may enter.
+	Usage map[string][]string `json:"usage"`
+}
+
+//go:embed database.sql
+var databaseSQL string
+
+// ReadDatabase reads it. Which schemas the Data API exposes is known to the
+// database only where somebody set pgrst.db_schemas on the role authenticator;
+// otherwise exposed says so, and where that is empty too it is public and the
+// schema of the copy.
+func ReadDatabase(ctx context.Context, q Querier, exposed []string) (Database, error) {
+	var text string
+	if err := q.QueryRow(ctx, databaseSQL).Scan(&text); err != nil {
+		return Database{}, fmt.Errorf("reading the database's settings: %w", err)
+	}
+	var d Database
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
+		return Database{}, fmt.Errorf("reading the database's settings: %w", err)
+	}
+	switch {
+	case len(exposed) > 0:
+		d.Exposed = exposed
+	case len(d.Exposed) == 0:
+		d.Exposed = []string{DefaultSchema}
+		if d.Copy != "" && d.Copy != DefaultSchema {
+			d.Exposed = append(d.Exposed, d.Copy)
+		}
+	}
+	return d, nil
+}
+
+// IsExposed reports whether the Data API serves a schema.
+func (d Database) IsExposed(schema string) bool { return slices.Contains(d.Exposed, schema) }
+
+// MayUse reports whether a role may enter a schema.
+func (d Database) MayUse(role, schema string) bool { return slices.Contains(d.Usage[role], schema) }

@@ -1,0 +1,34 @@
+-- What the whole database says about row level security, as JSON.
+with api (role) as (
+  select r.rolname from pg_catalog.pg_roles as r where r.rolname in ('anon', 'authenticated', 'service_role')
+)
+select jsonb_build_object(
+  'version', current_setting('server_version_num')::int / 10000,
+  'user', current_user,
+  'bypasses', (select r.rolbypassrls or r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user),
+  'roles', (select coalesce(jsonb_agg(api.role order by api.role), '[]') from api where pg_catalog.pg_has_role(api.role, 'member')),
+  'helpers', pg_catalog.to_regprocedure('clerk.my_org_ids_with_role(text[])') is not null,
+  'audit', pg_catalog.to_regclass('clerk_sync.audit_log') is not null,
+  -- The copy's schema is where the tables are that its functions belong to: the
+  -- settings themselves are not for every role to read.
+  'copy', coalesce((
+    select n.nspname
+    from pg_catalog.pg_trigger as t
+    join pg_catalog.pg_class as c on c.oid = t.tgrelid
+    join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where t.tgname = 'clerksync_project_inserted' and c.relname = 'users'
+    order by n.nspname limit 1), ''),
+  'exposed', (
+    select coalesce(jsonb_agg(trim(both ' "' from schema)), '[]')
+    from pg_catalog.pg_db_role_setting as s
+    join pg_catalog.pg_roles as r on r.oid = s.setrole and r.rolname = 'authenticator'
+    cross join unnest(s.setconfig) as setting
+    cross join regexp_split_to_table(substr(setting, length('pgrst.db_schemas=') + 1), ',') as schema
+    where setting like 'pgrst.db\_schemas=%' and trim(schema) <> ''),
+  'usage', (
+    select coalesce(jsonb_object_agg(api.role, (
+      select coalesce(jsonb_agg(n.nspname order by n.nspname), '[]')
+      from pg_catalog.pg_namespace as n
+      where n.nspname not like 'pg\_%' and pg_catalog.has_schema_privilege(api.role, n.oid, 'usage'))), '{}')
+    from api)
+)::text

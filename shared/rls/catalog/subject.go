@@ -1,0 +1,93 @@
+package catalog
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Choice is a column that was picked for a purpose.
+type Choice struct {
+	// Column is empty where none fits, or where several fit equally well.
+	Column string
+	// Why says what spoke for it.
+	Why string
+	// Others fit too, the best first.
+	Others []string
+}
+
+// The names that columns usually have, the most telling first.
+var (
+	ownerNames = []string{
+		"owner_id", "user_id", "clerk_user_id", "clerk_id", "owner_user_id", "owner", "author_id", "created_by",
+		"created_by_id", "creator_id", "profile_id", "account_id", "member_id", "customer_id",
+	}
+	organizationNames = []string{
+		"org_id", "organization_id", "clerk_org_id", "clerk_organization_id", "tenant_id", "team_id", "workspace_id", "company_id",
+	}
+	publishedNames = []string{"published", "is_published", "public", "is_public", "published_at", "status", "visibility"}
+)
+
+// OwnerColumn picks the column that holds the Clerk id of who a row belongs to,
+// whatever its type; copySchema is the schema of the copy, or empty.
+func (t Table) OwnerColumn(copySchema string) Choice {
+	return t.choose(ownerNames, Name{Schema: copySchema, Table: "users"}, "clerk_id", []string{"clerk.user_id()", "->> 'sub'", "auth.uid()"})
+}
+
+// OrganizationColumn picks the column that holds the Clerk id of the
+// organization that a row belongs to.
+func (t Table) OrganizationColumn(copySchema string) Choice {
+	return t.choose(organizationNames, Name{Schema: copySchema, Table: "organizations"}, "clerk_org_id", []string{"clerk.org_id()", "->> 'org_id'"})
+}
+
+// PublishedColumn picks the column that says whether a row is published.
+func (t Table) PublishedColumn() Choice {
+	return t.choose(publishedNames, Name{}, "", nil)
+}
+
+// choose weighs columns: a foreign key to the copy says more than a default, and
+// that more than a name.
+func (t Table) choose(names []string, parent Name, parentKey string, defaults []string) Choice {
+	type candidate struct {
+		name, why string
+		weight    int
+	}
+	var found []candidate
+	for _, column := range t.Columns {
+		if column.Generated {
+			continue
+		}
+		c := candidate{name: column.Name}
+		if i := slices.Index(names, column.Name); i >= 0 {
+			c.weight, c.why = len(names)-i, "its name"
+		}
+		if slices.ContainsFunc(defaults, func(d string) bool { return strings.Contains(column.Default, d) }) {
+			c.weight, c.why = c.weight+100, "its default"
+		}
+		if parent.Schema != "" && t.refers(column.Name, parent, parentKey) {
+			c.weight, c.why = c.weight+1000, "its foreign key to "+parent.String()
+		}
+		if c.weight > 0 {
+			found = append(found, c)
+		}
+	}
+	if len(found) == 0 {
+		return Choice{}
+	}
+	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(b.weight, a.weight) })
+	choice := Choice{Column: found[0].name, Why: found[0].why}
+	if len(found) > 1 && found[1].weight == found[0].weight {
+		choice = Choice{Others: []string{found[0].name}}
+	}
+	for _, c := range found[1:] {
+		choice.Others = append(choice.Others, c.name)
+	}
+	return choice
+}
+
+func (t Table) refers(column string, parent Name, key string) bool {
+	return slices.ContainsFunc(t.Constraints, func(c Constraint) bool {
+		return c.Kind == ForeignKey && c.References != nil && *c.References == parent &&
+			slices.Equal(c.Columns, []string{column}) && slices.Equal(c.Referenced, []string{key})
+	})
+}

@@ -295,7 +295,8 @@ func (e *engine) purge(ctx context.Context) error {
 		total.Users += purged.Users
 		total.Organizations += purged.Organizations
 		total.Held = purged.Held
-		if max(purged.Payloads, purged.Events, purged.Memberships, purged.Users, purged.Organizations) < step {
+		total.AuditRecords += purged.AuditRecords
+		if max(purged.Payloads, purged.Events, purged.Memberships, purged.Users, purged.Organizations, purged.AuditRecords) < step {
 			return nil
 		}
 	}

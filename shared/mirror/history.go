@@ -127,9 +127,11 @@ type Purged struct {
 	Organizations int64 `json:"organizations"`
 	// Held counts tombstones that stay because another table refers to them.
 	Held int64 `json:"held"`
+	// AuditRecords are those of the audit log.
+	AuditRecords int64 `json:"audit_records"`
 }
 
-// Purge forgets payloads, events and tombstones that were kept as long as
+// Purge forgets payloads, events, tombstones and audit records that were kept as long as
 // clerk_sync.settings says, at most limit of each; call it again while it
 // removes as many.
 func (s *Store) Purge(ctx context.Context, limit int) (Purged, error) {

@@ -184,8 +184,11 @@ func TestPurge_ForgetsWhatWasKeptLongEnough(t *testing.T) {
 	b.exec(`update clerk_sync.webhook_events set received_at = now() - interval '31 days' where object_id = 'user_ines'`)
 	b.exec(`update clerk_sync.webhook_events set received_at = now() - interval '101 days' where object_id = 'orgmem_1'`)
 
+	b.exec(`insert into clerk_sync.audit_log (at, actor_kind, login, table_schema, table_name, action)
+		select now() - days * interval '1 day', 'database', 'postgres', 'public', 'posts', 'truncate' from unnest('{399,401,500}'::int[]) as days`)
+
 	got, err := b.store.Purge(t.Context(), 100)
-	want := mirror.Purged{Payloads: 1, Events: 1, Memberships: 1, Users: 1, Held: 1}
+	want := mirror.Purged{Payloads: 1, Events: 1, Memberships: 1, Users: 1, Held: 1, AuditRecords: 2}
 	if err != nil || got != want {
 		t.Errorf("Purge = %+v, %v, want %+v", got, err, want)
 	}

@@ -51,11 +51,29 @@ func TestMigrations_GrantExactlyWhatIsMeant(t *testing.T) {
 				"authenticated SELECT users", "authenticated SELECT users_public",
 				"service_role SELECT clerk.organization_permissions", "service_role SELECT clerk.organization_roles",
 				"service_role SELECT clerk.role_permissions",
+				"service_role SELECT clerk_sync.audit_log",
 				"service_role SELECT organization_memberships", "service_role SELECT organizations",
 				"service_role SELECT users", "service_role SELECT users_public",
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("table privileges (-want +got):\n%s", diff)
+			}
+
+			// Privileges on single columns, where there is none on the table.
+			got = lines(t, conn, `
+				select r.rolname || ' ' || p.privilege || ' ' || c.oid::regclass || '.' || a.attname
+				from pg_class c
+				join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+				cross join (values ('anon'), ('authenticated'), ('service_role'), ('clerksync_writer')) r (rolname)
+				cross join (values ('SELECT'), ('INSERT'), ('UPDATE'), ('REFERENCES')) p (privilege)
+				where c.relnamespace in ('public'::regnamespace, 'clerk'::regnamespace, 'clerk_sync'::regnamespace)
+				  and c.relkind in ('r', 'v')
+				  and has_column_privilege(r.rolname, c.oid, a.attnum, p.privilege)
+				  and not has_table_privilege(r.rolname, c.oid, p.privilege)
+				order by 1`)
+			want = []string{"authenticated INSERT users.clerk_id"}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("column privileges (-want +got):\n%s", diff)
 			}
 
 			got = lines(t, conn, `
@@ -97,6 +115,8 @@ func TestLoginRoles_CanDoNothingElse(t *testing.T) {
 		{"clerksync_writer", `insert into public.users (clerk_id) values ('user_1')`},
 		{"clerksync_writer", `select * from clerk_sync.webhook_events`},
 		{"clerksync_writer", `update clerk_sync.settings set instance_id = 'ins_x'`},
+		{"clerksync_writer", `select * from clerk_sync.audit_log`},
+		{"clerksync_writer", `select clerk_sync.unaudit_table('public.users')`},
 		{"clerksync_writer", `select clerk_sync.dispatch_event('{}', null)`},
 		{"clerksync_writer", `set role service_role`},
 		{"clerksync_writer", `set role authenticated`},
@@ -106,6 +126,10 @@ func TestLoginRoles_CanDoNothingElse(t *testing.T) {
 		{"clerksync_diagnostics", `select * from public.users`}, // only as a user would
 		{"service_role", `insert into public.users (clerk_id) values ('user_1')`},
 		{"service_role", `select * from clerk_sync.webhook_events`},
+		{"service_role", `delete from clerk_sync.audit_log`},
+		{"service_role", `insert into clerk_sync.audit_log (actor_kind, login, table_schema, table_name, action) values ('sync', 'me', 'public', 'users', 'insert')`},
+		{"service_role", `select clerk_sync.recent_audit()`},
+		{"service_role", `select clerk_sync.audit_table('public.users')`},
 		{"authenticated", `select clerk_sync.apply_event('msg', '{}')`},
 		{"authenticated", `select public.apply_clerk_event('msg', '{}')`},
 		{"authenticated", `select * from clerk.role_permissions`},

@@ -275,6 +275,9 @@ func TestColumns_ArePickedByWhatSpeaksForThem(t *testing.T) {
 		{`a text references public.users, b text references public.users`, "", "", ""},
 		{`a text references public.users, created_by text references public.users`, "created_by", "", ""},
 		{`team_id text, company text references public.organizations`, "", "company", ""},
+		// On the way from Supabase Auth: the old column and the new one.
+		{`user_id uuid default auth.uid(), owner_id text`, "owner_id", "", ""},
+		{`user_id uuid default auth.uid(), author_id text`, "user_id", "", ""}, // who knows what an author is: refused for its type
 		{`body text`, "", "", ""},
 		{`status text, is_published boolean`, "", "", "is_published"},
 		{`raw text, owner_id text generated always as (raw) stored`, "", "", ""},
@@ -304,6 +307,10 @@ func TestReadDatabase_KnowsTheAPI(t *testing.T) {
 	}
 	if got, err = catalog.ReadDatabase(t.Context(), conn, []string{"api"}); err != nil || !got.IsExposed("api") || got.IsExposed("public") {
 		t.Errorf("ReadDatabase with exposed schemas = %+v, %v", got, err)
+	}
+	// Also for roles that may enter none of clerksync's schemas.
+	if got, err = catalog.ReadDatabase(t.Context(), db.Conn(t, db.Diagnostics()), nil); err != nil || !got.Helpers || !got.Audit || got.Bypasses || len(got.Roles) != 2 {
+		t.Errorf("ReadDatabase as the diagnostics role = %+v, %v", got, err)
 	}
 	plain := testdb.New(t, testdb.WithoutMigrations())
 	if got, err = catalog.ReadDatabase(t.Context(), plain.Conn(t, plain.Owner()), nil); err != nil || got.Helpers || got.Copy != "" || got.Audit {

@@ -7,8 +7,13 @@ select jsonb_build_object(
   'user', current_user,
   'bypasses', (select r.rolbypassrls or r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user),
   'roles', (select coalesce(jsonb_agg(api.role order by api.role), '[]') from api where pg_catalog.pg_has_role(api.role, 'member')),
-  'helpers', pg_catalog.to_regprocedure('clerk.my_org_ids_with_role(text[])') is not null,
-  'audit', pg_catalog.to_regclass('clerk_sync.audit_log') is not null,
+  -- Looked up by hand: to_regprocedure refuses roles that may not use the schema.
+  'helpers', exists (
+    select from pg_catalog.pg_proc as p join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+    where n.nspname = 'clerk' and p.proname = 'my_org_ids_with_role'),
+  'audit', exists (
+    select from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where n.nspname = 'clerk_sync' and c.relname = 'audit_log'),
   -- The copy's schema is where the tables are that its functions belong to: the
   -- settings themselves are not for every role to read.
   'copy', coalesce((

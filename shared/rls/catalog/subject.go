@@ -28,6 +28,9 @@ var (
 	publishedNames = []string{"published", "is_published", "public", "is_public", "published_at", "status", "visibility"}
 )
 
+// plain is how many of the names, from the first, can mean nothing else.
+const plain = 4
+
 // OwnerColumn picks the column that holds the Clerk id of who a row belongs to,
 // whatever its type; copySchema is the schema of the copy, or empty.
 func (t Table) OwnerColumn(copySchema string) Choice {
@@ -75,6 +78,19 @@ func (t Table) choose(names []string, parent Name, parentKey string, defaults []
 		return Choice{}
 	}
 	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(b.weight, a.weight) })
+	// Tables on their way from Supabase Auth have the new column beside the old
+	// uuid: one that can hold a Clerk id goes first, if its name leaves no doubt.
+	if best, _ := t.Column(found[0].name); best.Base == "uuid" {
+		i := slices.IndexFunc(found, func(c candidate) bool {
+			column, _ := t.Column(c.name)
+			return column.Text() && slices.Contains(names[:min(plain, len(names))], c.name)
+		})
+		if i > 0 {
+			better := found[i]
+			found = slices.Insert(slices.Delete(found, i, i+1), 0, better)
+			found[0].weight = found[1].weight + 1
+		}
+	}
 	choice := Choice{Column: found[0].name, Why: found[0].why}
 	if len(found) > 1 && found[1].weight == found[0].weight {
 		choice = Choice{Others: []string{found[0].name}}

@@ -1,0 +1,410 @@
+package rls
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"clerksync/shared/rls/catalog"
+)
+
+// ErrRule is matched by every error of [ParseRule].
+var ErrRule = errors.New("not a rule")
+
+// Rule says who may do something to a row: one of the words of [Words], with
+// arguments in parentheses where it takes some, joined by "and", "or" and
+// parentheses. "and" binds tighter.
+//
+// The zero Rule is "nobody".
+type Rule struct {
+	// join is "and" or "or" of terms; empty for a single word.
+	join  string
+	terms []Rule
+	word  string
+	args  []string
+}
+
+// Word is one of the words of a rule.
+type Word struct {
+	// Name is the word itself.
+	Name string
+	// Args says what it takes in parentheses: "" nothing, else a description that
+	// ends in "?" where it may be left out.
+	Args string
+	// Means is the rule in a sentence.
+	Means string
+}
+
+// The words of rules.
+const (
+	wordOwner            = "owner"
+	wordFellow           = "fellow"
+	wordMember           = "member"
+	wordPermission       = "permission"
+	wordActiveOrg        = "active-org"
+	wordActivePermission = "active-permission"
+	wordAppRole          = "app-role"
+	wordPublished        = "published"
+	wordSignedIn         = "signed-in"
+	wordEveryone         = "everyone"
+	wordNobody           = "nobody"
+)
+
+// Words are all words, in the order in which they are explained.
+func Words() []Word {
+	return []Word{
+		{wordOwner, "", "the row's owner column holds the caller's Clerk id"},
+		{wordFellow, "", "the caller is the row's owner or shares an organization with the owner"},
+		{wordMember, "roles?", "the caller belongs to the row's organization, with one of the roles if some are named; from the copy"},
+		{wordPermission, "permissions", "the caller's role in the row's organization grants one of the permissions; from the copy"},
+		{wordActiveOrg, "roles?", "the row's organization is active in the caller's token, with one of the roles if some are named"},
+		{wordActivePermission, "permissions", "the row's organization is active in the caller's token, which grants one of the permissions"},
+		{wordAppRole, "roles", "a claim of the token that users cannot edit holds one of the roles"},
+		{wordPublished, "", "the row is published"},
+		{wordSignedIn, "", "the caller is signed in"},
+		{wordEveryone, "", "anybody, also without a token"},
+		{wordNobody, "", "nobody but the service"},
+	}
+}
+
+func isWord(name string) (Word, bool) {
+	words := Words()
+	i := slices.IndexFunc(words, func(w Word) bool { return w.Name == name })
+	if i < 0 {
+		return Word{}, false
+	}
+	return words[i], true
+}
+
+// maxRule is the length of a rule's text in bytes.
+const maxRule = 2000
+
+// ParseRule reads a rule, such as "published or owner" or
+// "member(org:admin) and (owner or app-role(editor))".
+func ParseRule(text string) (Rule, error) {
+	if len(text) > maxRule {
+		return Rule{}, fmt.Errorf("%w: it has %d bytes, more than %d", ErrRule, len(text), maxRule)
+	}
+	p := parser{tokens: tokenize(text)}
+	rule, err := p.or()
+	if err == nil && len(p.tokens) > 0 {
+		err = fmt.Errorf("%q is left over", p.tokens[0])
+	}
+	if err != nil {
+		return Rule{}, fmt.Errorf("%w: %q: %w", ErrRule, text, err)
+	}
+	return rule, nil
+}
+
+// tokenize cuts a text into words, parentheses and commas.
+func tokenize(text string) []string {
+	var tokens []string
+	for field := range strings.FieldsSeq(text) {
+		for field != "" {
+			i := strings.IndexAny(field, "(),")
+			switch i {
+			case 0:
+				tokens, field = append(tokens, field[:1]), field[1:]
+			case -1:
+				tokens, field = append(tokens, field), ""
+			default:
+				tokens, field = append(tokens, field[:i]), field[i:]
+			}
+		}
+	}
+	return tokens
+}
+
+type parser struct{ tokens []string }
+
+func (p *parser) peek() string {
+	if len(p.tokens) == 0 {
+		return ""
+	}
+	return p.tokens[0]
+}
+
+func (p *parser) take(token string) bool {
+	if p.peek() != token {
+		return false
+	}
+	p.tokens = p.tokens[1:]
+	return true
+}
+
+func (p *parser) or() (Rule, error)  { return p.joined("or", p.and) }
+func (p *parser) and() (Rule, error) { return p.joined("and", p.single) }
+
+func (p *parser) joined(join string, next func() (Rule, error)) (Rule, error) {
+	rule, err := next()
+	for err == nil && p.take(join) {
+		var term Rule
+		if term, err = next(); err == nil {
+			rule = combine(join, rule, term)
+		}
+	}
+	return rule, err
+}
+
+// combine joins rules, without repeating the same one and without nesting what
+// is joined alike.
+func combine(join string, rules ...Rule) Rule {
+	all := Rule{join: join}
+	for _, rule := range rules {
+		terms := []Rule{rule}
+		if rule.join == join {
+			terms = rule.terms
+		}
+		for _, term := range terms {
+			if !slices.ContainsFunc(all.terms, func(have Rule) bool { return have.String() == term.String() }) {
+				all.terms = append(all.terms, term)
+			}
+		}
+	}
+	if len(all.terms) == 1 {
+		return all.terms[0]
+	}
+	return all
+}
+
+func (p *parser) single() (Rule, error) {
+	if p.take("(") {
+		rule, err := p.or()
+		if err == nil && !p.take(")") {
+			err = errors.New(`a ")" is missing`)
+		}
+		return rule, err
+	}
+	name := p.peek()
+	word, known := isWord(name)
+	switch {
+	case name == "":
+		return Rule{}, errors.New("it ends too soon")
+	case !known:
+		return Rule{}, fmt.Errorf("there is no rule %q; there are %s", name, wordList())
+	}
+	p.tokens = p.tokens[1:]
+	args, err := p.arguments()
+	if err != nil {
+		return Rule{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return newWord(word, args)
+}
+
+func newWord(word Word, args []string) (Rule, error) {
+	switch {
+	case word.Args == "" && len(args) > 0:
+		return Rule{}, fmt.Errorf("%s takes nothing in parentheses", word.Name)
+	case word.Args != "" && !strings.HasSuffix(word.Args, "?") && len(args) == 0:
+		return Rule{}, fmt.Errorf("%s needs %s in parentheses", word.Name, word.Args)
+	}
+	for i, arg := range args {
+		checked, err := checkArgument(word.Name, arg)
+		if err != nil {
+			return Rule{}, err
+		}
+		args[i] = checked
+	}
+	return Rule{word: word.Name, args: args}, nil
+}
+
+func (p *parser) arguments() ([]string, error) {
+	if !p.take("(") {
+		return nil, nil
+	}
+	var args []string
+	for {
+		arg := p.peek()
+		if arg == "" || strings.ContainsAny(arg, "(),") {
+			return nil, errors.New("what stands in parentheses is not a list of names")
+		}
+		p.tokens = p.tokens[1:]
+		args = append(args, arg)
+		if p.take(")") {
+			return args, nil
+		}
+		if !p.take(",") {
+			return nil, errors.New(`a ")" is missing`)
+		}
+	}
+}
+
+// checkArgument returns a role or permission as Clerk writes it.
+func checkArgument(word, arg string) (string, error) {
+	if arg == "" {
+		return "", fmt.Errorf("%s: a name is empty", word)
+	}
+	for _, r := range arg {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_:-.", r) {
+			continue
+		}
+		return "", fmt.Errorf("%s(%s): %q cannot be part of a name", word, arg, r)
+	}
+	switch word {
+	case wordMember, wordActiveOrg:
+		if !strings.HasPrefix(arg, "org:") {
+			arg = "org:" + arg
+		}
+	case wordPermission, wordActivePermission:
+		if parts := strings.Split(arg, ":"); len(parts) != 3 || parts[0] != "org" || slices.Contains(parts, "") {
+			return "", fmt.Errorf("%s(%s): a permission is written org:<feature>:<permission>", word, arg)
+		}
+		if word == wordActivePermission && strings.HasPrefix(arg, "org:sys_") {
+			return "", fmt.Errorf("%s(%s): tokens never carry system permissions; permission(%s) asks the copy", word, arg, arg)
+		}
+	}
+	return arg, nil
+}
+
+func wordList() string {
+	var names []string
+	for _, w := range Words() {
+		names = append(names, w.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// String is the rule as [ParseRule] reads it.
+func (r Rule) String() string {
+	switch {
+	case r.join == "" && r.word == "":
+		return wordNobody
+	case r.join == "" && len(r.args) == 0:
+		return r.word
+	case r.join == "":
+		return r.word + "(" + strings.Join(r.args, ", ") + ")"
+	}
+	texts := make([]string, len(r.terms))
+	for i, term := range r.terms {
+		texts[i] = term.String()
+		if term.join != "" && r.join == "and" {
+			texts[i] = "(" + texts[i] + ")"
+		}
+	}
+	return strings.Join(texts, " "+r.join+" ")
+}
+
+// uses reports whether one of the words is in the rule.
+func (r Rule) uses(words ...string) bool {
+	return slices.Contains(words, r.word) || slices.ContainsFunc(r.terms, func(t Rule) bool { return t.uses(words...) })
+}
+
+// each calls f for every word of the rule.
+func (r Rule) each(f func(word string, args []string)) {
+	if r.join == "" {
+		f(r.word, r.args)
+	}
+	for _, term := range r.terms {
+		term.each(f)
+	}
+}
+
+// reduce returns the rule that remains when whatever is not kept is nobody's,
+// and what is nobody's or everyone's is worked out.
+func (r Rule) reduce(keep func(word string) bool) Rule {
+	if r.join == "" {
+		if r.word == "" || !keep(r.word) {
+			return Rule{word: wordNobody}
+		}
+		return r
+	}
+	// For "or" everyone decides and nobody adds nothing; for "and" the other way round.
+	decides, adds := wordEveryone, wordNobody
+	if r.join == "and" {
+		decides, adds = wordNobody, wordEveryone
+	}
+	var rest []Rule
+	for _, term := range r.terms {
+		term = term.reduce(keep)
+		switch term.word {
+		case decides:
+			return Rule{word: decides}
+		case adds:
+		default:
+			rest = append(rest, term)
+		}
+	}
+	if len(rest) == 0 {
+		return Rule{word: adds}
+	}
+	return combine(r.join, rest...)
+}
+
+func always(string) bool { return true }
+
+// IsNobody reports whether the rule lets nobody through.
+func (r Rule) IsNobody() bool { return r.reduce(always).word == wordNobody }
+
+// binding is what the words of a rule stand for in one table.
+type binding struct {
+	owner        string // SQL of the owner column
+	organization string // SQL of the organization
+	published    string // SQL of the condition
+	claim        []string
+}
+
+// sql writes a reduced rule as a condition on a row.
+func (r Rule) sql(b binding) string {
+	if r.join != "" {
+		texts := make([]string, len(r.terms))
+		for i, term := range r.terms {
+			texts[i] = term.sql(b)
+			if term.join != "" || strings.Contains(texts[i], " or ") || strings.Contains(texts[i], " and ") {
+				texts[i] = "(" + texts[i] + ")"
+			}
+		}
+		return strings.Join(texts, " "+r.join+" ")
+	}
+	switch r.word {
+	case wordOwner:
+		return b.owner + " = (select clerk.user_id())"
+	case wordFellow:
+		return b.owner + " = any (array(select clerk.my_fellow_ids()))"
+	case wordMember:
+		if len(r.args) == 0 {
+			return b.organization + " = any (array(select clerk.my_org_ids()))"
+		}
+		return b.organization + " = any (array(select clerk.my_org_ids_with_role(" + array(r.args) + ")))"
+	case wordPermission:
+		var each []string
+		for _, p := range r.args {
+			each = append(each, b.organization+" = any (array(select clerk.my_org_ids_with_permission("+catalog.QuoteLiteral(p)+")))")
+		}
+		return strings.Join(each, " or ")
+	case wordActiveOrg:
+		active := b.organization + " = (select clerk.org_id())"
+		if len(r.args) == 0 {
+			return active
+		}
+		return active + " and (select clerk.org_role()) = any (" + array(r.args) + ")"
+	case wordActivePermission:
+		var each []string
+		for _, p := range r.args {
+			each = append(each, "(select clerk.has_org_permission("+catalog.QuoteLiteral(p)+"))")
+		}
+		granted := strings.Join(each, " or ")
+		if len(each) > 1 {
+			granted = "(" + granted + ")"
+		}
+		return b.organization + " = (select clerk.org_id()) and " + granted
+	case wordAppRole:
+		return "(select clerk.claim_values(" + array(b.claim) + ")) && " + array(r.args)
+	case wordPublished:
+		return b.published
+	case wordSignedIn:
+		return "(select clerk.user_id()) is not null"
+	case wordEveryone:
+		return "true"
+	default:
+		return "false"
+	}
+}
+
+func array(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, text := range texts {
+		quoted[i] = catalog.QuoteLiteral(text)
+	}
+	return "array[" + strings.Join(quoted, ", ") + "]"
+}

@@ -1,0 +1,105 @@
+package lint
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTokenize_SeesWordsOnly(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ source, want string }{
+		{`a.B (1)`, `a|.|b|(|1|)`},
+		{`"A""b" -- "c"` + "\n d", `A"b|d`},
+		{`/* a /* b */ c */ d`, `d`},
+		{`'it''s' e'\'x' E'a\\'`, `it's|'x|a\`},
+		{`$$ auth.uid() $$ $a$ $$ $a$ $1`, ` auth.uid() | $$ |$1`},
+		{`x::text[] ->> 'a'`, `x|::|text|[|]|->>|a`},
+		{`a<>-1--c`, `a|<>-|1`},
+		{`a := b;`, `a|:=|b|;`},
+		{`Größe ÄB`, `größe|Äb`}, // ASCII letters are folded, and no others
+		// What is cut off ends with the source.
+		{`'open`, `open`},
+		{`"open`, `open`},
+		{`/* open`, ``},
+		{`$a$ open`, ` open`},
+	} {
+		var got []string
+		for _, token := range tokenize(c.source) {
+			got = append(got, token.text)
+		}
+		if diff := cmp.Diff(c.want, strings.Join(got, "|")); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", c.source, diff)
+		}
+	}
+}
+
+func TestClaims_FollowPaths(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ source, want string }{
+		{`(a = ((( SELECT auth.jwt() AS jwt) -> 'o'::text) ->> 'id'::text))`, "o.id"},
+		{`auth.jwt()->'o'->>'id'`, "o.id"},
+		{`auth.jwt() #>> '{o,id}'`, "o.id"},
+		{`(auth.jwt() -> 'fva' ->> 1)::int`, "fva.1"},
+		{`(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub')`, "sub"},
+		{`(current_setting('request.jwt.claims'::text, true))::json ->> 'sub'`, "sub"},
+		{`current_setting('request.jwt.claim.sub', true)`, "sub"},
+		{`clerk.claim('{metadata,role}'::text[])`, "metadata.role"},
+		{`clerk.claim(ARRAY['metadata'::text, 'role'::text])`, "metadata.role"},
+		{`coalesce(auth.jwt() ->> 'a', auth.jwt() ->> 'b')`, "a b"},
+		{`auth.jwt() ->> name`, ""},
+		// Of other functions and settings nothing is known.
+		{`app.jwt() ->> 'sub' || current_setting('app.x')`, ""},
+	} {
+		var got []string
+		for _, claim := range parse(c.source).claims() {
+			if len(claim.path) > 0 {
+				got = append(got, strings.Join(claim.path, "."))
+			}
+		}
+		if diff := cmp.Diff(c.want, strings.Join(got, " ")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.source, diff)
+		}
+	}
+}
+
+// Whatever a function's body holds, it is read to its end, and every token is a
+// part of it.
+func FuzzParse(f *testing.F) {
+	for _, source := range []string{
+		`(a = ((( SELECT auth.jwt() AS jwt) -> 'o'::text) ->> 'id'::text))`, `not (() and or) in (select`, `$$ $a$ 'x`, `a.b.c(((`, `)) and ((`,
+		`current_setting('request.jwt.claims'`, `x::character varying(3)[]::`, `coalesce(auth.uid()) is distinct from`, `case when a and b then c end or d`,
+	} {
+		f.Add(source)
+	}
+	r := &relation{Schema: "public", Name: "a", Columns: []column{{Number: 1, Name: "b", Type: "uuid"}}}
+	f.Fuzz(func(t *testing.T, source string) {
+		e := parse(source)
+		end := 0
+		for i, token := range e.tokens {
+			if token.start < end || token.end <= token.start || token.end > len(source) {
+				t.Fatalf("%q: token %d is at %d to %d, the one before ends at %d", source, i, token.start, token.end, end)
+			}
+			end = token.end
+		}
+		l := &linter{model: &model{}}
+		p := &policy{Name: "p", Command: "all", Using: source, using: e}
+		root, _ := e.whole()
+		_ = e.passedByNull(root)
+		_ = e.comparedAsText(r)
+		_ = e.correlates(r)
+		_ = e.reads()
+		_ = e.readsUnsafe()
+		if len(e.tokens) > 0 {
+			_ = e.accessOf(root, r)
+		}
+		_ = alterPolicy(p, r, e.wrapped(), l.withClerkID(e)) + e.withArrays(r) + l.withOwnerID(e, r) + l.wrappedOwn(p, e, r)
+		at := place{"public", "p", "policy", e, r, p, nil}
+		l.rolePrefix(at)
+		for _, c := range e.claims() {
+			_ = e.cast(c.end, "uuid")
+			_ = e.setting(c)
+		}
+	})
+}

@@ -1,0 +1,67 @@
+package lint
+
+import (
+	"fmt"
+	"strings"
+
+	"clerksync/shared/rls/catalog"
+)
+
+// configure is the command that generates a table's policies: for the rows of an
+// organization where only that is what the columns tell.
+func configure(r *relation) string {
+	var t catalog.Table
+	for _, c := range r.Columns {
+		t.Columns = append(t.Columns, catalog.Column{Name: c.Name, Default: c.Default, Generated: c.Generated})
+	}
+	pattern := "owner"
+	if t.OwnerColumn("").Column == "" && t.OrganizationColumn("").Column != "" {
+		pattern = "organization"
+	}
+	return "clerksync configure-rls " + shell(r.String()) + " --pattern " + pattern
+}
+
+// shell quotes a word for a shell where that is needed.
+func shell(text string) string {
+	for _, c := range text {
+		if c != '.' && c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+		}
+	}
+	return text
+}
+
+func enable(r *relation) string { return fmt.Sprintf("alter table %s enable row level security;", r) }
+
+func dropPolicy(p *policy, r *relation) string {
+	return fmt.Sprintf("drop policy %s on %s;", catalog.QuoteIdentifier(p.Name), r)
+}
+
+// alterPolicy replaces the clauses that a policy has.
+func alterPolicy(p *policy, r *relation, using, check string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "alter policy %s on %s", catalog.QuoteIdentifier(p.Name), r)
+	if using != "" {
+		b.WriteString(" using (" + bare(using) + ")")
+	}
+	if check != "" {
+		b.WriteString(" with check (" + bare(check) + ")")
+	}
+	return b.String() + ";"
+}
+
+// bare leaves out parentheses around the whole of an expression.
+func bare(source string) string {
+	e := parse(source)
+	last := len(e.tokens) - 1
+	if last > 0 && e.pair[0] == last && !e.subselect(0) {
+		return strings.TrimSpace(source[e.tokens[0].end:e.tokens[last].start])
+	}
+	return source
+}
+
+func revoke(privileges, on string, from []string) string {
+	return fmt.Sprintf("revoke %s on %s from %s;", privileges, on, strings.Join(from, ", "))
+}
+
+func list(names []string) string { return strings.Join(names, ", ") }

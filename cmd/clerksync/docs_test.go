@@ -6,9 +6,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/clerkdouble"
@@ -17,10 +20,12 @@ import (
 
 const root = "../.."
 
-// shellBlocks are the fenced blocks that a reader is meant to type.
-var shellBlocks = regexp.MustCompile("(?s)```sh\n(.*?)```")
+// typedBlocks are the fenced blocks that a reader is meant to type: commands, and
+// SQL for the project's SQL editor.
+var typedBlocks = regexp.MustCompile("(?s)```(sh|sql)\n(.*?)```")
 
-// commands are the command lines of a page, in order.
+// commands are the command lines of a page and its blocks of SQL, which begin
+// with "sql ", in order.
 func commands(t *testing.T, page string) []string {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -28,8 +33,12 @@ func commands(t *testing.T, page string) []string {
 		t.Fatal(err)
 	}
 	var lines []string
-	for _, block := range shellBlocks.FindAllStringSubmatch(string(text), -1) {
-		for line := range strings.Lines(block[1]) {
+	for _, block := range typedBlocks.FindAllStringSubmatch(string(text), -1) {
+		if block[1] == "sql" {
+			lines = append(lines, "sql "+block[2])
+			continue
+		}
+		for line := range strings.Lines(block[2]) {
 			if line = strings.TrimSpace(line); line != "" {
 				lines = append(lines, line)
 			}
@@ -59,13 +68,25 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 		}
 		t.Run(filepath.Base(page), func(t *testing.T) {
 			t.Parallel()
-			db := testdb.New(t, testdb.WithoutMigrations())
+			var options []testdb.Option
+			// A page that migrates begins with a fresh project.
+			if slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "clerksync --env-file .env migrate up") }) {
+				options = append(options, testdb.WithoutMigrations())
+			}
+			db := testdb.New(t, options...)
 			dir := t.TempDir()
 			settings := "DATABASE_URL=" + db.Owner() + "\nCLERK_SECRET_KEY=" + clerkKey + "\nCLERK_API_URL=" + api.URL + "/v1\n"
 			if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(settings), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			owner := db.Conn(t, db.Owner())
 			for _, line := range lines {
+				if sql, ok := strings.CutPrefix(line, "sql "); ok {
+					if _, err := owner.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+						t.Errorf("%s: %v", sql, err)
+					}
+					continue
+				}
 				typed(t, dir, line)
 			}
 		})
@@ -75,7 +96,7 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 // typed does what a reader does with one line, in dir.
 func typed(t *testing.T, dir, line string) {
 	t.Helper()
-	words := strings.Fields(line)
+	words := shellWords(line)
 	switch words[0] {
 	case "bin/clerksync":
 		args := words[1:]
@@ -107,6 +128,20 @@ func typed(t *testing.T, dir, line string) {
 	default:
 		t.Errorf("%s: no test knows this command", line)
 	}
+}
+
+// shellWords cuts a line as a shell does, as far as the docs go: blanks, and
+// single quotes around a word.
+func shellWords(line string) []string {
+	var words []string
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			words = append(words, part)
+		} else {
+			words = append(words, strings.Fields(part)...)
+		}
+	}
+	return words
 }
 
 var (

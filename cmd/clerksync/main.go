@@ -4,6 +4,7 @@
 //	clerksync dev                    a local stack: Postgres, webhook endpoint, a Clerk that lives
 //	clerksync migrate plan|up|verify the database side
 //	clerksync sync-users             make the copy say what Clerk says, whatever webhooks lost
+//	clerksync configure-rls          row level security of tables: written, proved, linted; an audit log
 //	clerksync status                 what the copy holds, beside what Clerk does
 //	clerksync events list|replay     what arrived, and what to do about it
 //
@@ -40,11 +41,12 @@ type arguments struct {
 	EnvFile string           `help:"Read settings from a file of KEY=VALUE lines; the environment wins." type:"existingfile" placeholder:"FILE"`
 	Version kong.VersionFlag `help:"Print the version."`
 
-	Dev       devCommand       `cmd:"" help:"Run the local stack: Postgres, the webhook endpoint and a Clerk that lives."`
-	Migrate   migrateCommand   `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
-	SyncUsers syncUsersCommand `cmd:"" help:"Read users, organizations and memberships from Clerk and set the copy right."`
-	Status    statusCommand    `cmd:"" help:"Show what the copy and Clerk hold, the last full sync and when a webhook last came."`
-	Events    eventsCommand    `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
+	Dev          devCommand       `cmd:"" help:"Run the local stack: Postgres, the webhook endpoint and a Clerk that lives."`
+	Migrate      migrateCommand   `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
+	SyncUsers    syncUsersCommand `cmd:"" help:"Read users, organizations and memberships from Clerk and set the copy right."`
+	ConfigureRLS rlsCommand       `cmd:"" name:"configure-rls" help:"Write, prove and lint row level security; audit tables."`
+	Status       statusCommand    `cmd:"" help:"Show what the copy and Clerk hold, the last full sync and when a webhook last came."`
+	Events       eventsCommand    `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
 }
 
 func main() {
@@ -105,6 +107,9 @@ func conclude(ctx context.Context, c console, err error) int {
 		code = exitInterrupted
 		c.say("clerksync: interrupted")
 	} else {
+		if _, usage := errors.AsType[*usageError](err); usage {
+			code = exitUsage
+		}
 		c.say("clerksync: error: %v", err)
 	}
 	if hinted, ok := errors.AsType[*hintedError](err); ok {

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf16"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"clerksync/shared/rls"
+	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/probe"
+)
+
+type rlsCommand struct {
+	Table rlsTableCommand `cmd:"" default:"withargs" help:"Print, write or apply the policies of a table; \"table\" may be left out."`
+	Test  rlsTestCommand  `cmd:"" help:"Show who may do what with tables, by trying it in a transaction that is rolled back."`
+	Lint  rlsLintCommand  `cmd:"" help:"Look for what is wrong with policies, grants, functions and views."`
+	Audit rlsAuditCommand `cmd:"" help:"Record who changes which fields of which row, and show it."`
+}
+
+// Help is the text below the flags' list in "clerksync configure-rls --help".
+func (rlsCommand) Help() string {
+	return `Row level security for the tables of an application whose users sign in with Clerk.
+
+    clerksync configure-rls public.notes --pattern owner
+    clerksync configure-rls public.notes --pattern owner --apply
+    clerksync configure-rls test public.notes
+    clerksync configure-rls lint
+    clerksync configure-rls audit public.invoices
+
+The first prints SQL to review and changes nothing. "clerksync configure-rls table --help" explains the patterns, the rules
+and every flag.
+
+A table is named as in SQL: notes, public.notes, '"Notes"', 'app."Weird.Name"'. One that has the name of a command here is named with its
+schema: public.test.
+
+Exit codes: 1 if something was found that has to be mended, 2 for a request that cannot be meant.
+
+It needs DATABASE_URL, of the role that owns the project.`
+}
+
+// The limits of the steps. The statements of an application are limited one by
+// one as well, by package rls.
+const (
+	planLimit  = time.Minute
+	applyLimit = 30 * time.Minute
+	probeLimit = 15 * time.Minute
+	lintLimit  = 5 * time.Minute
+	closeLimit = 5 * time.Second
+)
+
+// bounded limits what f does, and names the limit where it was reached.
+func bounded(ctx context.Context, doing string, limit time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s took longer than %s", doing, limit))
+	defer cancel()
+	err := f(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
+}
+
+// name is a text that is not empty: as from a shell's variable that is not set,
+// it would mean something else than was meant.
+type name string
+
+// UnmarshalText is called while the command line is parsed.
+func (n *name) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		return errors.New("it is empty")
+	}
+	*n = name(text)
+	return nil
+}
+
+func texts(names []name) []string {
+	var list []string
+	for _, n := range names {
+		list = append(list, string(n))
+	}
+	return list
+}
+
+// tableName is a table as SQL names it.
+type tableName struct{ catalog.Name }
+
+// UnmarshalText is called while the command line is parsed.
+func (n *tableName) UnmarshalText(text []byte) error {
+	var err error
+	n.Name, err = catalog.ParseName(string(text))
+	return err
+}
+
+type exposedFlag struct {
+	Exposed []name `help:"Schemas that the Data API serves, where the database does not say (default: public and the copy's)." placeholder:"SCHEMA"`
+}
+
+// withConnection runs f on one connection as DATABASE_URL has it, which may go
+// through a transaction pooler.
+func withConnection(ctx context.Context, c console, f func(*pgx.Conn) error) error {
+	parsed, err := databaseConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	return connected(ctx, parsed.Connection(), f)
+}
+
+// withSession runs f on a connection that keeps its session.
+func withSession(ctx context.Context, c console, f func(*pgx.Conn) error) error {
+	_, config, err := sessionConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	return connected(ctx, config, f)
+}
+
+func connected(ctx context.Context, config *pgx.ConnConfig, f func(*pgx.Conn) error) error {
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return explainConnection(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), closeLimit, fmt.Errorf("closing the connection took longer than %s", closeLimit))
+		defer cancel()
+		_ = conn.Close(ctx) // everything was committed or taken back by now
+	}()
+	return f(conn)
+}
+
+// usageError is a request that cannot be meant, found out only while it runs.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// harmlessError is an error whose text may hold names from the database.
+type harmlessError struct{ err error }
+
+func (e *harmlessError) Error() string {
+	return strings.ReplaceAll(harmless(e.err.Error()), "\n", "\n  ")
+}
+func (e *harmlessError) Unwrap() error { return e.err }
+
+// adviseRLS adds to an error what to do about it, and makes it fit for a terminal.
+func adviseRLS(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, advised := errors.AsType[*hintedError](err); !advised {
+		err = hinted(ctx, err)
+	}
+	for _, wrong := range []error{rls.ErrSpec, probe.ErrColumn} {
+		if errors.Is(err, wrong) {
+			err = &usageError{err}
+		}
+	}
+	return &harmlessError{err}
+}
+
+func hinted(ctx context.Context, err error) error {
+	hint := func(text string) error { return &hintedError{err: err, hint: text} }
+	code := ""
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		code = pgErr.Code
+	}
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	switch {
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		return hint("nothing is left half-done; run the same command again")
+	case connecting:
+		return err // which says itself what to do
+	case errors.Is(err, catalog.ErrNotFound):
+		return hint(`check schema and case; a name with capitals needs double quotes, as in '"Notes"'`)
+	case errors.Is(err, rls.ErrAudit):
+		return err // which has the database's own hint
+	case errors.Is(err, rls.ErrChanged):
+		return hint("run the same command again: it shows what is to be done now")
+	case code == "3F000" || code == "42P01" || code == "42883":
+		return hint(`something of clerksync's is missing in the database: run "clerksync migrate up"`)
+	case code == "42501":
+		return hint("connect as the role that owns the tables: in a Supabase project that is postgres")
+	case code == "55P03":
+		return hint("others are using the table for longer than that; look for long transactions in pg_stat_activity and try again")
+	case errors.Is(err, context.DeadlineExceeded) || code == "57014":
+		return hint("look for locks and slow statements in pg_stat_activity, and try again")
+	default:
+		return err
+	}
+}
+
+// harmless is text from elsewhere without what a terminal would obey, but with
+// its lines.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsPrint(r) || r == '\n':
+			return r
+		case r == '\t':
+			return ' '
+		default:
+			return '?'
+		}
+	}, text)
+}
+
+// encode writes one JSON value in which nothing is left that a terminal would
+// obey: what cannot be printed stands in strings only, and is escaped there.
+func encode(w io.Writer, value any) error {
+	var b strings.Builder
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(value); err != nil {
+		return fmt.Errorf("writing JSON: %w", err)
+	}
+	var out strings.Builder
+	for _, r := range b.String() {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			out.WriteRune(r)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&out, `\u%04x`, r)
+		}
+	}
+	_, err := io.WriteString(w, out.String())
+	return err
+}

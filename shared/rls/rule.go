@@ -344,7 +344,9 @@ type binding struct {
 	claim        []string
 }
 
-// sql writes a reduced rule as a condition on a row.
+// sql writes a reduced rule as a condition on a row. What does not depend on the
+// row is whole inside a sub-select: the database works that out once, and
+// anything around it once a row.
 func (r Rule) sql(b binding) string {
 	if r.join != "" {
 		texts := make([]string, len(r.terms))
@@ -377,7 +379,7 @@ func (r Rule) sql(b binding) string {
 		if len(r.args) == 0 {
 			return active
 		}
-		return active + " and (select clerk.org_role()) = any (" + array(r.args) + ")"
+		return active + " and (select clerk.org_role() = any (" + array(r.args) + "))"
 	case wordActivePermission:
 		var each []string
 		for _, p := range r.args {
@@ -389,11 +391,11 @@ func (r Rule) sql(b binding) string {
 		}
 		return b.organization + " = (select clerk.org_id()) and " + granted
 	case wordAppRole:
-		return "(select clerk.claim_values(" + array(b.claim) + ")) && " + array(r.args)
+		return "(select clerk.claim_values(" + array(b.claim) + ") && " + array(r.args) + ")"
 	case wordPublished:
 		return b.published
 	case wordSignedIn:
-		return "(select clerk.user_id()) is not null"
+		return "(select clerk.user_id() is not null)"
 	case wordEveryone:
 		return "true"
 	default:

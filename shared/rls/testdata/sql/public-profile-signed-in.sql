@@ -8,7 +8,7 @@ alter table public.profiles enable row level security;
 
 create policy clerksync_select on public.profiles
   for select to authenticated
-  using ((select clerk.user_id()) is not null);
+  using ((select clerk.user_id() is not null));
 comment on policy clerksync_select on public.profiles is 'clerksync: signed-in';
 
 create policy clerksync_insert on public.profiles

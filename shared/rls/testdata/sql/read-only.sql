@@ -8,7 +8,7 @@ alter table public.countries enable row level security;
 
 create policy clerksync_select on public.countries
   for select to authenticated
-  using ((select clerk.user_id()) is not null);
+  using ((select clerk.user_id() is not null));
 comment on policy clerksync_select on public.countries is 'clerksync: signed-in';
 
 grant select on public.countries to authenticated;

@@ -13,18 +13,18 @@ comment on policy clerksync_select on public.invoices is 'clerksync: active-org'
 
 create policy clerksync_insert on public.invoices
   for insert to authenticated
-  with check (org_id = (select clerk.org_id()) and (select clerk.org_role()) = any (array['org:admin']));
+  with check (org_id = (select clerk.org_id()) and (select clerk.org_role() = any (array['org:admin'])));
 comment on policy clerksync_insert on public.invoices is 'clerksync: active-org(org:admin)';
 
 create policy clerksync_update on public.invoices
   for update to authenticated
-  using (org_id = (select clerk.org_id()) and (select clerk.org_role()) = any (array['org:admin']))
-  with check (org_id = (select clerk.org_id()) and (select clerk.org_role()) = any (array['org:admin']));
+  using (org_id = (select clerk.org_id()) and (select clerk.org_role() = any (array['org:admin'])))
+  with check (org_id = (select clerk.org_id()) and (select clerk.org_role() = any (array['org:admin'])));
 comment on policy clerksync_update on public.invoices is 'clerksync: active-org(org:admin)';
 
 create policy clerksync_delete on public.invoices
   for delete to authenticated
-  using (org_id = (select clerk.org_id()) and (select clerk.org_role()) = any (array['org:admin']));
+  using (org_id = (select clerk.org_id()) and (select clerk.org_role() = any (array['org:admin'])));
 comment on policy clerksync_delete on public.invoices is 'clerksync: active-org(org:admin)';
 
 grant select, insert, update, delete on public.invoices to authenticated;

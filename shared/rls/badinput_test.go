@@ -69,6 +69,7 @@ func TestBuild_RefusesWithAFindingAndARemedy(t *testing.T) {
 		{"author that nobody checks", ``, rls.Spec{Table: table("invoices"), Pattern: rls.PatternOrganization}, "rls.rules.author", finding.Warn, "created_by says whose row it is", "--insert 'member and owner'"},
 		{"schema that is not exposed", `create schema app; create table app.t (owner_id text not null)`, rls.Spec{Table: catalog.Name{Schema: "app", Table: "t"}, Pattern: rls.PatternOwner}, "rls.schema.exposed", finding.Warn, "Exposed are public.", "--exposed"},
 		{"projection without a key", `create table public.t (owner_id text, name text)`, rls.Spec{Table: table("t"), Pattern: rls.PatternPublicProfile, PublicColumns: []string{"name"}}, "rls.projection.key", finding.Fail, "", "add primary key"},
+		{"projection of partitions", `create table public.t (id int primary key, owner_id text not null, name text) partition by range (id)`, rls.Spec{Table: table("t"), Pattern: rls.PatternPublicProfile, PublicColumns: []string{"name"}}, "rls.projection.partitioned", finding.Warn, "partition", "Write to public.t only."},
 		{"projection of no column", ``, rls.Spec{Table: table("profiles"), Pattern: rls.PatternPublicProfile, PublicColumns: []string{"nick"}}, "rls.projection.column", finding.Fail, "nick", "--public-columns"},
 		{"projection whose name is taken", `create table public.profiles_public (id int)`, rls.Spec{Table: table("profiles"), Pattern: rls.PatternPublicProfile, PublicColumns: []string{"handle"}}, "rls.projection.taken", finding.Fail, "", "rename to profiles_public_own;"},
 	}

@@ -45,6 +45,13 @@ func (b *builder) project() error {
 	if !ok {
 		return nil
 	}
+	if b.table.Kind == catalog.Partitioned {
+		b.find(finding.Finding{
+			ID: "rls.projection.partitioned", Status: finding.Warn, Title: "Rows written straight to a partition are missed",
+			Detail: "The triggers that keep the projection fire for what is written through the table, not for what names a partition.",
+			Remedy: fmt.Sprintf("Write to %s only.", b.spec.Table),
+		})
+	}
 	if !missing && !ours {
 		b.find(finding.Finding{
 			ID: "rls.projection.taken", Status: finding.Fail, Object: target.String(), Title: "The projection's name is taken",

@@ -147,8 +147,8 @@ func TestReadTable_ReadsEverythingThatMatters(t *testing.T) {
 		create trigger t after insert on public."Odd" execute function public.f();
 		alter table public."Odd" disable trigger t`)
 	got := read(t, conn, `public."Odd"`)
-	if got.OID == 0 || got.Bytes == 0 || len(got.Triggers) != 1 || !strings.Contains(got.Triggers[0].Definition, "AFTER INSERT") {
-		t.Errorf("oid %d, %d bytes, triggers %+v", got.OID, got.Bytes, got.Triggers)
+	if got.OID == 0 || got.Bytes == 0 {
+		t.Errorf("oid %d, %d bytes", got.OID, got.Bytes)
 	}
 	want := catalog.Table{
 		Name: catalog.Name{Schema: "public", Table: "Odd"}, Kind: catalog.Ordinary, Owner: "supabase_postgres", Owned: true,
@@ -180,10 +180,10 @@ func TestReadTable_ReadsEverythingThatMatters(t *testing.T) {
 		Grants: []catalog.Grant{
 			{Role: "anon", Privilege: "insert", Column: "owner"}, {Role: "anon", Privilege: "truncate"}, {Role: "public", Privilege: "select"},
 		},
-		Triggers: []catalog.Trigger{{Name: "t", Function: catalog.Name{Schema: "public", Table: "f"}}},
+		Triggers: []catalog.Trigger{{Name: "t"}},
 	}
 	ignore := []cmp.Option{
-		cmpopts.IgnoreFields(catalog.Table{}, "OID", "Bytes"), cmpopts.IgnoreFields(catalog.Trigger{}, "Definition"), cmpopts.EquateEmpty(),
+		cmpopts.IgnoreFields(catalog.Table{}, "OID", "Bytes"), cmpopts.EquateEmpty(),
 	}
 	// The domain below forbids null, not the one on top of it.
 	if diff := cmp.Diff(want, got, ignore...); diff != "" {
@@ -229,7 +229,7 @@ func TestReadTable_TellsKindsApart(t *testing.T) {
 	if leaf := read(t, conn, "leaf"); len(leaf.Parents) != 1 || leaf.Parents[0].Table != "part" {
 		t.Errorf("above leaf is %+v", leaf.Parents)
 	}
-	if v, plain := read(t, conn, "v"), read(t, conn, "plain"); !v.SecurityInvoker || plain.SecurityInvoker || plain.Definition == "" {
+	if v, plain := read(t, conn, "v"), read(t, conn, "plain"); !v.SecurityInvoker || plain.SecurityInvoker {
 		t.Errorf("views %+v, %+v", v, plain)
 	}
 	var schema string
@@ -238,10 +238,6 @@ func TestReadTable_TellsKindsApart(t *testing.T) {
 	}
 	if table := read(t, conn, schema+".passing"); !table.Temporary {
 		t.Errorf("%+v is not temporary", table)
-	}
-	tables, err := catalog.ReadTables(t.Context(), conn, []string{"public"})
-	if err != nil || len(tables) != 10 { // six of these and the copy's four
-		t.Errorf("ReadTables: %d tables, %v, want 10", len(tables), err)
 	}
 }
 
@@ -309,11 +305,11 @@ func TestReadDatabase_KnowsTheAPI(t *testing.T) {
 		t.Errorf("ReadDatabase with exposed schemas = %+v, %v", got, err)
 	}
 	// Also for roles that may enter none of clerksync's schemas.
-	if got, err = catalog.ReadDatabase(t.Context(), db.Conn(t, db.Diagnostics()), nil); err != nil || !got.Helpers || !got.Audit || got.Bypasses || len(got.Roles) != 2 {
+	if got, err = catalog.ReadDatabase(t.Context(), db.Conn(t, db.Diagnostics()), nil); err != nil || !got.Helpers || got.Bypasses || len(got.Roles) != 2 {
 		t.Errorf("ReadDatabase as the diagnostics role = %+v, %v", got, err)
 	}
 	plain := testdb.New(t, testdb.WithoutMigrations())
-	if got, err = catalog.ReadDatabase(t.Context(), plain.Conn(t, plain.Owner()), nil); err != nil || got.Helpers || got.Copy != "" || got.Audit {
+	if got, err = catalog.ReadDatabase(t.Context(), plain.Conn(t, plain.Owner()), nil); err != nil || got.Helpers || got.Copy != "" {
 		t.Errorf("ReadDatabase before migrating = %+v, %v", got, err)
 	}
 }

@@ -20,8 +20,6 @@ type Database struct {
 	Roles []string `json:"roles"`
 	// Helpers: clerksync's functions for policies are there, in the state this program needs.
 	Helpers bool `json:"helpers"`
-	// Audit: so is its audit log.
-	Audit bool `json:"audit"`
 	// Copy is the schema of clerksync's copy; empty before its migrations.
 	Copy string `json:"copy"`
 	// Exposed are the schemas that the Data API serves.

@@ -11,9 +11,6 @@ select jsonb_build_object(
   'helpers', exists (
     select from pg_catalog.pg_proc as p join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
     where n.nspname = 'clerk' and p.proname = 'my_org_ids_with_role'),
-  'audit', exists (
-    select from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-    where n.nspname = 'clerk_sync' and c.relname = 'audit_log'),
   -- The copy's schema is where the tables are that its functions belong to: the
   -- settings themselves are not for every role to read.
   'copy', coalesce((

@@ -69,8 +69,6 @@ type Table struct {
 	Parents []Name `json:"parents"`
 	// Children are its partitions, and what inherits from it: all levels.
 	Children []Child `json:"children"`
-	// Definition is the text of a view.
-	Definition string `json:"definition"`
 }
 
 // Column is one column.
@@ -181,11 +179,8 @@ type Grant struct {
 
 // Trigger is a trigger that somebody made; those of foreign keys are left out.
 type Trigger struct {
-	Name       string `json:"name"`
-	Function   Name   `json:"function"`
-	Definition string `json:"definition"`
-	Comment    string `json:"comment"`
-	Enabled    bool   `json:"enabled"`
+	Name    string `json:"name"`
+	Enabled bool   `json:"enabled"`
 }
 
 // Child is a partition or an inheriting table.
@@ -240,34 +235,6 @@ func notFound(ctx context.Context, q Querier, name Name) error {
 		texts[i] = s.String()
 	}
 	return fmt.Errorf("%w: %s; did you mean %s?", ErrNotFound, name, strings.Join(texts, " or "))
-}
-
-//go:embed tables.sql
-var tablesSQL string
-
-// ReadTables reads every relation of the given schemas but indexes, composite
-// types, and what belongs to an extension, ordered by name.
-func ReadTables(ctx context.Context, q Querier, schemas []string) ([]Table, error) {
-	rows, err := q.Query(ctx, tablesSQL, schemas)
-	if err != nil {
-		return nil, fmt.Errorf("listing tables: %w", err)
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Name])
-	if err != nil {
-		return nil, fmt.Errorf("listing tables: %w", err)
-	}
-	var tables []Table
-	for _, name := range names {
-		t, err := ReadTable(ctx, q, name)
-		if errors.Is(err, ErrNotFound) {
-			continue // dropped since
-		}
-		if err != nil {
-			return nil, err
-		}
-		tables = append(tables, t)
-	}
-	return tables, nil
 }
 
 // Column returns a column by its name.

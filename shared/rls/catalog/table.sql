@@ -44,7 +44,6 @@ select jsonb_build_object(
     where o.option_name = 'security_invoker'), false),
   'rows', r.reltuples::bigint,
   'bytes', case when r.relkind in ('r', 'p', 'm') then pg_catalog.pg_total_relation_size(r.oid) else 0 end,
-  'definition', case when r.relkind in ('v', 'm') then pg_catalog.pg_get_viewdef(r.oid) else '' end,
   'columns', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'name', a.attname,
@@ -146,14 +145,9 @@ select jsonb_build_object(
   'triggers', (
     select coalesce(jsonb_agg(jsonb_build_object(
       'name', t.tgname,
-      'function', jsonb_build_object('schema', fn.nspname, 'table', f.proname),
-      'definition', pg_catalog.pg_get_triggerdef(t.oid),
-      'comment', coalesce(pg_catalog.obj_description(t.oid, 'pg_trigger'), ''),
       'enabled', t.tgenabled <> 'D'
     ) order by t.tgname), '[]')
     from pg_catalog.pg_trigger as t
-    join pg_catalog.pg_proc as f on f.oid = t.tgfoid
-    join pg_catalog.pg_namespace as fn on fn.oid = f.pronamespace
     where t.tgrelid = r.oid and not t.tgisinternal),
   'parents', (
     select coalesce(jsonb_agg(jsonb_build_object('schema', pn.nspname, 'table', p.relname) order by i.inhseqno), '[]')

@@ -106,7 +106,7 @@ type Server struct {
 	// memory holds the data of a server that keeps it there; nil otherwise.
 	memory *process.TempDir
 	// dataLock keeps a kept folder to one server; nil otherwise.
-	dataLock *os.File
+	dataLock *process.DirLock
 	data     string
 	port     int
 	child    *process.Process

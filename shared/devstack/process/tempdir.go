@@ -15,7 +15,7 @@ const settling = 10 * time.Second
 // lives, because the maker holds a lock on it that the kernel takes back.
 type TempDir struct {
 	path string
-	lock *os.File
+	lock *DirLock
 }
 
 // NewTempDir makes a folder that only this user can enter, and removes the ones
@@ -59,10 +59,12 @@ func (d *TempDir) Remove() error {
 	return nil
 }
 
-// LockDir takes the lock of a folder for as long as the returned file is open,
-// and answers an error at once if another process, or another caller in this
-// one, holds it.
-func LockDir(path string) (*os.File, error) {
+// DirLock is the lock of a folder.
+type DirLock struct{ dir *os.File }
+
+// LockDir takes the lock of a folder, and answers an error at once if another
+// process, or another caller in this one, holds it.
+func LockDir(path string) (*DirLock, error) {
 	dir, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening a folder to lock it: %w", err)
@@ -71,7 +73,15 @@ func LockDir(path string) (*os.File, error) {
 		_ = dir.Close()
 		return nil, fmt.Errorf("locking %s, which another process uses: %w", path, err)
 	}
-	return dir, nil
+	return &DirLock{dir}, nil
+}
+
+// Close gives the lock back. It says so, since closing alone would not do: a
+// program that is being started elsewhere in this process has a copy of the
+// open folder for a moment, and the lock would last until that is gone.
+func (l *DirLock) Close() error {
+	_ = syscall.Flock(int(l.dir.Fd()), syscall.LOCK_UN)
+	return l.dir.Close()
 }
 
 // sweep removes what dead makers left. It is a courtesy: what cannot be removed

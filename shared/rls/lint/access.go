@@ -149,7 +149,7 @@ func (l *linter) writesWithoutSelect() {
 					ID: "write_without_select", Status: finding.Warn, Object: r.String(),
 					Title:  "Rows are to be written that cannot be found",
 					Detail: fmt.Sprintf("%s may %s, but has no policy or no privilege to select: a statement with a condition touches no row, or is refused.", role, strings.Join(blind, " and ")),
-					Remedy: fmt.Sprintf("grant select on %s to %s; And a policy for select with the condition of the others: %s", r, role, configure(r)),
+					Remedy: fmt.Sprintf("grant select on %s to %s;\nAnd a policy for select with the condition of the others: %s", r, role, configure(r)),
 				})
 			} else if r.reaches(role, "insert") && r.lets("insert", role) {
 				l.add(r.Schema, finding.Finding{
@@ -317,7 +317,7 @@ func (l *linter) exposure() {
 				ID: "exposed_schema_missing", Status: finding.Warn, Object: object,
 				Title:  "The Data API is to serve a schema that there is not",
 				Detail: "Requests that name it get an error; one that is written in another case is another schema.",
-				Remedy: fmt.Sprintf("create schema %s; Or %s.", catalog.QuoteIdentifier(schema), settings),
+				Remedy: fmt.Sprintf("create schema %s;\nOr %s.", catalog.QuoteIdentifier(schema), settings),
 			})
 		case mine(schema) && !slices.ContainsFunc(apiRoles, func(role string) bool { return l.MayUse(role, schema) }):
 			l.add(schema, finding.Finding{

@@ -88,7 +88,7 @@ func (l *linter) supabaseIdentity() {
 					f.Detail = "service_role sees and writes every row, policies or not: a test for it is not needed."
 					f.Remedy = fmt.Sprintf("Leave the test out of the policy, or, where there is no other: %s", dropPolicy(at.policy, at.relation))
 				case at.policy != nil:
-					f.Remedy = fmt.Sprintf("alter policy %s on %s to authenticated; And leave the test of auth.role() out.", catalog.QuoteIdentifier(at.policy.Name), at.relation)
+					f.Remedy = fmt.Sprintf("alter policy %s on %s to authenticated;\nAnd leave the test of auth.role() out.", catalog.QuoteIdentifier(at.policy.Name), at.relation)
 				default:
 					f.Remedy = "Read current_user, or auth.jwt() ->> 'role'."
 				}
@@ -244,7 +244,7 @@ func (l *linter) authTriggers() {
 			ID: "trigger_on_auth_users", Status: finding.Warn, Object: "trigger " + catalog.QuoteIdentifier(t.Name) + " on auth.users",
 			Title:  "A trigger waits for users that Clerk keeps elsewhere",
 			Detail: fmt.Sprintf("%s runs when Supabase Auth writes a user; it never does for a Clerk user.", f),
-			Remedy: fmt.Sprintf("create trigger %[2]s after insert on %[1]s for each row execute function %[3]s(); Its body has to read the columns of %[1]s.",
+			Remedy: fmt.Sprintf("create trigger %[2]s after insert on %[1]s for each row execute function %[3]s();\nIts body has to read the columns of %[1]s.",
 				l.users(), catalog.QuoteIdentifier(t.Name), catalog.Name{Schema: f.Schema, Table: f.Name}),
 		})
 	}
@@ -274,7 +274,7 @@ func (l *linter) userIDTypes() {
 					ID: "user_id_uuid_column", Status: finding.Fail, Object: at.object,
 					Title:  "A uuid can never equal a Clerk id",
 					Detail: fmt.Sprintf("The column %s is uuid and is compared with the caller's id (user_…) as text: no row ever matches.", catalog.QuoteIdentifier(name)),
-					Remedy: dropPolicy(at.policy, at.relation) + fmt.Sprintf(" alter table %s alter column %s type text; Then: %s", at.relation, catalog.QuoteIdentifier(name), configure(at.relation)),
+					Remedy: dropPolicy(at.policy, at.relation) + fmt.Sprintf(" alter table %s alter column %s type text;\nThen: %s", at.relation, catalog.QuoteIdentifier(name), configure(at.relation)),
 				})
 			}
 		}
@@ -288,7 +288,7 @@ func (l *linter) userIDTypes() {
 				ID: "user_id_uuid_column", Status: finding.Warn, Object: "column " + catalog.QuoteIdentifier(name) + " of " + r.String(),
 				Title:  "A column for the owner of a row cannot hold a Clerk id",
 				Detail: fmt.Sprintf("%s is uuid and refers to no table that would translate it; a Clerk id (user_…) is text.", catalog.QuoteIdentifier(name)),
-				Remedy: fmt.Sprintf("alter table %s alter column %s type text; Then: %s", r, catalog.QuoteIdentifier(name), configure(r)),
+				Remedy: fmt.Sprintf("alter table %s alter column %s type text;\nThen: %s", r, catalog.QuoteIdentifier(name), configure(r)),
 			})
 		}
 	}

@@ -36,7 +36,7 @@ func (l *linter) callsItself() {
 				ID: "policy_calls_itself", Status: finding.Fail, Object: p.on(r),
 				Title:  "A policy asks itself without an end",
 				Detail: fmt.Sprintf("It calls %s, which reads %s with its caller's rights, for whom the policy holds: SQLSTATE 54001, stack depth limit exceeded.", f, r),
-				Remedy: fmt.Sprintf("alter function %s security definer set search_path = ''; Its body has to name everything with its schema, and the Data API must not serve its schema.", f),
+				Remedy: fmt.Sprintf("alter function %s security definer set search_path = '';\nIts body has to name everything with its schema, and the Data API must not serve its schema.", f),
 			})
 		}
 	}

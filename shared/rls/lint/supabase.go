@@ -486,7 +486,7 @@ func (l *linter) functionsOf() {
 				ID: "function_search_path_mutable", Status: finding.Warn, Object: f.String(),
 				Title:  "A function looks names up where its caller says",
 				Detail: "It has no search path of its own, so whoever may create objects in a schema of the caller's path can put them in place of those that it means.",
-				Remedy: fmt.Sprintf("alter %s %s set search_path = ''; Then write every name in its body with its schema.", f.ddl(), f),
+				Remedy: fmt.Sprintf("alter %s %s set search_path = '';\nThen write every name in its body with its schema.", f.ddl(), f),
 			}
 			if f.Kind == "a" {
 				found.Status, found.Title = finding.Pass, "Supabase's linter names an aggregate that can have no search path"
@@ -502,7 +502,7 @@ func (l *linter) functionsOf() {
 				ID: role + "_security_definer_function_executable", Status: finding.Warn, Object: f.String(),
 				Title:  "The Data API runs a function with its owner's rights",
 				Detail: fmt.Sprintf("%s may call it at /rest/v1/rpc/%s, and no policy holds in it.", role, f.Name),
-				Remedy: fmt.Sprintf("revoke execute on %s %s from public, %s; Or make it security invoker, or move it to a schema that the Data API does not serve.", f.ddl(), f, role),
+				Remedy: fmt.Sprintf("revoke execute on %s %s from public, %s;\nOr make it security invoker, or move it to a schema that the Data API does not serve.", f.ddl(), f, role),
 			}
 			if f.Trigger {
 				found.Status, found.Title = finding.Pass, "Supabase's linter names a trigger's function that nobody can call"

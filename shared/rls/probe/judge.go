@@ -38,14 +38,14 @@ func (p *prober) judge(s *scene, report *TableReport) {
 		report.finding(finding.Finding{
 			ID: "rls.probe.anonymous_write", Status: finding.Fail, Title: "Anybody can write without signing in",
 			Detail: "An anonymous request may do: " + strings.Join(list, ", ") + ".",
-			Remedy: fmt.Sprintf("revoke insert, update, delete on %s from anon; and write \"to authenticated\" into its policies.", s.Name),
+			Remedy: fmt.Sprintf("revoke insert, update, delete on %s from anon;\nThen write \"to authenticated\" into its policies.", s.Name),
 		})
 	}
 	if c := cell(Anonymous, Select); c.Own > 0 && (report.Columns.Published == "" || c.Own == report.Own) {
 		report.finding(finding.Finding{
 			ID: "rls.probe.anonymous_read", Status: finding.Warn, Title: "Anybody can read every row without signing in",
 			Detail: fmt.Sprintf("An anonymous request saw %s.", c.Text),
-			Remedy: fmt.Sprintf("If that is not meant: revoke select on %s from anon; and write \"to authenticated\" into its policies.", s.Name),
+			Remedy: fmt.Sprintf("If that is not meant: revoke select on %s from anon;\nThen write \"to authenticated\" into its policies.", s.Name),
 		})
 	}
 	if list := allowed(OtherUser, UpdateOwn, DeleteOwn, GiveOwner, GiveOrganization, UpsertOwn); len(list) > 0 {

@@ -80,8 +80,10 @@ func writeFinding(b *strings.Builder, f finding.Finding) {
 	if f.Detail != "" {
 		fmt.Fprintf(b, "        seen    %s\n", escape(f.Detail))
 	}
-	if f.Remedy != "" {
-		fmt.Fprintf(b, "        remedy  %s\n", escape(f.Remedy))
+	label := "remedy"
+	for line := range strings.Lines(f.Remedy) {
+		fmt.Fprintf(b, "        %-6s  %s\n", label, escape(strings.TrimSuffix(line, "\n")))
+		label = ""
 	}
 }
 

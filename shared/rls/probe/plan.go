@@ -229,7 +229,7 @@ func (t *plan) aboutColumns() []finding.Finding {
 			ID: "rls.probe.column_type", Status: finding.Warn, Object: t.Name.String() + "." + catalog.QuoteIdentifier(c.Name),
 			Title:  "The column cannot hold a Clerk id",
 			Detail: fmt.Sprintf("It is of the type %s, and Clerk's ids are texts, such as user_2abc and org_2abc; every write of one fails with 22P02.", c.Type),
-			Remedy: fmt.Sprintf("alter table %s alter column %s type text; with the policies and foreign keys that use it dropped before.", t.Name, catalog.QuoteIdentifier(c.Name)),
+			Remedy: fmt.Sprintf("alter table %s alter column %s type text;\nThe policies and foreign keys that use it have to be dropped before.", t.Name, catalog.QuoteIdentifier(c.Name)),
 		})
 	}
 	if t.columns.Owner == "" && t.columns.Organization == "" {

@@ -196,7 +196,7 @@ func (p *prober) table(ctx context.Context, name catalog.Name) (TableReport, err
 		report.Findings = append(report.Findings, finding.Finding{
 			ID: "rls.probe.kind", Status: finding.Skip, Object: name.String(), Title: "A " + string(t.Kind) + " cannot be probed",
 			Detail: "Row level security does not exist for it; only grants hold anybody back.",
-			Remedy: fmt.Sprintf("revoke all on %s from anon, authenticated; and offer a function or a view instead.", name),
+			Remedy: fmt.Sprintf("revoke all on %s from anon, authenticated;\nThen offer a function or a view instead.", name),
 		})
 	}
 	if err != nil {

@@ -107,6 +107,42 @@ func TestBuild_RefusesWithAFindingAndARemedy(t *testing.T) {
 	}
 }
 
+// The remedy for a column of the wrong type runs as it stands, and then there is
+// nothing to refuse.
+func TestBuild_RemedyForAColumnMendsIt(t *testing.T) {
+	t.Parallel()
+	for name, setup := range map[string]string{
+		"uuid with everything": `
+			create table auth.users (id uuid primary key);
+			create table public.t (id int primary key, user_id uuid not null default auth.uid() references auth.users);
+			alter table public.t enable row level security;
+			create policy "own; rows" on public.t using (auth.uid() = user_id) with check (auth.uid() = user_id);
+			create index on public.t (user_id)`,
+		"mixed case":   `create table public.t ("Owner ID" uuid not null default gen_random_uuid()); create policy p on public.t using ("Owner ID" is not null)`,
+		"fixed length": `create table public.t (user_id char(40) not null)`,
+		"integer":      `create table public.t (user_id bigint not null)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			exec(t, db.Conn(t, db.Superuser()), `grant usage, create on schema auth to supabase_postgres`)
+			conn := db.Conn(t, db.Owner())
+			exec(t, conn, setup)
+			spec := rls.Spec{Table: table("t"), Pattern: rls.PatternOwner}
+			if name == "mixed case" {
+				spec.OwnerColumn = "Owner ID"
+			}
+			plan := preview(t, conn, spec)
+			i := slices.IndexFunc(plan.Findings, func(f finding.Finding) bool { return f.ID == "rls.column.type" })
+			if i < 0 {
+				t.Fatalf("findings %+v, want rls.column.type", plan.Findings)
+			}
+			exec(t, conn, plan.Findings[i].Remedy)
+			apply(t, conn, spec)
+		})
+	}
+}
+
 func TestBuild_SaysEverythingThatIsWrongWithARequest(t *testing.T) {
 	t.Parallel()
 	everyone := map[catalog.Command]rls.Rule{catalog.Insert: rule("everyone"), catalog.Delete: rule("owner or everyone")}

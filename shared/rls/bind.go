@@ -121,6 +121,12 @@ func (b *builder) refuseType(what string, column catalog.Column) {
 	name, quoted := b.spec.Table, catalog.QuoteIdentifier(column.Name)
 	f := finding.Finding{ID: "rls.column.type", Status: finding.Fail, Title: fmt.Sprintf("%s is %s and cannot hold a Clerk id", quoted, column.Type)}
 	var steps []string
+	for _, p := range b.table.Policies {
+		if strings.Contains(p.Using+" "+p.Check, quoted) {
+			// A column cannot change its type while a policy reads it.
+			steps = append(steps, fmt.Sprintf("drop policy %s on %s;", catalog.QuoteIdentifier(p.Name), name))
+		}
+	}
 	if column.Default != "" {
 		steps = append(steps, fmt.Sprintf("alter table %s alter column %s drop default;", name, quoted))
 	}

@@ -256,3 +256,23 @@ func TestRun_ProbesStorage(t *testing.T) {
 		t.Errorf("findings: %+v", table.Findings)
 	}
 }
+
+// A check that the first rows passed by chance holds for those of the personas,
+// too: what they try is refused for its policies or not at all.
+func TestRun_KeepsToChecksInEveryRow(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, `
+		create domain public.grade as int check (value between 1 and 4);
+		create table public.t (id bigint generated always as identity primary key, owner_id text not null references public.users,
+			level smallint not null check (level between 1 and 5), grade public.grade not null, pair int not null, other int not null, check (pair < other and other < 9));
+		grant insert, select on public.t to authenticated;
+		alter table public.t enable row level security;
+		`+policies("public.t", `owner_id = (select clerk.user_id())`))
+	report := b.run("t")
+	for _, cell := range report.Tables[0].Cells {
+		if cell.SQLState == "23514" {
+			t.Errorf("%s as %s is refused by a check: %v", cell.Command, cell.Persona, cell.Decisions)
+		}
+	}
+	expect(t, report.Tables[0], "owner insert: ok", "member insert: ok", "owner forge-owner: deny 42501")
+}

@@ -173,6 +173,9 @@ func (p *prober) foreign(self subject) subject {
 // makeFresh makes the values of every new row that personas try to add, and the
 // parents of those rows.
 func (p *prober) makeFresh(ctx context.Context, s *scene) error {
+	if err := p.rehearse(ctx, s); err != nil {
+		return err
+	}
 	n := 10
 	for _, persona := range p.personas {
 		for _, who := range []subject{persona.self, p.forged(persona.self), p.foreign(persona.self)} {
@@ -194,6 +197,45 @@ func (p *prober) makeFresh(ctx context.Context, s *scene) error {
 	p.findParents(s)
 	return nil
 }
+
+// rehearse adds a row like those that personas will add and takes it back, so that
+// what a check objects to in later rows, and did not in the first, is mended before.
+func (p *prober) rehearse(ctx context.Context, s *scene) error {
+	err := p.must(ctx, "rehearsing", "release savepoint clerksync_step", "savepoint clerksync_rehearsal", "savepoint clerksync_step")
+	if err != nil {
+		return err
+	}
+	// Parents that are made meanwhile are gone afterwards.
+	parents := maps.Clone(p.parents)
+	who := subject{p.cast.other, p.cast.orgA}
+	for range maxRepairs {
+		values, err := p.values(ctx, s.plan, who, false, rehearsed, nil, []catalog.Name{s.Name})
+		if errors.Is(err, errNoRow) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		_, refused, err := p.attempt(ctx, p.asSubject(who), insertSQL(s.plan, values, "1"))
+		if err != nil {
+			return fmt.Errorf("rehearsing a row of %s: %w", s.Name, err)
+		}
+		if refused == nil || refused.pg.Code != "23514" {
+			break // anything else is of this row alone
+		}
+		if mended, err := p.mend(ctx, s.plan, refused.pg, values, nil); err != nil || !mended {
+			if err != nil {
+				return err
+			}
+			break
+		}
+	}
+	p.parents = parents
+	return p.must(ctx, "ending a rehearsal", "rollback to savepoint clerksync_rehearsal", "release savepoint clerksync_rehearsal", "savepoint clerksync_step")
+}
+
+// rehearsed is the number of a row as high as those of personas get.
+const rehearsed = 60
 
 // findParents notes the parents of a stranger's row.
 func (p *prober) findParents(s *scene) {

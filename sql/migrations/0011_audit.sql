@@ -192,32 +192,43 @@ declare
   user_id      text;
   impersonator text;
   org_id       text;
-  login        text := session_user;
-  role         text := nullif(current_setting('role'), 'none');
-  cause        text := nullif(left(current_setting('clerk_sync.cause', true), 256), '');
-  table_schema text := tg_table_schema;
-  table_name   text := tg_table_name;
-  action       text := lower(tg_op collate "C");
+  login        text;
+  role         text;
+  cause        text;
+  table_schema text;
+  table_name   text;
+  action       text;
   ignored      text[];
   key          smallint[];
   keys         text[];
   simple       boolean := false;
   claims       jsonb;
 begin
+  -- An upsert fires for inserts and for updates, and mostly one of them is empty:
+  -- that is found out before anything else is asked.
   if tg_op <> 'TRUNCATE' then
     if tg_op = 'UPDATE' then
+      if not exists (select from told) and not exists (select from before) then
+        return null;
+      end if;
       select (select count(*) from told), (select count(*) from before),
              (select sum(pg_column_size(t.*)) from (select * from told limit few) as t)
                + (select sum(pg_column_size(b.*)) from (select * from before limit few) as b)
       into rows, replaced, bytes;
     else
+      if not exists (select from told) then
+        return null;
+      end if;
       select count(*), count(*), (select sum(pg_column_size(t.*)) from (select * from told limit few) as t)
       into rows, replaced, bytes from told;
     end if;
-    if greatest(rows, replaced) = 0 then
-      return null;
-    end if;
   end if;
+  login := session_user;
+  role := nullif(current_setting('role'), 'none');
+  cause := nullif(left(current_setting('clerk_sync.cause', true), 256), '');
+  table_schema := tg_table_schema;
+  table_name := tg_table_name;
+  action := lower(tg_op collate "C");
 
   if login = 'clerksync_writer' then
     actor_kind := 'sync';

@@ -78,7 +78,7 @@ func explainAudit(err error) error {
 	case !ok:
 		return err
 	case pgErr.Code == "3F000" || pgErr.Code == "42883": // no schema clerk_sync, or none of its functions
-		return fmt.Errorf(`%w: the audit log is missing; run "clerksync migrate up" first (%w)`, ErrAudit, err)
+		return fmt.Errorf("the audit log is missing, which clerksync's migrations make: %w", err)
 	case pgErr.Code == "55P03":
 		return fmt.Errorf("the table is in use, and waiting for it is limited to %s: %w", lockLimit, err)
 	case pgErr.Hint == "":

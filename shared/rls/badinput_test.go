@@ -107,6 +107,38 @@ func TestBuild_RefusesWithAFindingAndARemedy(t *testing.T) {
 	}
 }
 
+// Policies do not reach a foreign table: by itself it is refused, as a partition it
+// is closed to those who would read it past its parent.
+func TestBuild_LeavesNoForeignTableOpen(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	super := db.Conn(t, db.Superuser())
+	exec(t, super, `create foreign data wrapper nothing; create server nowhere foreign data wrapper nothing; grant usage on foreign server nowhere to supabase_postgres`)
+	conn := db.Conn(t, db.Owner())
+	exec(t, conn, `
+		create foreign table public.far (owner_id text) server nowhere;
+		create table public.parts (owner_id text not null) partition by list (owner_id);
+		create table public.near_part partition of public.parts for values in ('user_a');
+		create foreign table public.far_part partition of public.parts default server nowhere;
+		grant select on public.far_part, public.near_part to authenticated`)
+	far := preview(t, conn, rls.Spec{Table: table("far"), Pattern: rls.PatternOwner})
+	if !far.Blocked() || far.Findings[0].ID != "rls.table.foreign" || !strings.Contains(far.Findings[0].Remedy, "revoke all on table public.far") {
+		t.Errorf("a foreign table: %+v, want rls.table.foreign", far.Findings)
+	}
+	spec := rls.Spec{Table: table("parts"), Pattern: rls.PatternOwner}
+	apply(t, conn, spec)
+	if again := preview(t, conn, spec); len(again.Statements) > 0 {
+		t.Errorf("applied, it still wants %s", again.SQL())
+	}
+	// Asked of the catalogue: a wrapper that does nothing fails before privileges are looked at.
+	for _, part := range []string{"near_part", "far_part"} {
+		var readable bool
+		if err := conn.QueryRow(t.Context(), `select has_table_privilege('authenticated', 'public.`+part+`', 'select')`).Scan(&readable); err != nil || readable {
+			t.Errorf("signed-in users may read %s past the policies: %t, %v", part, readable, err)
+		}
+	}
+}
+
 // The remedy for a column of the wrong type runs as it stands, and then there is
 // nothing to refuse.
 func TestBuild_RemedyForAColumnMendsIt(t *testing.T) {

@@ -105,7 +105,7 @@ var benchCases = []struct {
 
 // BenchmarkPolicies counts a caller's rows among 500,000 under each pattern, and
 // under the forms that guides teach. "x-ours" is their time divided by ours in
-// the same run; "index" is 1 where the plan reads by an index.
+// the same run; "index" is 1 where the plan, which is logged, reads by an index.
 func BenchmarkPolicies(b *testing.B) {
 	db := testdb.New(b)
 	conn := db.Conn(b, db.Owner())
@@ -192,6 +192,7 @@ func benchPlan(b *testing.B, conn *pgx.Conn) float64 {
 	benchAs(b, conn, func(tx pgx.Tx) error {
 		return tx.QueryRow(b.Context(), `explain (format json) select count(*) from public.bench`).Scan(&plan)
 	})
+	b.Log(plan[0].Plan)
 	if plan[0].Plan.byIndex() {
 		return 1
 	}
@@ -200,10 +201,34 @@ func benchPlan(b *testing.B, conn *pgx.Conn) float64 {
 
 // benchNode is a node of a plan.
 type benchNode struct {
-	Type  string      `json:"Node Type"`
-	Table string      `json:"Relation Name"`
-	Cond  string      `json:"Index Cond"`
-	Plans []benchNode `json:"Plans"`
+	Type   string      `json:"Node Type"`
+	Part   string      `json:"Subplan Name"`
+	Table  string      `json:"Relation Name"`
+	Cond   string      `json:"Index Cond"`
+	Filter string      `json:"Filter"`
+	Plans  []benchNode `json:"Plans"`
+}
+
+// String is the plan on one line: InitPlans run once, SubPlans mostly once a row.
+func (n benchNode) String() string {
+	text := strings.TrimSpace(n.Part + " " + n.Type)
+	if n.Table != "" {
+		text += " on " + n.Table
+	}
+	if n.Cond != "" {
+		text += " [" + n.Cond + "]"
+	}
+	if n.Filter != "" {
+		text += " filter " + n.Filter
+	}
+	var below []string
+	for _, p := range n.Plans {
+		below = append(below, p.String())
+	}
+	if len(below) > 0 {
+		text += " { " + strings.Join(below, "; ") + " }"
+	}
+	return text
 }
 
 func (n benchNode) byIndex() bool {

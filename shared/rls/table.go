@@ -224,15 +224,8 @@ func (b *builder) addIndexes() {
 // the policies of the table, which hold for what is read through it alone.
 func (b *builder) closeChildren() {
 	for _, child := range b.table.Children {
-		if child.Kind == catalog.Foreign {
-			b.find(finding.Finding{
-				ID: "rls.table.foreign", Status: finding.Warn, Object: child.Name.String(), Title: "A partition is a foreign table",
-				Detail: "It cannot have row level security of its own.",
-				Remedy: fmt.Sprintf("revoke all on table %s from public, anon, authenticated;", child.Name),
-			})
-			continue
-		}
-		if !child.RowSecurity {
+		// A foreign table cannot have it; without privileges it needs none.
+		if !child.RowSecurity && child.Kind != catalog.Foreign {
 			b.add("alter table %s enable row level security", child.Name)
 		}
 		for _, role := range []string{public, anon, authenticated} {

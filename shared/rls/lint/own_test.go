@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/lint"
 )
@@ -462,16 +463,18 @@ grant all on storage.buckets, storage.objects to anon, authenticated, service_ro
 func TestRun_FindsWhatIsWrongAndNothingBesideIt(t *testing.T) {
 	t.Parallel()
 	for _, c := range ownCases {
-		t.Run(c.id, func(t *testing.T) {
-			t.Parallel()
-			db := testdb.New(t)
-			admin := db.Conn(t, db.Superuser())
-			exec(t, admin, services)
-			exec(t, admin, c.sql)
-			findings := run(t, db.Conn(t, db.Owner()), lint.Options{Exposed: c.exposed})
-			if diff := cmp.Diff(c.want, about(findings, "lint."+c.id)); diff != "" {
-				t.Errorf("%s (-want +got):\n%s\nall of them:\n%s", c.id, diff, statuses(findings))
-			}
-		})
+		for _, regime := range []postgres.Regime{postgres.Explicit, postgres.Legacy} {
+			t.Run(c.id+"/"+regime.String(), func(t *testing.T) {
+				t.Parallel()
+				db := testdb.New(t, testdb.WithRegime(regime))
+				admin := db.Conn(t, db.Superuser())
+				exec(t, admin, services)
+				exec(t, admin, c.sql)
+				findings := run(t, db.Conn(t, db.Owner()), lint.Options{Exposed: c.exposed})
+				if diff := cmp.Diff(c.want, about(findings, "lint."+c.id)); diff != "" {
+					t.Errorf("%s (-want +got):\n%s\nall of them:\n%s", c.id, diff, statuses(findings))
+				}
+			})
+		}
 	}
 }

@@ -1,0 +1,37 @@
+-- What the diagnostics may learn beyond what a user sees by itself: whether the
+-- copy knows a user, its active organization and its membership there, and when
+-- the copy last heard from Clerk. States, the role's key and a time; no columns
+-- that hold personal data.
+
+create function clerk_sync.copy_state(user_id text, org_id text) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object(
+    'user', coalesce((
+      select case when u.deleted_at is not null then 'deleted' when u.is_placeholder then 'placeholder' else 'live' end
+      from {{exposed}}.users as u
+      where u.clerk_id = copy_state.user_id), 'absent'),
+    'organization', case when copy_state.org_id is not null then coalesce((
+      select case when o.deleted_at is not null then 'deleted' when o.is_placeholder then 'placeholder' else 'live' end
+      from {{exposed}}.organizations as o
+      where o.clerk_org_id = copy_state.org_id), 'absent') end,
+    'membership', case when copy_state.org_id is not null then coalesce(m.state, 'absent') end,
+    'role', m.role,
+    'last_event_at', (select max(e.received_at) from clerk_sync.webhook_events as e))
+  from (values (1)) as always (one)
+  -- Who left and joined again has two: the live one counts, then the newest.
+  left join lateral (
+    select case when m.deleted_at is null then 'live' else 'deleted' end as state,
+           case when m.deleted_at is null then m.role end as role
+    from {{exposed}}.organization_memberships as m
+    where m.clerk_user_id = copy_state.user_id and m.clerk_org_id = copy_state.org_id
+    order by m.deleted_at desc nulls first, m.sync_version desc
+    limit 1
+  ) as m on true
+$$;
+
+comment on function clerk_sync.copy_state(text, text) is
+  'What the copy knows of a user and its organization: live, placeholder, deleted or absent. For clerksync_diagnostics.';
+
+revoke execute on function clerk_sync.copy_state(text, text) from public, anon, authenticated, service_role;
+grant usage on schema clerk_sync to clerksync_diagnostics;
+grant execute on function clerk_sync.copy_state(text, text) to clerksync_diagnostics;

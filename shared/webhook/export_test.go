@@ -1,6 +1,10 @@
 package webhook
 
-import "time"
+import (
+	"time"
+
+	"clerksync/shared/httpapi"
+)
 
 // Limit shortens the time limits of a Handler; zero keeps one as it is.
 func (h *Handler) Limit(request, body, store time.Duration) {
@@ -18,11 +22,11 @@ func (h *Handler) Limit(request, body, store time.Duration) {
 func Answers() map[string]string {
 	all := map[string]string{}
 	for _, r := range []refusal{
-		notFound, methodNotAllowed, mediaType, contentEncoding, bodyTooLarge, unreadableBody, requestTimeout,
+		notFound, methodNotAllowed, mediaType, httpapi.UnsupportedEncoding, bodyTooLarge, httpapi.UnreadableBody, httpapi.RequestTimeout,
 		missingHeader, duplicateHeader, malformedHeader, invalidSignature, timestampTooOld, timestampTooNew,
 		notConfigured, unavailable,
 	} {
-		all[r.code] = refuse(r, nil).body()
+		all[r.Code] = string(refuse(r, nil).body())
 	}
 	return all
 }

@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net/http"
-	"os"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/httpapi"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 )
@@ -172,7 +168,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.log(ctx, a, d, lag, duration)
 	if h.options.Observer != nil {
 		h.options.Observer.Observe(ctx, Observation{
-			Status: a.status(), Outcome: a.result.Outcome, Reason: a.result.Reason, Code: a.refusal.code,
+			Status: a.status(), Outcome: a.result.Outcome, Reason: a.result.Reason, Code: a.refusal.Code,
 			Type: d.event.Type, Lag: lag, Duration: duration,
 		})
 	}
@@ -183,11 +179,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, d *delivery) (a answer) {
 	defer func() {
 		if p := recover(); p != nil {
-			a = retry(unavailable, storeRetryAfter, panicked(p))
+			a = retry(unavailable, storeRetryAfter, httpapi.Panicked(p))
 		}
 	}()
 
-	if refused := checkRequest(r); refused.status != 0 {
+	if refused := checkRequest(r); refused.Status != 0 {
 		return refuse(refused, nil)
 	}
 	if r.ContentLength > h.options.MaxBody {
@@ -198,9 +194,9 @@ func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return refuse(refusalFor(err), err)
 	}
 	d.svixID = s.id
-	body, err := h.readBody(w, r)
+	body, err := httpapi.ReadBody(w, r, h.options.MaxBody, h.bodyLimit)
 	if err != nil {
-		return refuse(refusalForBody(err), err)
+		return refuse(httpapi.BodyRefusal(err, bodyTooLarge), err)
 	}
 
 	verifier, err := h.currentVerifier(ctx)
@@ -227,54 +223,22 @@ func checkRequest(r *http.Request) refusal {
 		return notFound
 	case r.Method != http.MethodPost:
 		return methodNotAllowed
-	case !isJSON(r.Header.Values("Content-Type")):
+	case !isJSON(r.Header):
 		return mediaType
 	case len(r.Header.Values("Content-Encoding")) > 0:
-		return contentEncoding
+		return httpapi.UnsupportedEncoding
 	}
 	return refusal{}
 }
 
 // isJSON reports whether a Content-Type is absent, application/json or another
 // JSON type, and not in another charset than UTF-8.
-func isJSON(values []string) bool {
-	if len(values) == 0 {
+func isJSON(header http.Header) bool {
+	if len(header.Values("Content-Type")) == 0 {
 		return true
 	}
-	mediaType, parameters, err := mime.ParseMediaType(values[0])
-	if err != nil || len(values) > 1 {
-		return false
-	}
-	if charset, ok := parameters["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return false
-	}
-	return mediaType == "application/json" || strings.HasPrefix(mediaType, "application/") && strings.HasSuffix(mediaType, "+json")
-}
-
-// readBody reads the body to its end, as long as it comes in time.
-func (h *Handler) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	connection := http.NewResponseController(w)
-	// A gateway adapter has no connection, and the whole body in memory.
-	_ = connection.SetReadDeadline(time.Now().Add(h.bodyLimit))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.options.MaxBody))
-	if err != nil {
-		return nil, err
-	}
-	// The server goes on reading, to see a client leave; a deadline that passed
-	// meanwhile would cancel the request.
-	_ = connection.SetReadDeadline(time.Time{})
-	return body, nil
-}
-
-func refusalForBody(err error) refusal {
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return bodyTooLarge
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return requestTimeout
-	}
-	return unreadableBody
+	found, ok := httpapi.MediaType(header)
+	return ok && (found == "application/json" || strings.HasPrefix(found, "application/") && strings.HasSuffix(found, "+json"))
 }
 
 // currentVerifier returns a Verifier for the secrets that are live now.
@@ -352,22 +316,4 @@ func rejection(err error) string {
 		return reasonNotJSON
 	}
 	return reasonNotEvent
-}
-
-// panicError is a panic as the cause of an answer.
-type panicError struct {
-	text  string
-	stack []byte
-}
-
-func (e *panicError) Error() string { return e.text }
-
-// panicked keeps the text of the runtime's own panics only: any other value may
-// have been made of the payload.
-func panicked(value any) error {
-	text := fmt.Sprintf("panic of type %T", value)
-	if err, ok := value.(runtime.Error); ok {
-		text = "panic: " + err.Error()
-	}
-	return &panicError{text: text, stack: debug.Stack()}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"clerksync/shared/rls/internal/sqltext"
 )
 
 // DefaultSchema holds a table that is named without a schema.
@@ -109,14 +111,7 @@ func readPlain(text string) (name, rest string, err error) {
 		}
 		return "", "", fmt.Errorf("%q needs double quotes around the name", r)
 	}
-	// As Postgres folds: ASCII letters only.
-	folded := strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r + 'a' - 'A'
-		}
-		return r
-	}, text[:end])
-	return folded, text[end:], nil
+	return sqltext.Fold(text[:end]), text[end:], nil
 }
 
 // SQL is the name for use in a statement, with every part in quotes.

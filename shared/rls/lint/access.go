@@ -12,6 +12,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/sqltext"
 )
 
 // policyRoles finds policies for everybody, and for roles that need none.
@@ -338,7 +339,7 @@ func (l *linter) storageOwner() {
 			continue
 		}
 		for _, e := range p.clauses() {
-			i := slices.IndexFunc(e.tokens, func(t token) bool { return t.identifier() && t.text == "owner" })
+			i := slices.IndexFunc(e.Tokens, func(t sqltext.Token) bool { return t.IsIdentifier() && t.Text == "owner" })
 			if i < 0 {
 				continue
 			}
@@ -360,13 +361,13 @@ func (l *linter) storageOwner() {
 func (l *linter) withOwnerID(e expression, r *relation) string {
 	var b strings.Builder
 	done := 0
-	for i, t := range e.tokens {
+	for i, t := range e.Tokens {
 		if name, ok := e.column(i, r); ok && name == "owner" {
-			b.WriteString(e.source[done:t.start] + "owner_id")
-			done = t.end
+			b.WriteString(e.Source[done:t.Start] + "owner_id")
+			done = t.End
 		}
 	}
-	return l.withClerkID(parse(b.String() + e.source[done:]))
+	return l.withClerkID(parse(b.String() + e.Source[done:]))
 }
 
 //go:embed buckets.sql

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"clerksync/shared/finding"
+	"clerksync/shared/rls/internal/sqltext"
 )
 
 // dotted matches a path that somebody wrote as one name.
@@ -103,8 +104,8 @@ func absentRemedy(name string) string {
 // setting is the setting of a single claim that is read, or nothing.
 func (e expression) setting(c claim) string {
 	for i := c.start; i <= c.end; i++ {
-		if t := e.tokens[i]; t.kind == literal && strings.HasPrefix(t.text, "request.jwt.claim.") {
-			return t.text
+		if t := e.Tokens[i]; t.Kind == sqltext.Literal && strings.HasPrefix(t.Text, "request.jwt.claim.") {
+			return t.Text
 		}
 	}
 	return ""
@@ -112,7 +113,7 @@ func (e expression) setting(c claim) string {
 
 // readsAll: the claims are read in the way that works, too.
 func (e expression) readsAll() bool {
-	return slices.ContainsFunc(e.tokens, func(t token) bool { return t.kind == literal && t.text == "request.jwt.claims" }) || e.callsTo("auth.jwt()")
+	return slices.ContainsFunc(e.Tokens, func(t sqltext.Token) bool { return t.Kind == sqltext.Literal && t.Text == "request.jwt.claims" }) || e.callsTo("auth.jwt()")
 }
 
 // rolePrefix finds a role that is compared with a text of the other form:
@@ -129,17 +130,17 @@ func (l *linter) rolePrefix(at place) {
 			continue
 		}
 		c := claims[0]
-		prefixed := at.tokens[c.start].is("clerk")
+		prefixed := at.Tokens[c.start].Is("clerk")
 		var other []string
 		compared := false
 		for i := leaf.from; i <= leaf.to; i++ {
-			t := at.tokens[i]
-			if t.kind != literal || i >= c.start && i <= c.end || t.text == "" || at.calledWith(i) {
+			t := at.Tokens[i]
+			if t.Kind != sqltext.Literal || i >= c.start && i <= c.end || t.Text == "" || at.calledWith(i) {
 				continue
 			}
 			compared = true
-			if strings.HasPrefix(t.text, "org:") != prefixed && !strings.HasPrefix(t.text, "{") && !strings.ContainsAny(t.text, "%_") {
-				other = append(other, t.text)
+			if strings.HasPrefix(t.Text, "org:") != prefixed && !strings.HasPrefix(t.Text, "{") && !strings.ContainsAny(t.Text, "%_") {
+				other = append(other, t.Text)
 			} else {
 				other = nil
 				break
@@ -164,8 +165,8 @@ func (l *linter) rolePrefix(at place) {
 
 // calledWith reports whether a token is an argument of a function.
 func (e expression) calledWith(i int) bool {
-	open := e.outer[i]
-	return open > 0 && e.at(open-1).identifier() && !slices.Contains(notFunctions, e.at(open-1).text)
+	open := e.Outer[i]
+	return open > 0 && e.At(open-1).IsIdentifier() && !slices.Contains(notFunctions, e.At(open-1).Text)
 }
 
 // unsafeMetadata finds policies that trust what a user writes in the browser.
@@ -195,7 +196,7 @@ func (l *linter) unsafeMetadata() {
 }
 
 func (e expression) readsUnsafe() bool {
-	return slices.ContainsFunc(e.tokens, func(t token) bool { return t.identifier() && t.text == "unsafe_metadata" }) || e.readsClaim("unsafe_metadata")
+	return slices.ContainsFunc(e.Tokens, func(t sqltext.Token) bool { return t.IsIdentifier() && t.Text == "unsafe_metadata" }) || e.readsClaim("unsafe_metadata")
 }
 
 func (e expression) readsClaim(name string) bool {
@@ -243,18 +244,18 @@ func (e expression) passedByNull(n node) string {
 		// not (claims ? 'x'), not (coalesce(claim, …) = …), not (claim is not null)
 		inner := n.children[0]
 		if inner.op == "" && e.claimIn(inner) && (e.has(inner.from, inner.to, "?") || e.has(inner.from, inner.to, "coalesce") || e.endsWith(inner, "is", "not", "null")) {
-			return "not (" + e.text(inner.from, inner.to) + ")"
+			return "not (" + e.Text(inner.from, inner.to) + ")"
 		}
 		return ""
 	}
-	if len(e.tokens) == 0 || !e.claimIn(n) {
+	if len(e.Tokens) == 0 || !e.claimIn(n) {
 		return ""
 	}
 	switch {
 	case e.endsWith(n, "is", "null"), e.endsWith(n, "is", "not", "true"), e.atDepth(n, "distinct") && !e.atDepth(n, "not"):
-		return e.text(n.from, n.to)
+		return e.Text(n.from, n.to)
 	case e.atDepth(n, "<>") && e.has(n.from, n.to, "coalesce"):
-		return e.text(n.from, n.to)
+		return e.Text(n.from, n.to)
 	default:
 		return ""
 	}
@@ -270,12 +271,12 @@ func (e expression) claimIn(n node) bool {
 // from reports whether a token is in a sub-select that reads a table: what the
 // claim is compared with there decides, not the claim.
 func (e expression) from(i int) bool {
-	return slices.ContainsFunc(e.selects(i), func(open int) bool { return e.has(open, e.pair[open], "from") })
+	return slices.ContainsFunc(e.selects(i), func(open int) bool { return e.has(open, e.Pair[open], "from") })
 }
 
 func (e expression) endsWith(n node, words ...string) bool {
 	for i, w := range words {
-		if !e.at(n.to - len(words) + 1 + i).is(w) {
+		if !e.At(n.to - len(words) + 1 + i).Is(w) {
 			return false
 		}
 	}
@@ -285,9 +286,9 @@ func (e expression) endsWith(n node, words ...string) bool {
 // atDepth reports whether a test itself holds a word, outside of its parentheses.
 func (e expression) atDepth(n node, text string) bool {
 	for i := n.from; i <= n.to; i++ {
-		if e.tokens[i].is("(") && e.pair[i] > i {
-			i = e.pair[i]
-		} else if e.tokens[i].is(text) {
+		if e.Tokens[i].Is("(") && e.Pair[i] > i {
+			i = e.Pair[i]
+		} else if e.Tokens[i].Is(text) {
 			return true
 		}
 	}

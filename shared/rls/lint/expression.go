@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/sqltext"
 )
 
 // expression is SQL that can be asked what it does: a policy's clause as the
@@ -13,50 +14,9 @@ import (
 // What the database writes itself is regular: every operator has its own
 // parentheses, relations come with their schema, and inside of a sub-select
 // every column comes with its relation.
-type expression struct {
-	source string
-	tokens []token
-	// pair is the other parenthesis of a parenthesis, -1 elsewhere or without one.
-	pair []int
-	// outer is the parenthesis that a token is directly in, -1 at the top.
-	outer []int
-}
+type expression struct{ sqltext.SQL }
 
-func parse(source string) expression {
-	e := expression{source: source, tokens: tokenize(source)}
-	e.pair = make([]int, len(e.tokens))
-	e.outer = make([]int, len(e.tokens))
-	var open []int
-	for i, t := range e.tokens {
-		e.pair[i], e.outer[i] = -1, -1
-		if len(open) > 0 {
-			e.outer[i] = open[len(open)-1]
-		}
-		switch {
-		case t.is("("):
-			open = append(open, i)
-		case t.is(")") && len(open) > 0:
-			last := open[len(open)-1]
-			open = open[:len(open)-1]
-			e.pair[i], e.pair[last] = last, i
-			e.outer[i] = e.outer[last]
-		}
-	}
-	return e
-}
-
-// at is the token at a place, or one that is nothing.
-func (e expression) at(i int) token {
-	if i < 0 || i >= len(e.tokens) {
-		return token{kind: mark}
-	}
-	return e.tokens[i]
-}
-
-// text is the source from one token up to and with another.
-func (e expression) text(from, to int) string {
-	return e.source[e.tokens[from].start:e.tokens[to].end]
-}
+func parse(source string) expression { return expression{sqltext.Parse(source)} }
 
 // call is the call of a function.
 type call struct {
@@ -83,14 +43,14 @@ var notFunctions = []string{
 // calls are the calls of functions, in their order.
 func (e expression) calls() []call {
 	var calls []call
-	for i, t := range e.tokens {
-		if !t.is("(") || e.pair[i] < 0 || !e.at(i-1).identifier() {
+	for i, t := range e.Tokens {
+		if !t.Is("(") || e.Pair[i] < 0 || !e.At(i-1).IsIdentifier() {
 			continue
 		}
-		c := call{name: e.tokens[i-1].text, start: i - 1, open: i, end: e.pair[i]}
-		if e.at(i-2).is(".") && e.at(i-3).identifier() {
-			c.schema, c.start = e.tokens[i-3].text, i-3
-		} else if e.tokens[i-1].kind == word && slices.Contains(notFunctions, c.name) {
+		c := call{name: e.Tokens[i-1].Text, start: i - 1, open: i, end: e.Pair[i]}
+		if e.At(i-2).Is(".") && e.At(i-3).IsIdentifier() {
+			c.schema, c.start = e.Tokens[i-3].Text, i-3
+		} else if e.Tokens[i-1].Kind == sqltext.Word && slices.Contains(notFunctions, c.name) {
 			continue
 		}
 		calls = append(calls, c)
@@ -102,7 +62,7 @@ func (e expression) calls() []call {
 // their opening parentheses.
 func (e expression) selects(i int) []int {
 	var found []int
-	for open := e.outer[i]; open >= 0; open = e.outer[open] {
+	for open := e.Outer[i]; open >= 0; open = e.Outer[open] {
 		if e.subselect(open) {
 			found = append(found, open)
 		}
@@ -112,34 +72,34 @@ func (e expression) selects(i int) []int {
 
 // subselect reports whether a parenthesis opens a sub-select.
 func (e expression) subselect(open int) bool {
-	return e.at(open).is("(") && e.pair[open] >= 0 && (e.at(open+1).is("select") || e.at(open+1).is("with"))
+	return e.At(open).Is("(") && e.Pair[open] >= 0 && (e.At(open+1).Is("select") || e.At(open+1).Is("with"))
 }
 
 // column reports whether a token is the name of a column of the policy's own
 // table: with the table inside of a sub-select, bare elsewhere.
 func (e expression) column(i int, r *relation) (string, bool) {
-	t := e.at(i)
-	if !t.identifier() || e.at(i+1).is("(") || e.at(i+1).is(".") {
+	t := e.At(i)
+	if !t.IsIdentifier() || e.At(i+1).Is("(") || e.At(i+1).Is(".") {
 		return "", false
 	}
-	before := e.at(i - 1)
-	if before.is("as") || before.is("::") {
+	before := e.At(i - 1)
+	if before.Is("as") || before.Is("::") {
 		return "", false
 	}
-	if before.is(".") {
-		if !e.at(i-2).identifier() || e.at(i-2).text != r.Name || e.at(i-3).is(".") || e.at(i-3).is("from") || e.at(i-3).is("join") {
+	if before.Is(".") {
+		if !e.At(i-2).IsIdentifier() || e.At(i-2).Text != r.Name || e.At(i-3).Is(".") || e.At(i-3).Is("from") || e.At(i-3).Is("join") {
 			return "", false
 		}
 	} else if len(e.selects(i)) > 0 {
 		return "", false
 	}
-	return t.text, r.column(t.text) != nil
+	return t.Text, r.column(t.Text) != nil
 }
 
 // correlated reports whether a sub-select depends on the row at hand.
 func (e expression) correlated(open int, r *relation) bool {
-	for i := open; i < e.pair[open]; i++ {
-		if e.at(i - 1).is(".") {
+	for i := open; i < e.Pair[open]; i++ {
+		if e.At(i - 1).Is(".") {
 			if _, ok := e.column(i, r); ok {
 				return true
 			}
@@ -150,7 +110,7 @@ func (e expression) correlated(open int, r *relation) bool {
 
 // correlates reports whether a clause has a sub-select that depends on the row.
 func (e expression) correlates(r *relation) bool {
-	for i := range e.tokens {
+	for i := range e.Tokens {
 		if e.subselect(i) && len(e.selects(i)) == 0 && e.correlated(i, r) {
 			return true
 		}
@@ -168,10 +128,10 @@ func (e expression) once(i int, r *relation) bool {
 // with their schema.
 func (e expression) reads() []catalog.Name {
 	var names []catalog.Name
-	for i, t := range e.tokens {
-		if t.is(".") && e.at(i-1).identifier() && e.at(i+1).identifier() && !e.at(i+2).is("(") && !e.at(i+2).is(".") &&
-			(e.at(i-2).is("from") || e.at(i-2).is("join") || e.at(i-2).is(",") || e.at(i-2).is("(") || e.at(i-2).is("only")) {
-			names = append(names, catalog.Name{Schema: e.tokens[i-1].text, Table: e.tokens[i+1].text})
+	for i, t := range e.Tokens {
+		if t.Is(".") && e.At(i-1).IsIdentifier() && e.At(i+1).IsIdentifier() && !e.At(i+2).Is("(") && !e.At(i+2).Is(".") &&
+			(e.At(i-2).Is("from") || e.At(i-2).Is("join") || e.At(i-2).Is(",") || e.At(i-2).Is("(") || e.At(i-2).Is("only")) {
+			names = append(names, catalog.Name{Schema: e.Tokens[i-1].Text, Table: e.Tokens[i+1].Text})
 		}
 	}
 	return names
@@ -202,8 +162,8 @@ func (e expression) claims() []claim {
 			found = append(found, e.follow(c, nil))
 		case c.is("clerk", "claim"):
 			found = append(found, claim{path: e.pathArgument(c), start: c.start, end: c.end})
-		case (c.schema == "" || c.schema == "pg_catalog") && c.name == "current_setting" && e.at(c.open+1).kind == literal:
-			setting := e.at(c.open + 1).text
+		case (c.schema == "" || c.schema == "pg_catalog") && c.name == "current_setting" && e.At(c.open+1).Kind == sqltext.Literal:
+			setting := e.At(c.open + 1).Text
 			switch {
 			case setting == "request.jwt.claims":
 				found = append(found, e.follow(c, nil))
@@ -228,44 +188,44 @@ func (e expression) claims() []claim {
 // follow walks the operators behind claims: "-> 'o' ->> 'id'".
 func (e expression) follow(c call, path []string) claim {
 	found := claim{path: path, start: c.start, end: c.end}
-	for i := c.end + 1; i < len(e.tokens); i++ {
-		switch t := e.tokens[i]; {
-		case t.is("->"), t.is("->>"):
+	for i := c.end + 1; i < len(e.Tokens); i++ {
+		switch t := e.Tokens[i]; {
+		case t.Is("->"), t.Is("->>"):
 			// Parentheses around a constant that is cast.
-			for e.at(i + 1).is("(") {
+			for e.At(i + 1).Is("(") {
 				i++
 			}
-			next := e.at(i + 1)
-			if next.kind != literal && next.kind != number {
+			next := e.At(i + 1)
+			if next.Kind != sqltext.Literal && next.Kind != sqltext.Number {
 				return found
 			}
 			i++
-			found.path, found.end = append(found.path, next.text), i
-		case t.is("#>"), t.is("#>>"):
-			for e.at(i + 1).is("(") {
+			found.path, found.end = append(found.path, next.Text), i
+		case t.Is("#>"), t.Is("#>>"):
+			for e.At(i + 1).Is("(") {
 				i++
 			}
-			if e.at(i+1).kind != literal {
+			if e.At(i+1).Kind != sqltext.Literal {
 				return found
 			}
 			i++
-			found.path, found.end = append(found.path, splitPath(e.at(i).text)...), i
-		case t.is("::"):
+			found.path, found.end = append(found.path, splitPath(e.At(i).Text)...), i
+		case t.Is("::"):
 			i = e.typeEnd(i)
-		case t.is("as") && e.at(i+1).identifier():
+		case t.Is("as") && e.At(i+1).IsIdentifier():
 			i++
-		case t.is(")"):
+		case t.Is(")"):
 			// nullif(…, '') and the like end here: what follows is about their result.
-			if open := e.pair[i]; open > 0 && e.at(open-1).identifier() && !slices.Contains(notFunctions, e.at(open-1).text) {
+			if open := e.Pair[i]; open > 0 && e.At(open-1).IsIdentifier() && !slices.Contains(notFunctions, e.At(open-1).Text) {
 				return found
 			}
-		case t.is(",") && e.at(i+1).kind == literal && e.at(i+1).text == "" && e.nullif(i):
+		case t.Is(",") && e.At(i+1).Kind == sqltext.Literal && e.At(i+1).Text == "" && e.nullif(i):
 			// nullif(current_setting(…), ''): the same claims.
 			i++
-			if e.at(i + 1).is("::") {
+			if e.At(i + 1).Is("::") {
 				i = e.typeEnd(i + 1)
 			}
-			if e.at(i + 1).is(")") {
+			if e.At(i + 1).Is(")") {
 				i++
 			}
 		default:
@@ -277,24 +237,24 @@ func (e expression) follow(c call, path []string) claim {
 
 // nullif reports whether a token is directly in the parentheses of nullif.
 func (e expression) nullif(i int) bool {
-	return e.outer[i] > 0 && e.at(e.outer[i]-1).is("nullif")
+	return e.Outer[i] > 0 && e.At(e.Outer[i]-1).Is("nullif")
 }
 
 // typeEnd is the last token of the type behind a "::".
 func (e expression) typeEnd(i int) int {
 	i++
-	for e.at(i + 1).is(".") {
+	for e.At(i + 1).Is(".") {
 		i += 2
 	}
-	if e.at(i).is("character") || e.at(i).is("double") || e.at(i).is("bit") {
-		if e.at(i+1).is("varying") || e.at(i+1).is("precision") {
+	if e.At(i).Is("character") || e.At(i).Is("double") || e.At(i).Is("bit") {
+		if e.At(i+1).Is("varying") || e.At(i+1).Is("precision") {
 			i++
 		}
 	}
-	if e.at(i+1).is("(") && e.pair[i+1] > 0 {
-		i = e.pair[i+1]
+	if e.At(i+1).Is("(") && e.Pair[i+1] > 0 {
+		i = e.Pair[i+1]
 	}
-	for e.at(i+1).is("[") && e.at(i+2).is("]") {
+	for e.At(i+1).Is("[") && e.At(i+2).Is("]") {
 		i += 2
 	}
 	return i
@@ -304,11 +264,11 @@ func (e expression) typeEnd(i int) int {
 func (e expression) pathArgument(c call) []string {
 	var path []string
 	for i := c.open + 1; i < c.end; i++ {
-		if t := e.tokens[i]; t.kind == literal {
-			if strings.HasPrefix(t.text, "{") {
-				return splitPath(t.text)
+		if t := e.Tokens[i]; t.Kind == sqltext.Literal {
+			if strings.HasPrefix(t.Text, "{") {
+				return splitPath(t.Text)
 			}
-			path = append(path, t.text)
+			path = append(path, t.Text)
 		}
 	}
 	return path
@@ -326,23 +286,23 @@ func splitPath(text string) []string {
 // cast reports whether what ends at a token is cast to a type: "(…)::uuid",
 // through parentheses, aliases and the sub-select around it.
 func (e expression) cast(end int, to string) bool {
-	for i := end + 1; i < len(e.tokens); i++ {
-		switch t := e.tokens[i]; {
-		case t.is("::"):
-			if e.at(i + 1).is(to) {
+	for i := end + 1; i < len(e.Tokens); i++ {
+		switch t := e.Tokens[i]; {
+		case t.Is("::"):
+			if e.At(i + 1).Is(to) {
 				return true
 			}
 			i = e.typeEnd(i)
-		case t.is("as") && e.at(i+1).is(to) && e.outer[i] > 0 && e.at(e.outer[i]-1).is("cast"):
+		case t.Is("as") && e.At(i+1).Is(to) && e.Outer[i] > 0 && e.At(e.Outer[i]-1).Is("cast"):
 			return true
-		case t.is("as") && e.at(i+1).identifier():
+		case t.Is("as") && e.At(i+1).IsIdentifier():
 			i++
-		case t.is(")"):
-			if open := e.pair[i]; open > 0 && e.at(open-1).identifier() && !slices.Contains(notFunctions, e.at(open-1).text) &&
-				!e.at(open-1).is("cast") && !e.at(open-1).is("coalesce") && !e.at(open-1).is("nullif") {
+		case t.Is(")"):
+			if open := e.Pair[i]; open > 0 && e.At(open-1).IsIdentifier() && !slices.Contains(notFunctions, e.At(open-1).Text) &&
+				!e.At(open-1).Is("cast") && !e.At(open-1).Is("coalesce") && !e.At(open-1).Is("nullif") {
 				return false
 			}
-		case t.is(",") && e.nullif(i) && e.at(i+1).kind == literal:
+		case t.Is(",") && e.nullif(i) && e.At(i+1).Kind == sqltext.Literal:
 			i++
 		default:
 			return false
@@ -360,7 +320,7 @@ type node struct {
 
 // tree takes the tokens from one up to and with another apart.
 func (e expression) tree(from, to int) node {
-	for from < to && e.tokens[from].is("(") && e.pair[from] == to && !e.subselect(from) {
+	for from < to && e.Tokens[from].Is("(") && e.Pair[from] == to && !e.subselect(from) {
 		from, to = from+1, to-1
 	}
 	for _, op := range []string{"or", "and"} {
@@ -372,7 +332,7 @@ func (e expression) tree(from, to int) node {
 			return n
 		}
 	}
-	if from < to && e.tokens[from].is("not") {
+	if from < to && e.Tokens[from].Is("not") {
 		return node{op: "not", children: []node{e.tree(from+1, to)}, from: from, to: to}
 	}
 	return node{from: from, to: to}
@@ -384,11 +344,11 @@ func (e expression) split(from, to int, at string) [][2]int {
 	start := from
 	for i := from; i <= to; i++ {
 		switch {
-		case e.tokens[i].is("(") && e.pair[i] > i:
-			i = e.pair[i]
-		case e.tokens[i].is("case"):
+		case e.Tokens[i].Is("(") && e.Pair[i] > i:
+			i = e.Pair[i]
+		case e.Tokens[i].Is("case"):
 			return nil
-		case e.tokens[i].is(at) && i > start:
+		case e.Tokens[i].Is(at) && i > start:
 			parts = append(parts, [2]int{start, i - 1})
 			start = i + 1
 		}
@@ -401,16 +361,16 @@ func (e expression) split(from, to int, at string) [][2]int {
 
 // whole is the tree of all of it.
 func (e expression) whole() (node, bool) {
-	if len(e.tokens) == 0 {
+	if len(e.Tokens) == 0 {
 		return node{}, false
 	}
-	return e.tree(0, len(e.tokens)-1), true
+	return e.tree(0, len(e.Tokens)-1), true
 }
 
 // has reports whether the tokens of a range hold a word.
 func (e expression) has(from, to int, text string) bool {
-	for i := from; i <= to && i < len(e.tokens); i++ {
-		if e.tokens[i].is(text) {
+	for i := from; i <= to && i < len(e.Tokens); i++ {
+		if e.Tokens[i].Is(text) {
 			return true
 		}
 	}

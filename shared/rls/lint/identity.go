@@ -7,6 +7,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/sqltext"
 )
 
 // place is SQL of the user's and where it stands.
@@ -84,7 +85,7 @@ func (l *linter) supabaseIdentity() {
 					Detail: "auth.role() is deprecated; whose requests a policy is for, its TO clause says, without a test for each row.",
 				}
 				switch {
-				case at.policy != nil && slices.ContainsFunc(at.tokens, func(t token) bool { return t.kind == literal && t.text == "service_role" }):
+				case at.policy != nil && slices.ContainsFunc(at.Tokens, func(t sqltext.Token) bool { return t.Kind == sqltext.Literal && t.Text == "service_role" }):
 					f.Detail = "service_role sees and writes every row, policies or not: a test for it is not needed."
 					f.Remedy = fmt.Sprintf("Leave the test out of the policy, or, where there is no other: %s", dropPolicy(at.policy, at.relation))
 				case at.policy != nil:
@@ -176,7 +177,7 @@ func (l *linter) reached(f *function) bool {
 // uuids are the uuid columns of the policy's table that an expression names.
 func (e expression) uuids(r *relation) []string {
 	var names []string
-	for i := range e.tokens {
+	for i := range e.Tokens {
 		if name, ok := e.column(i, r); ok && r.column(name).Type == "uuid" && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
@@ -192,15 +193,15 @@ func (l *linter) withClerkID(e expression) string {
 		if !c.is("auth", "uid") {
 			continue
 		}
-		b.WriteString(e.source[done:e.tokens[c.start].start])
-		if e.at(c.start - 1).is("select") {
+		b.WriteString(e.Source[done:e.Tokens[c.start].Start])
+		if e.At(c.start - 1).Is("select") {
 			b.WriteString(l.userID())
 		} else {
 			b.WriteString("(select " + l.userID() + ")")
 		}
-		done = e.tokens[c.end].end
+		done = e.Tokens[c.end].End
 	}
-	return b.String() + e.source[done:]
+	return b.String() + e.Source[done:]
 }
 
 // authKey is lint 0021, and a foreign key to auth.users, where no Clerk user is.
@@ -258,7 +259,7 @@ func (l *linter) userIDTypes() {
 			if c.first() != "sub" || len(c.path) > 1 {
 				continue
 			}
-			if at.cast(c.end, "uuid") && at.text(c.start, c.start+2) != "auth.uid" && !at.checksUUID() {
+			if at.cast(c.end, "uuid") && at.Text(c.start, c.start+2) != "auth.uid" && !at.checksUUID() {
 				l.add(at.schema, finding.Finding{
 					ID: "user_id_as_uuid", Status: finding.Fail, Object: at.object,
 					Title:  "A Clerk id is cast to uuid",
@@ -308,7 +309,7 @@ func (e expression) callsTo(text string) bool {
 
 // checksUUID: the expression looks at the form of an id before it casts one.
 func (e expression) checksUUID() bool {
-	return slices.ContainsFunc(e.tokens, func(t token) bool { return t.kind == literal && strings.Contains(t.text, "[0-9a-f") })
+	return slices.ContainsFunc(e.Tokens, func(t sqltext.Token) bool { return t.Kind == sqltext.Literal && strings.Contains(t.Text, "[0-9a-f") })
 }
 
 // comparedAsText are the uuid columns that are cast to text in one comparison

@@ -301,7 +301,7 @@ var commands = []string{"select", "insert", "update", "delete"}
 func (p *policy) clauses() []expression {
 	var found []expression
 	for _, e := range []expression{p.using, p.check} {
-		if len(e.tokens) > 0 {
+		if len(e.Tokens) > 0 {
 			found = append(found, e)
 		}
 	}

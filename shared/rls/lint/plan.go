@@ -52,8 +52,8 @@ func (f *function) reads(r *relation) bool {
 		return false
 	}
 	e := f.body
-	for i, t := range e.tokens {
-		if t.identifier() && t.text == r.Name && (e.at(i-1).is("from") || e.at(i-1).is("join")) && !e.at(i+1).is(".") && !e.at(i+1).is("(") {
+	for i, t := range e.Tokens {
+		if t.IsIdentifier() && t.Text == r.Name && (e.At(i-1).Is("from") || e.At(i-1).Is("join")) && !e.At(i+1).Is(".") && !e.At(i+1).Is("(") {
 			return true
 		}
 	}

@@ -53,9 +53,9 @@ func alterPolicy(p *policy, r *relation, using, check string) string {
 // bare leaves out parentheses around the whole of an expression.
 func bare(source string) string {
 	e := parse(source)
-	last := len(e.tokens) - 1
-	if last > 0 && e.pair[0] == last && !e.subselect(0) {
-		return strings.TrimSpace(source[e.tokens[0].end:e.tokens[last].start])
+	last := len(e.Tokens) - 1
+	if last > 0 && e.Pair[0] == last && !e.subselect(0) {
+		return strings.TrimSpace(source[e.Tokens[0].End:e.Tokens[last].Start])
 	}
 	return source
 }

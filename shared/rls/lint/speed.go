@@ -22,7 +22,7 @@ type access struct {
 // policyIndexes finds policies that read the whole table for the rows of one caller.
 func (l *linter) policyIndexes() {
 	for r, p := range l.policies {
-		if !mine(r.Schema) || !r.table() || !r.RowSecurity || !p.Permissive || !p.api() || p.Command == "insert" || len(p.using.tokens) == 0 {
+		if !mine(r.Schema) || !r.table() || !r.RowSecurity || !p.Permissive || !p.api() || p.Command == "insert" || len(p.using.Tokens) == 0 {
 			continue
 		}
 		root, _ := p.using.whole()
@@ -86,7 +86,7 @@ func (e expression) accessOf(n node, r *relation) access {
 func (e expression) lookup(n node, r *relation) access {
 	column, rest := -1, n
 	for i := n.from; i <= n.to; i++ {
-		if e.tokens[i].is("=") && e.outer[i] == e.outer[n.from] || e.tokens[i].is("in") && e.outer[i] == e.outer[n.from] {
+		if e.Tokens[i].Is("=") && e.Outer[i] == e.Outer[n.from] || e.Tokens[i].Is("in") && e.Outer[i] == e.Outer[n.from] {
 			left, right := node{from: n.from, to: i - 1}, node{from: i + 1, to: n.to}
 			if column = e.onlyColumn(left, r); column >= 0 {
 				rest = right
@@ -114,30 +114,30 @@ func (e expression) lookup(n node, r *relation) access {
 func (e expression) withArrays(r *relation) string {
 	var b strings.Builder
 	done, closing := 0, map[int]bool{}
-	for i, t := range e.tokens {
+	for i, t := range e.Tokens {
 		switch {
-		case t.is("in") && e.subselect(i+1) && !e.correlated(i+1, r) && len(e.selects(i)) == 0:
-			b.WriteString(e.source[done:t.start] + "= any (array(")
-			done, closing[e.pair[i+1]] = e.tokens[i+1].end, true
+		case t.Is("in") && e.subselect(i+1) && !e.correlated(i+1, r) && len(e.selects(i)) == 0:
+			b.WriteString(e.Source[done:t.Start] + "= any (array(")
+			done, closing[e.Pair[i+1]] = e.Tokens[i+1].End, true
 		case closing[i]:
-			b.WriteString(e.source[done:t.end] + ")")
-			done = t.end
+			b.WriteString(e.Source[done:t.End] + ")")
+			done = t.End
 		}
 	}
-	return b.String() + e.source[done:]
+	return b.String() + e.Source[done:]
 }
 
 // onlyColumn is the token of the column that a side of a comparison consists of,
 // also when its type is changed; -1 where it is something else.
 func (e expression) onlyColumn(n node, r *relation) int {
-	for n.from < n.to && e.tokens[n.from].is("(") {
-		if end := e.pair[n.from]; end == n.to || e.at(end+1).is("::") {
+	for n.from < n.to && e.Tokens[n.from].Is("(") {
+		if end := e.Pair[n.from]; end == n.to || e.At(end+1).Is("::") {
 			n.from, n.to = n.from+1, end-1
 		} else {
 			break
 		}
 	}
-	if _, ok := e.column(n.from, r); ok && (n.from == n.to || e.at(n.from+1).is("::")) {
+	if _, ok := e.column(n.from, r); ok && (n.from == n.to || e.At(n.from+1).Is("::")) {
 		return n.from
 	}
 	return -1
@@ -146,7 +146,7 @@ func (e expression) onlyColumn(n node, r *relation) int {
 // claimOrSelect: the value comes from the caller.
 func (e expression) claimOrSelect(n node) bool {
 	for i := n.from; i <= n.to; i++ {
-		if e.tokens[i].is("select") {
+		if e.Tokens[i].Is("select") {
 			return true
 		}
 	}
@@ -167,7 +167,7 @@ func (e expression) dependsOnRow(n node, r *relation) bool {
 // Supabase's lint 0003 knows the functions of schema auth only.
 func (l *linter) perRow() {
 	for r, p := range l.policies {
-		if !mine(r.Schema) && r.Schema != "storage" || !r.RowSecurity || !p.api() || p.Command == "insert" || len(p.using.tokens) == 0 {
+		if !mine(r.Schema) && r.Schema != "storage" || !r.RowSecurity || !p.api() || p.Command == "insert" || len(p.using.Tokens) == 0 {
 			continue
 		}
 		e, hashed := p.using, false
@@ -229,12 +229,12 @@ func (l *linter) wrappedOwn(p *policy, e expression, r *relation) string {
 	var b strings.Builder
 	done := 0
 	for _, c := range e.calls() {
-		if l.called(p, c) == nil || e.tokens[c.start].start < done || e.once(c.start, r) || e.dependsOnRow(node{from: c.open, to: c.end}, r) {
+		if l.called(p, c) == nil || e.Tokens[c.start].Start < done || e.once(c.start, r) || e.dependsOnRow(node{from: c.open, to: c.end}, r) {
 			continue
 		}
-		start, end := e.tokens[c.start].start, e.tokens[c.end].end
-		b.WriteString(e.source[done:start] + "(select " + e.source[start:end] + ")")
+		start, end := e.Tokens[c.start].Start, e.Tokens[c.end].End
+		b.WriteString(e.Source[done:start] + "(select " + e.Source[start:end] + ")")
 		done = end
 	}
-	return b.String() + e.source[done:]
+	return b.String() + e.Source[done:]
 }

@@ -8,6 +8,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/sqltext"
 )
 
 // The checks of this file answer as Supabase's own linter does: splinter's lints
@@ -141,13 +142,13 @@ func (l *linter) initPlans() {
 }
 
 func flaggedAsPerRow(e expression) bool {
-	folded := lower(e.source)
+	folded := sqltext.Fold(e.Source)
 	for _, call := range perRequest {
-		if strings.Contains(e.source, call) && !strings.Contains(folded, "select "+call) {
+		if strings.Contains(e.Source, call) && !strings.Contains(folded, "select "+call) {
 			return true
 		}
 	}
-	return settingCall(e.source, "current_setting(") && !settingCall(folded, "select current_setting(")
+	return settingCall(e.Source, "current_setting(") && !settingCall(folded, "select current_setting(")
 }
 
 func settingCall(text, call string) bool {
@@ -167,14 +168,14 @@ func (e expression) wrapped() string {
 	var b strings.Builder
 	done := 0
 	for _, c := range e.perRequestCalls() {
-		if e.at(c.start - 1).is("select") {
+		if e.At(c.start - 1).Is("select") {
 			continue
 		}
-		start, end := e.tokens[c.start].start, e.tokens[c.end].end
-		b.WriteString(e.source[done:start] + "(select " + e.source[start:end] + ")")
+		start, end := e.Tokens[c.start].Start, e.Tokens[c.end].End
+		b.WriteString(e.Source[done:start] + "(select " + e.Source[start:end] + ")")
 		done = end
 	}
-	return b.String() + e.source[done:]
+	return b.String() + e.Source[done:]
 }
 
 // multiplePermissive is lint 0006, one finding a table. It looks at partitioned
@@ -533,10 +534,10 @@ func (l *linter) userMetadata() {
 }
 
 func readsUserMetadata(e expression) bool {
-	if _, rest, found := strings.Cut(e.source, "auth.jwt()"); found && strings.Contains(rest, "user_metadata") {
+	if _, rest, found := strings.Cut(e.Source, "auth.jwt()"); found && strings.Contains(rest, "user_metadata") {
 		return true
 	}
-	_, rest, found := strings.Cut(e.source, "current_setting(")
+	_, rest, found := strings.Cut(e.Source, "current_setting(")
 	if !found {
 		return false
 	}

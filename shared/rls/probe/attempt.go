@@ -11,6 +11,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/request"
 )
 
 // try is one thing that a persona tries.
@@ -82,7 +83,7 @@ const maxTimeouts = 5
 
 // limited notes an attempt that ran into a limit.
 func (s *scene) limited(persona Persona, refused *refusal) {
-	if refused != nil && timedOut(refused.pg.Code) {
+	if refused != nil && timedOut(refused.Err.Code) {
 		s.timeouts[persona.Role]++
 	}
 }
@@ -181,8 +182,8 @@ func (p *prober) cell(ctx context.Context, s *scene, persona Persona, command Co
 	default:
 		cell.Outcome, cell.Text = Deny, "none"
 	}
-	if refused != nil && refused.step <= len(t.before)+1 {
-		cell.Outcome, cell.Text, cell.SQLState = Error, "not tried", refused.pg.Code
+	if refused != nil && refused.Step <= len(t.before)+1 {
+		cell.Outcome, cell.Text, cell.SQLState = Error, "not tried", refused.Err.Code
 		cell.Decisions = []Decision{{By: ByData, Detail: p.said(refused)}}
 		return cell, nil
 	}
@@ -202,10 +203,10 @@ func outcome(refused *refusal) (Outcome, string, string) {
 	switch {
 	case refused == nil:
 		return Allow, "", ""
-	case refused.pg.Code == "42501":
-		return Deny, "deny 42501", refused.pg.Code
+	case refused.Err.Code == "42501":
+		return Deny, "deny 42501", refused.Err.Code
 	default:
-		return Error, "error " + refused.pg.Code, refused.pg.Code
+		return Error, "error " + refused.Err.Code, refused.Err.Code
 	}
 }
 
@@ -468,7 +469,7 @@ func (p *prober) wouldBe(ctx context.Context, s *scene, persona Persona, before 
 	if err != nil {
 		return "", err
 	}
-	if refused != nil && strings.HasPrefix(refused.pg.Code, "23") {
+	if refused != nil && strings.HasPrefix(refused.Err.Code, "23") {
 		fields := make([]string, len(s.Columns))
 		for i, c := range s.Columns {
 			fields[i] = literal(otherwise[c.Name])
@@ -537,7 +538,7 @@ func (p *prober) probeView(ctx context.Context, v *plan, report *TableReport) er
 		}
 		return mine, strangers
 	}
-	results, refused, err := p.run(ctx, setLocal("request.jwt.claims", ""), nil, sql)
+	results, refused, err := p.run(ctx, request.Set("request.jwt.claims", ""), nil, sql)
 	if err != nil {
 		return err
 	}
@@ -566,7 +567,7 @@ func (p *prober) probeView(ctx context.Context, v *plan, report *TableReport) er
 				cell.Outcome = Deny
 			}
 			cell.Decisions = []Decision{v.through()}
-		case refused.pg.Code == "42501" && len(missing) > 0:
+		case refused.Err.Code == "42501" && len(missing) > 0:
 			cell.Decisions = []Decision{{By: ByGrant, Missing: missing}}
 		default:
 			cell.Decisions = []Decision{{By: ByStatement, Detail: p.said(refused)}}

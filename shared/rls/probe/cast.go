@@ -131,9 +131,9 @@ func (p *prober) clean(refused *pgconn.PgError) error {
 // somebody's row.
 func (p *prober) said(refused *refusal) string {
 	if p.borrowed {
-		return "SQLSTATE " + refused.pg.Code
+		return "SQLSTATE " + refused.Err.Code
 	}
-	return p.clean(refused.pg).Error()
+	return p.clean(refused.Err).Error()
 }
 
 // members are who belongs to which organization, in the copy.

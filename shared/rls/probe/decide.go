@@ -73,11 +73,11 @@ func (p *prober) decide(ctx context.Context, s *scene, persona Persona, t try, r
 func (p *prober) refusal(ctx context.Context, s *scene, persona Persona, t try, refused *refusal) (Decision, error) {
 	rights := s.Roles[persona.Role]
 	said := p.said(refused)
-	inside := refused.pg.Where != "" && strings.Contains(refused.pg.Where, "PL/pgSQL")
+	inside := refused.Err.Where != "" && strings.Contains(refused.Err.Where, "PL/pgSQL")
 	switch {
-	case timedOut(refused.pg.Code):
+	case timedOut(refused.Err.Code):
 		return Decision{By: ByTimeout, Detail: said}, nil
-	case refused.pg.Code == "42501" && refused.pg.Routine == "ExecWithCheckOptions" && !inside:
+	case refused.Err.Code == "42501" && refused.Err.Routine == "ExecWithCheckOptions" && !inside:
 		for _, a := range t.asks {
 			if a.filter {
 				continue
@@ -91,18 +91,18 @@ func (p *prober) refusal(ctx context.Context, s *scene, persona Persona, t try, 
 			}
 		}
 		return Decision{By: ByUnknown, Detail: said}, nil
-	case refused.pg.Code == "42501" && !inside:
+	case refused.Err.Code == "42501" && !inside:
 		if missing := s.missing(rights, t); len(missing) > 0 {
 			return Decision{By: ByGrant, Missing: missing}, nil
 		}
-	case strings.HasPrefix(refused.pg.Code, "23") && !inside:
+	case strings.HasPrefix(refused.Err.Code, "23") && !inside:
 		detail := said
-		if refused.pg.ConstraintName != "" {
-			detail = catalog.QuoteIdentifier(refused.pg.ConstraintName)
+		if refused.Err.ConstraintName != "" {
+			detail = catalog.QuoteIdentifier(refused.Err.ConstraintName)
 		}
 		return Decision{By: ByConstraint, Detail: detail}, nil
 	}
-	d, err := p.failing(ctx, s, persona, rights, t, refused.pg.Code)
+	d, err := p.failing(ctx, s, persona, rights, t, refused.Err.Code)
 	if err != nil || d.By != "" {
 		return d, err
 	}
@@ -306,7 +306,7 @@ func (p *prober) askAlone(ctx context.Context, s *scene, persona Persona, row, e
 	if refused == nil {
 		return answer{asked: true, value: values[0][0]}, nil
 	}
-	a := answer{asked: true, code: refused.pg.Code, text: p.said(refused)}
+	a := answer{asked: true, code: refused.Err.Code, text: p.said(refused)}
 	if timedOut(a.code) {
 		return a, nil
 	}

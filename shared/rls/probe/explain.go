@@ -11,6 +11,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/request"
 )
 
 // Plan is how the database would run a command over the whole table under row
@@ -58,7 +59,7 @@ func (p *prober) explain(ctx context.Context, s *scene, report *TableReport) err
 			for _, off := range []bool{false, true} {
 				var before []string
 				if off {
-					before = []string{setLocal("enable_seqscan", "off")}
+					before = []string{request.Set("enable_seqscan", "off")}
 				}
 				text, root, err := p.planOf(ctx, persona, before, statement.sql)
 				if err != nil {

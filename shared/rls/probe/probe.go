@@ -13,6 +13,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/request"
 )
 
 // Options says what to probe.
@@ -156,20 +157,9 @@ func (p *prober) privileges() error {
 	return nil
 }
 
-// searchPath is what the Data API sets for a request to a schema.
-func searchPath(schema string) string {
-	path := quote(schema)
-	for _, more := range []string{catalog.DefaultSchema, "extensions"} {
-		if more != schema {
-			path += ", " + quote(more)
-		}
-	}
-	return setLocal("search_path", path)
-}
-
 // table probes one relation, inside a savepoint.
 func (p *prober) table(ctx context.Context, name catalog.Name) (TableReport, error) {
-	if err := p.must(ctx, "starting", "savepoint clerksync_table", searchPath(name.Schema), "savepoint clerksync_step"); err != nil {
+	if err := p.must(ctx, "starting", "savepoint clerksync_table", request.Set("search_path", request.SearchPath(name.Schema)), "savepoint clerksync_step"); err != nil {
 		return TableReport{}, err
 	}
 	p.plans, p.parents, p.count = map[catalog.Name]*plan{}, map[string]map[string]string{}, 100

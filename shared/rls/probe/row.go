@@ -286,18 +286,18 @@ func (p *prober) insert(ctx context.Context, t *plan, who subject, published boo
 				}
 				return t.made(results[1].Rows[0]), nil
 			}
-			last = fmt.Errorf("%w: %w", errNoRow, p.clean(refused.pg))
-			if timedOut(refused.pg.Code) {
+			last = fmt.Errorf("%w: %w", errNoRow, p.clean(refused.Err))
+			if timedOut(refused.Err.Code) {
 				return probeRow{}, last // another row would have to wait, too
 			}
-			mended, err := p.mend(ctx, t, refused.pg, values, over)
+			mended, err := p.mend(ctx, t, refused.Err, values, over)
 			if err != nil {
 				return probeRow{}, err
 			}
 			if !mended {
 				break
 			}
-			if refused.pg.Code == "23505" {
+			if refused.Err.Code == "23505" {
 				n += 101
 			}
 		}

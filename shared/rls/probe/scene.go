@@ -126,7 +126,7 @@ func (p *prober) findInCopy(ctx context.Context, s *scene) error {
 			return probeRow{}, false, err
 		}
 		if refused != nil {
-			return probeRow{}, false, fmt.Errorf("%w: %w", errNoRow, p.clean(refused.pg))
+			return probeRow{}, false, fmt.Errorf("%w: %w", errNoRow, p.clean(refused.Err))
 		}
 		if len(results[0].Rows) == 0 {
 			return probeRow{}, false, nil
@@ -220,10 +220,10 @@ func (p *prober) rehearse(ctx context.Context, s *scene) error {
 		if err != nil {
 			return fmt.Errorf("rehearsing a row of %s: %w", s.Name, err)
 		}
-		if refused == nil || refused.pg.Code != "23514" {
+		if refused == nil || refused.Err.Code != "23514" {
 			break // anything else is of this row alone
 		}
-		if mended, err := p.mend(ctx, s.plan, refused.pg, values, nil); err != nil || !mended {
+		if mended, err := p.mend(ctx, s.plan, refused.Err, values, nil); err != nil || !mended {
 			if err != nil {
 				return err
 			}

@@ -4,57 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/request"
 )
 
 // session is the one transaction of a run.
-type session struct{ tx pgx.Tx }
-
-// Query and QueryRow make it a [catalog.Querier] that prepares nothing.
-func (s session) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return s.tx.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
-}
-
-func (s session) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return s.tx.QueryRow(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
-}
+type session struct{ request.Session }
 
 // refusal is a statement that the database refused.
-type refusal struct {
-	// step is the statement's position in its script.
-	step int
-	pg   *pgconn.PgError
-}
+type refusal = request.Refusal
 
-// script sends statements, each exactly one, in one round trip and returns their
-// results as text. A statement that the database refuses is a refusal, after
-// which the transaction has to go back to a savepoint; an error is a connection
-// or a context that is done.
+// script is that of [request.Session]; its error has the limit that ran out.
 func (s session) script(ctx context.Context, statements ...string) ([]*pgconn.Result, *refusal, error) {
-	conn := s.tx.Conn().PgConn()
-	results, err := conn.Exec(ctx, strings.Join(statements, ";\n")).ReadAll()
-	if err == nil {
-		return results, nil, nil
+	results, refused, err := s.Script(ctx, statements...)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = fmt.Errorf("%w: %w", cause, err)
 	}
-	var refused *pgconn.PgError
-	if !errors.As(err, &refused) || conn.IsClosed() || ctx.Err() != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = fmt.Errorf("%w: %w", cause, err)
-		}
-		return nil, nil, err
-	}
-	step := len(results)
-	if step > 0 && results[step-1].Err != nil {
-		step--
-	}
-	return results, &refusal{step: step, pg: refused}, nil
+	return results, refused, err
 }
 
 // attempt runs statements that are kept when all went well and undone otherwise.
@@ -77,34 +46,19 @@ func (s session) must(ctx context.Context, doing string, statements ...string) e
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 	if refused != nil {
-		return fmt.Errorf("%s: %w", doing, refused.pg)
+		return fmt.Errorf("%s: %w", doing, refused.Err)
 	}
 	return nil
-}
-
-// setLocal makes settings that end with the transaction; pairs of name and value.
-func setLocal(pairs ...string) string {
-	var b strings.Builder
-	b.WriteString("select ")
-	for i := 0; i < len(pairs); i += 2 {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "set_config(%s, %s, true)", catalog.QuoteLiteral(pairs[i]), catalog.QuoteLiteral(pairs[i+1]))
-	}
-	return b.String()
 }
 
 // become takes a persona's role as the Data API does. Its statements have the
 // caller's limit.
 func (p *prober) become(persona Persona) string {
-	return setLocal("request.jwt.claims", persona.claimsJSON(), "statement_timeout", milliseconds(p.limit), "role", persona.Role)
+	return request.Set("request.jwt.claims", persona.claimsJSON(), "statement_timeout", request.Milliseconds(p.limit), "role", persona.Role)
 }
 
-func milliseconds(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
-
 // pretend sets a persona's claims for the connected role.
-func (p Persona) pretend() string { return setLocal("request.jwt.claims", p.claimsJSON()) }
+func (p Persona) pretend() string { return request.Set("request.jwt.claims", p.claimsJSON()) }
 
 const (
 	lockTimeout      = "2s"
@@ -132,9 +86,9 @@ func begin(ctx context.Context, db Beginner, timeout time.Duration) (session, fu
 		}
 		return nil
 	}
-	s := session{tx: tx}
-	err = s.must(ctx, "preparing the transaction", setLocal(
-		"statement_timeout", milliseconds(max(timeout, leastOwnStatement)),
+	s := session{request.Session{Tx: tx}}
+	settings := append(request.Settings("POST", ""),
+		"statement_timeout", request.Milliseconds(max(timeout, leastOwnStatement)),
 		"lock_timeout", lockTimeout,
 		"idle_in_transaction_session_timeout", "60s",
 		"standard_conforming_strings", "on",
@@ -143,10 +97,8 @@ func begin(ctx context.Context, db Beginner, timeout time.Duration) (session, fu
 		"bytea_output", "hex",
 		"row_security", "on",
 		"jit", "off", // takes longer than the little that is read here
-		// The older settings win over the claims in Supabase's helpers.
-		"request.jwt.claim", "", "request.jwt.claim.sub", "", "request.jwt.claim.role", "", "request.jwt.claim.email", "",
-		"request.jwt.claims", "", "request.method", "POST", "request.path", "", "request.headers", "{}", "request.cookies", "{}",
-	))
+	)
+	err = s.must(ctx, "preparing the transaction", request.Set(settings...))
 	if err != nil {
 		return session{}, nil, errors.Join(err, rollback())
 	}

@@ -106,15 +106,9 @@ func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 		}
 		inner, err := conn.Query(ctx, sql, args...)
 		r := &rows{Rows: inner, pool: p, conn: conn, ctx: ctx}
-		if err == nil {
-			r.ahead = true
-			r.first = inner.Next()
-			err = inner.Err()
-		}
-		if err == nil {
+		if err = r.fetchFirst(err); err == nil {
 			return r, nil
 		}
-		r.Close()
 		if again(ctx, err, try) {
 			continue
 		}

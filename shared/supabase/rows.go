@@ -19,6 +19,20 @@ type rows struct {
 	first bool
 }
 
+// fetchFirst waits for the first row of a query that was sent with this error, so that whatever is wrong with the query
+// itself is known. Rows that failed are closed.
+func (r *rows) fetchFirst(err error) error {
+	if err == nil {
+		r.ahead = true
+		r.first = r.Rows.Next()
+		err = r.Rows.Err()
+	}
+	if err != nil {
+		r.Close()
+	}
+	return err
+}
+
 func (r *rows) Next() bool {
 	more := r.first
 	if !r.ahead {

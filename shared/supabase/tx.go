@@ -74,15 +74,9 @@ func (t *transaction) Exec(ctx context.Context, sql string, args ...any) (pgconn
 func (t *transaction) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	inner, err := t.Tx.Query(ctx, sql, args...)
 	r := &rows{Rows: inner, pool: t.pool, ctx: ctx}
-	if err == nil {
-		r.ahead = true
-		r.first = inner.Next()
-		err = inner.Err()
-	}
-	if err == nil {
+	if err = r.fetchFirst(err); err == nil {
 		return r, nil
 	}
-	r.Close()
 	err = t.explain(ctx, "querying", err)
 	return &failedRows{err: err}, err
 }

@@ -39,7 +39,7 @@ var (
 	}
 	ErrPassword = &ConditionError{
 		"password_refused", "password refused",
-		"correct the password in DATABASE_URL, percent-encoded; it is not tried again at once, since Supabase blocks an address after repeated failures",
+		"correct the password in the connection string, percent-encoded; it is not tried again at once, since Supabase blocks an address after repeated failures",
 		false,
 	}
 	ErrLoginBlocked = &ConditionError{
@@ -64,7 +64,7 @@ var (
 	}
 	ErrSessionPoolFull = &ConditionError{
 		"session_pool_full", "the pooler's session mode has no connection left",
-		"use the transaction pooler's port 6543 in DATABASE_URL",
+		"use the transaction pooler's port 6543 in the connection string",
 		true,
 	}
 	ErrPoolStarved = &ConditionError{
@@ -94,7 +94,7 @@ var (
 	}
 	ErrCertificate = &ConditionError{
 		"certificate_refused", "the server's certificate does not verify",
-		"set DATABASE_CA_CERT to the certificate from the project's database settings, and check that DATABASE_URL has the host name and not an address",
+		"set DATABASE_CA_CERT to the certificate from the project's database settings, and check that the connection string has the host name and not an address",
 		false,
 	}
 	ErrHostUnknown = &ConditionError{
@@ -134,7 +134,7 @@ var (
 	}
 	ErrReadOnly = &ConditionError{
 		"read_only", "the database takes no writes",
-		"look at the project's disk (full disks are switched to read-only) and check that DATABASE_URL is no replica's",
+		"look at the project's disk (full disks are switched to read-only) and check that the connection string is no replica's",
 		true,
 	}
 	ErrTimeout = &ConditionError{
@@ -149,17 +149,17 @@ var (
 	}
 	ErrPreparedStatement = &ConditionError{
 		"prepared_statement", "a prepared statement met a transaction pooler",
-		"leave default_query_exec_mode out of DATABASE_URL, or set it to exec",
+		"leave default_query_exec_mode out of the connection string, or set it to exec",
 		false,
 	}
 	ErrStartupParameter = &ConditionError{
 		"startup_parameter", "the pooler refuses a setting of the connection",
-		"remove the parameter from DATABASE_URL",
+		"remove the parameter from the connection string",
 		false,
 	}
 	ErrDatabaseUnknown = &ConditionError{
 		"database_unknown", "there is no such database",
-		"check the end of DATABASE_URL; on Supabase it is /postgres",
+		"check the end of the connection string; on Supabase it is /postgres",
 		false,
 	}
 	ErrNotMigrated = &ConditionError{

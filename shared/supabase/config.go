@@ -12,6 +12,9 @@
 // used and follows a configuration that changes. [Config.Session] gives the connection that migrations need. [Explain]
 // names the known errors of Postgres, Supavisor and PgBouncer, and [IsTransient] tells which of them pass.
 //
+// [Management] asks Supabase's Management API, which is HTTP and has nothing to do with the database, whose tokens a
+// project trusts.
+//
 // # Behind a transaction pooler
 //
 // Each statement, or each transaction, may run on another server connection. So nothing may be left in the session: no
@@ -28,6 +31,7 @@
 package supabase
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,6 +57,8 @@ type Options struct {
 	ProjectRef string
 	// MaxConns is the size of the pool. 0 means 1, which is what a Lambda function can use.
 	MaxConns int32
+	// Setting is the name of the setting that holds URL, for errors and warnings. Empty: DATABASE_URL.
+	Setting string
 	// AppName is the part of the program that connects. Postgres shows it as application_name "clerksync/<AppName>",
 	// except behind Supabase's shared transaction pooler, which shows itself.
 	AppName string
@@ -139,6 +145,25 @@ const (
 // Parse checks a connection string and reports every problem at once. It reads nothing but its argument: the PG…
 // variables of the environment, password files and service files, which libpq and pgx would consult, have no say.
 func Parse(o Options) (*Config, error) {
+	c, err := parse(o)
+	if err != nil {
+		return nil, o.name(err)
+	}
+	return c, nil
+}
+
+// usualSetting is what every problem calls the setting that holds the connection string.
+const usualSetting = "DATABASE_URL"
+
+// name writes the setting's own name into a problem's text.
+func (o Options) name(err error) error {
+	if o.Setting == "" || o.Setting == usualSetting {
+		return err
+	}
+	return errors.New(strings.ReplaceAll(err.Error(), usualSetting, o.Setting))
+}
+
+func parse(o Options) (*Config, error) {
 	dsn, err := splitURL(strings.TrimSpace(o.URL.Reveal()))
 	if err != nil {
 		return nil, err
@@ -191,11 +216,11 @@ func (c *Config) address() string {
 
 // problem writes what is wrong with the connection string.
 func problem(format string, args ...any) error {
-	return fmt.Errorf("DATABASE_URL: %s", fmt.Sprintf(format, args...))
+	return fmt.Errorf(usualSetting+": %s", fmt.Sprintf(format, args...))
 }
 
 func (c *Config) warn(format string, args ...any) {
-	c.Warnings = append(c.Warnings, "DATABASE_URL: "+fmt.Sprintf(format, args...))
+	c.Warnings = append(c.Warnings, cmp.Or(c.options.Setting, usualSetting)+": "+fmt.Sprintf(format, args...))
 }
 
 // hostKind is whose host it is.

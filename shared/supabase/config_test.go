@@ -460,3 +460,22 @@ func checkHidden(t *testing.T, text string) {
 		t.Errorf("the password is shown: %s", text)
 	}
 }
+
+func TestParse_CallsTheSettingByItsName(t *testing.T) {
+	t.Parallel()
+	_, err := supabase.Parse(supabase.Options{URL: secret.New("http://x"), Setting: "DIAGNOSTICS_DATABASE_URL"})
+	if err == nil || !strings.HasPrefix(err.Error(), "DIAGNOSTICS_DATABASE_URL: ") {
+		t.Errorf("a web address: %v", err)
+	}
+	c, err := supabase.Parse(supabase.Options{
+		URL: secret.New("postgres://u:p@db.example.com/postgres?sslmode=require&search_path=a"), Setting: "DIAGNOSTICS_DATABASE_URL",
+	})
+	if err != nil || len(c.Warnings) == 0 {
+		t.Fatalf("Parse = %+v, %v, want warnings", c, err)
+	}
+	for _, warning := range c.Warnings {
+		if !strings.HasPrefix(warning, "DIAGNOSTICS_DATABASE_URL: ") {
+			t.Errorf("warning %q", warning)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package managementdouble
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxBody bounds what is read, here and from issuers, in bytes.
+const maxBody = 1 << 20
+
+// failure is an answer that is an error.
+type failure struct {
+	status  int
+	message string
+}
+
+func (f *failure) Error() string { return fmt.Sprintf("%d: %s", f.status, f.message) }
+
+// serve answers a route that needs some access, with success if all is well.
+func (a *API) serve(needed Access, success int, do func(r *http.Request) (any, *failure)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.options.Latency > 0 {
+			timer := time.NewTimer(a.options.Latency)
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		status := success
+		content, fail := a.answer(w.Header(), r, needed, do)
+		if fail != nil {
+			status, content = fail.status, map[string]string{"message": fail.message}
+		}
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(content) // whoever hung up does not need it
+	})
+}
+
+func (a *API) answer(header http.Header, r *http.Request, needed Access, do func(r *http.Request) (any, *failure)) (any, *failure) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	access, known := ReadWrite, token != "" && strings.EqualFold(scheme, "Bearer")
+	if known && a.options.Tokens != nil {
+		access, known = a.options.Tokens[token]
+	}
+	if !known {
+		return nil, &failure{http.StatusUnauthorized, "Unauthorized"}
+	}
+	if fail := a.spend(header, token, r); fail != nil {
+		return nil, fail
+	}
+	if access < needed {
+		return nil, &failure{http.StatusForbidden, "The account may not use this endpoint."}
+	}
+	if ref := r.PathValue("ref"); ref != "" && a.options.Projects != nil && !slices.Contains(a.options.Projects, ref) {
+		return nil, &failure{http.StatusNotFound, "Project not found"}
+	}
+	return do(r)
+}
+
+// spend takes one request out of the minute, and says in the header what is left.
+func (a *API) spend(header http.Header, token string, r *http.Request) *failure {
+	if a.options.Limit < 0 {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	key := token + " " + r.PathValue("ref") + " " + r.Pattern
+	now, win := a.options.Now(), a.windows[key]
+	if !now.Before(win.ends) {
+		win = window{ends: now.Add(time.Minute)}
+	}
+	win.used++
+	a.windows[key] = win
+	left := win.ends.Sub(now)
+	header.Set("X-RateLimit-Limit", strconv.Itoa(a.options.Limit))
+	header.Set("X-RateLimit-Remaining", strconv.Itoa(max(a.options.Limit-win.used, 0)))
+	header.Set("X-RateLimit-Reset", strconv.FormatInt(int64((left+time.Second-1)/time.Second), 10))
+	if win.used > a.options.Limit {
+		return &failure{http.StatusTooManyRequests, "Too many requests"}
+	}
+	return nil
+}

@@ -1,0 +1,232 @@
+package supabase
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"clerksync/shared/secret"
+)
+
+// DefaultManagementURL is where Supabase's Management API is.
+const DefaultManagementURL = "https://api.supabase.com"
+
+// How long an answer is served again. The API allows 120 requests a minute for a user, a project and an endpoint together
+// (Supabase docs, Management API), which everybody who holds the token shares.
+const (
+	managementTTL = time.Minute
+	// managementPause is for failures, which may be mended sooner.
+	managementPause = 10 * time.Second
+)
+
+// ManagementOptions say which project to ask about. Token and ProjectRef are required.
+type ManagementOptions struct {
+	// Token is a personal access token (sbp_…) or one of an OAuth app. It needs to read the project's auth configuration:
+	// auth_config_read, or the scope auth:read.
+	Token secret.Value
+	// ProjectRef is the project's reference, 20 lower-case letters.
+	ProjectRef string
+	// URL is where the API is, without its version; "" means DefaultManagementURL. It must be https, or http on this
+	// machine: the token goes with every request.
+	URL string
+	// HTTPClient sends the requests; nil means one of the Management's own. Its redirect rule is not used: redirects are
+	// never followed, since the token would go with them.
+	HTTPClient *http.Client
+}
+
+// ThirdPartyAuth is a third-party provider that a project trusts (Supabase OpenAPI, ThirdPartyAuth). What an answer leaves
+// out, or has as null, is zero.
+type ThirdPartyAuth struct {
+	ID   string `json:"id"`
+	Type string `json:"type"`
+	// OIDCIssuerURL is the issuer whose tokens are trusted, as it was entered.
+	OIDCIssuerURL string `json:"oidc_issuer_url"`
+	JWKSURL       string `json:"jwks_url"`
+	// CustomJWKS are keys that were entered, ResolvedJWKS those that Supabase has fetched and verifies with. Both are JSON
+	// as it came, nil where there is none.
+	CustomJWKS   json.RawMessage `json:"custom_jwks"`
+	ResolvedJWKS json.RawMessage `json:"resolved_jwks"`
+	InsertedAt   time.Time       `json:"inserted_at"`
+	UpdatedAt    time.Time       `json:"updated_at"`
+	// ResolvedAt is when ResolvedJWKS were fetched.
+	ResolvedAt time.Time `json:"resolved_at"`
+}
+
+// UnmarshalJSON reads any object. A member of another type than is published counts as absent: one that is not understood
+// should not hide the rest.
+func (a *ThirdPartyAuth) UnmarshalJSON(text []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil || members == nil {
+		return errors.New("a provider that is no JSON object")
+	}
+	*a = ThirdPartyAuth{
+		ID: textMember(members["id"]), Type: textMember(members["type"]),
+		OIDCIssuerURL: textMember(members["oidc_issuer_url"]), JWKSURL: textMember(members["jwks_url"]),
+		CustomJWKS: anyMember(members["custom_jwks"]), ResolvedJWKS: anyMember(members["resolved_jwks"]),
+		InsertedAt: timeMember(members["inserted_at"]), UpdatedAt: timeMember(members["updated_at"]), ResolvedAt: timeMember(members["resolved_at"]),
+	}
+	return nil
+}
+
+func textMember(value json.RawMessage) string {
+	var text string
+	_ = json.Unmarshal(value, &text)
+	return text
+}
+
+func anyMember(value json.RawMessage) json.RawMessage {
+	if string(value) == "null" {
+		return nil
+	}
+	return value
+}
+
+// timeMember takes times with and without a zone; those without are in UTC. One that has no form in JSON counts as absent.
+func timeMember(value json.RawMessage) time.Time {
+	text := textMember(value)
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05.999999999Z07", "2006-01-02 15:04:05.999999999"} {
+		if t, err := time.Parse(layout, text); err == nil && t.UTC().Year() > 0 && t.UTC().Year() <= 9999 {
+			return t.UTC()
+		}
+	}
+	return time.Time{}
+}
+
+// Management asks Supabase's Management API about one project. It only reads. It sends nothing before its first question,
+// never has two questions under way, serves an answer again for a minute and a failure for ten seconds, and is safe for
+// concurrent use. Make it with [NewManagement].
+type Management struct {
+	token   secret.Value
+	project string
+	url     string
+	client  *http.Client
+	limit   time.Duration
+	now     func() time.Time
+
+	mu     sync.Mutex
+	latest *question // nil until the first
+	until  time.Time // how long the answer of latest is served, once it is there
+}
+
+// question is one that is under way, or was. Its fields are written before done is closed.
+type question struct {
+	done chan struct{}
+	list []ThirdPartyAuth
+	err  error
+}
+
+var projectRefPattern = regexp.MustCompile(`^[a-z]{20}$`)
+
+// NewManagement returns a Management. It sends nothing; its error names every option that cannot be used and holds no part
+// of the token.
+func NewManagement(o ManagementOptions) (*Management, error) {
+	base, urlErr := managementURL(o.URL)
+	token := strings.TrimSpace(o.Token.Reveal())
+	var tokenErr, refErr error
+	switch {
+	case token == "":
+		tokenErr = errors.New("the access token is not set: make one on the account's page of access tokens (sbp_…)")
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		tokenErr = errors.New("the access token holds a space, a line break or another character that no token has: copy it again")
+	}
+	if !projectRefPattern.MatchString(o.ProjectRef) {
+		refErr = errors.New("the project reference is not 20 lower-case letters, the first part of https://<ref>.supabase.co")
+	}
+	if err := errors.Join(tokenErr, refErr, urlErr); err != nil {
+		return nil, err
+	}
+	m := &Management{
+		token: secret.New(token), project: o.ProjectRef, url: base, limit: managementLimit,
+		client: &http.Client{Transport: newManagementTransport()},
+		// Without the monotonic reading, which stands still while a Lambda sandbox is frozen.
+		now: func() time.Time { return time.Now().Round(0) },
+	}
+	if o.HTTPClient != nil {
+		*m.client = *o.HTTPClient
+	}
+	m.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return m, nil
+}
+
+// managementURL returns the address without a slash at its end. Errors hold none of it: a password may stand there.
+func managementURL(address string) (string, error) {
+	if address == "" {
+		return DefaultManagementURL, nil
+	}
+	u, err := url.Parse(strings.TrimSpace(address))
+	switch {
+	case err != nil || u.Hostname() == "":
+		return "", errors.New("the URL of the Management API is not one; the usual is " + DefaultManagementURL)
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", errors.New("the URL of the Management API holds credentials, a query or a fragment; it ends with the host or a path")
+	case u.Scheme == "https", u.Scheme == "http" && onThisMachine(u.Hostname()):
+		return strings.TrimRight(u.String(), "/"), nil
+	}
+	return "", errors.New("the URL of the Management API is not https: the access token would travel in clear; http is for this machine only")
+}
+
+func onThisMachine(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+}
+
+// ThirdPartyAuth lists the third-party providers that the project trusts: GET
+// /v1/projects/{ref}/config/auth/third-party-auth. An empty list means that there are none.
+//
+// errors.Is finds out by the ErrManagement… variables and ErrProjectNotFound what went wrong. What the result points to is
+// shared and must not be changed.
+func (m *Management) ThirdPartyAuth(ctx context.Context) ([]ThirdPartyAuth, error) {
+	q := m.current(ctx)
+	select {
+	case <-q.done:
+		return slices.Clone(q.list), q.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for Supabase's Management API: %w", context.Cause(ctx))
+	}
+}
+
+// current returns the question under way, or the last one while its answer is served, or asks a new one.
+//
+// A question does not end with the call that asked it: others may wait for the answer, and the next call needs it anyway.
+// Its own limit ends it.
+func (m *Management) current(ctx context.Context) *question {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.latest != nil {
+		select {
+		case <-m.latest.done:
+			if m.now().Before(m.until) {
+				return m.latest
+			}
+		default:
+			return m.latest
+		}
+	}
+	q := &question{done: make(chan struct{})}
+	m.latest = q
+	go func() {
+		q.list, q.err = m.ask(context.WithoutCancel(ctx))
+		served := managementTTL
+		if q.err != nil {
+			served = managementPause
+			if failure, ok := errors.AsType[*managementError](q.err); ok {
+				served = min(max(served, failure.retryAfter), managementTTL)
+			}
+		}
+
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.until = m.now().Add(served)
+		close(q.done)
+	}()
+	return q
+}

@@ -1,0 +1,237 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"clerksync/shared/finding"
+	"clerksync/shared/rls/catalog"
+)
+
+// identity is who the caller is, as Postgres reads it; empty for NULL.
+type identity struct{ user, organization, role string }
+
+// identitySQL reads what clerk's helpers read, where there are none.
+const identitySQL = `select c ->> 'sub', coalesce(c -> 'o' ->> 'id', c ->> 'org_id'), coalesce(c -> 'o' ->> 'rol', c ->> 'org_role')
+from (select current_setting('request.jwt.claims')::jsonb as c) as claims`
+
+// helper is a function that reads the claims, and how to ask it.
+type helper struct{ name, sql string }
+
+var helpers = []helper{
+	{"clerk.user_id", "select left(clerk.user_id(), 200)"},
+	{"clerk.org_id", "select left(clerk.org_id(), 200)"},
+	{"clerk.org_role", "select left(clerk.org_role(), 200)"},
+	{"clerk.session_is_active", "select clerk.session_is_active()::text"},
+	{"clerk.org_permissions", "select left(string_agg(p, ', ' order by p), 300) from clerk.org_permissions() as p"},
+}
+
+// identify becomes the caller and asks what Postgres reads. allowed is false
+// where the connected role may not become the caller.
+func (l *look) identify(ctx context.Context) (who identity, allowed bool, err error) {
+	statements := []string{
+		"select current_user::text, current_setting('row_security')",
+		identitySQL,
+		"select (auth.jwt() = current_setting('request.jwt.claims')::jsonb)::text",
+	}
+	var asked []helper
+	for _, h := range helpers {
+		if l.facts.Helpers[h.name] {
+			asked = append(asked, h)
+			statements = append(statements, h.sql)
+		}
+	}
+	// Last, since it usually fails.
+	statements = append(statements, "select auth.uid()::text")
+
+	answers, refused, err := l.ask(ctx, catalog.DefaultSchema, statements...)
+	if err != nil {
+		return identity{}, false, err
+	}
+	if refused != nil {
+		l.roleRefused(refused)
+		a := answer{row: make([]*string, 3)}
+		// Claims that cannot be read are told only where there is a caller to read them.
+		_, err := l.own(ctx, func() error { return l.QueryRow(ctx, identitySQL).Scan(&a.row[0], &a.row[1], &a.row[2]) })
+		return readIdentity(a), false, err
+	}
+	l.role = l.roleFinding(answers[0])
+	l.claims = l.claimsFinding(answers[1], answers[2], asked, answers[3:3+len(asked)])
+	l.uid = l.uidFinding(answers[len(answers)-1])
+	return readIdentity(answers[1]), true, nil
+}
+
+func readIdentity(a answer) identity {
+	who := identity{user: a.text(0), organization: a.text(1), role: a.text(2)}
+	if who.role != "" && !strings.HasPrefix(who.role, "org:") {
+		who.role = "org:" + who.role // version 2 tokens leave the prefix out
+	}
+	return who
+}
+
+const useLogin = "Connect as clerksync_diagnostics: \"clerksync migrate login diagnostics\" gives it a password and prints the connection string."
+
+// roleRefused fills the findings that need the role, which the connected one may
+// not take.
+func (l *look) roleRefused(refused *pgconn.PgError) {
+	login := catalog.QuoteIdentifier(l.facts.Login)
+	f := finding.Finding{
+		Status: finding.Skip, Title: fmt.Sprintf("%s may not become %s", login, l.caller.role),
+		Detail: fmt.Sprintf("The connected role %s cannot take the caller's role: %s.", login, plainText(refused)), Remedy: useLogin,
+	}
+	if refused.Code == codeBadParameter {
+		f.Title = fmt.Sprintf("There is no role %s", l.caller.role)
+		f.Detail = fmt.Sprintf("The role %s does not exist: this is not a Supabase project's database.", l.caller.role)
+		f.Remedy = "Check which database the connection string names."
+	}
+	l.role = f
+	for _, other := range []*finding.Finding{&l.claims, &l.uid} {
+		*other = finding.Finding{Status: finding.Skip, Title: "Could not be looked at", Detail: f.Detail, Remedy: f.Remedy}
+	}
+}
+
+// notAllowed is why no table is looked at then.
+func (l *look) notAllowed() error {
+	for _, name := range l.tables {
+		if _, told := l.results[name]; !told {
+			l.results[name] = result{finding: finding.Finding{Status: finding.Skip, Title: "Could not be looked at", Detail: l.role.Detail, Remedy: l.role.Remedy}}
+		}
+	}
+	return nil
+}
+
+func (l *look) roleFinding(a answer) finding.Finding {
+	login := catalog.QuoteIdentifier(l.facts.Login)
+	switch {
+	case a.refused != nil:
+		return finding.Finding{Status: finding.Fail, Title: fmt.Sprintf("Nothing can be asked as %s", l.caller.role), Detail: sentence(l.said(a.refused))}
+	case a.text(0) != l.caller.role || a.text(1) != "on":
+		return finding.Finding{
+			Status: finding.Fail, Title: "The caller's role was not taken",
+			Detail: fmt.Sprintf("After set role the current user is %s and row_security is %s; %s and on were expected.", a.text(0), a.text(1), l.caller.role),
+			Remedy: useLogin,
+		}
+	case l.facts.RoleBypasses:
+		return finding.Finding{
+			Status: finding.Fail, Title: fmt.Sprintf("%s bypasses row level security", l.caller.role),
+			Detail: "The role has BYPASSRLS or is a superuser: every caller sees every row of every table that the role may read, whatever policies say.",
+			Remedy: fmt.Sprintf("alter role %s nobypassrls;", l.caller.role),
+		}
+	}
+	detail := fmt.Sprintf("%s became %s, with row level security on, as the Data API's own login does.", login, l.caller.role)
+	if l.caller.role == anon {
+		detail += " It is the role of callers who are not signed in."
+	}
+	return finding.Finding{Status: finding.Pass, Title: fmt.Sprintf("Requests run as %s", l.caller.role), Detail: detail}
+}
+
+// claimsFinding is about what Postgres reads.
+func (l *look) claimsFinding(claims, jwt answer, asked []helper, said []answer) finding.Finding {
+	if claims.refused != nil {
+		f := finding.Finding{
+			Status: finding.Fail, Title: "Postgres cannot read the claims",
+			Detail: "Whatever reads them fails: " + l.said(claims.refused) + ".",
+			Remedy: "Take out of the session token what Postgres has no room for: numbers beyond its range, or claims nested without end.",
+		}
+		if claims.refused.Code == codeNoUnicode || claims.refused.Code == codeInvalidText {
+			f.Remedy = `Postgres stores no NUL character and no half of a surrogate pair: take the \u0000 or \ud800 out of the metadata that the session token carries.`
+		}
+		return f
+	}
+	var parts []string
+	status, title, remedy := finding.Pass, "Postgres reads the claims", ""
+	worse := func(s finding.Status, t, r string) {
+		if status == finding.Pass || status == finding.Warn && s == finding.Fail {
+			status, title, remedy = s, t, r
+		}
+	}
+	callable, there := l.facts.Helpers["auth.jwt"]
+	switch {
+	case !there:
+		parts = append(parts, "auth.jwt() is not there, so this is no Supabase project's database")
+	case !callable:
+		parts = append(parts, fmt.Sprintf("auth.jwt() is not granted to %s", l.caller.role))
+		worse(finding.Fail, "The role may not read its own claims", fmt.Sprintf("grant usage on schema auth to %s;\nPolicies that call auth.jwt() or auth.uid() fail without it.", l.caller.role))
+	case jwt.refused != nil:
+		parts = append(parts, "auth.jwt() fails: "+l.said(jwt.refused))
+		worse(finding.Fail, "auth.jwt() fails for this caller", l.advice(jwt.refused.Code, "auth.jwt()"))
+	case jwt.text(0) != "true":
+		parts = append(parts, "auth.jwt() is something else than the claims that were set")
+		worse(finding.Fail, "auth.jwt() does not return the claims", "Look at the definition of auth.jwt(): select pg_get_functiondef('auth.jwt()'::regprocedure);")
+	default:
+		parts = append(parts, "auth.jwt() is the token's claims")
+	}
+
+	if len(asked) < len(helpers) {
+		var absent, refused []string
+		for _, h := range helpers {
+			switch callable, there := l.facts.Helpers[h.name]; {
+			case !there:
+				absent = append(absent, h.name+"()")
+			case !callable:
+				refused = append(refused, h.name+"()")
+			}
+		}
+		if len(refused) > 0 {
+			parts = append(parts, fmt.Sprintf("%s not granted to %s", strings.Join(refused, ", ")+plural(int64(len(refused)), " is", " are"), l.caller.role))
+			worse(finding.Fail, "The role may not call clerksync's helpers", fmt.Sprintf("grant usage on schema clerk to %s;\ngrant execute on all functions in schema clerk to %[1]s;", l.caller.role))
+		}
+		if len(absent) > 0 {
+			parts = append(parts, strings.Join(absent, ", ")+plural(int64(len(absent)), " is", " are")+" not there")
+			worse(finding.Warn, "clerksync's helpers are not there", `Apply the migrations: "clerksync migrate up".`)
+		}
+	}
+	for i, a := range said {
+		name := asked[i].name
+		switch {
+		case a.refused != nil:
+			parts = append(parts, name+"() fails: "+l.said(a.refused))
+			worse(finding.Fail, name+"() fails for this caller", l.advice(a.refused.Code, "auth.jwt()"))
+		case name == "clerk.org_permissions" && a.text(0) == "":
+			parts = append(parts, name+"() is empty")
+		case a.text(0) == "":
+			parts = append(parts, name+"() is NULL")
+		default:
+			parts = append(parts, name+"() is "+a.text(0))
+		}
+		if name == "clerk.user_id" && a.refused == nil && a.text(0) == "" {
+			worse(finding.Warn, "The claims name no user", "Policies that compare with the user match nothing. Send a session token of Clerk, whose sub is the user.")
+		}
+	}
+	detail := sentence(strings.Join(parts, "; "))
+	if l.facts.PreRequest != "" {
+		detail += fmt.Sprintf(" The Data API calls %s before each request, which is left out here and may change what is read.", l.facts.PreRequest)
+	}
+	return finding.Finding{Status: status, Title: title, Detail: detail, Remedy: remedy}
+}
+
+// uidFinding is about what auth.uid() does for this caller.
+func (l *look) uidFinding(a answer) finding.Finding {
+	callable, there := l.facts.Helpers["auth.uid"]
+	switch {
+	case !there:
+		return finding.Finding{Status: finding.Skip, Title: "There is no auth.uid()", Detail: "The function does not exist, so nothing can call it."}
+	case a.refused != nil && !callable:
+		return finding.Finding{
+			Status: finding.Warn, Title: fmt.Sprintf("%s may not call auth.uid()", l.caller.role),
+			Detail: "Policies that call it fail with SQLSTATE 42501.", Remedy: fmt.Sprintf("grant usage on schema auth to %s;", l.caller.role),
+		}
+	case a.refused != nil && a.refused.Code == codeInvalidText && strings.Contains(a.refused.Message, "uuid"):
+		l.uidFails, l.uidCasts = true, true
+		return finding.Finding{
+			Status: finding.Warn, Title: "auth.uid() fails for this user",
+			Detail: "It casts the sub claim to uuid, and a Clerk id is none: policies, defaults and triggers that call it answer 400 with SQLSTATE 22P02, a policy as soon as there is a row to look at.",
+			Remedy: "Use " + clerkID + ", or ((select auth.jwt()) ->> 'sub'), with text columns. \"clerksync configure-rls lint\" finds the places.",
+		}
+	case a.refused != nil:
+		l.uidFails = true
+		return finding.Finding{Status: finding.Warn, Title: "auth.uid() fails for this user", Detail: sentence(l.said(a.refused)), Remedy: l.advice(a.refused.Code, "auth.uid()")}
+	case a.text(0) == "":
+		return finding.Finding{Status: finding.Pass, Title: "auth.uid() is NULL", Detail: "The claims have no sub, so what compares with auth.uid() matches nothing."}
+	default:
+		return finding.Finding{Status: finding.Pass, Title: "auth.uid() reads the user", Detail: "The sub claim is a uuid, as that of Supabase's own users; Clerk's ids are none."}
+	}
+}

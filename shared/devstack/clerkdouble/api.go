@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,12 +37,14 @@ type APIOptions struct {
 	// limit, a change of the instance between two requests. What it changes of
 	// the query is what the API gets.
 	Intercept func(w http.ResponseWriter, r *http.Request, next http.Handler)
+	// Issuer is the iss of the tokens that are made; "" means [Instance.Issuer].
+	Issuer string
 	// Now is the clock of Limit; nil means the system's.
 	Now func() time.Time
 }
 
-// API is the Backend API of an instance, as far as it lists what exists: an
-// http.Handler for /v1/….
+// API is the Backend API of an instance, as far as it lists what exists and makes
+// tokens: an http.Handler for /v1/….
 type API struct {
 	instance *Instance
 	options  APIOptions
@@ -77,6 +80,21 @@ const base = "/v1"
 // reader appends what a request asks for.
 type reader func(q *query, b []byte) ([]byte, *failure)
 
+// methods are what can be done at a path.
+type methods map[string]reader
+
+// allowed is the Allow header's value.
+func (m methods) allowed() string {
+	var names []string
+	for name := range m {
+		if names = append(names, name); name == http.MethodGet {
+			names = append(names, http.MethodHead)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
 // API returns the instance's Backend API. Several may serve one instance, each
 // with limits and counts of its own.
 func (c *Instance) API(o APIOptions) *API {
@@ -95,6 +113,7 @@ func (c *Instance) API(o APIOptions) *API {
 	}
 	for path, read := range map[string]reader{
 		"/instance":        a.readInstance,
+		"/jwks":            func(_ *query, b []byte) ([]byte, *failure) { return append(b, a.instance.JWKS()...), nil },
 		"/users":           a.listUsers,
 		"/users/count":     a.countUsers,
 		"/users/{user_id}": a.readUser,
@@ -106,11 +125,21 @@ func (c *Instance) API(o APIOptions) *API {
 		"/organization_roles":                          a.organizational(a.listRoles),
 		"/organization_permissions":                    a.organizational(a.listPermissions),
 	} {
-		a.routes.Handle(base+path, a.serve(read))
+		a.routes.Handle(base+path, a.serve(methods{http.MethodGet: read}))
 	}
-	a.routes.Handle("/", a.serve(func(*query, []byte) ([]byte, *failure) { return nil, errNoRoute }))
+	for path, write := range map[string]reader{
+		"/sessions":                     a.createSession,
+		"/sessions/{session_id}/tokens": a.createToken,
+		"/sessions/{session_id}/tokens/{template_name}": a.createToken,
+	} {
+		a.routes.Handle(base+path, a.serve(methods{http.MethodPost: write}))
+	}
+	a.routes.Handle("/", a.serve(nil))
 	return a
 }
+
+// unlimitedPath is what the rate limit does not count (Clerk docs, system limits).
+const unlimitedPath = base + "/jwks"
 
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -184,15 +213,19 @@ func (w *watchedWriter) Write(p []byte) (int, error) {
 // bodies are buffers for answers, of up to a megabyte.
 var bodies = sync.Pool{New: func() any { return new([]byte) }}
 
-func (a *API) serve(read reader) http.Handler {
+// serve serves what can be done at a path; nothing, if there is no such path.
+func (a *API) serve(m methods) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := bodies.Get().(*[]byte)
 		defer bodies.Put(body)
 		status := http.StatusOK
-		b, fail := a.answer(r, read, (*body)[:0])
+		b, fail := a.answer(r, m, (*body)[:0])
 		if fail != nil {
 			b, status = fail.append((*body)[:0]), fail.status
 			fail.setHeader(w.Header())
+		}
+		if fail == errMethod {
+			w.Header().Set("Allow", m.allowed())
 		}
 		*body = b
 		if !wait(r.Context(), a.options.Latency) {
@@ -223,21 +256,35 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // answer asks the key first: without one there is no instance whose limit it
 // could be.
-func (a *API) answer(r *http.Request, read reader, b []byte) ([]byte, *failure) {
+func (a *API) answer(r *http.Request, m methods, b []byte) ([]byte, *failure) {
 	if fail := a.authenticate(r); fail != nil {
 		return nil, fail
 	}
-	if fail := a.spend(); fail != nil {
-		return nil, fail
+	if r.URL.Path != unlimitedPath {
+		if fail := a.spend(); fail != nil {
+			return nil, fail
+		}
 	}
 	q, fail := parseQuery(r, a.options)
 	if fail != nil {
 		return nil, fail
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Pattern != "/" {
-		return nil, errMethod
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
 	}
-	return read(q, b)
+	do := m[method]
+	switch {
+	case m == nil:
+		return nil, errNoRoute
+	case do == nil:
+		return nil, errMethod
+	case method != http.MethodGet:
+		if q.body, fail = readBody(r); fail != nil {
+			return nil, fail
+		}
+	}
+	return do(q, b)
 }
 
 func (a *API) authenticate(r *http.Request) *failure {
@@ -281,10 +328,8 @@ func (a *API) organizational(read reader) reader {
 
 func (a *API) readInstance(_ *query, b []byte) ([]byte, *failure) {
 	environment := "development"
-	for key := range a.keys {
-		if strings.HasPrefix(key, "sk_live_") {
-			environment = "production"
-		}
+	if a.production() {
+		environment = "production"
 	}
 	b = text(append(b, `{"object":"instance","id":`...), a.instance.id)
 	b = text(append(b, `,"environment_type":`...), environment)

@@ -998,7 +998,8 @@ func TestAPI_CountsByRoute(t *testing.T) {
 		"/v1/organization_memberships":        "/organization_memberships",
 		"/v1/organization_roles":              "/organization_roles",
 		"/v1/organization_permissions":        "/organization_permissions",
-		"/v1/jwks":                            "",
+		"/v1/jwks":                            "/jwks",
+		"/v1/clients":                         "",
 	} {
 		a.ask(t, path)
 		want[route]++

@@ -36,7 +36,20 @@ var (
 	errNoRoute = &failure{status: http.StatusNotFound, code: "resource_not_found", message: "not found", long: "There is nothing at this URL."}
 	errMethod  = &failure{
 		status: http.StatusMethodNotAllowed, code: "method_not_allowed",
-		message: "method not allowed", long: "This double only reads: GET is all that it knows.",
+		message: "method not allowed", long: "This double knows no such method here.",
+	}
+	errBody = &failure{
+		status: http.StatusBadRequest, code: "request_body_invalid",
+		message: "Request body invalid", long: "The body is to be a JSON object, or empty.",
+	}
+	// Clerk says that it opens no sessions there, and not by which code.
+	errProduction = &failure{
+		status: http.StatusForbidden, code: "not_available_in_production",
+		message: "access denied", long: "Sessions are opened here in development instances alone.",
+	}
+	errNoMember = &failure{
+		status: http.StatusNotFound, code: "organization_not_found_or_unauthorized",
+		message: "not found or unauthorized", long: "There is no such organization, or the user is no member of it.",
 	}
 	errQuery = &failure{status: http.StatusBadRequest, code: "malformed_request_parameters", message: "Malformed request parameters"}
 	// Which codes Clerk has for these two is not published, only that they are
@@ -50,6 +63,11 @@ var (
 
 func notThere(kind, id string) *failure {
 	return &failure{status: http.StatusNotFound, code: "resource_not_found", message: "not found", long: fmt.Sprintf("No %s was found with id %s", kind, id)}
+}
+
+// broken is what Clerk has no code for, because it happens to a double alone.
+func broken(err error) *failure {
+	return &failure{status: http.StatusInternalServerError, code: "internal_clerk_error", message: "Oops, an unexpected error occurred", long: err.Error()}
 }
 
 // unprocessable blames a parameter.
@@ -69,9 +87,6 @@ func tooMany(rest time.Duration) *failure {
 func (f *failure) setHeader(h http.Header) {
 	if f.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(f.retryAfter/time.Second)))
-	}
-	if f.status == http.StatusMethodNotAllowed {
-		h.Set("Allow", "GET, HEAD")
 	}
 }
 

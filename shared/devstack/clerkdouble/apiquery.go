@@ -1,7 +1,10 @@
 package clerkdouble
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,8 +30,10 @@ const (
 // query is a request's parameters. Those that a route does not know are ignored:
 // Clerk does not say what it does with them.
 type query struct {
-	values   url.Values
-	path     func(name string) string
+	values url.Values
+	path   func(name string) string
+	// body are the members of the request's body, which only some have.
+	body     map[string]json.RawMessage
 	cursor   bool
 	maxLimit int
 }
@@ -54,6 +59,34 @@ func parseQuery(r *http.Request, o APIOptions) (*query, *failure) {
 		q.cursor = q.cursor && cursor
 	}
 	return q, nil
+}
+
+// maxRequestBody is enough for whatever can be asked here.
+const maxRequestBody = 64 << 10
+
+// readBody reads a JSON object; an empty body is one without members.
+func readBody(r *http.Request) (map[string]json.RawMessage, *failure) {
+	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxRequestBody))
+	if _, large := errors.AsType[*http.MaxBytesError](err); err != nil && !large {
+		return nil, errBody
+	}
+	members := map[string]json.RawMessage{}
+	if len(text) == 0 {
+		return members, nil
+	}
+	if json.Unmarshal(text, &members) != nil || members == nil {
+		return nil, errBody
+	}
+	return members, nil
+}
+
+// text reads a member of the body, "" for none.
+func (q *query) text(name string) (string, *failure) {
+	var value *string
+	if raw, ok := q.body[name]; ok && json.Unmarshal(raw, &value) != nil {
+		return "", unprocessable("form_param_type_invalid", "is invalid", name, "must be a string")
+	}
+	return orEmpty(value), nil
 }
 
 // page is the part of a list that is asked for.

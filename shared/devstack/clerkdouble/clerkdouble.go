@@ -2,7 +2,9 @@
 // organizations, memberships, roles and permissions, changes them as a live
 // instance does, delivers every change as a signed webhook, with Svix's retries
 // and with as much disorder as one asks for, and lists everything in a Backend
-// API with Clerk's pages, cursors, filters, errors and limits.
+// API with Clerk's pages, cursors, filters, errors and limits. It makes session
+// tokens, signs them with a key of its own and publishes that key as Clerk's
+// Frontend API does.
 //
 //	sender, err := clerkdouble.NewSender(clerkdouble.SenderOptions{
 //		Endpoints: []clerkdouble.Endpoint{{URL: url, Secret: secret}},
@@ -19,11 +21,14 @@
 //	api := instance.API(clerkdouble.APIOptions{SecretKeys: []string{"sk_test_x"}})
 //	server := httptest.NewServer(api) // https://api.clerk.com, up to /v1
 //
-// One seed gives the same history, ids and contents alike; only times come from
-// the clock.
+//	token, err := instance.SessionToken(clerkdouble.TokenOptions{UserID: ines.ID})
+//	keys := httptest.NewServer(instance.FrontendAPI(clerkdouble.FrontendOptions{})) // /.well-known/jwks.json
 //
-// Limits: the API reads and does not write, and knows only what a copy is made
-// of. Not played: endpoints that Svix disables after days of failures, replays
+// One seed gives the same history, ids and contents alike; only times come from
+// the clock, and keys and token ids are random.
+//
+// Limits: the API reads what a copy is made of, opens sessions and makes tokens,
+// and writes nothing else. Not played: endpoints that Svix disables after days of failures, replays
 // from the dashboard, billing, domains and the waitlist. Two updates of one
 // object are never stated in the same millisecond, because nothing in such a
 // pair tells which came last; a creation and an update may be, and so may events
@@ -31,7 +36,8 @@
 // when the membership was last stated, in the API as in events: what Clerk's own
 // says after a role has changed is not documented. Lists order objects of one
 // value by creation time and id, and created_at_after and _before include
-// neither end; Clerk publishes neither.
+// neither end; Clerk publishes neither. Of Clerk's Frontend API there are the
+// well-known documents alone; nobody can sign in there.
 //
 // Sources: Clerk OpenAPI webhooks 2025-04-15 and bapi 2026-05-12 (with
 // starting_after, August 2026), Clerk's documentation of Backend API errors,
@@ -72,6 +78,9 @@ type Options struct {
 	// Emit is handed every event, in the order of the changes. It is called
 	// with the instance locked: it must neither wait nor call back.
 	Emit func(Event)
+	// Issuer is the iss of tokens; "" means the Frontend API's URL, which the
+	// publishable key holds. See also [FrontendOptions].
+	Issuer string
 }
 
 // Event is one webhook message before it is signed.
@@ -114,6 +123,11 @@ type Instance struct {
 	// people decide what seeded users are like, of whom there are seeded.
 	people uint64
 	seeded int
+
+	// configuredIssuer is that of the options.
+	configuredIssuer string
+	templates        map[string]JWTTemplate
+	signer           signer
 }
 
 // The groups of the tables.
@@ -141,6 +155,9 @@ func New(o Options) *Instance {
 		emit:    o.Emit,
 		deleted: map[string]time.Time{},
 		stamps:  map[string]stamp{},
+
+		configuredIssuer: o.Issuer,
+		templates:        map[string]JWTTemplate{},
 	}
 	if c.now == nil {
 		c.now = time.Now

@@ -22,20 +22,23 @@ type session struct {
 	CreatedAt clerk.Millis `json:"created_at"`
 	UpdatedAt clerk.Millis `json:"updated_at"`
 	User      *clerk.User  `json:"user"`
+	// activeOrganization is an id, "" for none. Events do not tell it.
+	activeOrganization string
 }
 
-func (c *Instance) openSession(u clerk.User) error {
+func (c *Instance) openSession(u clerk.User, activeOrganization string) (session, error) {
 	id := c.newID("sess_")
 	now, stated := c.advance(id)
 	s := session{
 		Object: "session", ID: id, UserID: u.ID, ClientID: c.newID("client_"), Status: "active",
 		ExpireAt:  clerk.MillisOf(stated.Add(7 * 24 * time.Hour)),
 		AbandonAt: clerk.MillisOf(stated.Add(30 * 24 * time.Hour)),
-		CreatedAt: now, UpdatedAt: now,
+		CreatedAt: now, UpdatedAt: now, activeOrganization: activeOrganization,
 	}
 	c.sessions.put(id, s)
-	s.User = &u
-	return c.publish(clerk.SessionCreated, id, stated, s)
+	told := s
+	told.User = &u
+	return s, c.publish(clerk.SessionCreated, id, stated, told)
 }
 
 // SignOut ends a user's oldest session; a user without one is left alone.

@@ -62,7 +62,8 @@ func (c *Instance) SignUp(p Person) (clerk.User, error) {
 		return clerk.User{}, err
 	}
 	c.users.put(id, u)
-	return u, c.openSession(u)
+	_, err := c.openSession(u, "")
+	return u, err
 }
 
 // UpdateUser changes a user. Values that a user points to (names, the elements
@@ -102,7 +103,8 @@ func (c *Instance) SignIn(userID string) error {
 		return err
 	}
 	u, _ := c.users.get(userID)
-	return c.openSession(u)
+	_, err = c.openSession(u, "")
+	return err
 }
 
 // DeleteUser ends a user with all memberships. Clerk does not promise an event

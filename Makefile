@@ -90,7 +90,7 @@ fuzz: ## Run every fuzz target for FUZZTIME=10s
 	@grep -rEos --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' cmd functions shared sql | sort | while IFS=: read -r file name; do \
 		name=$${name#func }; \
 		echo "fuzzing $$name in $${file%/*}"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "./$${file%/*}" || exit 1; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$${file%/*}" || exit 1; \
 	done
 
 .PHONY: clean

@@ -1,0 +1,242 @@
+package jwtdiag
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"clerksync/shared/finding"
+	"clerksync/shared/jwtdiag/keyset"
+	"clerksync/shared/rls/access"
+	"clerksync/shared/rls/catalog"
+	"clerksync/shared/supabase"
+)
+
+// Request is one question.
+type Request struct {
+	// Token is what was pasted.
+	Token string `json:"token"`
+	// Tables to look at; empty: those that the Data API serves.
+	Tables []string `json:"tables,omitempty"`
+	// Symptom, if set, is explained: an error code, or an error's body.
+	Symptom string `json:"symptom,omitempty"`
+}
+
+// Keys has the keys of the Clerk instance; *keyset.Source is one.
+type Keys interface {
+	// Keys returns them; kid is the one that is wanted, which an implementation
+	// may look for anew.
+	Keys(ctx context.Context, kid string) (keyset.Set, error)
+}
+
+// Providers lists the third-party providers that the Supabase project trusts;
+// *supabase.Management is one.
+type Providers interface {
+	ThirdPartyAuth(ctx context.Context) ([]supabase.ThirdPartyAuth, error)
+}
+
+// Options say what is known about the instance and the project. The zero value
+// knows nothing: a token is then read, and what cannot be checked is skipped.
+type Options struct {
+	// Issuer is what session tokens of the instance name, https://…; "": not known.
+	Issuer string
+	// InstanceID is the instance's id (ins_…), which is the kid of its tokens; "": not known.
+	InstanceID string
+	// AuthorizedParties are the origins that azp may name; empty: any.
+	AuthorizedParties []string
+	Keys              Keys            // nil: the signature is not checked
+	Providers         Providers       // nil: not known
+	Database          access.Beginner // nil: not looked at
+	// Offline: nothing is asked over the network because nobody wants it, rather
+	// than because nothing is configured.
+	Offline bool
+	// Operator: whoever asks holds the connection string. The database is looked at
+	// also for a token whose signature was not verified, and the findings say why it
+	// could not be, with its address.
+	Operator bool
+	// Failed is told why the database could not be looked at; nil: nobody is.
+	Failed func(context.Context, error)
+	Now    func() time.Time // nil: time.Now
+}
+
+// networkLimit is for the keys and the providers together, which are asked at the
+// same time.
+const networkLimit = 5 * time.Second
+
+// Diagnoser answers requests. It is safe for concurrent use. Call New.
+type Diagnoser struct{ options Options }
+
+// New returns a Diagnoser. It calls nothing.
+func New(o Options) *Diagnoser {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Diagnoser{options: o}
+}
+
+// diagnosis is one request under way.
+type diagnosis struct {
+	options Options
+	now     time.Time
+
+	paste                         paste
+	tooLarge                      int
+	parts                         []part
+	header, payload               *object
+	headerProblem, payloadProblem jsonProblem
+	kind                          Kind
+
+	keys    keyset.Set
+	keysErr error
+	// noKeys: there are none to verify with.
+	noKeys       bool
+	providers    []supabase.ThirdPartyAuth
+	providersErr error
+	// verified: one of the instance's keys made the signature. provided: one of the
+	// keys that the project has did; nil where those are not known.
+	verified bool
+	provided *bool
+	// permissions are those that the token grants in its active organization.
+	permissions []string
+
+	checks map[string]*check
+}
+
+// Diagnose answers one request. It does not fail: what could not be found out is a
+// finding with the status skip. What is left of the time of ctx is kept to.
+func (d *Diagnoser) Diagnose(ctx context.Context, r Request) Report {
+	x := &diagnosis{options: d.options, now: d.options.Now(), checks: map[string]*check{}}
+	x.read(r.Token)
+	kind, evidence := Malformed, ""
+	if x.tooLarge == 0 {
+		kind, evidence = x.recognise()
+	}
+	x.kind = kind
+	x.ask(ctx)
+	x.add(x.checkFormat())
+	x.add(x.checkKind(evidence))
+	x.add(x.checkAlgorithm())
+	x.add(x.checkKeys())
+	x.add(x.checkKeyID())
+	x.add(x.checkProvider())
+	x.add(x.checkSignature())
+	for _, ask := range []func() *check{
+		x.checkIssuer, x.checkExpiry, x.checkNotBefore, x.checkIssuedAt, x.checkParty, x.checkAudience, x.checkSubject, x.checkRole, x.checkStatus,
+		x.checkVersion, x.checkOrganization, x.checkPermissions,
+	} {
+		x.add(ask())
+	}
+	verdicts := x.verdicts()
+	x.subordinate()
+	view := x.look(ctx, r.Tables)
+	report := Report{
+		Verdicts: verdicts, Surfaces: x.surfaces(verdicts.Supabase), Token: x.token(), Tables: view.Tables, CheckedAt: x.now.UTC(),
+	}
+	for _, id := range order {
+		report.Findings = append(report.Findings, x.checks[id].Finding)
+	}
+	report.Findings = append(report.Findings, view.Findings...)
+	report.Cause, report.Sentence = conclude(report.Findings, verdicts)
+	if r.Symptom != "" {
+		report.Causes = explain(r.Symptom, report)
+	}
+	return report
+}
+
+func (x *diagnosis) add(c *check) { x.checks[c.ID] = c }
+
+// order is that of the findings in a report.
+var order = []string{
+	"token.format", "token.kind", "header.alg", "header.kid", "jwks.fetch", "signature",
+	"claim.iss", "claim.exp", "claim.nbf", "claim.iat", "claim.azp", "claim.aud", "claim.sub", "claim.role", "claim.sts", "claim.version", "claim.org", "claim.permissions",
+	"supabase.provider",
+}
+
+// ask fetches what has to be asked for, all at once.
+func (x *diagnosis) ask(ctx context.Context) {
+	if !x.wantsKeys() {
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, networkLimit, errNetworkLimit)
+	defer cancel()
+	kid, _ := x.kid()
+	var asking sync.WaitGroup
+	if x.options.Keys != nil {
+		asking.Go(func() { x.keys, x.keysErr = x.options.Keys.Keys(ctx, kid) })
+	}
+	if x.options.Providers != nil {
+		asking.Go(func() { x.providers, x.providersErr = x.options.Providers.ThirdPartyAuth(ctx) })
+	}
+	asking.Wait()
+}
+
+// look asks the database what the token's user gets.
+func (x *diagnosis) look(ctx context.Context, tables []string) access.View {
+	names, bad := tableNames(tables)
+	skip := func(why string) access.View {
+		return access.View{Findings: append(access.Unavailable(errors.New(why), names), bad...)}
+	}
+	switch {
+	case x.options.Database == nil && x.options.Offline:
+		return skip("nothing is asked over the network")
+	case x.options.Database == nil:
+		return skip("no database was named (DIAGNOSTICS_DATABASE_URL), or it was to be left alone")
+	case x.payload == nil:
+		return skip(x.unread("payload"))
+	case x.payloadProblem.text != "":
+		return skip("the Data API cannot read the token's claims")
+	case !x.verified && !x.options.Operator:
+		return skip("the signature was not verified, so nobody is told what the token's user sees")
+	case len(tables) > 0 && len(names) == 0:
+		return skip("no table was named")
+	}
+	role, _ := x.role()
+	if role != anon && role != authenticated {
+		return skip("the token would run as " + show(role) + ", and only anon and authenticated are looked through")
+	}
+	view, err := access.Look(ctx, x.options.Database, access.Options{Claims: x.payload.asFirst(), Role: role, Tables: names})
+	if err != nil {
+		if x.options.Failed != nil {
+			x.options.Failed(ctx, err)
+		}
+		if !x.options.Operator {
+			// The error names host and login.
+			return skip("the database could not be reached; the log of the diagnostics says why")
+		}
+		return skip(err.Error())
+	}
+	view.Findings = append(view.Findings, bad...)
+	return view
+}
+
+// tableNames reads the names of tables; of what is none there is a finding.
+func tableNames(tables []string) (names []catalog.Name, bad []finding.Finding) {
+	for _, text := range tables {
+		name, err := catalog.ParseName(text)
+		if err != nil {
+			bad = append(bad, finding.Finding{
+				ID: "rls." + show(text), Status: finding.Fail, Title: "This is not the name of a table", Detail: sentence(err.Error()),
+				Remedy: "Write schema.table, with double quotes around names that have capitals.",
+			})
+			continue
+		}
+		names = append(names, name)
+	}
+	return names, bad
+}
+
+// token is what the token says, for its holder.
+func (x *diagnosis) token() Token {
+	t := Token{Kind: x.kind, Name: x.kind.String(), Header: shown(x.header), Claims: shown(x.payload), Permissions: x.permissions}
+	if x.payload == nil {
+		return t
+	}
+	if m := readMoment(x.payload, "iat"); m.usable() && !far(m.whole, x.now) {
+		t.IssuedAt = m.time()
+	}
+	if m := readMoment(x.payload, "exp"); m.usable() && !far(m.whole, x.now) {
+		t.ExpiresAt = m.time()
+	}
+	return t
+}

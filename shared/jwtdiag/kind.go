@@ -1,0 +1,302 @@
+package jwtdiag
+
+import (
+	"strings"
+
+	"clerksync/shared/clerk"
+)
+
+// Kind is what kind of thing was given. Kinds are stable.
+type Kind string
+
+// The kinds. Those of Clerk's and Supabase's tokens are JSON web tokens, the
+// others are not.
+const (
+	// Session is a Clerk session token, of version 1 or 2.
+	Session Kind = "clerk_session"
+	// Template is a token made from one of Clerk's JWT templates, signed with the
+	// instance's key.
+	Template Kind = "clerk_template"
+	// OAuth is an access token of Clerk as an OAuth provider.
+	OAuth Kind = "clerk_oauth"
+	// Machine is a token that Clerk gave a machine.
+	Machine Kind = "clerk_machine"
+	// LegacyTemplate is a token of the JWT template that Supabase's integration used
+	// until 2025, signed with the project's JWT secret.
+	LegacyTemplate Kind = "clerk_legacy_supabase_template"
+	// SupabaseAnon and SupabaseService are the project's API keys in their old form.
+	SupabaseAnon    Kind = "supabase_anon_key"
+	SupabaseService Kind = "supabase_service_key"
+	// SupabaseSession is a token of Supabase Auth.
+	SupabaseSession Kind = "supabase_session"
+	// Foreign is a token of somebody else.
+	Foreign Kind = "foreign_jwt"
+	// Encrypted is a token of five parts.
+	Encrypted Kind = "encrypted_jwt"
+	// Malformed begins like a token and cannot be read as one.
+	Malformed Kind = "malformed_jwt"
+
+	ClerkSecretKey         Kind = "clerk_secret_key"
+	ClerkPublishableKey    Kind = "clerk_publishable_key"
+	WebhookSecret          Kind = "webhook_signing_secret"
+	ClerkAPIKey            Kind = "clerk_api_key"
+	OpaqueMachine          Kind = "clerk_opaque_machine_token"
+	OpaqueOAuth            Kind = "clerk_opaque_oauth_token"
+	ClerkTicket            Kind = "clerk_ticket"
+	SupabasePublishableKey Kind = "supabase_publishable_key"
+	SupabaseSecretKey      Kind = "supabase_secret_key"
+	SupabaseAccessToken    Kind = "supabase_access_token"
+	ConnectionString       Kind = "connection_string"
+	ClerkID                Kind = "clerk_id"
+	PublicKey              Kind = "public_key"
+	PrivateKey             Kind = "private_key"
+
+	// Empty and NoToken are nothing, and something that is none of these.
+	Empty   Kind = "empty"
+	NoToken Kind = "not_a_token"
+)
+
+// names are the kinds in words, to stand after "this is".
+var names = map[Kind]string{
+	Session: "a Clerk session token", Template: "a token of a Clerk JWT template", OAuth: "an OAuth access token of Clerk",
+	Machine: "a machine token of Clerk", LegacyTemplate: "a token of the deprecated JWT template for Supabase",
+	SupabaseAnon: "the project's anon key", SupabaseService: "the project's service_role key", SupabaseSession: "a session token of Supabase Auth",
+	Foreign: "a token of neither Clerk nor Supabase", Encrypted: "an encrypted token", Malformed: "a damaged token",
+	ClerkSecretKey: "a Clerk secret key", ClerkPublishableKey: "a Clerk publishable key", WebhookSecret: "a webhook signing secret",
+	ClerkAPIKey: "a Clerk API key", OpaqueMachine: "an opaque machine token of Clerk", OpaqueOAuth: "an opaque OAuth token of Clerk",
+	ClerkTicket:            "a Clerk sign-in ticket or handshake",
+	SupabasePublishableKey: "a Supabase publishable key", SupabaseSecretKey: "a Supabase secret key", SupabaseAccessToken: "a Supabase access token",
+	ConnectionString: "a database connection string", ClerkID: "an id of Clerk", PublicKey: "a public key", PrivateKey: "a private key",
+	Empty: "nothing", NoToken: "no token",
+}
+
+// String is the kind in words, to stand after "this is".
+func (k Kind) String() string { return names[k] }
+
+// isJWT reports whether the kind is a signed token whose parts can be read.
+func (k Kind) isJWT() bool {
+	switch k {
+	case Session, Template, OAuth, Machine, LegacyTemplate, SupabaseAnon, SupabaseService, SupabaseSession, Foreign:
+		return true
+	default:
+		return false
+	}
+}
+
+// prefixes begin what is no JSON web token (Clerk JavaScript,
+// backend/src/tokens/machine.ts; Supabase's documentation of API keys).
+var prefixes = []struct {
+	prefix string
+	kind   Kind
+}{
+	{"sk_test_", ClerkSecretKey},
+	{"sk_live_", ClerkSecretKey},
+	{"pk_test_", ClerkPublishableKey},
+	{"pk_live_", ClerkPublishableKey},
+	{"whsec_", WebhookSecret},
+	{"ak_", ClerkAPIKey},
+	{"mt_", OpaqueMachine},
+	{"oat_", OpaqueOAuth},
+	{"dvb_", ClerkTicket},
+	{"sb_publishable_", SupabasePublishableKey},
+	{"sb_secret_", SupabaseSecretKey},
+	{"sbp_", SupabaseAccessToken},
+	{"postgres://", ConnectionString},
+	{"postgresql://", ConnectionString},
+	{"-----BEGIN PUBLIC KEY", PublicKey},
+	{"-----BEGIN RSA PUBLIC KEY", PublicKey},
+	{"-----BEGIN CERTIFICATE", PublicKey},
+	{"-----BEGIN", PrivateKey},
+	{"user_", ClerkID},
+	{"org_", ClerkID},
+	{"sess_", ClerkID},
+	{"ins_", ClerkID},
+	{"orgmem_", ClerkID},
+	{"mch_", ClerkID},
+	// The oldest secret keys.
+	{"test_", ClerkSecretKey},
+	{"live_", ClerkSecretKey},
+}
+
+// opaqueKind names what begins with a known prefix; "" where none fits.
+func opaqueKind(text string) Kind {
+	for _, p := range prefixes {
+		if strings.HasPrefix(text, p.prefix) {
+			return p.kind
+		}
+	}
+	return ""
+}
+
+// recognise tells the kind, and what speaks for it.
+func (x *diagnosis) recognise() (Kind, string) {
+	text := x.paste.token
+	switch kind := opaqueKind(text); {
+	case text == "":
+		return Empty, ""
+	case kind != "":
+		return kind, ""
+	}
+	switch parts := len(x.parts); {
+	case parts == 5 && strings.HasPrefix(text, "eyJ"):
+		return Encrypted, "five parts are those of an encrypted token (JWE)"
+	case parts != 3 && strings.HasPrefix(text, "eyJ"):
+		return Malformed, ""
+	case parts != 3:
+		return NoToken, ""
+	case x.header == nil || x.payload == nil:
+		if x.header == nil && !strings.HasPrefix(text, "eyJ") {
+			return NoToken, ""
+		}
+		return Malformed, ""
+	}
+	return x.recogniseJWT()
+}
+
+func (x *diagnosis) recogniseJWT() (Kind, string) {
+	header, payload := x.header, x.payload
+	alg, _ := header.text("alg")
+	typ, _ := header.text("typ")
+	cat, _ := header.text("cat")
+	issuer, _ := payload.text("iss")
+	role, _ := payload.text("role")
+	subject, _ := payload.text("sub")
+	symmetric := strings.HasPrefix(alg, "HS")
+	fromClerk := issuer != "" && (issuer == x.options.Issuer || clerk.IssuerKind(strings.TrimSuffix(issuer, "/")) != "")
+	media := strings.TrimPrefix(strings.ToLower(typ), "application/")
+
+	switch {
+	case issuer == "supabase" && role == "anon":
+		return SupabaseAnon, `it names the issuer "supabase" and the role anon`
+	case (issuer == "supabase" || symmetric && !fromClerk && !strings.HasSuffix(issuer, "/auth/v1")) && role == "service_role":
+		return SupabaseService, "it names the role service_role and is signed with the project's own secret"
+	case strings.HasSuffix(issuer, "/auth/v1"):
+		return SupabaseSession, "its issuer is an address of Supabase Auth"
+	case cat == clerk.MachineCategory || strings.HasPrefix(subject, "mch_"):
+		return Machine, "its subject or its category is a machine's"
+	case media == "at+jwt":
+		return OAuth, "its type is at+jwt"
+	case symmetric && (fromClerk || strings.HasPrefix(subject, "user_") || payload.has("azp")):
+		return LegacyTemplate, "it is signed with a shared secret (" + alg + ") rather than with the instance's key"
+	case cat == clerk.TemplateCategory && !payload.has("sid"):
+		return Template, "its category is that of a template's"
+	case cat == clerk.SessionCategory || payload.has("sid"):
+		return Session, "it names a session (sid)"
+	case fromClerk || strings.HasPrefix(subject, "user_") || cat == clerk.TemplateCategory:
+		return Template, "it names no session (sid), as tokens of a template never do"
+	default:
+		return Foreign, "neither its issuer nor its claims are Clerk's or Supabase's"
+	}
+}
+
+// checkKind says what was given, and whether it is what requests should carry.
+func (x *diagnosis) checkKind(evidence string) *check {
+	c := passed("token.kind", capital(x.kind.String()), evidence)
+	clerkInvalid := &refusal{code: "token-invalid"}
+	badToken := &refusal{status: 401, code: "PGRST301", message: expectedParts(x.paste.token)}
+	wrong := func(detail, remedy string) *check {
+		c.fail("This is "+x.kind.String()+", not a session token", detail, remedy)
+		if !x.kind.isJWT() {
+			c.clerk, c.supabase = clerkInvalid, badToken
+		}
+		return c
+	}
+	exposed := func(where string) string {
+		return "It was pasted somewhere: replace it in " + where + " if anybody else could have seen it.\n" + useSessionToken
+	}
+	switch x.kind {
+	case Session:
+		if x.payload.has("o") || x.payload.has("v") {
+			c.Title = "A Clerk session token"
+		}
+		return c
+	case Template:
+		c.Detail = join(c.Detail, "Templates carry no session, organization or version of their own, cost a request each, and live as long as the template says.")
+		return c
+	case OAuth:
+		c.fail("This is an OAuth access token, not a session token", "Clerk gives it to other applications. "+capital(evidence)+".", useSessionToken)
+		return c
+	case Machine:
+		c.fail("This is a machine token, not a session token", "It speaks for a machine, not for a user. "+capital(evidence)+".", useSessionToken)
+		if cat, _ := x.header.text("cat"); cat == clerk.MachineCategory {
+			c.clerk = clerkInvalid
+		}
+		return c
+	case LegacyTemplate:
+		c.fail("This is a token of the deprecated JWT template for Supabase",
+			capital(evidence)+". That integration was deprecated in April 2025; such tokens count only as long as the project trusts its old JWT secret, which was not checked.",
+			"Activate the Supabase integration in the Clerk dashboard, add Clerk as a third-party provider in Supabase, and call getToken() without a template.")
+		return c
+	case SupabaseAnon:
+		c.fail("This is the project's anon key, not a user's token", "Requests with it run as anon. It belongs in the header apikey.", useSessionToken)
+		return c
+	case SupabaseService:
+		c.fail("This is the project's service_role key: row level security does not hold for it",
+			"Whoever has it reads and writes every row. In a user's hands it opens the whole database.",
+			"Never let it leave the server. If it was in a browser, an app or a repository, replace it in the project's API settings.\n"+useSessionToken)
+		return c
+	case SupabaseSession:
+		c.fail("This is a session token of Supabase Auth, not of Clerk", "The client is still signed in with Supabase Auth, or was made without the option accessToken. "+capital(evidence)+".",
+			`createClient(url, key, { accessToken: async () => session?.getToken() ?? null })`)
+		return c
+	case Foreign:
+		c.fail("This token is of neither Clerk nor Supabase", capital(evidence)+".", useSessionToken)
+		return c
+	case Encrypted:
+		c.fail("This is an encrypted token (JWE), which neither Clerk nor Supabase makes", capital(evidence)+".", useSessionToken)
+		c.clerk, c.supabase = clerkInvalid, badToken
+		return c
+	case ClerkSecretKey:
+		return wrong("It gives full access to the Clerk instance.", exposed("the Clerk dashboard, under API keys"))
+	case ClerkPublishableKey:
+		detail := "It is public, and names the instance."
+		if key, err := clerk.ParsePublishableKey(x.paste.token); err == nil {
+			detail += " Its Frontend API is https://" + key.FrontendAPI + ": that is the issuer of its tokens."
+		}
+		return wrong(detail, useSessionToken)
+	case WebhookSecret:
+		return wrong("Whoever has it can forge webhooks.", exposed("the endpoint's page of the Clerk dashboard"))
+	case ClerkAPIKey:
+		return wrong("Clerk's API keys and machine secret keys are opaque: only Clerk's API can verify them, and Supabase never can.", exposed("the Clerk dashboard"))
+	case OpaqueMachine, OpaqueOAuth:
+		return wrong("It is opaque: only Clerk's API can verify it, and Supabase never can.", useSessionToken)
+	case ClerkTicket:
+		return wrong("It is for Clerk's own pages.", useSessionToken)
+	case SupabasePublishableKey:
+		return wrong("It belongs in the header apikey. As a Bearer token it counts only where it equals the apikey, and then as anon.", useSessionToken)
+	case SupabaseSecretKey:
+		return wrong("It runs as service_role, for which row level security does not hold.", exposed("the project's API settings"))
+	case SupabaseAccessToken:
+		return wrong("It gives access to the account's projects through the Management API.", exposed("the account's access tokens"))
+	case ConnectionString:
+		return wrong("With its password whoever has it can connect to the database.", exposed("the project's database settings"))
+	case ClerkID:
+		return wrong("An id says who it is about and proves nothing.", useSessionToken)
+	case PublicKey:
+		return wrong("It verifies tokens and is none.", "Give the key as CLERK_JWT_KEY or with --pem, and a token as the token.\n"+useSessionToken)
+	case PrivateKey:
+		return wrong("Whoever has it can sign as its owner.", "Replace the key pair.\n"+useSessionToken)
+	case Empty:
+		c.fail("Nothing was given", "The request carried no token: it counts as signed out, and Supabase runs it as anon.", "Await getToken(): before Clerk has loaded, and for who is signed out, it gives null.")
+		c.clerk = clerkInvalid
+		c.supabase = &refusal{status: 401, code: "PGRST301", message: "Empty JWT is sent in Authorization header"}
+		return c
+	case Malformed:
+		return skipped(c.ID, "What kind of token this is cannot be told", "it cannot be read", "")
+	case NoToken:
+		detail := "A token has three parts with dots between them, and begins with eyJ."
+		switch x.paste.token {
+		case "null", "undefined", "NaN", "[object Object]", "[object Promise]", "false":
+			c.fail("This is the word "+show(x.paste.token)+": getToken() had no value yet, or was not awaited", detail,
+				"Await getToken(), and send no Authorization header where it gives null.")
+		default:
+			c.fail("This is no token", detail, useSessionToken)
+		}
+		c.clerk, c.supabase = clerkInvalid, badToken
+		return c
+	default:
+		return c
+	}
+}
+
+const useSessionToken = "Send what getToken() of Clerk's session gives, without a template: in a browser await window.Clerk.session.getToken()."

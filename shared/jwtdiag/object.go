@@ -1,0 +1,216 @@
+package jwtdiag
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// object is a JSON object whose members are kept as they stand there: of a name
+// that is repeated, some readers take the first value and others the last.
+type object struct {
+	// raw is the text that was read.
+	raw json.RawMessage
+	// names are in the order of their first appearance.
+	names       []string
+	first, last map[string]json.RawMessage
+	repeated    []string
+	depth       int
+}
+
+// maxDepth is how deep Go's decoder goes.
+const maxDepth = 10_000
+
+var errNoObject = errors.New("it is JSON, but no object")
+
+// readObject reads the text of a part. The error says what is wrong in the words
+// of a finding, and quotes nothing.
+func readObject(text []byte) (*object, error) {
+	depth := nesting(text)
+	if depth > maxDepth {
+		return nil, fmt.Errorf("it is nested %d deep, more than is read here", depth)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	opening, err := decoder.Token()
+	if err != nil {
+		return nil, errors.New("it is no JSON")
+	}
+	if opening != json.Delim('{') {
+		if json.Valid(text) {
+			return nil, errNoObject
+		}
+		return nil, errors.New("it is no JSON")
+	}
+	o := &object{raw: text, first: map[string]json.RawMessage{}, last: map[string]json.RawMessage{}, depth: depth}
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return nil, notJSON(decoder)
+		}
+		key, _ := name.(string)
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return nil, notJSON(decoder)
+		}
+		if _, seen := o.first[key]; seen {
+			o.repeated = append(o.repeated, key)
+		} else {
+			o.names = append(o.names, key)
+			o.first[key] = value
+		}
+		o.last[key] = value
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, notJSON(decoder)
+	}
+	if len(bytes.TrimLeft(text[decoder.InputOffset():], " \t\r\n")) > 0 {
+		return nil, fmt.Errorf("it goes on after the object, at byte %d", decoder.InputOffset())
+	}
+	return o, nil
+}
+
+func notJSON(decoder *json.Decoder) error {
+	return fmt.Errorf("it is no JSON after byte %d", decoder.InputOffset())
+}
+
+// nesting is how many brackets are open at once, at the most.
+func nesting(text []byte) int {
+	depth, deepest, inString := 0, 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return deepest
+}
+
+// value is a member as most tools read it: of a repeated name the last.
+func (o *object) value(name string) (json.RawMessage, bool) {
+	if o == nil {
+		return nil, false
+	}
+	v, ok := o.last[name]
+	return v, ok
+}
+
+// text is a member that is a string.
+func (o *object) text(name string) (string, bool) {
+	v, ok := o.value(name)
+	if !ok {
+		return "", false
+	}
+	return asText(v)
+}
+
+// has reports whether a member is there at all.
+func (o *object) has(name string) bool {
+	_, ok := o.value(name)
+	return ok
+}
+
+// object is a member that is an object.
+func (o *object) object(name string) *object {
+	v, ok := o.value(name)
+	if !ok {
+		return nil
+	}
+	inner, err := readObject(v)
+	if err != nil {
+		return nil
+	}
+	return inner
+}
+
+// asFirst is the object as PostgREST reads it: of a repeated name the first value
+// (aeson 2.2). Inner objects stay as they are: Postgres reads those itself.
+func (o *object) asFirst() json.RawMessage {
+	if len(o.repeated) == 0 {
+		return o.raw
+	}
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, name := range o.names {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		key, err := json.Marshal(name)
+		if err != nil {
+			continue // a string always can be
+		}
+		b.Write(key)
+		b.WriteByte(':')
+		b.Write(o.first[name])
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// asText reads a JSON string.
+func asText(v json.RawMessage) (string, bool) {
+	var s string
+	if len(v) == 0 || v[0] != '"' || json.Unmarshal(v, &s) != nil {
+		return "", false
+	}
+	return s, true
+}
+
+// asTexts reads a JSON array of strings.
+func asTexts(v json.RawMessage) ([]string, bool) {
+	var list []json.RawMessage
+	if len(v) == 0 || v[0] != '[' || json.Unmarshal(v, &list) != nil {
+		return nil, false
+	}
+	texts := make([]string, len(list))
+	for i, item := range list {
+		text, ok := asText(item)
+		if !ok {
+			return nil, false
+		}
+		texts[i] = text
+	}
+	return texts, true
+}
+
+// kindOf names the kind of a JSON value for people.
+func kindOf(v json.RawMessage) string {
+	if len(v) == 0 {
+		return "nothing"
+	}
+	switch v[0] {
+	case '"':
+		return "a string"
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	default:
+		return "a number"
+	}
+}
+
+// show writes text from a token for people: short, in quotes, without control
+// and format characters.
+func show(text string) string {
+	const most = 80
+	text = strings.ToValidUTF8(text, "\ufffd")
+	if utf8.RuneCountInString(text) > most {
+		text = string([]rune(text)[:most]) + "…"
+	}
+	return strings.ReplaceAll(fmt.Sprintf("%+q", text), `\u2026`, "…")
+}

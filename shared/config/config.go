@@ -62,6 +62,33 @@ type Sync struct {
 	LogLevel   slog.Level
 }
 
+// Diagnostics is what is known for judging tokens. Nothing of it is required: what is zero is not checked.
+type Diagnostics struct {
+	// Database is the one of DIAGNOSTICS_DATABASE_URL, zero without.
+	Database Database
+	// PublishableKey begins with pk_test_ or pk_live_; what follows was not read.
+	PublishableKey string
+	// Issuer is the issuer of session tokens, https or on this machine, without a slash at its end.
+	Issuer string
+	// JWKSURL is where the instance publishes its keys, https or on this machine.
+	JWKSURL string
+	// PublicKey is PEM text of a public key or certificate, or base64 of a key; what is in it was not read.
+	PublicKey string
+	// InstanceID is the Clerk instance (ins_…).
+	InstanceID string
+	// AuthorizedParties are origins as browsers write them, such as https://app.example.com.
+	AuthorizedParties []string
+	// AccessToken is for Supabase's Management API (sbp_…).
+	AccessToken secret.Value
+	// ProjectRef is the Supabase project's reference: SUPABASE_PROJECT_REF, or else the one that SUPABASE_URL names.
+	ProjectRef string
+	// ProjectURL and ManagementURL are base URLs without a slash at their end, https or on this machine.
+	ProjectURL, ManagementURL string
+	// Page is whether the page may be served.
+	Page     bool
+	LogLevel slog.Level
+}
+
 // Database says how to reach Postgres. The URL is checked in depth by package supabase, which knows its forms.
 type Database struct {
 	URL secret.Value
@@ -69,6 +96,8 @@ type Database struct {
 	CACert string
 	// ProjectRef is the Supabase project's reference, or empty.
 	ProjectRef string
+	// Setting is the name of the setting that URL comes from, where it is not DATABASE_URL.
+	Setting string
 }
 
 // Intervals of a Source.
@@ -97,6 +126,7 @@ type Source struct {
 	attemptedAt time.Time         // when reading it was last tried
 	ingest      memo[Ingest]
 	sync        memo[Sync]
+	diagnostics memo[Diagnostics]
 	database    memo[Database]
 }
 
@@ -161,6 +191,12 @@ func (s *Source) Ingest(ctx context.Context) (Ingest, error) {
 // Sync returns the configuration of the full sync. Its errors are those of [Source.Ingest].
 func (s *Source) Sync(ctx context.Context) (Sync, error) {
 	return typed(ctx, s, &s.sync, parseSync)
+}
+
+// Diagnostics returns what is known for judging tokens. What is not set is no problem, what cannot be used is; its errors
+// are those of [Source.Ingest].
+func (s *Source) Diagnostics(ctx context.Context) (Diagnostics, error) {
+	return typed(ctx, s, &s.diagnostics, parseDiagnostics)
 }
 
 // Database returns how to reach Postgres, for programs that need nothing else. Its errors are those of [Source.Ingest].

@@ -18,12 +18,18 @@ func parseDatabase(s settings) (Database, error) {
 	return Database{URL: dsn, CACert: ca, ProjectRef: ref}, errors.Join(urlErr, caErr, refErr)
 }
 
-// parseDatabaseURL catches what is no connection string at all. The rest is package supabase's.
+const copyConnectionString = "copy the connection string of the transaction pooler from the project's Connect dialog (postgresql://…)"
+
 func parseDatabaseURL(v setting) (secret.Value, error) {
-	const copyIt = "copy the connection string of the transaction pooler from the project's Connect dialog (postgresql://…)"
 	if v.value == "" {
-		return secret.Value{}, v.missing(copyIt)
+		return secret.Value{}, v.missing(copyConnectionString)
 	}
+	return parseConnectionString(v)
+}
+
+// parseConnectionString catches what is no connection string at all. The rest is package supabase's.
+func parseConnectionString(v setting) (secret.Value, error) {
+	const copyIt = copyConnectionString
 	if err := v.quoted(); err != nil {
 		return secret.Value{}, err
 	}
@@ -55,24 +61,32 @@ func parseProjectRef(v setting) (string, error) {
 	return "", v.problem("is no project reference: that is 20 lower-case letters, the first part of https://<ref>.supabase.co")
 }
 
-// parseCACert returns PEM text with real line breaks. Environment files and consoles keep one line only, so a literal
-// \n stands for one.
+// pemText returns PEM text with real line breaks. Environment files and consoles keep one line only, so a literal \n stands
+// for one. begin is the first line that is expected.
+func (s setting) pemText(begin string) (string, error) {
+	if err := s.quoted(); err != nil {
+		return "", err
+	}
+	text := strings.NewReplacer(`\r\n`, "\n", `\n`, "\n", "\r\n", "\n").Replace(s.value)
+	if !strings.Contains(text, "-----BEGIN") {
+		if strings.HasSuffix(text, ".crt") || strings.HasSuffix(text, ".pem") || strings.HasSuffix(text, ".cer") {
+			return "", s.problem("is a file name: give the file's text")
+		}
+		if strings.HasPrefix(text, "LS0tLS1CRUdJTi") {
+			return "", s.problem("is PEM text encoded once more in base64: give the text that begins with %s", begin)
+		}
+		return "", s.problem("is no PEM text: it begins with %s", begin)
+	}
+	return text, nil
+}
+
 func parseCACert(v setting) (string, error) {
 	if v.value == "" {
 		return "", nil
 	}
-	if err := v.quoted(); err != nil {
+	text, err := v.pemText("-----BEGIN CERTIFICATE-----")
+	if err != nil {
 		return "", err
-	}
-	text := strings.NewReplacer(`\r\n`, "\n", `\n`, "\n", "\r\n", "\n").Replace(v.value)
-	if !strings.Contains(text, "-----BEGIN") {
-		if strings.HasSuffix(text, ".crt") || strings.HasSuffix(text, ".pem") || strings.HasSuffix(text, ".cer") {
-			return "", v.problem("is a file name: give the file's text")
-		}
-		if strings.HasPrefix(text, "LS0tLS1CRUdJTi") {
-			return "", v.problem("is PEM text encoded once more in base64: give the text that begins with -----BEGIN CERTIFICATE-----")
-		}
-		return "", v.problem("is no PEM text: it begins with -----BEGIN CERTIFICATE-----")
 	}
 
 	certificates := 0

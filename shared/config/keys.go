@@ -16,31 +16,45 @@ type Key struct {
 
 // Names of the settings that this package reads.
 const (
-	keySecretKey     = "CLERK_SECRET_KEY"
-	keySigningSecret = "CLERK_WEBHOOK_SIGNING_SECRET"
-	keyAPIURL        = "CLERK_API_URL"
-	keyInstanceID    = "CLERK_INSTANCE_ID"
-	keyDatabaseURL   = "DATABASE_URL"
-	keyDatabaseCA    = "DATABASE_CA_CERT"
-	keyProjectRef    = "SUPABASE_PROJECT_REF"
-	keyRateShare     = "SYNC_RATE_SHARE"
-	keyLogLevel      = "LOG_LEVEL"
+	keySecretKey         = "CLERK_SECRET_KEY"
+	keySigningSecret     = "CLERK_WEBHOOK_SIGNING_SECRET"
+	keyPublishableKey    = "CLERK_PUBLISHABLE_KEY"
+	keyAPIURL            = "CLERK_API_URL"
+	keyJWKSURL           = "CLERK_JWKS_URL"
+	keyJWTKey            = "CLERK_JWT_KEY"
+	keyIssuer            = "CLERK_ISSUER"
+	keyInstanceID        = "CLERK_INSTANCE_ID"
+	keyAuthorizedParties = "CLERK_AUTHORIZED_PARTIES"
+	keyDatabaseURL       = "DATABASE_URL"
+	keyDatabaseCA        = "DATABASE_CA_CERT"
+	keyDiagnosticsURL    = "DIAGNOSTICS_DATABASE_URL"
+	keyDiagnosticsPage   = "DIAGNOSTICS_PAGE"
+	keyProjectRef        = "SUPABASE_PROJECT_REF"
+	keyAccessToken       = "SUPABASE_ACCESS_TOKEN"
+	keyProjectURL        = "SUPABASE_URL"
+	keyManagementURL     = "SUPABASE_API_URL"
+	keyRateShare         = "SYNC_RATE_SHARE"
+	keyLogLevel          = "LOG_LEVEL"
 )
 
 var keys = []Key{
 	{keySecretKey, true, "Secret key of the Clerk instance (sk_test_… or sk_live_…), for reading users and organizations."},
 	{keySigningSecret, true, "Signing secrets of the Clerk webhook endpoint (whsec_…), several separated by commas while one replaces another."},
-	{"CLERK_PUBLISHABLE_KEY", false, "Publishable key of the Clerk instance (pk_test_… or pk_live_…); the issuer and key set are derived from it."},
+	{keyPublishableKey, false, "Publishable key of the Clerk instance (pk_test_… or pk_live_…); the issuer and key set are derived from it."},
 	{keyAPIURL, false, "Base URL of Clerk's Backend API. Default: https://api.clerk.com/v1."},
-	{"CLERK_JWKS_URL", false, "Where the instance publishes its public keys. Default: from the publishable key."},
-	{"CLERK_ISSUER", false, "Issuer that session tokens must name. Default: from the publishable key."},
+	{keyJWKSURL, false, "Where the instance publishes its public keys. Default: from the issuer."},
+	{keyJWTKey, false, "Public key of the instance as PEM text, to verify tokens without a network; a literal \\n stands for a line break."},
+	{keyIssuer, false, "Issuer that session tokens must name. Default: from the publishable key."},
 	{keyInstanceID, false, "Pins the Clerk instance (ins_…): events of another one are rejected, and no other one is copied. Default: any instance."},
-	{"CLERK_AUTHORIZED_PARTIES", false, "Origins that session tokens may name as their azp claim, separated by commas. Default: not checked."},
+	{keyAuthorizedParties, false, "Origins that session tokens may name as their azp claim, separated by commas. Default: not checked."},
 	{keyDatabaseURL, true, "Postgres connection string of the sync role, normally the transaction pooler's (port 6543)."},
 	{keyDatabaseCA, false, "Certificate authority of the database as PEM text, from Supabase's database settings; a literal \\n stands for a line break."},
-	{keyProjectRef, false, "Reference of the Supabase project (20 letters); the connection string must belong to it."},
-	{"SUPABASE_ACCESS_TOKEN", true, "Access token for Supabase's Management API (sbp_…)."},
-	{"SUPABASE_URL", false, "API URL of the Supabase project, https://<ref>.supabase.co."},
+	{keyDiagnosticsURL, true, "Postgres connection string of the role clerksync_diagnostics, which sees what a token's user sees. Default: the database is not looked at."},
+	{keyDiagnosticsPage, false, "on or off: whether the diagnostics function serves its page. Default: off."},
+	{keyProjectRef, false, "Reference of the Supabase project (20 letters); the connection strings must belong to it."},
+	{keyAccessToken, true, "Access token for Supabase's Management API (sbp_…)."},
+	{keyProjectURL, false, "API URL of the Supabase project, https://<ref>.supabase.co."},
+	{keyManagementURL, false, "Base URL of Supabase's Management API. Default: https://api.supabase.com."},
 	{keyRateShare, false, "Share of Clerk's rate limit that a full sync may use, above 0 and up to 1. Default: 0.2."},
 	{keyLogLevel, false, "debug, info, warn or error. Default: info."},
 }

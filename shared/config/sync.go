@@ -1,8 +1,6 @@
 package config
 
 import (
-	"net/netip"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -60,39 +58,18 @@ func parseAPIURL(v setting) (string, error) {
 	if v.value == "" {
 		return "", nil
 	}
-	if err := v.quoted(); err != nil {
+	u, err := v.webAddress("the address of Clerk's Backend API", "the secret key", form)
+	if err != nil {
 		return "", err
 	}
-	if kind := secretKind(v.value); kind != "" {
-		return "", v.problem("is a %s, not the address of Clerk's Backend API: %s", kind, form)
-	}
-	u, err := url.Parse(v.value)
-	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return "", v.problem("is no web address: %s", form)
-	}
-	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
 	host := strings.ToLower(u.Hostname())
 	switch {
-	case u.User != nil:
-		return "", v.problem("holds a user name or password: %s", form)
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return "", v.problem("holds more than a base URL, a ? or a #: %s", form)
-	case u.Scheme == "http" && !isLoopback(host):
-		return "", v.problem("would send the secret key in clear: use https:// (http:// is for this machine alone, such as http://127.0.0.1:8787/v1)")
 	case strings.HasSuffix(host, ".clerk.accounts.dev"):
 		return "", v.problem("is the instance's Frontend API, which browsers use: %s", form)
 	case host == "api.clerk.com" && u.Path != "/v1":
 		return "", v.problem("is not where the Backend API begins: it is https://api.clerk.com/v1, with the version, which is also the default")
 	}
 	return u.String(), nil
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.IsLoopback()
 }
 
 // parseRateShare returns 0 where nothing is set.

@@ -55,6 +55,8 @@ func parseLogLevel(v setting) (slog.Level, error) {
 const (
 	kindConnectionString = "database connection string"
 	kindSecretKey        = "Clerk secret key (sk_…)"
+	kindPublishableKey   = "Clerk publishable key (pk_…)"
+	kindAccessToken      = "Supabase access token (sbp_…)"
 )
 
 // secretKind names what a value is by its first letters, or returns "" where they say nothing. It recognises what ends
@@ -63,12 +65,12 @@ func secretKind(value string) string {
 	for _, k := range []struct{ prefix, kind string }{
 		{"sk_test_", kindSecretKey},
 		{"sk_live_", kindSecretKey},
-		{"pk_test_", "Clerk publishable key (pk_…)"},
-		{"pk_live_", "Clerk publishable key (pk_…)"},
+		{"pk_test_", kindPublishableKey},
+		{"pk_live_", kindPublishableKey},
 		{"whsec_", "webhook signing secret (whsec_…)"},
 		{"whsk_", "webhook key pair (whsk_…), which Clerk does not use"},
 		{"whpk_", "webhook public key (whpk_…), which Clerk does not use"},
-		{"sbp_", "Supabase access token (sbp_…)"},
+		{"sbp_", kindAccessToken},
 		{"sb_secret_", "Supabase secret key (sb_secret_…)"},
 		{"sb_publishable_", "Supabase publishable key (sb_publishable_…)"},
 		{"eyJ", "JSON web token"},

@@ -12,12 +12,17 @@ package database
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"clerksync/shared/config"
 	"clerksync/shared/supabase"
 )
+
+// ErrNone is for a function that can do without a database: its Configure
+// returns it where none is set.
+var ErrNone = errors.New("no database is configured")
 
 // Options say whose database to open. All but MaxConns are required.
 type Options struct {
@@ -43,7 +48,7 @@ func Open(o Options) *supabase.DB {
 	connect := supabase.Watch(func(ctx context.Context) (supabase.Options, error) {
 		current, err := o.Configure(ctx)
 		return supabase.Options{
-			URL: current.URL, CACert: current.CACert, ProjectRef: current.ProjectRef,
+			URL: current.URL, CACert: current.CACert, ProjectRef: current.ProjectRef, Setting: current.Setting,
 			AppName: o.Name, MaxConns: o.MaxConns,
 		}, err
 	}, func(c *supabase.Config) { report(o.Logger, c) })
@@ -60,7 +65,7 @@ func check(logger *slog.Logger, lookup config.Lookup, connect func(context.Conte
 		logger.InfoContext(ctx, "started", "secret_id", id)
 		return
 	}
-	if _, err := connect(ctx); err != nil {
+	if _, err := connect(ctx); err != nil && !errors.Is(err, ErrNone) {
 		logger.ErrorContext(ctx, "cannot serve until the configuration is mended", "error", err)
 	}
 }

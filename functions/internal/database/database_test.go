@@ -72,3 +72,20 @@ func TestOpen_LeavesASecretToTheFirstQuery(t *testing.T) {
 		t.Errorf("the log is to name the secret and nothing wrong:\n%s", logs)
 	}
 }
+
+func TestOpen_TakesNoDatabaseForAnAnswer(t *testing.T) {
+	t.Parallel()
+	var logs bytes.Buffer
+	db := database.Open(database.Options{
+		Name: "test", Lookup: func(string) (string, bool) { return "", false }, Logger: telemetry.NewLogger(&logs, nil),
+		Source:    config.NewSource(func(string) (string, bool) { return "", false }, noFetch(t)),
+		Configure: func(context.Context) (config.Database, error) { return config.Database{}, database.ErrNone },
+	})
+	t.Cleanup(db.Close)
+	if logs.Len() > 0 {
+		t.Errorf("something was logged:\n%s", logs.String())
+	}
+	if err := db.QueryRow(t.Context(), "select 1").Scan(new(int)); !errors.Is(err, database.ErrNone) {
+		t.Errorf("a query = %v, want ErrNone", err)
+	}
+}

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/jwtdiag/endpoint"
 	"clerksync/shared/mirror"
 	"clerksync/shared/webhook"
 )
@@ -77,31 +77,55 @@ func (w watch) Observe(ctx context.Context, o webhook.Observation) {
 }
 
 // gateway is the local server: the webhook handler, a health check and, once
-// there is one, the Backend API of a double.
+// there are any, the APIs of a double and the diagnostics.
 type gateway struct {
-	server  *http.Server
-	addr    net.Addr
-	failed  chan error
-	backend atomic.Pointer[clerkdouble.API]
+	server      *http.Server
+	addr        net.Addr
+	failed      chan error
+	backend     atomic.Pointer[http.Handler]
+	frontend    atomic.Pointer[http.Handler]
+	diagnostics atomic.Pointer[http.Handler]
 	// unused are connections on which nothing was asked yet.
 	unused sync.Map
 }
 
-// backendPath is where the Backend API is, as it is at Clerk.
-const backendPath = "/v1"
+const (
+	// backendPath is where the Backend API is, as it is at Clerk.
+	backendPath = "/v1"
+	// wellKnownPath is where the public documents of the Frontend API are.
+	wellKnownPath = "/.well-known"
+)
 
-// backendFor answers the Backend API for requests that are for it. It is made
-// up, and its key is on the screen, but it is nobody else's business: a gateway
-// that listens on every address serves it to this machine alone.
-func (g *gateway) backendFor(r *http.Request) *clerkdouble.API {
-	if !strings.HasPrefix(r.URL.Path, backendPath+"/") {
-		return nil
+// mount puts a handler into its place; nil takes the one there away.
+func mount(place *atomic.Pointer[http.Handler], handler http.Handler) {
+	if handler == nil {
+		place.Store(nil)
+		return
 	}
+	place.Store(&handler)
+}
+
+// privateFor answers requests that are this machine's alone: what the double's
+// APIs tell is made up, and the Backend API's key is on the screen, and the
+// diagnostics show what a user may see; but a gateway that listens on every
+// address is nobody else's business. It is nil for all others.
+func (g *gateway) privateFor(r *http.Request) http.Handler {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !from.Addr().Unmap().IsLoopback() {
 		return nil
 	}
-	return g.backend.Load()
+	for _, mounted := range []struct {
+		path    string
+		handler *atomic.Pointer[http.Handler]
+	}{{backendPath, &g.backend}, {wellKnownPath, &g.frontend}, {endpoint.Path, &g.diagnostics}} {
+		rest, below := strings.CutPrefix(r.URL.Path, mounted.path)
+		handler := mounted.handler.Load()
+		// The diagnostics are at their path itself, too.
+		if below && handler != nil && (strings.HasPrefix(rest, "/") || rest == "" && mounted.path == endpoint.Path) {
+			return *handler
+		}
+	}
+	return nil
 }
 
 // listen takes the address, so that a stack that cannot have it fails before
@@ -128,8 +152,8 @@ func serve(listener net.Listener, webhooks http.Handler, database ping, logger *
 				health(w, r, database)
 				return
 			}
-			if backend := g.backendFor(r); backend != nil {
-				backend.ServeHTTP(w, r)
+			if private := g.privateFor(r); private != nil {
+				private.ServeHTTP(w, r)
 				return
 			}
 			request := &Request{At: time.Now(), SvixID: r.Header.Get("svix-id")}

@@ -7,7 +7,7 @@
 //	defer stack.Stop(ctx)
 //	sender, err := clerkdouble.NewSender(clerkdouble.SenderOptions{Endpoints: stack.Endpoints()})
 //	instance := clerkdouble.New(clerkdouble.Options{Emit: sender.Send})
-//	err = stack.ServeBackend(instance) // at stack.BackendURL(), for stack.SecretKey()
+//	err = stack.ServeBackend(instance) // at stack.BackendURL(), for stack.SecretKey(); keys at stack.JWKSURL()
 //
 // It is what "clerksync dev" runs. The same configuration that the functions
 // read decides what is real: with DATABASE_URL that database is used and
@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -280,21 +281,47 @@ func (s *Stack) Endpoints() []clerkdouble.Endpoint {
 	return endpoints
 }
 
-// ServeBackend serves a double's Backend API on the gateway, to this machine
-// only, from now on or in place of another's. Its rate limit is that of Clerk's
-// development instances. It fails where a real Clerk instance is configured.
+// ServeBackend serves a double's Backend API and the public documents of its
+// Frontend API on the gateway, to this machine only, from now on or in place of
+// another's. Its rate limit is that of Clerk's development instances, and the
+// tokens that it makes are of [Stack.Issuer]. It fails where a real Clerk instance
+// is configured.
 func (s *Stack) ServeBackend(instance *clerkdouble.Instance) error {
 	if len(s.settings.clerkGiven) > 0 {
 		return fmt.Errorf("serving a double's Backend API: a real Clerk instance is configured by %s", strings.Join(s.settings.clerkGiven, ", "))
 	}
-	s.gateway.backend.Store(instance.API(clerkdouble.APIOptions{
-		SecretKeys: []string{s.settings.secretKey.Reveal()}, Limit: clerk.TestInstance.RateLimit(),
+	mount(&s.gateway.frontend, instance.FrontendAPI(clerkdouble.FrontendOptions{Issuer: s.Issuer()}))
+	mount(&s.gateway.backend, instance.API(clerkdouble.APIOptions{
+		SecretKeys: []string{s.settings.secretKey.Reveal()}, Limit: clerk.TestInstance.RateLimit(), Issuer: s.Issuer(),
 	}))
 	return nil
 }
 
+// ServeDiagnostics serves a handler at /diagnostics/jwt and below on the gateway,
+// to this machine only, from now on or in place of another; nil takes it away.
+func (s *Stack) ServeDiagnostics(handler http.Handler) { mount(&s.gateway.diagnostics, handler) }
+
 // BackendURL is where ServeBackend serves, to be used as CLERK_API_URL.
 func (s *Stack) BackendURL() string { return s.URL() + backendPath }
+
+// Issuer is the iss of the double's tokens, to be used as CLERK_ISSUER: the
+// gateway's own address, which no publishable key can hold. It is "" where a real
+// Clerk instance is configured.
+func (s *Stack) Issuer() string {
+	if len(s.settings.clerkGiven) > 0 {
+		return ""
+	}
+	return s.URL()
+}
+
+// JWKSURL is where ServeBackend serves the double's keys, to be used as
+// CLERK_JWKS_URL. It is "" where a real Clerk instance is configured.
+func (s *Stack) JWKSURL() string {
+	if issuer := s.Issuer(); issuer != "" {
+		return issuer + clerkdouble.JWKSPath
+	}
+	return ""
+}
 
 // SecretKey is the key that ServeBackend accepts, made at every start. It is not
 // set where a real Clerk instance is configured.

@@ -3,6 +3,7 @@ package devstack_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/config"
@@ -20,6 +23,7 @@ import (
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/jwtdiag/keyset"
 	"clerksync/shared/mirror"
 )
 
@@ -251,8 +255,84 @@ func TestServeBackend_ServesThisMachine(t *testing.T) {
 	if got := status(t, url+"/healthz"); got != http.StatusOK {
 		t.Fatalf("GET %s/healthz = %d, want 200", url, got)
 	}
-	if got := status(t, url+"/v1/instance"); got != http.StatusNotFound {
-		t.Errorf("from %s: GET /v1/instance = %d, want 404", outside, got)
+	stack.ServeDiagnostics(http.NotFoundHandler())
+	for _, path := range []string{"/v1/instance", clerkdouble.JWKSPath, "/diagnostics/jwt"} {
+		if got := status(t, url+path); got != http.StatusNotFound {
+			t.Errorf("from %s: GET %s = %d, want 404", outside, path, got)
+		}
+	}
+}
+
+func TestServeBackend_MakesTokensThatItsKeysVerify(t *testing.T) {
+	t.Parallel()
+	stack := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": testdb.New(t).Owner()})})
+	if got := status(t, stack.JWKSURL()); got != http.StatusNotFound {
+		t.Errorf("before there is a double: GET %s = %d, want 404", stack.JWKSURL(), got)
+	}
+	instance := clerkdouble.New(clerkdouble.Options{})
+	ines, err := instance.SignUp(clerkdouble.Person{Username: "ines"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stack.ServeBackend(instance); err != nil {
+		t.Fatal(err)
+	}
+	var session struct{ ID string }
+	post(t, stack, "/sessions", `{"user_id":"`+ines.ID+`"}`, &session)
+	var token struct{ JWT string }
+	post(t, stack, "/sessions/"+session.ID+"/tokens", "", &token)
+
+	source, err := keyset.NewSource(keyset.SourceOptions{URL: stack.JWKSURL()})
+	if err != nil {
+		t.Fatalf("the address of the stack's own keys is refused: %v", err)
+	}
+	claims := jwt.MapClaims{}
+	_, err = jwt.NewParser(jwt.WithIssuer(stack.Issuer()), jwt.WithValidMethods([]string{"RS256"})).ParseWithClaims(token.JWT, claims, func(token *jwt.Token) (any, error) {
+		kid, _ := token.Header["kid"].(string)
+		set, err := source.Keys(t.Context(), kid)
+		key, _ := set.Find(kid)
+		return key.Public, err
+	})
+	if err != nil || claims["sub"] != ines.ID || claims["sid"] != session.ID {
+		t.Errorf("the token says %v, %v; want one for %s by %s", claims, err, ines.ID, stack.Issuer())
+	}
+}
+
+// post asks the stack's Backend API with its key.
+func post(t *testing.T, stack *devstack.Stack, path, body string, answer any) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, stack.BackendURL()+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+stack.SecretKey().Reveal())
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("POST %s = %d, %v", path, response.StatusCode, err)
+	}
+}
+
+func TestServeDiagnostics_ServesItsPathAlone(t *testing.T) {
+	t.Parallel()
+	stack := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": testdb.New(t).Owner()})})
+	for _, mounted := range []bool{false, true, false} {
+		stack.ServeDiagnostics(nil)
+		if mounted {
+			stack.ServeDiagnostics(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+		}
+		for path, here := range map[string]bool{"/diagnostics/jwt": true, "/diagnostics/jwt/page.css": true, "/diagnostics/jwts": false, "/diagnostics": false} {
+			want := http.StatusNotFound
+			if here && mounted {
+				want = http.StatusTeapot
+			}
+			if got := status(t, stack.URL()+path); got != want {
+				t.Errorf("mounted: %v, GET %s = %d, want %d", mounted, path, got, want)
+			}
+		}
 	}
 }
 
@@ -284,8 +364,8 @@ func TestServeBackend_LeavesARealClerkAlone(t *testing.T) {
 	if got := status(t, stack.BackendURL()+"/instance"); got != http.StatusNotFound {
 		t.Errorf("GET /v1/instance = %d, want 404", got)
 	}
-	if !stack.SecretKey().IsZero() {
-		t.Error("there is a secret key for nothing")
+	if !stack.SecretKey().IsZero() || stack.Issuer() != "" || stack.JWKSURL() != "" {
+		t.Errorf("there are a secret key (%v), an issuer (%q) and keys (%q) for nothing", !stack.SecretKey().IsZero(), stack.Issuer(), stack.JWKSURL())
 	}
 }
 

@@ -10,6 +10,7 @@ VERSION ?= $(or $(shell git -C "$(ROOT)" describe --tags --always --dirty 2>/dev
 
 # The functions: one line each, FUNCTION_<logical id in template.yaml> := <folder below functions/>.
 FUNCTION_FullSyncFunction := full-sync
+FUNCTION_JWTDiagnosticsFunction := jwt-diagnostics
 FUNCTION_WebhookIngestFunction := webhook-ingest
 
 FUNCTIONS := $(patsubst FUNCTION_%,%,$(filter FUNCTION_%,$(.VARIABLES)))

@@ -1,0 +1,75 @@
+// The jwt-diagnostics command is the Lambda function behind POST
+// /diagnostics/jwt: it says what is wrong with a token, for Clerk, for Supabase
+// and in the database. It also answers an event that is the question itself, and
+// serves a page where a function URL leads to it.
+//
+// Everything is built once per cold start and nothing is called before the first
+// request needs it. Nothing has to be configured: what cannot be checked is
+// skipped, and the report says so. What is configured wrongly is logged at start
+// and answered 503. The token is never logged.
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"clerksync/functions/internal/apigateway"
+	"clerksync/functions/internal/database"
+	"clerksync/shared/config"
+	"clerksync/shared/jwtdiag/configured"
+	"clerksync/shared/jwtdiag/endpoint"
+	"clerksync/shared/telemetry"
+)
+
+const functionName = "jwt-diagnostics"
+
+// version is set when the function is built for deployment.
+var version = "dev"
+
+func main() {
+	handler, closeDB, err := newHandler(os.LookupEnv, os.Stdout)
+	if err != nil {
+		slog.Error("building the handler", "error", err)
+		os.Exit(1)
+	}
+	lambda.StartWithOptions(handler, lambda.WithEnableSIGTERM(closeDB))
+}
+
+func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func(), error) {
+	level := new(slog.LevelVar)
+	logger := telemetry.NewLogger(logs, level).With("version", version)
+	source := config.NewSource(lookup, config.SecretsManager(lookup), config.OnStale(func(err error) {
+		logger.Error("serving the earlier configuration", "error", err)
+	}))
+	configure := configured.Checked(func(ctx context.Context) (config.Diagnostics, error) {
+		current, err := source.Diagnostics(ctx)
+		level.Set(current.LogLevel)
+		return current, err
+	})
+	db := database.Open(database.Options{
+		Name: functionName, Lookup: lookup, Source: source, Logger: logger,
+		Configure: func(ctx context.Context) (config.Database, error) {
+			current, err := configure(ctx)
+			if err == nil && current.Database.URL.IsZero() {
+				err = database.ErrNone
+			}
+			return current.Database, err
+		},
+	})
+	diagnoser := configured.New(configured.Options{Configure: configure, Database: db, Logger: logger})
+
+	answers, err := endpoint.New(endpoint.Options{
+		Diagnose: diagnoser.Diagnose,
+		Page: func(ctx context.Context) bool {
+			current, err := source.Diagnostics(ctx)
+			return err == nil && current.Page
+		},
+		Logger:   logger,
+		Observer: metrics{telemetry.NewMetrics(logs, functionName)},
+	})
+	return &handler{apigateway.New(answers)}, db.Close, err
+}

@@ -25,9 +25,15 @@ type result struct {
 // settings.
 func clerksync(t *testing.T, settings map[string]string, args ...string) result {
 	t.Helper()
+	return clerksyncReading(t, settings, "", args...)
+}
+
+// clerksyncReading does so with something on stdin.
+func clerksyncReading(t *testing.T, settings map[string]string, input string, args ...string) result {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), args, console{
-		Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
+		Stdin: strings.NewReader(input), Stdout: &stdout, Stderr: &stderr,
 		Lookup: func(key string) (string, bool) { value, ok := settings[key]; return value, ok },
 	})
 	return result{code, stdout.String(), stderr.String()}
@@ -199,6 +205,15 @@ func TestMigrateLogin_PrintsAStringThatLogsIn(t *testing.T) {
 	got := clerksync(t, map[string]string{"DATABASE_URL": urls[0]}, "status")
 	if got.code != exitFailed || !strings.Contains(got.stderr, "password") {
 		t.Errorf("status with the earlier string: %+v, want the password refused", got)
+	}
+	got = clerksync(t, settings, "migrate", "login", "diagnostics")
+	if got.code != exitOK || !strings.Contains(got.stderr, "as DIAGNOSTICS_DATABASE_URL") {
+		t.Errorf("login diagnostics: %+v", got)
+	}
+	urls = append(urls, strings.TrimSpace(got.stdout))
+	got = testJWT(t, map[string]string{"DIAGNOSTICS_DATABASE_URL": urls[2]}, strings.NewReader(session()), "--all")
+	if got.code != exitOK || !strings.Contains(got.stdout, "clerksync_diagnostics became authenticated") {
+		t.Errorf("test-jwt with the new string: %+v", got)
 	}
 	for _, url := range urls {
 		config, err := pgx.ParseConfig(url)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"text/tabwriter"
+	"time"
 
 	"golang.org/x/term"
 )
@@ -21,6 +22,8 @@ type console struct {
 	Lookup func(key string) (string, bool)
 	// JSON asks for machine-readable data on Stdout.
 	JSON bool
+	// Now is the clock that tokens are judged by; nil means the system's.
+	Now func() time.Time
 }
 
 func processConsole() console {

@@ -18,6 +18,7 @@ import (
 
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/supabase"
 )
 
 type devCommand struct {
@@ -40,6 +41,9 @@ func (devCommand) Help() string {
 	return `Without settings everything is local and made up: an embedded PostgreSQL that looks like Supabase's, and a
 double of Clerk whose users sign up, join, leave and are deleted. The double has a Backend API too, for sync-users in a
 second terminal: the line to type is printed at the start.
+
+The page at /diagnostics/jwt says what is the matter with a token. It is served to this machine alone. The double makes tokens
+to try it with: the line to type is printed, too.
 
 With DATABASE_URL set, that database is used and migrated instead. With any CLERK_… setting there is no double, and
 the gateway waits for the webhooks of your instance, verified with CLERK_WEBHOOK_SIGNING_SECRET.
@@ -85,6 +89,9 @@ type development struct {
 	screen *screen
 	stack  *devstack.Stack
 	tally  *tally
+	logger *slog.Logger
+	// diagnostics is what the diagnostics look at, nil until they are served.
+	diagnostics *supabase.DB
 
 	// The double; nil with a real instance.
 	instance *clerkdouble.Instance
@@ -138,6 +145,7 @@ func (cmd devCommand) Run(ctx context.Context, c console) error {
 	if ending.Err() != nil {
 		return fmt.Errorf("stopped at once: %w", ending.Err())
 	}
+	d.diagnostics.Close() // nobody asks any more
 	return errors.Join(err, stopErr)
 }
 
@@ -176,7 +184,8 @@ func (d *development) start(ctx context.Context, c console) error {
 		Progress: step.begin,
 		Observe:  d.observe,
 		Logger: func(level slog.Level) *slog.Logger {
-			return slog.New(slog.NewTextHandler(d, &slog.HandlerOptions{Level: level}))
+			d.logger = slog.New(slog.NewTextHandler(d, &slog.HandlerOptions{Level: level}))
+			return d.logger
 		},
 	})
 	step.end()
@@ -186,7 +195,11 @@ func (d *development) start(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	if err := d.startDouble(ctx); err != nil {
+	err = d.startDouble(ctx)
+	if err == nil {
+		err = d.serveDiagnostics(ctx, c)
+	}
+	if err != nil {
 		return errors.Join(err, d.stack.Stop(context.WithoutCancel(ctx)))
 	}
 	d.banner()
@@ -303,6 +316,7 @@ func (d *development) banner() {
 			s.talk("%s %s", s.bold("secret  "), d.stack.Endpoints()[0].Secret.Reveal())
 		}
 	}
+	d.diagnosticsLines()
 	if d.cmd.Duration > 0 {
 		s.talk("%s", s.dim(fmt.Sprintf("ends after %s; Ctrl-C ends it earlier", d.cmd.Duration)))
 	} else {

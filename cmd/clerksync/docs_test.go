@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -55,8 +56,20 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 	if err := instance.Seed(clerkdouble.SeedOptions{Users: 50, Organizations: 3, Memberships: 30, To: time.Now().Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	api := httptest.NewServer(instance.API(clerkdouble.APIOptions{SecretKeys: []string{clerkKey}}))
+	mux := http.NewServeMux()
+	api := httptest.NewServer(mux)
 	t.Cleanup(api.Close)
+	mux.Handle("/", instance.API(clerkdouble.APIOptions{SecretKeys: []string{clerkKey}}))
+	mux.Handle("/.well-known/", instance.FrontendAPI(clerkdouble.FrontendOptions{Issuer: api.URL}))
+	var user string
+	for user = range instance.Snapshot().Users {
+		break
+	}
+	// Longer than the pages take.
+	token, err := instance.SessionToken(clerkdouble.TokenOptions{UserID: user, Issuer: api.URL, Lifetime: 10 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
 	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -75,9 +88,12 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 			}
 			db := testdb.New(t, options...)
 			dir := t.TempDir()
-			settings := "DATABASE_URL=" + db.Owner() + "\nCLERK_SECRET_KEY=" + clerkKey + "\nCLERK_API_URL=" + api.URL + "/v1\n"
-			if err := os.WriteFile(filepath.Join(dir, ".env"), []byte(settings), 0o600); err != nil {
-				t.Fatal(err)
+			settings := "DATABASE_URL=" + db.Owner() + "\nCLERK_SECRET_KEY=" + clerkKey + "\nCLERK_API_URL=" + api.URL + "/v1\n" +
+				"CLERK_ISSUER=" + api.URL + "\nDIAGNOSTICS_DATABASE_URL=" + db.Diagnostics() + "\n"
+			for name, text := range map[string]string{".env": settings, "token.txt": token} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
 			owner := db.Conn(t, db.Owner())
 			for _, line := range lines {
@@ -101,7 +117,7 @@ func typed(t *testing.T, dir, line string) {
 	case "bin/clerksync":
 		args := words[1:]
 		for i, arg := range args {
-			if arg == ".env" || strings.HasPrefix(arg, "supabase/") {
+			if arg == ".env" || arg == "token.txt" || strings.HasPrefix(arg, "supabase/") {
 				args[i] = filepath.Join(dir, arg)
 			}
 		}

@@ -5,6 +5,7 @@
 //	clerksync migrate plan|up|verify the database side
 //	clerksync sync-users             make the copy say what Clerk says, whatever webhooks lost
 //	clerksync configure-rls          row level security of tables: written, proved, linted; an audit log
+//	clerksync test-jwt               what is the matter with a token, in one sentence
 //	clerksync status                 what the copy holds, beside what Clerk does
 //	clerksync events list|replay     what arrived, and what to do about it
 //
@@ -45,6 +46,7 @@ type arguments struct {
 	Migrate      migrateCommand   `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
 	SyncUsers    syncUsersCommand `cmd:"" help:"Read users, organizations and memberships from Clerk and set the copy right."`
 	ConfigureRLS rlsCommand       `cmd:"" name:"configure-rls" help:"Write, prove and lint row level security; audit tables."`
+	TestJWT      testJWTCommand   `cmd:"" name:"test-jwt" help:"Say what is the matter with a token: for Clerk, for Supabase and in the database."`
 	Status       statusCommand    `cmd:"" help:"Show what the copy and Clerk hold, the last full sync and when a webhook last came."`
 	Events       eventsCommand    `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
 }
@@ -59,6 +61,9 @@ func main() {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, c console) int {
+	if hasToken(args) {
+		return conclude(ctx, c, errTokenInArguments())
+	}
 	var parsed arguments
 	// Flags such as --help do their work while the line is parsed and are done
 	// then; kong would end the process, and with it a test.
@@ -79,6 +84,9 @@ func run(ctx context.Context, args []string, c console) int {
 	parsedArgs, err := parser.Parse(args)
 	if done >= 0 {
 		return done
+	}
+	if meansToken(err) {
+		return conclude(ctx, c, errTokenInArguments())
 	}
 	if err != nil {
 		c.say("clerksync: error: %v", err)
@@ -103,7 +111,7 @@ func conclude(ctx context.Context, c console, err error) int {
 		return exitOK
 	}
 	code := exitFailed
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if errors.Is(err, errInterrupted) || ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		code = exitInterrupted
 		c.say("clerksync: interrupted")
 	} else {

@@ -182,6 +182,10 @@ type loginCommand struct {
 	Role string `arg:"" help:"Which role: writer (webhooks and sync) or diagnostics." enum:"writer,diagnostics" default:"writer"`
 }
 
+// loginSettings are the settings that take the connection string of a role.
+var loginSettings = map[string]string{"writer": "DATABASE_URL", "diagnostics": "DIAGNOSTICS_DATABASE_URL"}
+
+// Run is the command.
 func (cmd loginCommand) Run(ctx context.Context, c console) error {
 	parsed, session, err := sessionConfig(ctx, c)
 	if err != nil {
@@ -197,6 +201,7 @@ func (cmd loginCommand) Run(ctx context.Context, c console) error {
 		c.say("clerksync: note: %s", note)
 	}
 	c.say("clerksync: %s has a new password; the old one is refused from now on", role)
+	c.say("clerksync: set the string as %s where it is to be used", loginSettings[cmd.Role])
 	return c.print(map[string]string{"role": role, "database_url": url.Reveal()}, func(row func(...any)) {
 		row(url.Reveal())
 	})

@@ -213,7 +213,7 @@ func harmless(text string) string {
 }
 
 // encode writes one JSON value in which nothing is left that a terminal would
-// obey: what cannot be printed stands in strings only, and is escaped there.
+// obey.
 func encode(w io.Writer, value any) error {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
@@ -221,8 +221,15 @@ func encode(w io.Writer, value any) error {
 	if err := encoder.Encode(value); err != nil {
 		return fmt.Errorf("writing JSON: %w", err)
 	}
+	_, err := io.WriteString(w, escaped(b.String()))
+	return err
+}
+
+// escaped is JSON that says the same and has nothing that a terminal would obey:
+// what cannot be printed stands in strings only, and is escaped there.
+func escaped(text string) string {
 	var out strings.Builder
-	for _, r := range b.String() {
+	for _, r := range text {
 		switch {
 		case r == '\n' || unicode.IsPrint(r):
 			out.WriteRune(r)
@@ -233,6 +240,5 @@ func encode(w io.Writer, value any) error {
 			fmt.Fprintf(&out, `\u%04x`, r)
 		}
 	}
-	_, err := io.WriteString(w, out.String())
-	return err
+	return out.String()
 }

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"clerksync/shared/clerk"
+	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/finding"
+	"clerksync/shared/jwtdiag"
+	"clerksync/shared/jwtdiag/endpoint"
+	"clerksync/shared/jwtdiag/jwttest"
+	"clerksync/shared/rls/access"
+)
+
+var (
+	pageLine  = regexp.MustCompile(`(?m)^page\s+(http://\S+/diagnostics/jwt)  `)
+	tokenLine = regexp.MustCompile(`(?m)^\s+curl -sX POST (http://\S+) \| ((?:[A-Z_]+=\S+ )+)clerksync (test-jwt)$`)
+)
+
+// ask sends a request and returns the answer's status and body.
+func ask(t *testing.T, method, url, body string, header http.Header) (status int, answer string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps.Copy(request.Header, header)
+	request.Host = header.Get("Host")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
+}
+
+var asJSON = http.Header{"Content-Type": {"application/json"}}
+
+// diagnosed asks the page's own question.
+func diagnosed(t *testing.T, page string, request jwtdiag.Request) jwtdiag.Report {
+	t.Helper()
+	body, err := json.Marshal(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, answer := ask(t, http.MethodPost, page, string(body), asJSON)
+	var report jwtdiag.Report
+	if err := json.Unmarshal([]byte(answer), &report); err != nil || status != http.StatusOK {
+		t.Fatalf("POST %s = %d, %v\n%s", page, status, err, answer)
+	}
+	return report
+}
+
+// statusOf is the status of a finding.
+func statusOf(r jwtdiag.Report, id string) finding.Status {
+	i := slices.IndexFunc(r.Findings, func(f finding.Finding) bool { return f.ID == id })
+	if i < 0 {
+		return ""
+	}
+	return r.Findings[i].Status
+}
+
+// A newcomer's first minute: the page, a token of the double, and what it shows.
+func TestDev_DiagnosesTheTokensOfItsDouble(t *testing.T) {
+	t.Parallel()
+	for name, given := range map[string]bool{"embedded database": false, "given database": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			environment := map[string]string{}
+			if given {
+				environment["DATABASE_URL"] = testdb.New(t).Owner()
+			}
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			term := newTerminal(environment)
+			cmd := command()
+			cmd.Rate, cmd.Late, cmd.Twice = 0, 0, 0
+			done := make(chan error, 1)
+			go func() {
+				err := cmd.Run(ctx, term.console(false))
+				if err != nil && !given {
+					term.mu.Lock()
+					term.out.WriteString(strings.Repeat(clerk.UserCreated, cmd.Users)) // ends the wait
+					term.mu.Unlock()
+				}
+				done <- err
+			}()
+			term.await(t, "the last of 20 people", done, func() bool { return strings.Count(term.stdout(), clerk.UserCreated) >= cmd.Users })
+			page, line := pageLine.FindStringSubmatch(term.stderr()), tokenLine.FindStringSubmatch(term.stderr())
+			if page == nil || line == nil {
+				interrupt()
+				needPostgres(t, <-done)
+				t.Fatalf("the banner names no page, or no line to type:\n%s", term.stderr())
+			}
+
+			if status, html := ask(t, http.MethodGet, page[1], "", nil); status != http.StatusOK || !strings.Contains(html, "<textarea") {
+				t.Errorf("GET %s = %d\n%s", page[1], status, html)
+			}
+			status, text := ask(t, http.MethodPost, line[1], "", nil)
+			token := strings.TrimSpace(text)
+			if status != http.StatusOK || strings.Count(token, ".") != 2 {
+				t.Fatalf("POST %s = %d\n%s", line[1], status, text)
+			}
+			report := diagnosed(t, page[1], jwtdiag.Request{Token: token})
+			if report.Verdicts.Clerk.Outcome != jwtdiag.Accepted || report.Verdicts.Supabase.Outcome != jwtdiag.Accepted || report.Verdicts.Supabase.Role != "authenticated" {
+				t.Errorf("a token of the double: %+v\n%+v", report.Verdicts, report.Findings)
+			}
+			for _, id := range []string{"jwks.fetch", "signature", "claim.iss", "header.kid", "supabase.provider", "database.claims", "database.role", "mirror.user"} {
+				if got := statusOf(report, id); got != finding.Pass {
+					t.Errorf("%s is %q in\n%+v", id, got, report.Findings)
+				}
+			}
+			i := slices.IndexFunc(report.Tables, func(x access.Table) bool { return x.Name == "public.users" })
+			if i < 0 || report.Tables[i].Visible != 1 || report.Tables[i].Decision != access.ByPolicy {
+				t.Errorf("the token's user sees %+v, want one row of public.users", report.Tables)
+			}
+
+			// Who may look at every row of the database without a token may do so with
+			// a bad one.
+			forged := diagnosed(t, page[1], jwtdiag.Request{Token: token[:strings.LastIndex(token, ".")+1] + "AAAA"})
+			if looked := statusOf(forged, "database.role") == finding.Pass; forged.Verdicts.Clerk.Outcome != jwtdiag.Refused || looked == given {
+				t.Errorf("a forged token, given database %t: %+v", given, forged)
+			}
+
+			// The line for a second terminal does the same.
+			settings := map[string]string{}
+			for setting := range strings.FieldsSeq(line[2]) {
+				key, value, _ := strings.Cut(setting, "=")
+				settings[key] = value
+			}
+			if settings["CLERK_ISSUER"] == "" || (settings["DIAGNOSTICS_DATABASE_URL"] == "") != given {
+				t.Errorf("the line sets %v, given database %t", settings, given)
+			}
+			got := clerksyncReading(t, settings, text, line[3])
+			if got.code != exitOK || !strings.Contains(got.stdout, "\nClerk's verifier  accepted: ") || strings.Contains(got.stdout, "\npublic.users ") == given {
+				t.Errorf("%s: exit %d\n%s%s", line[0], got.code, got.stdout, got.stderr)
+			}
+
+			// Pages of other sites, and names that were pointed here, get nothing.
+			if status, answer := ask(t, http.MethodPost, page[1], `{"token":"x"}`, http.Header{"Content-Type": {"application/json"}, "Sec-Fetch-Site": {"cross-site"}}); status != http.StatusForbidden {
+				t.Errorf("asked by another site: %d %s", status, answer)
+			}
+			if status, answer := ask(t, http.MethodPost, page[1], `{"token":"x"}`, http.Header{"Content-Type": {"application/json"}, "Host": {"rebound.example.com"}}); status != http.StatusForbidden {
+				t.Errorf("asked under another name: %d %s", status, answer)
+			}
+			interrupt()
+			if err := <-done; err != nil {
+				t.Errorf("dev, interrupted = %v; stderr:\n%s", err, term.stderr())
+			}
+			for part := range strings.SplitSeq(token, ".") {
+				if len(part) > 20 && strings.Contains(term.stdout()+term.stderr(), part) {
+					t.Error("the token was logged")
+				}
+			}
+		})
+	}
+}
+
+func TestDev_DiagnosesTheTokensOfARealInstance(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	environment := jwtSettings(t)
+	environment["DATABASE_URL"], environment["CLERK_WEBHOOK_SIGNING_SECRET"] = db.Owner(), clerktest.Secret
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	term := newTerminal(environment)
+	cmd := command()
+	done := make(chan error, 1)
+	go func() { done <- cmd.Run(ctx, term.console(false)) }()
+	term.await(t, "the banner", done, func() bool { return strings.Contains(term.stderr(), "Ctrl-C ends it") })
+	page := pageLine.FindStringSubmatch(term.stderr())
+	if page == nil || tokenLine.MatchString(term.stderr()) {
+		t.Fatalf("the banner names no page, or a double's tokens:\n%s", term.stderr())
+	}
+	// It was over long ago by the clock, but the instance's key made it.
+	report := diagnosed(t, page[1], jwtdiag.Request{Token: expired(), Tables: []string{"users"}})
+	for id, want := range map[string]finding.Status{"signature": finding.Pass, "claim.iss": finding.Pass, "supabase.provider": finding.Pass, "claim.exp": finding.Fail, "database.role": finding.Pass, "rls.public.users": finding.Pass} {
+		if got := statusOf(report, id); got != want {
+			t.Errorf("%s is %q, want %q in\n%+v", id, got, want, report.Findings)
+		}
+	}
+	report = diagnosed(t, page[1], jwtdiag.Request{Token: jwttest.SignOther(jwttest.Header(), jwttest.Claims())})
+	if got := statusOf(report, "database.role"); got != finding.Skip {
+		t.Errorf("a forged token gets to the database: %+v", report.Findings)
+	}
+	address, err := url.Parse(page[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.Path += "/token"
+	if status, answer := ask(t, http.MethodPost, address.String(), "", nil); status != http.StatusNotFound {
+		t.Errorf("a token of no double: %d %s", status, answer)
+	}
+	interrupt()
+	if err := <-done; err != nil {
+		t.Errorf("dev, interrupted = %v", err)
+	}
+}
+
+// Settings for diagnostics that are wrong keep nobody from their webhooks.
+func TestDev_WarnsOfSettingsThatDiagnoseNothing(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	term := newTerminal(map[string]string{"DATABASE_URL": db.Owner(), "CLERK_WEBHOOK_SIGNING_SECRET": clerktest.Secret, "CLERK_PUBLISHABLE_KEY": "pk_test_x"})
+	cmd := command()
+	done := make(chan error, 1)
+	go func() { done <- cmd.Run(ctx, term.console(false)) }()
+	term.await(t, "the banner", done, func() bool { return strings.Contains(term.stderr(), "Ctrl-C ends it") })
+	if got := term.stderr(); !strings.Contains(got, "warning: tokens cannot be diagnosed: ") || !strings.Contains(got, "CLERK_PUBLISHABLE_KEY") {
+		t.Errorf("stderr is\n%s", got)
+	}
+	page := pageLine.FindStringSubmatch(term.stderr())
+	if status, answer := ask(t, http.MethodPost, page[1], `{"token":"hello"}`, asJSON); status != http.StatusServiceUnavailable {
+		t.Errorf("asked nevertheless: %d %s", status, answer)
+	}
+	interrupt()
+	if err := <-done; err != nil {
+		t.Errorf("dev, interrupted = %v", err)
+	}
+}
+
+// Nobody has signed up, so there is nobody to make a token for.
+func TestDev_MakesNoTokenOfNobody(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	term := newTerminal(map[string]string{"DATABASE_URL": testdb.New(t).Owner()})
+	cmd := command()
+	cmd.Users, cmd.Rate = 0, 0
+	done := make(chan error, 1)
+	go func() { done <- cmd.Run(ctx, term.console(false)) }()
+	term.await(t, "the banner", done, func() bool { return strings.Contains(term.stderr(), "Ctrl-C ends it") })
+	line := tokenLine.FindStringSubmatch(term.stderr())
+	if status, answer := ask(t, http.MethodPost, line[1], "", nil); status != http.StatusServiceUnavailable || !strings.Contains(answer, "signed up") {
+		t.Errorf("POST %s = %d %s", line[1], status, answer)
+	}
+	interrupt()
+	if err := <-done; err != nil {
+		t.Errorf("dev, interrupted = %v", err)
+	}
+}
+
+// At an address of the network there are diagnostics for nobody, and everything
+// else is as usual.
+func TestDev_ListensWhereTheDiagnosticsAreOutOfReach(t *testing.T) {
+	t.Parallel()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(addresses, func(a net.Addr) bool {
+		network, ok := a.(*net.IPNet)
+		return ok && network.IP.To4() != nil && network.IP.IsGlobalUnicast()
+	})
+	if i < 0 {
+		t.Skip("this machine has no address but its own loopback: connect it to a network")
+	}
+	ip, _, _ := strings.Cut(addresses[i].String(), "/")
+	term := newTerminal(map[string]string{"DATABASE_URL": testdb.New(t).Owner()})
+	cmd := command()
+	cmd.Addr, cmd.Duration = net.JoinHostPort(ip, "0"), time.Second
+	if err := cmd.Run(t.Context(), term.console(true)); err != nil {
+		t.Errorf("dev --addr %s = %v; stderr:\n%s", cmd.Addr, err, term.stderr())
+	}
+	if strings.Contains(term.stderr(), endpoint.Path) {
+		t.Errorf("the banner names what is not served:\n%s", term.stderr())
+	}
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"clerksync/shared/jwtdiag/jwttest"
+)
+
+// keyboard is the other side of a terminal.
+type keyboard struct {
+	*os.File
+	// screen is what the terminal shows.
+	screen *terminal
+}
+
+// newKeyboard opens a pseudo terminal.
+func newKeyboard(t *testing.T) (tty *os.File, keys *keyboard) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("CI must have everything that tests need: %v", err)
+		}
+		t.Skipf("this machine has no pseudo terminals (mount devpts at /dev/pts): %v", err)
+	}
+	t.Cleanup(func() { _ = master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tty.Close() })
+	keys = &keyboard{master, newTerminal(nil)}
+	go func() {
+		for {
+			buffer := make([]byte, 4<<10)
+			n, err := master.Read(buffer)
+			if err != nil {
+				return
+			}
+			_, _ = stream{keys.screen, &keys.screen.out}.Write(buffer[:n])
+		}
+	}()
+	return tty, keys
+}
+
+// modes are what a terminal does with what is typed.
+func modes(t *testing.T, tty *os.File) unix.Termios {
+	t.Helper()
+	m, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *m
+}
+
+func TestTestJWT_AsksAtATerminalWithoutShowing(t *testing.T) {
+	t.Parallel()
+	settings := jwtSettings(t)
+	long := jwttest.Sign(jwttest.Header(), jwttest.Claims().With("blob", `"`+strings.Repeat("x", 6<<10)+`"`))
+	token := session()
+	for name, test := range map[string]struct {
+		typed  string
+		args   []string
+		code   int
+		stdout string
+		stderr string
+	}{
+		"pasted":                        {"\x1b[200~" + token + "\x1b[201~\r", nil, exitOK, "Nothing is wrong", ""},
+		"pasted without marks":          {token + "\r", nil, exitOK, "Nothing is wrong", ""},
+		"longer than a terminal's line": {"\x1b[200~" + long + "\x1b[201~\r", nil, exitOK, "", "1 warning"},
+		"wrapped into lines":            {token[:100] + "\r" + token[100:200] + "\n" + token[200:] + "\r", nil, exitOK, "", "1 warning"},
+		"by the name of stdin":          {token + "\r", []string{"--file", "-"}, exitOK, "Nothing is wrong", ""},
+		"interrupted":                   {token + "\x03", nil, exitInterrupted, "", "clerksync: interrupted"},
+		"wanted without colours":        {token + "\r", nil, exitOK, "Nothing is wrong", ""},
+		"nothing":                       {"\r", nil, exitUsage, "", "there is no token"},
+		"end of input":                  {"\x04", nil, exitUsage, "", "there is no token"},
+		"only a symptom":                {"\r", []string{"--symptom", "22P02"}, exitOK, "uuid.auth_uid", "without one press Enter alone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tty, keys := newKeyboard(t)
+			before := modes(t, tty)
+			var stdout bytes.Buffer
+			done := make(chan error, 1)
+			go func() {
+				code := run(t.Context(), append([]string{"test-jwt"}, test.args...), console{
+					Stdin: tty, Stdout: &stdout, Stderr: tty, StderrTTY: true, Now: jwttest.Clock,
+					Lookup: func(key string) (string, bool) {
+						if key == "NO_COLOR" && name == "wanted without colours" {
+							return "1", true
+						}
+						value, ok := settings[key]
+						return value, ok
+					},
+				})
+				done <- fmt.Errorf("exit code %d", code)
+			}()
+			keys.screen.await(t, "the prompt", done, func() bool { return strings.Contains(keys.screen.stdout(), "Paste the token") })
+			if _, err := keys.WriteString(test.typed); err != nil {
+				t.Fatal(err)
+			}
+			ended := <-done
+			if got, want := ended.Error(), fmt.Sprintf("exit code %d", test.code); got != want {
+				t.Errorf("it ended with %s, want %s", got, want)
+			}
+			if after := modes(t, tty); after != before {
+				t.Errorf("the terminal was left in other modes:\n%+v\n%+v", before, after)
+			}
+			if _, err := tty.WriteString("the end"); err != nil {
+				t.Fatal(err)
+			}
+			keys.screen.await(t, "the last line", nil, func() bool { return strings.Contains(keys.screen.stdout(), "the end") })
+			talk := keys.screen.stdout()
+			if !strings.HasPrefix(talk, markPastes) || strings.Count(talk, unmarkPastes) != 1 {
+				t.Errorf("pastes are not marked, or still are afterwards: %q", talk)
+			}
+			if !strings.Contains(stdout.String(), test.stdout) || !strings.Contains(talk, test.stderr) {
+				t.Errorf("stdout:\n%s\nstderr:\n%s\nwant %q and %q", stdout.String(), talk, test.stdout, test.stderr)
+			}
+			for part := range strings.SplitSeq(token, ".") {
+				if strings.Contains(talk+stdout.String(), part[:20]) {
+					t.Errorf("the terminal shows the token: %q", talk)
+				}
+			}
+		})
+	}
+}
+
+// SIGTERM, or Ctrl-C from elsewhere, while it asks.
+func TestTestJWT_LeavesTheTerminalInOrderWhenInterrupted(t *testing.T) {
+	t.Parallel()
+	tty, keys := newKeyboard(t)
+	before := modes(t, tty)
+	ctx, interrupt := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		code := run(ctx, []string{"test-jwt"}, console{
+			Stdin: tty, Stdout: &bytes.Buffer{}, Stderr: tty, StderrTTY: true,
+			Lookup: func(string) (string, bool) { return "", false },
+		})
+		done <- fmt.Errorf("exit code %d", code)
+	}()
+	keys.screen.await(t, "the prompt", done, func() bool { return strings.Contains(keys.screen.stdout(), "Paste the token") })
+	interrupt()
+	if got := <-done; got.Error() != fmt.Sprintf("exit code %d", exitInterrupted) {
+		t.Errorf("it ended with %v, want %d", got, exitInterrupted)
+	}
+	if after := modes(t, tty); after != before {
+		t.Errorf("the terminal was left in other modes:\n%+v\n%+v", before, after)
+	}
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"clerksync/shared/finding"
+	"clerksync/shared/jwtdiag"
+	"clerksync/shared/rls/access"
+)
+
+// jwtReport writes a report for people. With all, also the checks that passed;
+// with claims, also header and claims.
+func (p paper) jwtReport(r jwtdiag.Report, all, claims bool) error {
+	sections := []string{p.paint("1", printable(r.Sentence)) + "\n", p.jwtVerdicts(r), p.jwtFindings(r.Findings, all)}
+	if len(r.Tables) > 0 {
+		sections = append(sections, p.jwtTables(r.Tables))
+	}
+	if len(r.Causes) > 0 {
+		sections = append(sections, p.jwtCauses(r.Causes))
+	}
+	if claims {
+		sections = append(sections, p.jwtPart("Header", r.Token.Header), p.jwtPart("Claims", r.Token.Claims))
+	}
+	_, err := io.WriteString(p, strings.Join(sections, "\n"))
+	return err
+}
+
+// outcomeColours are those of the words of verdicts.
+var outcomeColours = map[jwtdiag.Outcome]string{jwtdiag.Accepted: "32", jwtdiag.Refused: "31", jwtdiag.Unknown: "36"}
+
+// jwtVerdicts are the verdicts, what was given, and the surfaces.
+func (p paper) jwtVerdicts(r jwtdiag.Report) string {
+	outcome := func(o jwtdiag.Outcome) string { return p.paint(outcomeColours[o], string(o)) }
+	clerk, api := r.Verdicts.Clerk, r.Verdicts.Supabase
+	said := outcome(clerk.Outcome)
+	if clerk.Code != "" {
+		said += " " + printable(clerk.Code)
+	}
+	answer := outcome(api.Outcome)
+	switch {
+	case api.Outcome == jwtdiag.Refused:
+		answer += fmt.Sprintf(" %d %s %q", api.Status, printable(api.Code), printable(api.Message))
+	case api.Role != "":
+		answer += " as " + printable(api.Role)
+	}
+	text := columns([][]string{
+		{"Clerk's verifier", said + ": " + printable(clerk.Because)},
+		{"Data API", answer + ": " + printable(api.Because)},
+		{"this is", printable(r.Token.Name) + lifetime(r.Token)},
+	})
+	var rows [][]string
+	for _, s := range r.Surfaces {
+		if s.Name != "data_api" { // which is the verdict
+			rows = append(rows, []string{printable(s.Title), outcome(s.Outcome), p.paint("2", printable(s.Detail))})
+		}
+	}
+	if len(rows) > 0 {
+		text += "\n" + columns(rows)
+	}
+	return text
+}
+
+// lifetime says from when to when a token is.
+func lifetime(t jwtdiag.Token) string {
+	text := ""
+	if !t.IssuedAt.IsZero() {
+		text += ", made at " + t.IssuedAt.UTC().Format(time.RFC3339)
+	}
+	if !t.ExpiresAt.IsZero() {
+		text += ", until " + t.ExpiresAt.UTC().Format(time.RFC3339)
+	}
+	return text
+}
+
+// jwtFindings are problems in full, and of what passed or was skipped, unless all
+// is wanted, only which and why.
+func (p paper) jwtFindings(list []finding.Finding, all bool) string {
+	var b strings.Builder
+	shown := list
+	if !all {
+		shown = slices.DeleteFunc(slices.Clone(list), func(f finding.Finding) bool { return f.Status == finding.Pass || f.Status == finding.Skip })
+	}
+	_ = paper{&b, p.colour}.findings(shown) // a Builder takes everything
+	if all {
+		return b.String()
+	}
+	word := func(s finding.Status) string { return p.paint(statusColours[s], string(s)) }
+	// What was skipped for one reason stands together.
+	var reasons []string
+	skipped := map[string][]string{}
+	for _, f := range list {
+		if f.Status != finding.Skip {
+			continue
+		}
+		reason := f.Detail
+		if reason == "" {
+			reason = f.Title + "."
+		}
+		if skipped[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		skipped[reason] = append(skipped[reason], f.ID)
+	}
+	for _, reason := range reasons {
+		first, rest, _ := strings.Cut(reason, "\n")
+		which := strings.Join(skipped[reason], ", ")
+		if n := len(skipped[reason]); n > 6 {
+			which = fmt.Sprintf("%d checks", n)
+		}
+		fmt.Fprintf(&b, "%s  %s  %s\n", word(finding.Skip), p.paint("1", printable(which)), printable(first))
+		b.WriteString(indent("      ", rest))
+	}
+	if n := finding.Count(list, finding.Pass); n > 0 {
+		fmt.Fprintf(&b, "%s  %s\n", word(finding.Pass), p.paint("2", count(n, "check; --all shows it", "checks; --all shows them")))
+	}
+	return b.String()
+}
+
+// decisions are what decides about rows, in words.
+var decisions = map[access.Decision]string{
+	access.ByPolicy: "policies", access.ByNoPolicy: "no policy applies", access.ByRLSOff: "row level security is off", access.ByView: "what the view reads",
+	access.ByGrant: "a grant is missing", access.ByNotFound: "there is no such table", access.ByError: "an error", access.ByTimeout: "it took too long",
+}
+
+// jwtTables are the rows that the token's user sees.
+func (p paper) jwtTables(tables []access.Table) string {
+	rows := [][]string{{p.paint("2", "table"), p.paint("2", "visible"), p.paint("2", "of"), p.paint("2", "decided by"), p.paint("2", "policies")}}
+	for _, t := range tables {
+		of := "?"
+		switch {
+		case t.Total != nil:
+			of = counted(*t.Total, t.TotalMore)
+		case t.Estimate >= 0:
+			of = fmt.Sprintf("about %d", t.Estimate)
+		}
+		decision := decisions[t.Decision]
+		if t.Code != "" {
+			decision += " (" + t.Code + ")"
+		}
+		var policies []string
+		for _, policy := range t.Policies {
+			text := policy.Name
+			if policy.Passes >= 0 {
+				text += fmt.Sprintf(" (%d)", policy.Passes)
+			}
+			if !policy.Permissive {
+				text += ", restrictive"
+			}
+			policies = append(policies, text)
+		}
+		rows = append(rows, []string{printable(t.Name), counted(t.Visible, t.More), of, printable(decision), printable(strings.Join(policies, "; "))})
+	}
+	return columns(rows)
+}
+
+// counted is a number of rows; more: counting ended there.
+func counted(n int64, more bool) string {
+	if more {
+		return fmt.Sprintf("%d+", n)
+	}
+	return fmt.Sprint(n)
+}
+
+// likelihoodColours are those of the words of causes.
+var likelihoodColours = map[jwtdiag.Likelihood]string{jwtdiag.Confirmed: "31", jwtdiag.Likely: "33", jwtdiag.Possible: "36", jwtdiag.RuledOut: "2"}
+
+// jwtCauses are the causes of a symptom, those that were ruled out without what
+// to do about them.
+func (p paper) jwtCauses(list []jwtdiag.Cause) string {
+	var b strings.Builder
+	for _, c := range list {
+		title := p.paint("1", printable(c.Title))
+		if c.Likelihood == jwtdiag.RuledOut {
+			title = p.paint("2", printable(c.Title))
+		}
+		fmt.Fprintf(&b, "%s  %s\n", p.paint(likelihoodColours[c.Likelihood], strings.ReplaceAll(string(c.Likelihood), "_", " ")), title)
+		where := c.ID
+		if c.Finding != "" {
+			where += ", by " + c.Finding
+		}
+		fmt.Fprintln(&b, p.paint("2", "      "+printable(where)))
+		if c.Likelihood != jwtdiag.RuledOut {
+			b.WriteString(indent("      ", c.Detail) + indent("        ", c.Remedy))
+		}
+	}
+	return b.String()
+}
+
+// jwtPart is a part of the token, as it stands there but for white space.
+func (p paper) jwtPart(title string, part json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Indent(&b, part, "", "  ") != nil {
+		return title + ": cannot be shown\n"
+	}
+	return title + ":\n" + escaped(b.String()) + "\n"
+}
+
+// ours are the sequences of paint; text from elsewhere has none.
+var ours = regexp.MustCompile("\x1b\\[[0-9]*m")
+
+// columns writes rows with their cells below each other.
+func columns(rows [][]string) string {
+	width := func(cell string) int { return utf8.RuneCountInString(ours.ReplaceAllString(cell, "")) }
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], width(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		line := ""
+		for i, cell := range row {
+			line += cell + strings.Repeat(" ", widths[i]-width(cell)+2)
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}

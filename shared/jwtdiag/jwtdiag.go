@@ -188,6 +188,8 @@ func (x *diagnosis) look(ctx context.Context, tables []string) access.View {
 		return skip("the Data API cannot read the token's claims")
 	case !x.verified && !x.options.Operator:
 		return skip("the signature was not verified, so nobody is told what the token's user sees")
+	case !x.recent() && !x.options.Operator:
+		return skip("the token expired more than " + span(showable) + " ago, so it tells nobody any more what its user sees")
 	case len(tables) > 0 && len(names) == 0:
 		return skip("no table was named")
 	}
@@ -208,6 +210,17 @@ func (x *diagnosis) look(ctx context.Context, tables []string) access.View {
 	}
 	view.Findings = append(view.Findings, bad...)
 	return view
+}
+
+// showable is how long after its end a token tells what its user sees: long enough
+// to be pasted, and too short for one that was found in an old log.
+const showable = time.Hour
+
+// recent reports whether the token's end is not longer ago. One without an end is
+// not for ever.
+func (x *diagnosis) recent() bool {
+	m := readMoment(x.payload, "exp")
+	return m.usable() && m.time().After(x.now.Add(-showable))
 }
 
 // tableNames reads the names of tables; of what is none there is a finding.

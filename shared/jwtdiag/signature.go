@@ -71,7 +71,11 @@ func (x *diagnosis) openKeys(c *check) *check {
 
 func (x *diagnosis) fetchFailed(id string, err error) *check {
 	remedy := "Compare CLERK_JWKS_URL (or CLERK_PUBLISHABLE_KEY) with the dashboard, under API keys."
+	title := "The instance's keys could not be fetched"
 	if fetch, ok := errors.AsType[*keyset.FetchError](err); ok {
+		if fetch.Exposed {
+			title = "ALARM: the key set shows what has to stay secret"
+		}
 		switch fetch.Reason {
 		case keyset.ReasonTimeout, keyset.ReasonUnreachable:
 			remedy = "See whether this machine reaches the address: a firewall, a proxy or a name that does not resolve. Offline, give the public key with --pem or CLERK_JWT_KEY."
@@ -82,7 +86,7 @@ func (x *diagnosis) fetchFailed(id string, err error) *check {
 		default: // what came was no key set: the address is wrong
 		}
 	}
-	return failed(id, "The instance's keys could not be fetched", err.Error(), remedy)
+	return failed(id, title, err.Error(), remedy)
 }
 
 // candidates are the keys that a token with this kid may be signed by, as Clerk's

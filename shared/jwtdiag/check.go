@@ -77,9 +77,9 @@ func capital(text string) string {
 	return string(unicode.ToUpper(r)) + text[size:]
 }
 
-// claimFirst begins a sentence with the name of a claim or a header parameter,
-// which is written small.
-var claimFirst = regexp.MustCompile(`^(o|o\.id|v|exp|nbf|iat|iss|aud|azp|sub|sts|act|fea|per|fpm|org_[a-z]+|alg|typ|kid|crit)\b`)
+// claimFirst begins a sentence with the name of a claim, a header parameter or
+// something else that is written as it is.
+var claimFirst = regexp.MustCompile(`^(?:(?:o|o\.id|v|exp|nbf|iat|iss|aud|azp|sub|sts|act|fea|per|fpm|org_[a-z]+|alg|typ|kid|crit)\b|auth\.|default |insert\(|getToken|global\.|verify_jwt|with check|using |supabase/|user_)`)
 
 // sentence makes one of words.
 func sentence(text string) string {

@@ -149,3 +149,45 @@ func TestDiagnose_KeepsTheDatabasesAddressFromOthersThanTheOperator(t *testing.T
 		}
 	}
 }
+
+// What was asked about goes before whatever else is wrong in the database, and
+// what is wrong with the token before both.
+func TestDiagnose_AnswersWhatWasAsked(t *testing.T) {
+	t.Parallel()
+	db := project(t)
+	if _, err := db.Conn(t, db.Owner()).Exec(t.Context(), `
+		create table public.aaa_open (id int);
+		grant select on public.aaa_open to authenticated;
+		create table public.old (id int, owner uuid);
+		alter table public.old enable row level security;
+		create policy p on public.old using (owner = auth.uid());
+		grant select on public.old to authenticated;
+		insert into public.old values (1, null);
+		create table public.internal (id int);
+		alter table public.internal enable row level security`, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
+	options := jwttest.Options()
+	options.Database = pooled(t, db.Diagnostics())
+	d := jwtdiag.New(options)
+	good := jwttest.Sign(jwttest.Header(), jwttest.Claims())
+	expired := jwttest.Sign(jwttest.Header(), jwttest.Claims().With("exp", "1795435140"))
+	for _, test := range []struct{ name, token, symptom, cause, sentence string }{
+		{"nothing", good, "", "rls.public.aaa_open", "public.aaa_open: Row level security is off"},
+		{"a code", good, "22P02", "rls.public.old", "public.old: "},
+		{"a code, with an expired token", expired, "22P02", "claim.exp", "The token expired"},
+	} {
+		report := d.Diagnose(t.Context(), jwtdiag.Request{Token: test.token, Symptom: test.symptom})
+		if report.Cause != test.cause || !strings.HasPrefix(report.Sentence, test.sentence) {
+			t.Errorf("%s: %s, %q, want %s, %q\n%s", test.name, report.Cause, report.Sentence, test.cause, test.sentence, described(report))
+		}
+		// Nobody asked about a table that requests have no business with.
+		if f := found(t, report, "rls.public.internal"); f.Status == finding.Fail {
+			t.Errorf("%s: %+v", test.name, f)
+		}
+	}
+	report := d.Diagnose(t.Context(), jwtdiag.Request{Token: good, Tables: []string{"internal"}})
+	if f := found(t, report, "rls.public.internal"); f.Status != finding.Fail {
+		t.Errorf("named: %+v, want a failure", f)
+	}
+}

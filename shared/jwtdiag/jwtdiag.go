@@ -137,9 +137,10 @@ func (d *Diagnoser) Diagnose(ctx context.Context, r Request) Report {
 		report.Findings = append(report.Findings, x.checks[id].Finding)
 	}
 	report.Findings = append(report.Findings, view.Findings...)
-	report.Cause, report.Sentence = conclude(report.Findings, verdicts)
+	report.Cause, report.Sentence = conclude(report.Findings, verdicts, nil)
 	if r.Symptom != "" {
 		report.Causes = explain(r.Symptom, report)
+		report.Cause, report.Sentence = conclude(report.Findings, verdicts, report.Causes)
 	}
 	return report
 }

@@ -130,11 +130,11 @@ var causesByID = map[string]cause{
 		either(is("rls.*", "auth.uid", warn, fail), is("database.uid", "22p02", warn, fail)), is("database.uid", "is a uuid", pass),
 	},
 	"uuid.column": {
-		"The Clerk id is compared with, or written to, a uuid column", "user_2abc is no uuid.",
+		"The Clerk id is compared with, or written to, a uuid column", "A Clerk id such as user_2abc is none.",
 		"Change the column: alter table … alter column user_id type text.", nil, is("claim.sub", "uuid", warn),
 	},
 	"uuid.storage_owner": {
-		"A storage policy uses the column owner, which is a uuid", "supabase/supabase#29609.", "Use owner_id, which is text.", nil, is("claim.sub", "uuid", warn),
+		"A storage policy uses the column owner, which is a uuid", "See supabase/supabase#29609.", "Use owner_id, which is text.", nil, is("claim.sub", "uuid", warn),
 	},
 	"uuid.operator": {
 		"A policy compares auth.uid() with a text column", "The policy cannot even be made.", "Compare with (select clerk.user_id()).", nil, nil,
@@ -247,7 +247,7 @@ var causesByID = map[string]cause{
 		"A foreign key leads to auth.users, where Clerk's users have no row", "", "Refer to the copy: references public.users (clerk_id).", nil, nil,
 	},
 	"default.null": {
-		"A default reads a claim, and whoever inserted had none", "default auth.jwt()->>'sub' is null for service_role and in a sync.", "Set the column in the statement.", nil, nil,
+		"A default reads a claim, and whoever inserted had none", "As default auth.jwt()->>'sub' is for service_role and in a sync.", "Set the column in the statement.", nil, nil,
 	},
 	"api.no_secret": {"The Data API has no key to verify tokens with", "", "This is for Supabase's support.", nil, nil},
 	"api.schema": {
@@ -264,7 +264,7 @@ var causesByID = map[string]cause{
 	},
 	"realtime.expired": {"The channel's token expired", "A channel ends with its token.", accessToken, is("claim.exp", "expired", warn, fail), nil},
 	"realtime.domain": {
-		"Clerk at a domain of one's own, which Realtime has had trouble with", "supabase/supabase#44527.", "Watch the issue; the Data API is not concerned.", nil, is("claim.iss", "clerk.accounts.dev", pass),
+		"Clerk at a domain of one's own, which Realtime has had trouble with", "See supabase/supabase#44527.", "Watch the issue; the Data API is not concerned.", nil, is("claim.iss", "clerk.accounts.dev", pass),
 	},
 	"edge.verify_jwt": {
 		"The gateway of Edge Functions does not know Clerk's tokens", "verify_jwt checks Supabase's own keys (supabase/edge-runtime#542).", "Deploy with verify_jwt = false, and verify Clerk's token in the function.", nil, nil,

@@ -2,6 +2,7 @@ package jwtdiag
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"clerksync/shared/finding"
@@ -135,11 +136,19 @@ var causes = []string{
 	"claim.aud", "supabase.provider", "claim.role",
 }
 
-// conclude names the first cause, in one sentence.
-func conclude(findings []finding.Finding, v Verdicts) (cause, text string) {
+// conclude names the first cause, in one sentence. What somebody asked about goes
+// before other things that were found in the database.
+func conclude(findings []finding.Finding, v Verdicts, asked []Cause) (cause, text string) {
 	first := firstCause(findings, finding.Fail)
 	if first == nil {
 		first = firstCause(findings, finding.Warn)
+	}
+	if len(asked) > 0 && asked[0].Likelihood == Confirmed && (first == nil || !slices.Contains(order, first.ID)) {
+		for i, f := range findings {
+			if f.ID == asked[0].Finding {
+				first = &findings[i]
+			}
+		}
 	}
 	consequence := v.consequence()
 	switch {
@@ -149,11 +158,15 @@ func conclude(findings []finding.Finding, v Verdicts) (cause, text string) {
 		return "", "Nothing is known to be wrong with this token: " + consequence + "."
 	case first.ID == "token.kind" && v.Clerk.Outcome == Refused && v.Supabase.Outcome == Refused:
 		return first.ID, first.Title + "."
-	case strings.Contains(first.Title, ": "):
-		return first.ID, first.Title + "; " + consequence + "."
-	default:
-		return first.ID, first.Title + ": " + consequence + "."
 	}
+	text = first.Title
+	if first.Object != "" {
+		text = first.Object + ": " + text
+	}
+	if strings.Contains(text, ": ") {
+		return first.ID, text + "; " + consequence + "."
+	}
+	return first.ID, text + ": " + consequence + "."
 }
 
 func firstCause(findings []finding.Finding, status finding.Status) *finding.Finding {

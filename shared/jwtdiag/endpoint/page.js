@@ -452,6 +452,8 @@ function tokenPart(report, source) {
 
 function show(report, source, asked) {
   const worst = ["clerk", "supabase"].map((name) => known(outcomes, report.verdicts?.[name]?.outcome).tone);
+  const first = list(report.findings).find((f) => f.id === report.cause);
+  if (first) worst.push(known(statuses, first.status).tone); // a token may be right, and what it meets not
   section.dataset.tone = ["fail", "warn", "pass"].find((tone) => worst.includes(tone)) ?? "";
   heading.hidden = false;
   statusLine.textContent = plain(report.sentence || "The report has no sentence.");

@@ -219,6 +219,7 @@ func TestPage(t *testing.T) {
 		{"AnswersAKeyboard", pageAnswersAKeyboard},
 		{"SendsWhatWasTyped", pageSendsWhatWasTyped},
 		{"ShowsTheReport", pageShowsTheReport},
+		{"ColoursTheSentenceByItsCause", pageColoursTheSentenceByItsCause},
 		{"FiltersAndJumps", pageFiltersAndJumps},
 		{"CopiesRemedies", pageCopiesRemedies},
 		{"SelectsWhatItMayNotCopy", pageSelectsWhatItMayNotCopy},
@@ -310,6 +311,25 @@ func pageSendsWhatWasTyped(t *testing.T, chromium *browser.Browser) {
 		t.Errorf("questions: -want +got\n%s", diff)
 	}
 	wantQuiet(t, tab)
+}
+
+// A token may be right, and what it meets in the database not.
+func pageColoursTheSentenceByItsCause(t *testing.T, chromium *browser.Browser) {
+	for tone, change := range map[string]func(*jwtdiag.Report){
+		"fail": func(r *jwtdiag.Report) { r.Cause = "rls.public.projects" },
+		"warn": func(r *jwtdiag.Report) { r.Cause = "database.uid" },
+		"pass": func(r *jwtdiag.Report) { r.Cause = "" },
+	} {
+		report := full()
+		report.Verdicts.Clerk.Outcome, report.Verdicts.Supabase.Outcome = jwtdiag.Accepted, jwtdiag.Accepted
+		change(&report)
+		tab, _ := visit(t, chromium, always(report))
+		submit(tab)
+		tab.Await(reportShown)
+		if got := browser.Evaluate[string](tab, `document.getElementById("result").dataset.tone`); got != tone {
+			t.Errorf("the cause is %q: tone %q, want %q", report.Cause, got, tone)
+		}
+	}
 }
 
 func pageShowsTheReport(t *testing.T, chromium *browser.Browser) {

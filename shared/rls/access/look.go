@@ -27,6 +27,7 @@ type look struct {
 	tables  []catalog.Name // empty at first where the database is asked for them
 	found   []relation     // of the tables, those that are there
 	leftOut int64          // beyond MaxTables
+	unasked bool           // nobody named the tables
 
 	claims, role, uid, mirror finding.Finding // without an id: not come to
 	uidFails                  bool            // auth.uid() raises for this caller
@@ -159,7 +160,7 @@ func (l *look) list(ctx context.Context) error {
 	if err := l.json(ctx, "listing tables", &all, relationsSQL, l.caller.role, string(exposed), strconv.Itoa(MaxTables)); err != nil {
 		return err
 	}
-	l.tables, l.leftOut = all.Names, all.Count-int64(len(all.Names))
+	l.tables, l.leftOut, l.unasked = all.Names, all.Count-int64(len(all.Names)), true
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -188,16 +189,20 @@ func TestDev_DiagnosesTheTokensOfARealInstance(t *testing.T) {
 	if page == nil || tokenLine.MatchString(term.stderr()) {
 		t.Fatalf("the banner names no page, or a double's tokens:\n%s", term.stderr())
 	}
-	// It was over long ago by the clock, but the instance's key made it.
-	report := diagnosed(t, page[1], jwtdiag.Request{Token: expired(), Tables: []string{"users"}})
+	// It is over, but the instance's key made it, a short while ago.
+	ago := func(seconds int64) string { return strconv.FormatInt(time.Now().Unix()-seconds, 10) }
+	late := jwttest.Sign(jwttest.Header(), jwttest.Claims().With("exp", ago(90)).With("iat", ago(150)).With("nbf", ago(160)))
+	report := diagnosed(t, page[1], jwtdiag.Request{Token: late, Tables: []string{"users"}})
 	for id, want := range map[string]finding.Status{"signature": finding.Pass, "claim.iss": finding.Pass, "supabase.provider": finding.Pass, "claim.exp": finding.Fail, "database.role": finding.Pass, "rls.public.users": finding.Pass} {
 		if got := statusOf(report, id); got != want {
 			t.Errorf("%s is %q, want %q in\n%+v", id, got, want, report.Findings)
 		}
 	}
-	report = diagnosed(t, page[1], jwtdiag.Request{Token: jwttest.SignOther(jwttest.Header(), jwttest.Claims())})
-	if got := statusOf(report, "database.role"); got != finding.Skip {
-		t.Errorf("a forged token gets to the database: %+v", report.Findings)
+	for name, token := range map[string]string{"a forged token": jwttest.SignOther(jwttest.Header(), jwttest.Claims()), "a token of years ago": expired()} {
+		report = diagnosed(t, page[1], jwtdiag.Request{Token: token})
+		if got := statusOf(report, "database.role"); got != finding.Skip {
+			t.Errorf("%s gets to the database: %+v", name, report.Findings)
+		}
 	}
 	address, err := url.Parse(page[1])
 	if err != nil {

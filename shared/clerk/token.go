@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -60,8 +61,14 @@ type Permissions struct {
 	Problems []string
 }
 
-// maxMask is how many digits of a mask are read; 300 hold 996 permissions.
-const maxMask = 300
+const (
+	// maxMask is how many digits of a mask are read; 300 hold 996 permissions.
+	maxMask = 300
+	// maxPermissions and maxPermissionText, in bytes, bound what is written out: a
+	// token of some kilobytes can stand for many times its size.
+	maxPermissions    = 2000
+	maxPermissionText = 64 << 10
+)
 
 // DecodePermissions reads the claims fea, o.per and o.fpm. fea lists features
 // with their scope ("o:dashboard,u:x"), per the names of permissions, fpm one
@@ -85,7 +92,7 @@ func DecodePermissions(fea, per, fpm string) Permissions {
 	for i, text := range texts {
 		masks[i] = readMask(text)
 		if !masks[i].valid {
-			p.Problems = append(p.Problems, "fpm holds something that is no decimal number, which grants nothing")
+			p.problem("fpm holds something that is no decimal number, which grants nothing")
 		}
 	}
 	at := func(i int) mask {
@@ -96,7 +103,7 @@ func DecodePermissions(fea, per, fpm string) Permissions {
 	}
 
 	entries := strings.Split(fea, ",")
-	ofOrganization, shifted := 0, false
+	ofOrganization, shifted, written := 0, false, 0
 	for entry, text := range entries {
 		scope, feature, _ := strings.Cut(text, ":")
 		feature, _, _ = strings.Cut(feature, ":")
@@ -108,14 +115,19 @@ func DecodePermissions(fea, per, fpm string) Permissions {
 		ofOrganization++
 		tooLong := goMask.bits() > len(names)
 		if tooLong {
-			p.Problems = append(p.Problems, "a number in fpm has bits that per does not name: Clerk's Go library grants nothing for that feature, the JavaScript library the bits that are named")
+			p.problem("a number in fpm has bits that per does not name: Clerk's Go library grants nothing for that feature, the JavaScript library the bits that are named")
 		}
-		for bit, name := range names {
+		for bit, name := range names[:min(len(names), max(goMask.bits(), jsMask.bits()))] {
 			byGo, byJS := goMask.has(bit) && !tooLong, jsMask.has(bit)
 			if name == "" || !byGo && !byJS {
 				continue
 			}
 			permission := "org:" + feature + ":" + name
+			written += len(permission)
+			if len(p.Agreed)+len(p.Disputed) == maxPermissions || written > maxPermissionText {
+				p.problem("the token grants more permissions than are written out here")
+				return p
+			}
 			if byGo && byJS {
 				p.Agreed = append(p.Agreed, permission)
 			} else {
@@ -124,10 +136,17 @@ func DecodePermissions(fea, per, fpm string) Permissions {
 		}
 	}
 	if shifted {
-		p.Problems = append(p.Problems, "a feature of the user stands before one of the organization: Clerk's Go library counts the numbers in fpm over all features, the JavaScript library over those of the organization")
+		p.problem("a feature of the user stands before one of the organization: Clerk's Go library counts the numbers in fpm over all features, the JavaScript library over those of the organization")
 	}
 	if len(masks) > len(entries) {
-		p.Problems = append(p.Problems, "fpm has more numbers than fea has features")
+		p.problem("fpm has more numbers than fea has features")
 	}
 	return p
+}
+
+// problem adds a problem, once.
+func (p *Permissions) problem(text string) {
+	if !slices.Contains(p.Problems, text) {
+		p.Problems = append(p.Problems, text)
+	}
 }

@@ -76,6 +76,27 @@ func TestDecodePermissions_ReadsMasks(t *testing.T) {
 	}
 }
 
+// A few kilobytes of claims can stand for hundreds of megabytes.
+func TestDecodePermissions_IsBounded(t *testing.T) {
+	t.Parallel()
+	names := strings.TrimSuffix(strings.Repeat("p,", 990), ",")
+	all := strings.Repeat("9", 298)
+	for name, claims := range map[string][3]string{
+		"a long name, often":      {"o:" + strings.Repeat("f", 30_000), names, all},
+		"many features":           {strings.Repeat("o:f,", 200), names, strings.Repeat(all+",", 200)},
+		"many features and names": {strings.Repeat("o:f,", 8000), strings.Repeat("p,", 8000), strings.Repeat("1,", 8000)},
+	} {
+		got := clerk.DecodePermissions(claims[0], claims[1], claims[2])
+		size := 0
+		for _, p := range append(got.Agreed, got.Disputed...) {
+			size += len(p)
+		}
+		if size > 64<<10 || len(got.Agreed)+len(got.Disputed) > 2000 || !slices.ContainsFunc(got.Problems, func(p string) bool { return strings.Contains(p, "more permissions") }) {
+			t.Errorf("%s: %d permissions, %d bytes, problems %q", name, len(got.Agreed)+len(got.Disputed), size, got.Problems)
+		}
+	}
+}
+
 // What a diagnosis says is granted is what policies grant.
 func TestDecodePermissions_AgreesWithTheDatabase(t *testing.T) {
 	t.Parallel()

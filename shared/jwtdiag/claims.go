@@ -140,7 +140,7 @@ func (x *diagnosis) checkAudience() *check {
 }
 
 var (
-	userID = regexp.MustCompile(`^user_[A-Za-z0-9]+$`)
+	userID = regexp.MustCompile(`^user_[A-Za-z0-9]{1,64}$`)
 	uuid   = regexp.MustCompile(`^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
 )
 
@@ -209,7 +209,7 @@ func (x *diagnosis) checkRole() *check {
 	const activate = `Clerk dashboard: Configure, Integrations, Supabase, activate; or Sessions, Customize session token: {"role": "authenticated"}. Then sign in anew or wait a minute.`
 	role, said := x.role()
 	raw := x.payload.first["role"]
-	doesNotExist := &refusal{status: 401, code: "22023", message: fmt.Sprintf("role %q does not exist", role)}
+	doesNotExist := &refusal{status: 401, code: "22023", message: fmt.Sprintf("role %q does not exist", cut(role))}
 	switch {
 	case !said:
 		return failed(id, "The token has no role", "The Data API runs it as anon. Policies to authenticated do not hold for anon: reading gives no rows, or 401 42501 permission denied; writing is refused.", activate)
@@ -227,7 +227,7 @@ func (x *diagnosis) checkRole() *check {
 			"Take the claim out of the session token or template at once, and look whether it is filled from metadata that users may write. "+activate)
 	case slices.Contains(notGranted, role):
 		return failed(id, "The role "+show(role)+" may not be taken by the Data API", "Its login is not a member of that role.", activate).
-			refusedBy(nil, &refusal{status: 403, code: "42501", message: fmt.Sprintf("permission denied to set role %q", role)})
+			refusedBy(nil, &refusal{status: 403, code: "42501", message: fmt.Sprintf("permission denied to set role %q", cut(role))})
 	default:
 		return failed(id, "The claim role is "+show(role)+", which is no role of a Supabase database", "An application's own roles belong in another claim; this one names a role of Postgres. If the database has a role of that name, granted to authenticator, the token runs as it.", activate).
 			refusedBy(nil, doesNotExist)
@@ -352,7 +352,7 @@ func (x *diagnosis) checkOrganization() *check {
 	case o.role == "":
 		return warned(id, "The organization "+show(o.id)+" is active, without a role", "Policies that ask for a role in the token match no row.", "")
 	default:
-		return passed(id, "In the organization "+o.id+" as "+show(o.role), "")
+		return passed(id, "In the organization "+show(o.id)+" as "+show(o.role), "")
 	}
 }
 
@@ -393,9 +393,9 @@ func (x *diagnosis) checkPermissions() *check {
 	p := clerk.DecodePermissions(features, names, masks)
 	x.permissions = p.Agreed
 	if len(p.Problems) > 0 || len(p.Disputed) > 0 {
-		detail := join(slices.Compact(p.Problems)...)
+		detail := join(p.Problems...)
 		if len(p.Disputed) > 0 {
-			detail = join(detail, "Only one of the two grants "+strings.Join(p.Disputed, ", "))
+			detail = join(detail, "Only one of the two grants "+listed(p.Disputed))
 		}
 		return warned(id, "Clerk's own libraries read this token's permissions differently", join(detail, granted(p.Agreed)+" by both; the helpers in the database grant what both do"),
 			"Ask the copy in policies, clerk.my_org_ids_with_permission(…), and Clerk's API elsewhere.")
@@ -407,11 +407,21 @@ func granted(list []string) string {
 	if len(list) == 0 {
 		return "No permissions of your own features (system permissions are never in a token)"
 	}
+	return "Granted: " + listed(list)
+}
+
+// listed writes the first of a list, and how many more there are.
+func listed(list []string) string {
 	const most = 20
-	if len(list) > most {
-		return fmt.Sprintf("Granted: %s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+	var shown []string
+	for _, text := range list[:min(len(list), most)] {
+		shown = append(shown, cut(text))
 	}
-	return "Granted: " + strings.Join(list, ", ")
+	text := strings.Join(shown, ", ")
+	if len(list) > most {
+		text += fmt.Sprintf(" and %d more", len(list)-most)
+	}
+	return text
 }
 
 // shown is a decoded part for the token's holder; nil where it is too large to show.

@@ -207,10 +207,15 @@ func kindOf(v json.RawMessage) string {
 // show writes text from a token for people: short, in quotes, without control
 // and format characters.
 func show(text string) string {
+	return strings.ReplaceAll(fmt.Sprintf("%+q", cut(text)), `\u2026`, "…")
+}
+
+// cut keeps of a text what fits into a sentence.
+func cut(text string) string {
 	const most = 80
 	text = strings.ToValidUTF8(text, "\ufffd")
 	if utf8.RuneCountInString(text) > most {
 		text = string([]rune(text)[:most]) + "…"
 	}
-	return strings.ReplaceAll(fmt.Sprintf("%+q", text), `\u2026`, "…")
+	return text
 }

@@ -208,7 +208,7 @@ func (x *diagnosis) checkShape(id string) *check {
 		}
 	}
 	if len(repeated) > 0 {
-		return failed(id, "A name stands twice in the token: "+strings.Join(repeated, ", "),
+		return failed(id, "A name stands twice in the token: "+listed(repeated),
 			"Readers differ: PostgREST takes the first value, JavaScript and Go the last. What a tool shows is not what Postgres gets.",
 			"Find out who makes such tokens; Clerk does not.")
 	}

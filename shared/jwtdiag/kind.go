@@ -194,11 +194,10 @@ func (x *diagnosis) checkKind(evidence string) *check {
 	c := passed("token.kind", capital(x.kind.String()), evidence)
 	clerkInvalid := &refusal{code: "token-invalid"}
 	badToken := &refusal{status: 401, code: "PGRST301", message: expectedParts(x.paste.token)}
+	// wrong is what nobody takes for a token.
 	wrong := func(detail, remedy string) *check {
 		c.fail("This is "+x.kind.String()+", not a session token", detail, remedy)
-		if !x.kind.isJWT() {
-			c.clerk, c.supabase = clerkInvalid, badToken
-		}
+		c.clerk, c.supabase = clerkInvalid, badToken
 		return c
 	}
 	exposed := func(where string) string {
@@ -206,9 +205,6 @@ func (x *diagnosis) checkKind(evidence string) *check {
 	}
 	switch x.kind {
 	case Session:
-		if x.payload.has("o") || x.payload.has("v") {
-			c.Title = "A Clerk session token"
-		}
 		return c
 	case Template:
 		c.Detail = join(c.Detail, "Templates carry no session, organization or version of their own, cost a request each, and live as long as the template says.")

@@ -63,7 +63,8 @@ type Verdict struct {
 	Message string `json:"message,omitempty"`
 	// Because is one sentence that says why.
 	Because string `json:"because"`
-	// Finding is the id of the finding that decides; empty where the token is accepted.
+	// Finding is the id of the finding that decides; empty where nothing speaks
+	// against the token or changes its role.
 	Finding string `json:"finding,omitempty"`
 }
 

@@ -87,6 +87,7 @@ func TestDiagnose_LooksAtTheDatabaseForWhomItMay(t *testing.T) {
 		{"as service_role", jwttest.Sign(jwttest.Header(), jwttest.Claims().With("role", `"service_role"`)), true, -1, "only anon and authenticated"},
 		// PostgREST takes the first value.
 		{"with two roles", jwttest.Sign(jwttest.Header(), append(jwttest.Object{{Name: "role", Value: `"anon"`}}, jwttest.Claims()...)), false, 0, ""},
+		{"with two names of the user", jwttest.Sign(jwttest.Header(), append(jwttest.Object{{Name: "sub", Value: `"user_somebody"`}}, jwttest.Claims()...)), false, 1, ""},
 		{"no token", "hello", true, -1, "this is no token"},
 	}
 	for _, test := range tests {

@@ -17,8 +17,9 @@ type object struct {
 	// names are in the order of their first appearance.
 	names       []string
 	first, last map[string]json.RawMessage
-	repeated    []string
-	depth       int
+	// repeated are paths of names that stand twice, at any depth.
+	repeated []string
+	depth    int
 }
 
 // maxDepth is how deep Go's decoder goes.
@@ -55,9 +56,7 @@ func readObject(text []byte) (*object, error) {
 		if err := decoder.Decode(&value); err != nil {
 			return nil, notJSON(decoder)
 		}
-		if _, seen := o.first[key]; seen {
-			o.repeated = append(o.repeated, key)
-		} else {
+		if _, seen := o.first[key]; !seen {
 			o.names = append(o.names, key)
 			o.first[key] = value
 		}
@@ -69,6 +68,11 @@ func readObject(text []byte) (*object, error) {
 	if len(bytes.TrimLeft(text[decoder.InputOffset():], " \t\r\n")) > 0 {
 		return nil, fmt.Errorf("it goes on after the object, at byte %d", decoder.InputOffset())
 	}
+	firstValues(text, nil, func(path []string) {
+		if len(o.repeated) < maxRepeated {
+			o.repeated = append(o.repeated, strings.Join(path, "."))
+		}
+	})
 	return o, nil
 }
 
@@ -133,28 +137,66 @@ func (o *object) object(name string) *object {
 	return inner
 }
 
-// asFirst is the object as PostgREST reads it: of a repeated name the first value
-// (aeson 2.2). Inner objects stay as they are: Postgres reads those itself.
+// asFirst is the object as PostgREST reads it and hands it to Postgres: of a
+// repeated name the first value (aeson 2.2), at every depth.
 func (o *object) asFirst() json.RawMessage {
 	if len(o.repeated) == 0 {
 		return o.raw
 	}
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, name := range o.names {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		key, err := json.Marshal(name)
-		if err != nil {
-			continue // a string always can be
-		}
-		b.Write(key)
-		b.WriteByte(':')
-		b.Write(o.first[name])
+	return firstValues(o.raw, nil, func([]string) {})
+}
+
+const (
+	// maxPath is how deep repeated names are looked for. Nothing that anybody reads
+	// is deeper, and such claims are told of anyway.
+	maxPath = 64
+	// maxRepeated is how many of them are told.
+	maxRepeated = 100
+)
+
+// firstValues leaves out every value of a name but the first, and tells of each
+// name that is repeated by its path, as in o.id. The text is valid JSON.
+func firstValues(text json.RawMessage, path []string, repeated func(path []string)) json.RawMessage {
+	text = bytes.TrimSpace(text)
+	if len(path) == maxPath || len(text) == 0 || text[0] != '{' && text[0] != '[' {
+		return text
 	}
-	b.WriteByte('}')
-	return b.Bytes()
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	// It is a bracket: the text is valid.
+	_, _ = decoder.Token()
+	var out bytes.Buffer
+	out.WriteByte(text[0])
+	seen := map[string]bool{}
+	for decoder.More() {
+		inner := append(path, "[]")
+		if text[0] == '{' {
+			token, _ := decoder.Token()
+			name, _ := token.(string)
+			inner[len(path)] = name
+			if seen[name] {
+				repeated(inner)
+				var skipped json.RawMessage
+				_ = decoder.Decode(&skipped)
+				continue
+			}
+			seen[name] = true
+			key, _ := json.Marshal(name)
+			if out.Len() > 1 {
+				out.WriteByte(',')
+			}
+			out.Write(key)
+			out.WriteByte(':')
+		} else if out.Len() > 1 {
+			out.WriteByte(',')
+		}
+		var value json.RawMessage
+		if decoder.Decode(&value) != nil {
+			return text // not reached: the text is valid
+		}
+		out.Write(firstValues(value, inner, repeated))
+	}
+	out.WriteByte(text[0] + 2) // } is two behind {, and ] behind [
+	return out.Bytes()
 }
 
 // asText reads a JSON string.

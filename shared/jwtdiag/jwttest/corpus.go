@@ -206,6 +206,7 @@ func (l *corpus) damaged() {
 	l.fails("byte order mark in the payload", SignText(Header().JSON(), "\ufeff"+Claims().JSON()), "token.format", accepted, "refused 401 PGRST303 Parsing claims failed")
 	l.fails("invalid UTF-8 in the payload", SignText(Header().JSON(), Claims().With("name", "\"\xff\xfe\"").JSON()), "token.format", accepted, "refused 401 PGRST303 Parsing claims failed")
 	l.fails("a claim twice", Sign(Header(), Claims().With("theme", `"a"`).Again("theme", `"b"`)), "token.format", accepted, runs)
+	l.fails("a claim within a claim twice", claim("o", `{"id":"org_first","id":"`+Org+`","rol":"admin"}`), "token.format", accepted, runs)
 	l.fails("the role twice, the first all-powerful", Sign(Header(), append(Object{{"role", `"service_role"`}}, Claims()...)), "token.format", accepted, "accepted service_role").Fail = ids("token.format", "claim.role")
 	l.warns("huge claims", claim("blob", quoted(strings.Repeat("x", 6000))), "token.format", runs)
 	l.warns("deep claims", claim("deep", strings.Repeat("[", 200)+strings.Repeat("]", 200)), "token.format", runs)

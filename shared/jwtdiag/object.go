@@ -56,9 +56,14 @@ func readObject(text []byte) (*object, error) {
 		if err := decoder.Decode(&value); err != nil {
 			return nil, notJSON(decoder)
 		}
-		if _, seen := o.first[key]; !seen {
+		if _, seen := o.first[key]; seen {
+			o.repeat([]string{key})
+		} else {
 			o.names = append(o.names, key)
 			o.first[key] = value
+			if value[0] == '{' || value[0] == '[' {
+				firstValues(value, []string{key}, o.repeat)
+			}
 		}
 		o.last[key] = value
 	}
@@ -68,12 +73,14 @@ func readObject(text []byte) (*object, error) {
 	if len(bytes.TrimLeft(text[decoder.InputOffset():], " \t\r\n")) > 0 {
 		return nil, fmt.Errorf("it goes on after the object, at byte %d", decoder.InputOffset())
 	}
-	firstValues(text, nil, func(path []string) {
-		if len(o.repeated) < maxRepeated {
-			o.repeated = append(o.repeated, strings.Join(path, "."))
-		}
-	})
 	return o, nil
+}
+
+// repeat notes a name that stands twice.
+func (o *object) repeat(path []string) {
+	if len(o.repeated) < maxRepeated {
+		o.repeated = append(o.repeated, strings.Join(path, "."))
+	}
 }
 
 func notJSON(decoder *json.Decoder) error {

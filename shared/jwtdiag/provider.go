@@ -150,7 +150,7 @@ func (x *diagnosis) unsuitable() *refusal {
 		return nil
 	case x.provided != nil:
 		return pick(!*x.provided, refused)
-	case x.noKeys:
+	case x.noKeys || x.verified:
 		return nil
 	}
 	var keys []keyset.Key

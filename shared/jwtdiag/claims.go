@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/rls/catalog"
 )
 
 // checkIssuer compares iss exactly. Neither Clerk's verifier, unless told to, nor
@@ -227,11 +228,37 @@ func (x *diagnosis) checkRole() *check {
 			"Take the claim out of the session token or template at once, and look whether it is filled from metadata that users may write. "+activate)
 	case slices.Contains(notGranted, role):
 		return failed(id, "The role "+show(role)+" may not be taken by the Data API", "Its login is not a member of that role.", activate).
-			refusedBy(nil, &refusal{status: 403, code: "42501", message: fmt.Sprintf("permission denied to set role %q", cut(role))})
+			refusedBy(nil, notGrantedTo(role))
+	case x.named != nil && x.named.Granted && x.named.Bypasses:
+		return failed(id, "ALARM: the user's token runs as "+show(role)+", for which row level security does not hold", "Everybody with such a token reads and writes every row.",
+			"Take the claim out of the session token or template at once. "+activate)
+	case x.named != nil && x.named.Granted:
+		return passed(id, "Runs as "+role+", a role of this database's own", "authenticator may become it.")
+	case x.named != nil && x.named.Exists:
+		return failed(id, "The role "+show(role)+" may not be taken by the Data API", "Its login, authenticator, is not a member of it.",
+			"If it is meant: grant "+catalog.QuoteIdentifier(role)+" to authenticator;\nOtherwise: "+activate).refusedBy(nil, notGrantedTo(role))
+	case x.named == nil && roleName.MatchString(role):
+		c := warned(id, "The claim role is "+show(role)+", a role that Supabase does not bring along", "The token runs as it if the database has that role and it is granted to authenticator; otherwise it is refused. Which it is was not looked up.", "If it is an application's role: "+activate)
+		c.supabaseOpen = true
+		return c
 	default:
-		return failed(id, "The claim role is "+show(role)+", which is no role of a Supabase database", "An application's own roles belong in another claim; this one names a role of Postgres. If the database has a role of that name, granted to authenticator, the token runs as it.", activate).
+		return failed(id, "The claim role is "+show(role)+", which is no role of the database", "An application's own roles belong in another claim; this one names a role of Postgres.", activate).
 			refusedBy(nil, doesNotExist)
 	}
+}
+
+// roleName is what a role of one's own is mostly called; an application's role,
+// such as org:admin, is not.
+var roleName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
+
+// ownRole reports whether the token names a role that not every project has.
+func (x *diagnosis) ownRole() bool {
+	role, said := x.role()
+	return said && kindOf(x.payload.first["role"]) == "a string" && role != authenticated && role != anon && role != serviceRole && !slices.Contains(notGranted, role)
+}
+
+func notGrantedTo(role string) *refusal {
+	return &refusal{status: 403, code: "42501", message: fmt.Sprintf("permission denied to set role %q", cut(role))}
 }
 
 // checkStatus is about sts, whether the session has tasks left.

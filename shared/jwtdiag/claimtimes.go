@@ -66,7 +66,7 @@ func (x *diagnosis) checkExpiry() *check {
 		if issued.usable() && issued.exact {
 			detail += " It was made for " + span(m.time().Sub(issued.time())) + "."
 		}
-		detail += fmt.Sprintf(" Clerk forgives a clock %s, the Data API %s.", span(clerkSkew), span(postgrestSkew))
+		detail += fmt.Sprintf(" Clerk forgives a clock %s, the Data API %s.", seconds(clerkSkew), seconds(postgrestSkew))
 		remedy := "Ask getToken() for each request, not once for all: supabase-js has the option accessToken for it. On a server that works longer than a minute, make a token when it is needed."
 		title := "The token expired " + ago(-left)
 		if !byClerk && !byPostgREST {
@@ -90,6 +90,9 @@ func pick(is bool, r *refusal) *refusal {
 	}
 	return nil
 }
+
+// seconds writes by how much a clock is off: to the second, to be set right.
+func seconds(d time.Duration) string { return fmt.Sprintf("%d s", int64(d.Seconds())) }
 
 // far reports whether a time is beyond anything that can be meant.
 func far(seconds int64, now time.Time) bool {
@@ -135,12 +138,12 @@ func (x *diagnosis) checkStart(id, name, title, code, message string) *check {
 			return failed(id, "The claim "+name+" is a time that no calendar has", name+" is "+show(string(m.raw))+"; milliseconds in place of seconds look like this.", useSessionToken).
 				refusedBy(pick(byClerk, clerkSays(code)), pick(byPostgREST, postgrestSays("PGRST303", message)))
 		}
-		return failed(id, fmt.Sprintf(title, span(ahead)),
-			fmt.Sprintf("The clock here is %s behind the one that made the token, or more. Clerk forgives %s, the Data API %s.", span(ahead), span(clerkSkew), span(postgrestSkew)),
+		return failed(id, fmt.Sprintf(title, seconds(ahead)),
+			fmt.Sprintf("The clock here is %s behind the one that made the token, or more. Clerk forgives %s, the Data API %s.", seconds(ahead), seconds(clerkSkew), seconds(postgrestSkew)),
 			"Set the clock of the machine that verifies, as with NTP; in a container, that of its host.").
 			refusedBy(pick(byClerk, clerkSays(code)), pick(byPostgREST, postgrestSays("PGRST303", message)))
 	case ahead > time.Second:
-		return warned(id, "The clock here is at least "+span(ahead)+" behind the one that made the token", fmt.Sprintf("Clerk forgives %s, the Data API %s.", span(clerkSkew), span(postgrestSkew)),
+		return warned(id, "The clock here is at least "+seconds(ahead)+" behind the one that made the token", fmt.Sprintf("Clerk forgives %s, the Data API %s.", seconds(clerkSkew), seconds(postgrestSkew)),
 			"Set the clock of this machine, as with NTP.")
 	case name == "iat":
 		return passed(id, "Made "+ago(-ahead), "")

@@ -192,3 +192,47 @@ func TestDiagnose_AnswersWhatWasAsked(t *testing.T) {
 		t.Errorf("named: %+v, want a failure", f)
 	}
 }
+
+// A token may name any role of the database: whether it is one, the database knows.
+func TestDiagnose_AsksTheDatabaseAboutItsOwnRoles(t *testing.T) {
+	t.Parallel()
+	db := project(t)
+	// Roles belong to the whole cluster: these are gone before anybody else sees them.
+	super := db.Conn(t, db.Superuser())
+	tx, err := super.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.WithoutCancel(t.Context()))
+	if _, err := tx.Exec(t.Context(), `create role clerksync_test_reader; grant clerksync_test_reader to authenticator;
+		create role clerksync_test_master bypassrls; grant clerksync_test_master to authenticator; create role clerksync_test_stranger`, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
+	for role, want := range map[string]struct {
+		status  finding.Status
+		verdict string
+	}{
+		"clerksync_test_reader":   {finding.Pass, "accepted clerksync_test_reader"},
+		"clerksync_test_master":   {finding.Fail, "accepted clerksync_test_master"},
+		"clerksync_test_stranger": {finding.Fail, `refused 403 42501 permission denied to set role "clerksync_test_stranger"`},
+		"admin":                   {finding.Fail, `refused 401 22023 role "admin" does not exist`},
+		"org:admin":               {finding.Fail, `refused 401 22023 role "org:admin" does not exist`},
+	} {
+		options := jwttest.Options()
+		options.Database = within{tx}
+		report := jwtdiag.New(options).Diagnose(t.Context(), jwtdiag.Request{Token: jwttest.Sign(jwttest.Header(), jwttest.Claims().With("role", `"`+role+`"`))})
+		if f := found(t, report, "claim.role"); f.Status != want.status || supabaseOutcome(report) != want.verdict {
+			t.Errorf("%s: %s, %+v, want %s, %s", role, supabaseOutcome(report), f, want.verdict, want.status)
+		}
+		// Somebody else's token does not ask.
+		forged := jwtdiag.New(options).Diagnose(t.Context(), jwtdiag.Request{Token: jwttest.SignOther(jwttest.Header(), jwttest.Claims().With("role", `"`+role+`"`))})
+		if f := found(t, forged, "claim.role"); strings.Contains(f.Title, "of this database") {
+			t.Errorf("%s, forged: %+v", role, f)
+		}
+	}
+}
+
+// within begins transactions inside one.
+type within struct{ tx pgx.Tx }
+
+func (w within) Begin(ctx context.Context) (pgx.Tx, error) { return w.tx.Begin(ctx) }

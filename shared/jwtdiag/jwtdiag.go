@@ -97,6 +97,9 @@ type diagnosis struct {
 	// keys that the project has did; nil where those are not known.
 	verified bool
 	provided *bool
+	// named is what the database says of the role that the token names; nil where
+	// that is not known.
+	named *access.Role
 	// permissions are those that the token grants in its active organization.
 	permissions []string
 
@@ -121,6 +124,7 @@ func (d *Diagnoser) Diagnose(ctx context.Context, r Request) Report {
 	x.add(x.checkKeyID())
 	x.add(x.checkProvider())
 	x.add(x.checkSignature())
+	x.lookUpRole(ctx)
 	for _, ask := range []func() *check{
 		x.checkIssuer, x.checkExpiry, x.checkNotBefore, x.checkIssuedAt, x.checkParty, x.checkAudience, x.checkSubject, x.checkRole, x.checkStatus,
 		x.checkVersion, x.checkOrganization, x.checkPermissions,
@@ -179,18 +183,8 @@ func (x *diagnosis) look(ctx context.Context, tables []string) access.View {
 		return access.View{Findings: append(access.Unavailable(errors.New(why), names), bad...)}
 	}
 	switch {
-	case x.options.Database == nil && x.options.Offline:
-		return skip("nothing is asked over the network")
-	case x.options.Database == nil:
-		return skip("no database was named (DIAGNOSTICS_DATABASE_URL), or it was to be left alone")
-	case x.payload == nil:
-		return skip(x.unread("payload"))
-	case x.payloadProblem.text != "":
-		return skip("the Data API cannot read the token's claims")
-	case !x.verified && !x.options.Operator:
-		return skip("the signature was not verified, so nobody is told what the token's user sees")
-	case !x.recent() && !x.options.Operator:
-		return skip("the token expired more than " + span(showable) + " ago, so it tells nobody any more what its user sees")
+	case x.mayNotLook() != "":
+		return skip(x.mayNotLook())
 	case len(tables) > 0 && len(names) == 0:
 		return skip("no table was named")
 	}
@@ -222,6 +216,38 @@ const showable = time.Hour
 func (x *diagnosis) recent() bool {
 	m := readMoment(x.payload, "exp")
 	return m.usable() && m.time().After(x.now.Add(-showable))
+}
+
+// mayNotLook says why the database is not asked about the token; empty where it is.
+func (x *diagnosis) mayNotLook() string {
+	switch {
+	case x.options.Database == nil && x.options.Offline:
+		return "nothing is asked over the network"
+	case x.options.Database == nil:
+		return "no database was named (DIAGNOSTICS_DATABASE_URL), or it was to be left alone"
+	case x.payload == nil:
+		return x.unread("payload")
+	case x.payloadProblem.text != "":
+		return "the Data API cannot read the token's claims"
+	case !x.verified && !x.options.Operator:
+		return "the signature was not verified, so nobody is told what the token's user sees"
+	case !x.recent() && !x.options.Operator:
+		return "the token expired more than " + span(showable) + " ago, so it tells nobody any more what its user sees"
+	default:
+		return ""
+	}
+}
+
+// lookUpRole asks the database about a role that it does not have by itself.
+func (x *diagnosis) lookUpRole(ctx context.Context) {
+	if x.mayNotLook() != "" || !x.ownRole() {
+		return
+	}
+	role, _ := x.role()
+	// Why it could not be asked is told of the look that follows.
+	if named, err := access.LookUpRole(ctx, x.options.Database, role); err == nil {
+		x.named = &named
+	}
 }
 
 // tableNames reads the names of tables; of what is none there is a finding.

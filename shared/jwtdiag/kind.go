@@ -42,7 +42,7 @@ const (
 	ClerkAPIKey            Kind = "clerk_api_key"
 	OpaqueMachine          Kind = "clerk_opaque_machine_token"
 	OpaqueOAuth            Kind = "clerk_opaque_oauth_token"
-	ClerkTicket            Kind = "clerk_ticket"
+	DevBrowser             Kind = "clerk_dev_browser"
 	SupabasePublishableKey Kind = "supabase_publishable_key"
 	SupabaseSecretKey      Kind = "supabase_secret_key"
 	SupabaseAccessToken    Kind = "supabase_access_token"
@@ -64,7 +64,7 @@ var names = map[Kind]string{
 	Foreign: "a token of neither Clerk nor Supabase", Encrypted: "an encrypted token", Malformed: "a damaged token",
 	ClerkSecretKey: "a Clerk secret key", ClerkPublishableKey: "a Clerk publishable key", WebhookSecret: "a webhook signing secret",
 	ClerkAPIKey: "a Clerk API key", OpaqueMachine: "an opaque machine token of Clerk", OpaqueOAuth: "an opaque OAuth token of Clerk",
-	ClerkTicket:            "a Clerk sign-in ticket or handshake",
+	DevBrowser:             "the id of a browser in a Clerk development instance",
 	SupabasePublishableKey: "a Supabase publishable key", SupabaseSecretKey: "a Supabase secret key", SupabaseAccessToken: "a Supabase access token",
 	ConnectionString: "a database connection string", ClerkID: "an id of Clerk", PublicKey: "a public key", PrivateKey: "a private key",
 	Empty: "nothing", NoToken: "no token",
@@ -97,7 +97,7 @@ var prefixes = []struct {
 	{"ak_", ClerkAPIKey},
 	{"mt_", OpaqueMachine},
 	{"oat_", OpaqueOAuth},
-	{"dvb_", ClerkTicket},
+	{"dvb_", DevBrowser},
 	{"sb_publishable_", SupabasePublishableKey},
 	{"sb_secret_", SupabaseSecretKey},
 	{"sbp_", SupabaseAccessToken},
@@ -256,8 +256,8 @@ func (x *diagnosis) checkKind(evidence string) *check {
 		return wrong("Clerk's API keys and machine secret keys are opaque: only Clerk's API can verify them, and Supabase never can.", exposed("the Clerk dashboard"))
 	case OpaqueMachine, OpaqueOAuth:
 		return wrong("It is opaque: only Clerk's API can verify it, and Supabase never can.", useSessionToken)
-	case ClerkTicket:
-		return wrong("It is for Clerk's own pages.", useSessionToken)
+	case DevBrowser:
+		return wrong("Clerk's own pages know a browser by it, and it proves nothing to anybody else.", useSessionToken)
 	case SupabasePublishableKey:
 		return wrong("It belongs in the header apikey. As a Bearer token it counts only where it equals the apikey, and then as anon.", useSessionToken)
 	case SupabaseSecretKey:

@@ -57,7 +57,7 @@ var symptoms = []symptom{
 	{`406 PGRST116 no row where .single() wanted one`, on(`pgrst116|0 rows|multiple \(or no\) rows`), []string{"empty.role", "empty.org", "empty.rows", "mirror.absent"}},
 	{`406 PGRST106 the schema is not exposed`, on(`pgrst106`), []string{"api.schema"}},
 	{`404 PGRST205, PGRST202, 42P01: not in the schema cache`, on(`pgrst20[25]|42p01|schema cache`), []string{"api.cache", "api.schema"}},
-	{`503 PGRST001 to PGRST003: no connection to the database`, on(`pgrst00[0123]|connection pool|53300`), []string{"api.database"}},
+	{`503 or 504 PGRST002, PGRST003: no connection to the database`, on(`pgrst00[0123]|connection pool|53300`), []string{"api.database"}},
 	{`Realtime says only CHANNEL_ERROR`, on(`channel_error|realtime`), []string{"realtime.claims", "realtime.expired", "realtime.domain", "provider.missing"}},
 	{`An Edge Function answers 401 Invalid JWT before its code runs`, on(`401 invalid jwt|invalid jwt|unauthorized_invalid_jwt|edge function`), []string{"edge.verify_jwt"}},
 	{`401 No API key found in request, or Invalid API key`, on(`no api key found|invalid api key|apikey`), []string{"api.key"}},

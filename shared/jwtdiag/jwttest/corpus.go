@@ -291,6 +291,7 @@ func (l *corpus) claims() {
 	l.warns("role anon", claim("role", `"anon"`), "claim.role", "accepted anon")
 	l.fails("role service_role", claim("role", `"service_role"`), "claim.role", accepted, "accepted service_role")
 	l.fails("role of the application", claim("role", `"org:admin"`), "claim.role", accepted, `refused 401 22023 role "org:admin" does not exist`)
+	l.warns("a role that only the database knows", claim("role", `"tenant_reader"`), "claim.role", "unknown tenant_reader")
 	l.fails("role postgres", claim("role", `"postgres"`), "claim.role", accepted, `refused 403 42501 permission denied to set role "postgres"`)
 	l.fails("role that is null", claim("role", "null"), "claim.role", accepted, `refused 401 22023 role "null" does not exist`)
 	l.fails("role that is a list", claim("role", `["authenticated"]`), "claim.role", accepted, `refused 401 22023 role "[\"authenticated\"]" does not exist`)

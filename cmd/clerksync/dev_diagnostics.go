@@ -38,7 +38,7 @@ func (d *development) serveDiagnostics(ctx context.Context, c console) error {
 	d.diagnostics = supabase.Open(supabase.Watch(func(ctx context.Context) (supabase.Options, error) {
 		s, err := configure(ctx)
 		return supabase.Options{
-			URL: s.Database.URL, CACert: s.Database.CACert, ProjectRef: s.Database.ProjectRef, AppName: "dev", MaxConns: diagnosticsPoolSize,
+			URL: s.Database.URL, CACert: s.Database.CACert, ProjectRef: s.Database.ProjectRef, Setting: s.Database.Setting, AppName: "dev", MaxConns: diagnosticsPoolSize,
 		}, err
 	}, nil))
 	page, err := endpoint.New(endpoint.Options{

@@ -207,20 +207,14 @@ func (cmd testJWTCommand) diagnose(ctx context.Context, c console, flags config.
 
 // openDiagnostics opens the database to look at.
 func openDiagnostics(c console, database config.Database) (*supabase.DB, error) {
-	parsed, err := supabase.Parse(supabase.Options{URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef, AppName: "cli", MaxConns: 1})
+	parsed, err := supabase.Parse(supabase.Options{URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef, Setting: database.Setting, AppName: "cli", MaxConns: 1})
 	if err != nil {
-		return nil, errors.New(namedDiagnostics(err.Error()))
+		return nil, err
 	}
 	for _, warning := range parsed.Warnings {
-		c.say("clerksync: warning: %s", namedDiagnostics(warning))
+		c.say("clerksync: warning: %s", warning)
 	}
 	return supabase.Open(supabase.Fixed(parsed)), nil
-}
-
-// namedDiagnostics corrects a text of package supabase, which knows connection
-// strings by their usual name.
-func namedDiagnostics(text string) string {
-	return strings.ReplaceAll(text, "DATABASE_URL", "DIAGNOSTICS_DATABASE_URL")
 }
 
 // settings are those of environment and secret, with the flags before them.

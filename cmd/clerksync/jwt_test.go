@@ -559,3 +559,14 @@ func TestTestJWT_ShowsTheRowsOfTheTokensUser(t *testing.T) {
 		t.Errorf("there are %d notes now, %v", rows, err)
 	}
 }
+
+// Two settings can hold the connection string: a warning names the one that does.
+func TestTestJWT_WarnsOfTheSettingThatItMeans(t *testing.T) {
+	t.Parallel()
+	for _, key := range []string{"DATABASE_URL", "DIAGNOSTICS_DATABASE_URL"} {
+		got := testJWT(t, map[string]string{key: "postgresql://clerksync_diagnostics@127.0.0.1:1/x?search_path=a"}, strings.NewReader(session()))
+		if !strings.Contains(got.stderr, "clerksync: warning: "+key+": ") {
+			t.Errorf("%s: stderr is\n%s", key, got.stderr)
+		}
+	}
+}

@@ -100,6 +100,7 @@ func TestLook_SaysWhatAuthUIDDoes(t *testing.T) {
 	conn := db.Conn(t, db.Diagnostics())
 	wantFinding(t, "a Clerk user", found(t, look(t, conn, alice, "notes", "old", "older"), "database.uid"), finding.Warn,
 		"auth.uid() fails for this user", "22P02", "called by policies or defaults of public.old, public.older", "(select clerk.user_id())")
+	wantFinding(t, "without a table", found(t, look(t, conn, alice, "nosuch"), "database.uid"), finding.Pass, "No policy or default")
 	wantFinding(t, "a user of Supabase", found(t, look(t, conn, `{"sub":"3b241101-e2bb-4255-8caf-4136c566a962"}`, "older"), "database.uid"), finding.Pass, "uuid")
 	wantFinding(t, "nobody", found(t, look(t, conn, `{}`, "older"), "database.uid"), finding.Pass, "NULL")
 }

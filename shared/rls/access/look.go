@@ -98,6 +98,7 @@ func (l *look) run(ctx context.Context) error {
 	if err := l.read(ctx); err != nil {
 		return err
 	}
+	l.nameUIDUsers()
 	if !allowed {
 		return l.notAllowed()
 	}
@@ -203,7 +204,6 @@ func (l *look) read(ctx context.Context) error {
 	for i := range l.found {
 		l.found[i].rights = all[oids[i]]
 	}
-	l.nameUIDUsers()
 	return nil
 }
 

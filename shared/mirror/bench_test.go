@@ -64,11 +64,10 @@ var benchKinds = []struct {
 	}},
 }
 
-// BenchmarkApplyPage measures the store alone, on a database that forces its
-// commits to disk: pages of 500 new objects, and the same again, requested
-// later, which must write nothing.
-func BenchmarkApplyPage(b *testing.B) {
-	const pages = 16 // an iteration
+// startServer starts a database with the migrations that forces its commits to
+// disk, and connects to it as the superuser.
+func startServer(b *testing.B) (*postgres.Server, *pgx.Conn) {
+	b.Helper()
 	server, err := postgres.Start(b.Context(), postgres.Options{Major: testdb.Major(b), Fsync: true})
 	if err != nil {
 		b.Fatal(err)
@@ -88,6 +87,15 @@ func BenchmarkApplyPage(b *testing.B) {
 	if _, err := migrations.Up(b.Context(), owner, migrations.Options{}); err != nil {
 		b.Fatal(err)
 	}
+	return server, super
+}
+
+// BenchmarkApplyPage measures the store alone, on a database that forces its
+// commits to disk: pages of 500 new objects, and the same again, requested
+// later, which must write nothing.
+func BenchmarkApplyPage(b *testing.B) {
+	const pages = 16 // an iteration
+	server, super := startServer(b)
 	one := func(sql string) (n int64) {
 		if err := super.QueryRow(b.Context(), sql).Scan(&n); err != nil {
 			b.Fatal(err)
@@ -157,5 +165,66 @@ func BenchmarkApplyPage(b *testing.B) {
 				b.ReportMetric(0, "ns/op")
 			})
 		}
+	}
+}
+
+// BenchmarkApplyBatch compares many events in one statement with as many
+// statements, on one connection to the same database: what an import sends, a
+// user, its organization now and then, and its membership.
+func BenchmarkApplyBatch(b *testing.B) {
+	const events = 3_000 // an iteration
+	server, _ := startServer(b)
+	store := mirror.New(pool(b, server.URL("postgres", "clerksync_writer", ""), 1))
+	next := 0
+	history := func() []mirror.Delivery {
+		list := make([]mirror.Delivery, 0, events)
+		add := func(body []byte) {
+			list = append(list, delivery(b, fmt.Sprintf("msg_%d_%d", next, len(list)), body))
+		}
+		for ; len(list) < events; next++ {
+			organization := benchOrganization(next / 20)
+			add(benchUser(next).Event(clerk.UserCreated, at(next)))
+			if next%20 == 0 {
+				add(organization.Event(clerk.OrganizationCreated, at(next)))
+			}
+			add(clerktest.Membership(fmt.Sprintf("orgmem_%08d", next), organization, benchUser(next)).Event(clerk.OrganizationMembershipCreated, at(next)))
+		}
+		return list[:events]
+	}
+	var baseline float64
+	for _, size := range []int{0, 1, 10, 100, 500} {
+		name := fmt.Sprintf("batch=%d", size)
+		if size == 0 {
+			name = "one-by-one"
+		}
+		b.Run(name, func(b *testing.B) {
+			var elapsed time.Duration
+			for b.Loop() {
+				list := history()
+				begun := time.Now()
+				for len(list) > 0 {
+					n := min(max(size, 1), len(list))
+					var err error
+					if size == 0 {
+						_, err = store.Apply(b.Context(), list[0])
+					} else {
+						_, err = store.ApplyBatch(b.Context(), list[:n])
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+					list = list[n:]
+				}
+				elapsed += time.Since(begun)
+			}
+			rate := float64(events) * float64(b.N) / elapsed.Seconds()
+			b.ReportMetric(rate, "events/s")
+			if size == 0 {
+				baseline = rate
+			} else if baseline > 0 {
+				b.ReportMetric(rate/baseline, "x-one-by-one")
+			}
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }

@@ -47,6 +47,9 @@ const (
 	Ignored Outcome = "ignored"
 	// Rejected: authentic, but it can never be applied; kept with its reason.
 	Rejected Outcome = "rejected"
+	// Queued: verified and handed to a queue; what becomes of it is decided
+	// behind that. The copy itself never answers it.
+	Queued Outcome = "queued"
 )
 
 // Result is the answer to one delivery.

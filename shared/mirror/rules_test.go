@@ -363,32 +363,34 @@ func TestApply_MirrorsRolesSoThatPermissionsCanBeJoined(t *testing.T) {
 	}
 }
 
+// inapplicable are events that can never be applied, and the reasons.
+var inapplicable = []struct {
+	name, body, reason string
+}{
+	{"no id", `{"type":"user.created","data":{"updated_at":1}}`, "missing_id"},
+	{"null id", `{"type":"user.created","data":{"id":null,"updated_at":1}}`, "malformed_id"},
+	{"number as id", `{"type":"user.created","data":{"id":7,"updated_at":1}}`, "malformed_id"},
+	{"endless id", `{"type":"user.created","data":{"id":"` + strings.Repeat("x", 300) + `","updated_at":1}}`, "malformed_id"},
+	{"object as name", `{"type":"user.created","data":{"id":"user_1","first_name":{},"updated_at":1}}`, "malformed_field"},
+	{"text as time", `{"type":"user.created","data":{"id":"user_1","updated_at":"yesterday"}}`, "malformed_field"},
+	{"text as flag", `{"type":"user.created","data":{"id":"user_1","banned":"perhaps","updated_at":1}}`, "not_applicable"},
+	{"emails no list", `{"type":"user.created","data":{"id":"user_1","email_addresses":"a@x","updated_at":1}}`, "malformed_field"},
+	// Nothing to order it by.
+	{"no time at all", `{"type":"user.created","data":{"id":"user_1"}}`, "missing_updated_at"},
+	{"time before time", `{"type":"user.created","data":{"id":"user_1","updated_at":-5}}`, "timestamp_out_of_range"},
+	{"time beyond time", `{"type":"user.created","data":{"id":"user_1","updated_at":1e30}}`, "timestamp_out_of_range"},
+	{"no organization", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","public_user_data":{"user_id":"user_1"},"updated_at":1}}`, "missing_parent"},
+	{"no user", `{"type":"organizationMembership.deleted","timestamp":1,"data":{"id":"orgmem_1","organization":{"id":"org_1"}}}`, "missing_parent"},
+	{"empty organization id", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","organization":{"id":""},"public_user_data":{"user_id":"user_1"},"updated_at":1}}`, "missing_parent"},
+	{"endless user id", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","organization":{"id":"org_1"},"public_user_data":{"user_id":"` + strings.Repeat("x", 300) + `"},"updated_at":1}}`, "missing_parent"},
+	{"permissions no list", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","permissions":7,"organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"},"updated_at":1}}`, "not_applicable"},
+	// Valid JSON that Postgres cannot hold: found on the way in.
+	{"number beyond numeric", `{"type":"user.created","data":{"id":"user_1","public_metadata":{"n":1e999999},"updated_at":1}}`, "not_storable"},
+}
+
 func TestApply_RejectsWhatCanNeverBeApplied(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name, body, reason string
-	}{
-		{"no id", `{"type":"user.created","data":{"updated_at":1}}`, "missing_id"},
-		{"null id", `{"type":"user.created","data":{"id":null,"updated_at":1}}`, "malformed_id"},
-		{"number as id", `{"type":"user.created","data":{"id":7,"updated_at":1}}`, "malformed_id"},
-		{"endless id", `{"type":"user.created","data":{"id":"` + strings.Repeat("x", 300) + `","updated_at":1}}`, "malformed_id"},
-		{"object as name", `{"type":"user.created","data":{"id":"user_1","first_name":{},"updated_at":1}}`, "malformed_field"},
-		{"text as time", `{"type":"user.created","data":{"id":"user_1","updated_at":"yesterday"}}`, "malformed_field"},
-		{"text as flag", `{"type":"user.created","data":{"id":"user_1","banned":"perhaps","updated_at":1}}`, "not_applicable"},
-		{"emails no list", `{"type":"user.created","data":{"id":"user_1","email_addresses":"a@x","updated_at":1}}`, "malformed_field"},
-		// Nothing to order it by.
-		{"no time at all", `{"type":"user.created","data":{"id":"user_1"}}`, "missing_updated_at"},
-		{"time before time", `{"type":"user.created","data":{"id":"user_1","updated_at":-5}}`, "timestamp_out_of_range"},
-		{"time beyond time", `{"type":"user.created","data":{"id":"user_1","updated_at":1e30}}`, "timestamp_out_of_range"},
-		{"no organization", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","public_user_data":{"user_id":"user_1"},"updated_at":1}}`, "missing_parent"},
-		{"no user", `{"type":"organizationMembership.deleted","timestamp":1,"data":{"id":"orgmem_1","organization":{"id":"org_1"}}}`, "missing_parent"},
-		{"empty organization id", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","organization":{"id":""},"public_user_data":{"user_id":"user_1"},"updated_at":1}}`, "missing_parent"},
-		{"endless user id", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","organization":{"id":"org_1"},"public_user_data":{"user_id":"` + strings.Repeat("x", 300) + `"},"updated_at":1}}`, "missing_parent"},
-		{"permissions no list", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","permissions":7,"organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"},"updated_at":1}}`, "not_applicable"},
-		// Valid JSON that Postgres cannot hold: found on the way in.
-		{"number beyond numeric", `{"type":"user.created","data":{"id":"user_1","public_metadata":{"n":1e999999},"updated_at":1}}`, "not_storable"},
-	}
-	for _, test := range tests {
+	for _, test := range inapplicable {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)

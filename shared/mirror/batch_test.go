@@ -1,0 +1,452 @@
+package mirror_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"clerksync/shared/clerk"
+	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/mirror"
+)
+
+// batch are the deliveries of some events of a history.
+func (h history) batch(t testing.TB, order []int) []mirror.Delivery {
+	t.Helper()
+	batch := make([]mirror.Delivery, len(order))
+	for i, n := range order {
+		batch[i] = delivery(t, fmt.Sprintf("msg_%d", n), h.bodies[n])
+	}
+	return batch
+}
+
+// batches cuts an order into batches of random sizes.
+func batches(r *rand.Rand, order []int) [][]int {
+	var cut [][]int
+	for len(order) > 0 {
+		n := min(1+r.IntN(12), len(order))
+		cut, order = append(cut, order[:n]), order[n:]
+	}
+	return cut
+}
+
+// inbox is what is remembered of every message, apart from when it came.
+func inbox(ctx context.Context, t testing.TB, conn *pgx.Conn) string {
+	t.Helper()
+	rows, err := conn.Query(ctx, `select (to_jsonb(e) - 'received_at')::text from clerk_sync.webhook_events as e order by svix_id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// However events are ordered, repeated and put together, the rows are those that
+// they leave one by one.
+func TestApplyBatch_ConvergesForAnyOrderDuplicationAndDivision(t *testing.T) {
+	t.Parallel()
+	histories := 30
+	if testing.Short() {
+		histories = 6
+	}
+	for seed := range uint64(histories) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			h := randomHistory(1000+seed, 24)
+			single := newBench(t)
+			h.play(t.Context(), t, single.store, h.inOrder())
+			want := dump(t.Context(), t, single.owner)
+
+			r := rand.New(rand.NewPCG(seed, 4))
+			for range 4 {
+				order := h.shuffled(r)
+				b := newBench(t)
+				for _, part := range batches(r, order) {
+					if r.IntN(4) == 0 { // both ways at once
+						h.play(t.Context(), t, b.store, part)
+						continue
+					}
+					if _, err := b.store.ApplyBatch(t.Context(), h.batch(t, part)); err != nil {
+						t.Fatalf("ApplyBatch(%v): %v", part, err)
+					}
+				}
+				h.check(t, b.owner)
+				if diff := gocmp.Diff(want, dump(t.Context(), t, b.owner)); diff != "" || t.Failed() {
+					t.Fatalf("this order\n%sends elsewhere in batches (-one by one +batches):\n%s", orderOf(h, order), diff)
+				}
+			}
+		})
+	}
+}
+
+// inBatchOrder sorts the events of a batch as apply_events says it takes them:
+// round by round, and in a round by kind of object.
+func inBatchOrder(batch []mirror.Delivery) []mirror.Delivery {
+	type place struct {
+		round, kind int
+		mirror.Delivery
+	}
+	kinds := []string{"user", "organization", "organizationMembership"}
+	rounds := map[string]int{}
+	seen := map[string]bool{}
+	var places []place
+	for _, d := range batch {
+		if seen[d.SvixID] {
+			continue
+		}
+		seen[d.SvixID] = true
+		object, verb, _ := strings.Cut(d.Event.Type, ".")
+		key := object + " " + d.Event.ObjectID
+		rounds[key]++
+		kind := len(kinds)
+		if verb != "deleted" {
+			kind = slices.Index(kinds, object)
+		}
+		places = append(places, place{rounds[key], kind, d})
+	}
+	slices.SortStableFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.round, b.round), cmp.Compare(a.kind, b.kind))
+	})
+	ordered := make([]mirror.Delivery, len(places))
+	for i, p := range places {
+		ordered[i] = p.Delivery
+	}
+	return ordered
+}
+
+// A batch is nothing but its events one by one: rows, outcomes, what is
+// remembered of each, and who is said to have caused what.
+func TestApplyBatch_ComesToTheSameAsItsEventsOneByOne(t *testing.T) {
+	t.Parallel()
+	histories := 30
+	if testing.Short() {
+		histories = 6
+	}
+	for seed := range uint64(histories) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			h := randomHistory(2000+seed, 40)
+			r := rand.New(rand.NewPCG(seed, 5))
+			together, alone := newBench(t), newBench(t)
+			for _, b := range []*bench{together, alone} {
+				b.exec(`update clerk_sync.settings set keep_applied_payloads = true, store_private_metadata = true`)
+			}
+			for _, part := range batches(r, h.inOrder()) {
+				batch := h.batch(t, part)
+				got, err := together.store.ApplyBatch(t.Context(), batch)
+				if err != nil {
+					t.Fatalf("ApplyBatch(%v): %v", part, err)
+				}
+				outcomes := map[string]mirror.Result{}
+				for i, d := range batch {
+					outcomes[d.SvixID] = got[i]
+				}
+				for _, d := range inBatchOrder(batch) {
+					want, err := alone.store.Apply(t.Context(), d)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if outcomes[d.SvixID] != want {
+						t.Errorf("%s is %+v in the batch %v, and %+v by itself", d.SvixID, outcomes[d.SvixID], part, want)
+					}
+				}
+			}
+			for name, of := range map[string]func(context.Context, testing.TB, *pgx.Conn) string{"rows": dump, "inbox": inbox, "causes": causes} {
+				if diff := gocmp.Diff(of(t.Context(), t, alone.owner), of(t.Context(), t, together.owner)); diff != "" {
+					t.Errorf("%s (-one by one +batch):\n%s", name, diff)
+				}
+			}
+		})
+	}
+}
+
+// causes is which event the audit log holds responsible for which row. An event
+// that writes a placeholder may be one of several in its batch that offered it.
+func causes(ctx context.Context, t testing.TB, conn *pgx.Conn) string {
+	t.Helper()
+	rows, err := conn.Query(ctx, `
+		select distinct l.table_name || ' ' || l.row_id || ': ' || coalesce(l.cause, 'nobody')
+		from clerk_sync.audit_log as l
+		where not exists (
+			select from public.users as u where u.clerk_id = l.row_id and u.is_placeholder
+			union all
+			select from public.organizations as o where o.clerk_org_id = l.row_id and o.is_placeholder)
+		  and l.actor_kind = 'sync' and l.cause in (select e.svix_id from clerk_sync.webhook_events as e where e.object_id = l.row_id)
+		order by 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestApplyBatch_NamesTheEventBehindEveryRow(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	results, err := b.store.ApplyBatch(t.Context(), []mirror.Delivery{
+		delivery(t, "msg_user", ines.Event(clerk.UserCreated, at(0))),
+		delivery(t, "msg_member", clerktest.Membership("orgmem_1", acme, tomas).Event(clerk.OrganizationMembershipCreated, at(1))),
+		delivery(t, "msg_again", ines.Name("Inés", "").UpdatedAt(at(2)).Event(clerk.UserUpdated, at(2))),
+		delivery(t, "msg_gone", tomas.Deleted(at(3))),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range results {
+		if got.Outcome != mirror.Applied {
+			t.Errorf("result %d = %+v, want applied", i, got)
+		}
+	}
+	got := scalar[string](b, `
+		select string_agg(action || ' ' || table_name || ' ' || row_id || ' by ' || coalesce(cause, 'nobody'), e'\n' order by id)
+		from clerk_sync.audit_log where table_name <> 'users_public'`)
+	want := strings.Join([]string{
+		"insert users user_ines by msg_user",
+		// The placeholders of a membership belong to it.
+		"insert users user_tomas by msg_member",
+		"insert organizations org_acme by msg_member",
+		"insert organization_memberships orgmem_1 by msg_member",
+		// The only delivery about user_tomas itself, and so still of the first round.
+		"update users user_tomas by msg_gone",
+		"update organization_memberships orgmem_1 by msg_gone",
+		"update users user_ines by msg_again",
+	}, "\n")
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("the audit log (-want +got):\n%s", diff)
+	}
+	if left := scalar[string](b, `select coalesce(current_setting('clerk_sync.causes', true), '')`); left != "" {
+		t.Errorf("causes are left in the session: %q", left)
+	}
+}
+
+// One event that can never be applied must not keep the others of its batch from
+// being applied, and has the reason that it has alone.
+func TestApplyBatch_RefusesWhatCanNeverBeAppliedAndTakesTheRest(t *testing.T) {
+	t.Parallel()
+	for _, test := range inapplicable {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			got, err := b.store.ApplyBatch(t.Context(), []mirror.Delivery{
+				delivery(t, "msg_0", ines.Event(clerk.UserCreated, at(0))),
+				delivery(t, "msg_1", []byte(test.body)),
+				delivery(t, "msg_2", tomas.Event(clerk.UserCreated, at(0))),
+				delivery(t, "msg_3", clerktest.Membership("orgmem_other", acme, tomas).Event(clerk.OrganizationMembershipCreated, at(1))),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []mirror.Result{
+				{Outcome: mirror.Applied}, {Outcome: mirror.Rejected, Reason: test.reason}, {Outcome: mirror.Applied}, {Outcome: mirror.Applied},
+			}
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("ApplyBatch with %s (-want +got):\n%s", test.body, diff)
+			}
+			if live := scalar[int](b, `select count(*) from public.users where not is_placeholder`); live != 2 {
+				t.Errorf("%d users, want 2", live)
+			}
+		})
+	}
+}
+
+// A trigger that somebody put on the copy refuses one user of many.
+func TestApplyBatch_SparesTheOthersWhenAForeignTriggerRefusesOne(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.exec(`
+		create function public.refuse() returns trigger language plpgsql as $$
+		begin
+			if new.clerk_id = 'user_tomas' then raise exception 'not %', new.first_name; end if;
+			return new;
+		end $$;
+		create trigger refuse before insert or update on public.users for each row execute function public.refuse()`)
+	got, err := b.store.ApplyBatch(t.Context(), []mirror.Delivery{
+		delivery(t, "msg_1", ines.Event(clerk.UserCreated, at(0))), delivery(t, "msg_2", tomas.Event(clerk.UserCreated, at(0))),
+	})
+	want := []mirror.Result{{Outcome: mirror.Applied}, {Outcome: mirror.Rejected, Reason: "not_applicable"}}
+	if diff := gocmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("ApplyBatch = %v (-want +got):\n%s", err, diff)
+	}
+	if b.row("users", "user_ines") == nil || b.row("users", "user_tomas") != nil {
+		t.Error("want user_ines and not user_tomas")
+	}
+}
+
+func TestApplyBatch_TellsDuplicatesWithinAndBefore(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	first := ines.Event(clerk.UserCreated, at(0))
+	b.sendAs("msg_known", first)
+	newer := ines.Name("Inés", "").UpdatedAt(at(1)).Event(clerk.UserUpdated, at(1))
+	got, err := b.store.ApplyBatch(t.Context(), []mirror.Delivery{
+		delivery(t, "msg_known", first), delivery(t, "msg_new", newer), delivery(t, "msg_new", newer),
+		delivery(t, "msg_stale", ines.Event(clerk.UserUpdated, at(0))), delivery(t, "msg_code", clerktest.Wrap("email.created", at(0), map[string]any{"id": "ema_1"})),
+	})
+	want := []mirror.Result{
+		{Outcome: mirror.Duplicate}, {Outcome: mirror.Applied}, {Outcome: mirror.Duplicate}, {Outcome: mirror.Stale}, {Outcome: mirror.Ignored},
+	}
+	if diff := gocmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("ApplyBatch = %v (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestApplyBatch_PinsTheInstanceOfEachEvent(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var batch []mirror.Delivery
+	for i, pin := range []string{"", "ins_one", "ins_two"} {
+		body := clerktest.User(fmt.Sprintf("user_%d", i)).Event(clerk.UserCreated, at(0), clerktest.Instance("ins_one"))
+		d := delivery(t, fmt.Sprintf("msg_%d", i), body)
+		d.InstanceID = pin
+		batch = append(batch, d)
+	}
+	got, err := b.store.ApplyBatch(t.Context(), batch)
+	want := []mirror.Result{{Outcome: mirror.Applied}, {Outcome: mirror.Applied}, {Outcome: mirror.Rejected, Reason: "wrong_instance"}}
+	if diff := gocmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("ApplyBatch = %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// Events of old examples state no time. In a batch they must not take over the
+// time of another.
+func TestApplyBatch_GivesAnEventWithoutATimeNoneOfAnother(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	bodies := [][]byte{
+		ines.UpdatedAt(at(1)).Event(clerk.UserUpdated, at(50)),
+		tomas.UpdatedAt(at(2)).Event(clerk.UserUpdated, at(0), clerktest.NoTimestamp()),
+	}
+	alone := newBench(t)
+	var batch []mirror.Delivery
+	for i, body := range bodies {
+		batch = append(batch, delivery(t, fmt.Sprintf("msg_%d", i), body))
+		alone.want(mirror.Applied, body)
+	}
+	if _, err := b.store.ApplyBatch(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(dump(t.Context(), t, alone.owner), dump(t.Context(), t, b.owner)); diff != "" {
+		t.Errorf("rows (-one by one +batch):\n%s", diff)
+	}
+}
+
+func TestApplyBatch_DecidesNothingWithoutADatabase(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	url := db.Writer()
+	store := mirror.New(pool(t, url, 1))
+	owner := db.Conn(t, db.Superuser())
+	if _, err := owner.Exec(t.Context(), `revoke execute on function clerk_sync.apply_events(text[], jsonb, text[]) from clerksync_writer`); err != nil {
+		t.Fatal(err)
+	}
+	got, err := store.ApplyBatch(t.Context(), []mirror.Delivery{delivery(t, "msg_1", ines.Event(clerk.UserCreated, at(0)))})
+	if !errors.Is(err, mirror.ErrUnavailable) || len(got) != 1 || got[0] != (mirror.Result{}) {
+		t.Errorf("ApplyBatch = %v, %v, want one zero result and ErrUnavailable", got, err)
+	}
+	if strings.Contains(err.Error(), "ines@example.com") {
+		t.Errorf("the error quotes the event: %v", err)
+	}
+	if got, err := store.ApplyBatch(t.Context(), nil); got != nil || err != nil {
+		t.Errorf("ApplyBatch of nothing = %v, %v", got, err)
+	}
+}
+
+// Consumers of a queue and, after a change of the mode, single deliveries work
+// side by side; messages come several times.
+func TestApplyBatch_ConvergesBesideOthersThroughAPooler(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			t.Parallel()
+			h := randomHistory(3000+seed, 120)
+			sequential := newBench(t)
+			h.play(t.Context(), t, sequential.store, h.inOrder())
+
+			db := testdb.New(t)
+			url := db.Pooled(t, db.Writer())
+			r := rand.New(rand.NewPCG(seed, 6))
+			parts := batches(r, h.shuffled(r))
+			const clients = 6
+			var all sync.WaitGroup
+			for client := range clients {
+				store := mirror.New(pool(t, url, 1))
+				all.Go(func() {
+					for i := client; i < len(parts); i += clients {
+						again(t, func() error {
+							if client == 0 {
+								for _, d := range h.batch(t, parts[i]) {
+									if _, err := store.Apply(t.Context(), d); err != nil {
+										return err
+									}
+								}
+								return nil
+							}
+							_, err := store.ApplyBatch(t.Context(), h.batch(t, parts[i]))
+							return err
+						})
+					}
+				})
+			}
+			all.Wait()
+			owner := db.Conn(t, db.Superuser())
+			h.check(t, owner)
+			if diff := gocmp.Diff(dump(t.Context(), t, sequential.owner), dump(t.Context(), t, owner)); diff != "" {
+				t.Errorf("side by side ends elsewhere than one by one (-one by one +side by side):\n%s", diff)
+			}
+			if recorded := (&bench{T: t, owner: owner}); scalar[int](recorded, `select count(*) from clerk_sync.webhook_events`) != len(h.bodies) {
+				t.Errorf("want %d events recorded, one for each svix-id", len(h.bodies))
+			}
+		})
+	}
+}
+
+// again does what a queue does with what failed: it comes once more. A batch and
+// a single event may end each other.
+func again(t *testing.T, try func() error) {
+	var err error
+	for range 10 {
+		if err = try(); err == nil {
+			return
+		}
+		if !errors.Is(err, mirror.ErrUnavailable) {
+			break
+		}
+	}
+	t.Error(err)
+}
+
+// What may be kept of an event is one rule in two places: in the database, for
+// what it stores, and in Go, for what may rest in a queue.
+func TestMirrored_IsWhatTheDatabaseKeeps(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	types := []string{
+		"email.created", "sms.created", "session.created", "session.pending", "waitlistEntry.created", "organizationInvitation.created",
+		"organizationDomain.created", "role.updated", "permission.deleted", "user.banned", "User.created", "user.", "user.created ", "", "x",
+	}
+	for _, name := range clerktest.Names() {
+		types = append(types, clerktest.TypeOf(name))
+	}
+	for _, eventType := range types {
+		kept := scalar[bool](b, `select clerk_sync.keepable_payload(jsonb_build_object('type', $1::text, 'data', '{}'::jsonb), null, null) is not null`, eventType)
+		if got := mirror.Mirrored(eventType); got != kept {
+			t.Errorf("Mirrored(%q) = %t, and the database keeps its payload: %t", eventType, got, kept)
+		}
+	}
+}

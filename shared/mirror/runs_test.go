@@ -406,3 +406,26 @@ func TestApplyPage_LeavesOutNothingThatTheRulesRead(t *testing.T) {
 		t.Errorf("the rows are not filled as they should be: %s", dumps[1])
 	}
 }
+
+// hopeless is an error of a connection that knows that waiting does not help.
+type hopeless struct{}
+
+func (hopeless) Error() string { return "no route" }
+func (hopeless) MayPass() bool { return false }
+
+func TestMayPass_BelievesTheConnection(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"a connection that broke", fmt.Errorf("%w: %w", mirror.ErrUnavailable, errors.New("broken pipe")), true},
+		{"a connection that cannot be made", fmt.Errorf("%w: %w", mirror.ErrUnavailable, hopeless{}), false},
+		{"an error of something else", errors.New("broken pipe"), false},
+	} {
+		if got := mirror.MayPass(test.err); got != test.want {
+			t.Errorf("%s: MayPass(%v) = %t, want %t", test.name, test.err, got, test.want)
+		}
+	}
+}

@@ -294,6 +294,13 @@ func MayPass(err error) bool {
 	if !errors.Is(err, ErrUnavailable) {
 		return false
 	}
+	// What refuses a connection may know it better: no route, an unknown host.
+	if told, ok := errors.AsType[interface {
+		error
+		MayPass() bool
+	}](err); ok && !told.MayPass() {
+		return false
+	}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pgErr.Code[:2] {
 		case "22", "28", "3F", "42":

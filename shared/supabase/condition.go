@@ -97,6 +97,11 @@ var (
 		"set DATABASE_CA_CERT to the certificate from the project's database settings, and check that the connection string has the host name and not an address",
 		false,
 	}
+	ErrCertificateTime = &ConditionError{
+		"certificate_time", "a certificate is not valid at this machine's time",
+		"check this machine's clock first; if it is right, the server's certificate or DATABASE_CA_CERT has expired: take the current one from the project's database settings",
+		false,
+	}
 	ErrHostUnknown = &ConditionError{
 		"host_unknown", "the host name does not resolve",
 		"check it for typing errors; the names of deleted and long paused projects disappear",
@@ -104,7 +109,7 @@ var (
 	}
 	ErrIPv6Only = &ConditionError{
 		"ipv6_only", "the host is not reachable from this network",
-		"db.<ref>.supabase.co has an IPv6 address only: use the shared pooler, the project's IPv4 add-on, or a network with IPv6",
+		"put the shared pooler's string into DATABASE_URL (Connect dialog of the project, transaction pooler, port 6543), or give the project the IPv4 add-on or this program a network with IPv6; db.<ref>.supabase.co itself has an IPv6 address only",
 		false,
 	}
 	ErrUnreachable = &ConditionError{
@@ -286,11 +291,14 @@ func poolerCondition(message string) *ConditionError {
 // connectCondition knows what fails before the server has said anything.
 func connectCondition(err error, host string) *ConditionError {
 	var certificate *tls.CertificateVerificationError
+	var invalid x509.CertificateInvalidError
 	var unknownCA x509.UnknownAuthorityError
 	var wrongName x509.HostnameError
 	var noTLS tls.RecordHeaderError
 	var dns *net.DNSError
 	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return ErrCertificateTime
 	case errors.As(err, &certificate), errors.As(err, &unknownCA), errors.As(err, &wrongName):
 		return ErrCertificate
 	// pgx has this error without a name or a type.
@@ -302,8 +310,7 @@ func connectCondition(err error, host string) *ConditionError {
 		return ErrUnreachable
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
 		return ErrConnectionRefused
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH),
-		errors.Is(err, syscall.EADDRNOTAVAIL), errors.Is(err, syscall.EAFNOSUPPORT):
+	case noRoute(err):
 		if kindOf(host) == projectHost {
 			return ErrIPv6Only
 		}

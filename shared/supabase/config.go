@@ -59,6 +59,9 @@ type Options struct {
 	MaxConns int32
 	// Setting is the name of the setting that holds URL, for errors and warnings. Empty: DATABASE_URL.
 	Setting string
+	// Function says that instances of a function connect, as many as there are requests: what holds for one program and
+	// breaks for them is an error then, and no warning.
+	Function bool
 	// AppName is the part of the program that connects. Postgres shows it as application_name "clerksync/<AppName>",
 	// except behind Supabase's shared transaction pooler, which shows itself.
 	AppName string
@@ -123,6 +126,7 @@ type Config struct {
 
 	options Options
 	kind    hostKind
+	network network
 	pool    *pgxpool.Config
 }
 
@@ -168,7 +172,10 @@ func parse(o Options) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{Host: dsn.host, Port: dsn.port, User: dsn.user, Database: dsn.database, options: o, kind: kindOf(dsn.host)}
+	c := &Config{
+		Host: dsn.host, Port: dsn.port, User: dsn.user, Database: dsn.database,
+		options: o, kind: kindOf(dsn.host), network: network{lookup: lookupHost, route: route},
+	}
 	if c.Port == 0 {
 		c.Port = 5432
 	}
@@ -180,7 +187,7 @@ func parse(o Options) (*Config, error) {
 	problems := []error{err, c.checkHost(), c.checkUser(dsn), c.checkProject()}
 	c.Pooler = c.detectPooler(p.pgbouncer)
 	c.Mode, err = c.execMode(p.execMode)
-	problems = append(problems, err)
+	problems = append(problems, err, c.checkPooler())
 	tlsConfig, err := c.encryption(p, o.CACert)
 	problems = append(problems, err)
 	if o.MaxConns < 0 {
@@ -348,6 +355,16 @@ func (c *Config) detectPooler(pgbouncer bool) Pooler {
 	}
 }
 
+// checkPooler refuses what a function finds out about only under load. Session mode has as many places as the pool has
+// server connections, 15 unless somebody changed it; whoever comes later is turned away (EMAXCONNSESSION).
+func (c *Config) checkPooler() error {
+	if c.options.Function && c.Pooler == Session {
+		return problem("port %d of the shared pooler is session mode, where every running instance of a function holds one of about 15 server connections and the next is turned away: write port %d, the transaction pooler's",
+			sessionPort, transactionPort)
+	}
+	return nil
+}
+
 // execMode decides how queries run. Named statements are where poolers fail: in cache_statement those that one client
 // left behind collide with another's, and in describe_exec an answer may belong to another client's statement, without
 // any error.
@@ -374,11 +391,15 @@ func (c *Config) execMode(asked string) (pgx.QueryExecMode, error) {
 }
 
 func (c *Config) warnAbout(p params) {
-	switch {
-	case c.Pooler == Session:
+	if c.Pooler == Session {
 		c.warn("port %d of the shared pooler is session mode, where every connection holds one of few server connections: functions belong on port %d", sessionPort, transactionPort)
-	case c.kind == projectHost:
+	}
+	if c.kind == projectHost {
 		c.warn("%s is reachable over IPv6 only, unless the project has the IPv4 add-on: from an IPv4 network, as Lambda's is by default, use the shared pooler", c.Host)
+	}
+	if c.Pooler == Direct && c.options.Function {
+		c.warn("port %d of %s is Postgres itself, where every running instance holds up to %d of the server's connections, busy or not (60 in all on the smallest compute sizes): keep the function's reserved concurrency well below that, or use a transaction pooler's port %d",
+			sessionPort, c.Host, max(c.options.MaxConns, 1), transactionPort)
 	}
 	if len(p.dropped) > 0 {
 		c.warn("not used, and left out: %s", strings.Join(p.dropped, ", "))

@@ -410,6 +410,48 @@ func TestParse_WarnsWhereAFunctionShouldNotConnect(t *testing.T) {
 	}
 }
 
+func TestParse_RefusesWhatBreaksAFunctionUnderLoad(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t).pem
+	for _, tt := range []struct {
+		name, dsn string
+		problem   string   // what the error says; empty: taken
+		warnings  []string // one part of each
+	}{
+		{"transaction pooler", "postgres://u." + ref + ":PW@" + pooler + ":6543/db", "", nil},
+		{"session mode", "postgres://u." + ref + ":PW@" + pooler + ":5432/db", "DATABASE_URL: port 5432 of the shared pooler is session mode", nil},
+		{"session mode, port left out", "postgres://u." + ref + ":PW@" + pooler + "/db", "write port 6543", nil},
+		// It works as long as the server has connections for every instance.
+		{"direct", "postgres://u:PW@db." + ref + ".supabase.co:5432/db", "", []string{"IPv6", "holds up to 4 of the server's connections"}},
+		{"dedicated pooler", "postgres://u:PW@db." + ref + ".supabase.co:6543/db", "", []string{"IPv6"}},
+		// Whose server it is, and how many connections it has, cannot be told.
+		{"another server", "postgres://u:PW@pg.example.com:5432/db", "", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c, err := parse(tt.dsn, func(o *supabase.Options) { o.CACert, o.Function, o.MaxConns = ca, true, 4 })
+			if tt.problem != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.problem) {
+					t.Fatalf("Parse(%q) = %v, want %q", tt.dsn, err, tt.problem)
+				}
+				checkHidden(t, err.Error())
+				return
+			}
+			if err != nil {
+				t.Fatalf("Parse(%q): %v", tt.dsn, err)
+			}
+			if len(c.Warnings) != len(tt.warnings) {
+				t.Fatalf("Parse(%q): warnings %q, want %q", tt.dsn, c.Warnings, tt.warnings)
+			}
+			for i, part := range tt.warnings {
+				if !strings.Contains(c.Warnings[i], part) {
+					t.Errorf("Parse(%q): warning %q, want %q", tt.dsn, c.Warnings[i], part)
+				}
+			}
+		})
+	}
+}
+
 func TestSession_FindsTheWayAroundTheTransactionPooler(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -292,5 +292,5 @@ func (p *pool) noteRefusal(err error, now time.Time) {
 
 // explain names the error and, where the context ended, the limit that ended it.
 func (p *pool) explain(ctx context.Context, doing string, err error) error {
-	return explain(doing, err, context.Cause(ctx))
+	return explain(doing, err, context.Cause(ctx), p.config.options.Setting)
 }

@@ -20,7 +20,7 @@ import (
 // driver's, those that would quote arguments. Errors of a [DB] are explained already; this is for connections made from
 // [Config.Session].
 func Explain(err error) error {
-	return explain("", err, nil)
+	return explain("", err, nil, "")
 }
 
 // IsTransient reports whether an error is of the kind that passes, so that the same work may succeed later: the
@@ -45,13 +45,19 @@ func (e *explainedError) Error() string {
 	return e.text
 }
 
+// MayPass is false for what somebody has to mend before the same work can succeed, so that nobody waits for it.
+func (e *explainedError) MayPass() bool {
+	c := conditionOf(e)
+	return c == nil || c.Transient
+}
+
 func (e *explainedError) Unwrap() []error {
 	return e.causes
 }
 
 // explain is Explain with what was being done, as "connecting to …", and the reason for which the caller's context
-// ended, if it did.
-func explain(doing string, err, ended error) error {
+// ended, if it did. setting is the one to correct, where it is not DATABASE_URL.
+func explain(doing string, err, ended error, setting string) error {
 	var done *explainedError
 	if err == nil || errors.Is(err, pgx.ErrNoRows) || errors.As(err, &done) {
 		return err
@@ -63,7 +69,11 @@ func explain(doing string, err, ended error) error {
 		causes = append(causes, ended)
 	}
 	if c := conditionOf(err); c != nil {
-		text = fmt.Sprintf("%s: %s; %s", c.Summary, text, c.Remedy)
+		remedy := c.Remedy
+		if setting != "" {
+			remedy = strings.ReplaceAll(remedy, usualSetting, setting)
+		}
+		text = fmt.Sprintf("%s: %s; %s", c.Summary, text, remedy)
 		causes = append([]error{c}, causes...)
 	}
 	if doing != "" {

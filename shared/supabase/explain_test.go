@@ -2,6 +2,8 @@ package supabase_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -201,6 +203,8 @@ func TestExplain_NamesWhyAConnectionCannotBeMade(t *testing.T) {
 		{"no route elsewhere", "pg.example.com", refusing(syscall.ENETUNREACH), supabase.ErrUnreachable, true},
 		{"no such name", projectHost, resolving(&net.DNSError{Err: "no such host", Name: projectHost, IsNotFound: true}), supabase.ErrHostUnknown, false},
 		{"resolver down", projectHost, resolving(&net.DNSError{Err: "server misbehaving", Name: projectHost, IsTemporary: true}), supabase.ErrUnreachable, true},
+		{"expired, or this machine's clock is off", projectHost, resolving(x509.CertificateInvalidError{Reason: x509.Expired}), supabase.ErrCertificateTime, false},
+		{"not for servers", projectHost, resolving(&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.IncompatibleUsage}}), supabase.ErrCertificate, false},
 		{"timed out", projectHost, refusing(syscall.ETIMEDOUT), supabase.ErrConnectTimeout, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -214,6 +218,12 @@ func TestExplain_NamesWhyAConnectionCannotBeMade(t *testing.T) {
 			got := supabase.Explain(err)
 			if !errors.Is(got, tt.want) || supabase.IsTransient(got) != tt.transient {
 				t.Errorf("Explain(%v) = %v, want %v, transient: %t", err, got, tt.want, tt.transient)
+			}
+			if waits, ok := errors.AsType[interface {
+				error
+				MayPass() bool
+			}](fmt.Errorf("wrapped: %w", got)); !ok || waits.MayPass() != tt.transient {
+				t.Errorf("MayPass of %v: found %t, want %t", got, ok, tt.transient)
 			}
 			if strings.Contains(got.Error(), "\n") {
 				t.Errorf("more than one line: %q", got)

@@ -10,19 +10,23 @@ import (
 
 func TestLogin_ChangesTheRoleAndTakesTheTransactionPooler(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ name, given, want, note string }{
+	tests := []struct{ name, given, role, want, note string }{
 		{
-			"shared pooler, session", "postgresql://postgres.abcdefghijklmnopqrst:pw@aws-1-eu-west-1.pooler.supabase.com:5432/postgres",
+			"shared pooler, second role", "postgresql://postgres.abcdefghijklmnopqrst:pw@aws-1-eu-west-1.pooler.supabase.com:6543/postgres", "clerksync_writer_b",
+			"postgresql://clerksync_writer_b.abcdefghijklmnopqrst:n%40w@aws-1-eu-west-1.pooler.supabase.com:6543/postgres", "",
+		},
+		{
+			"shared pooler, session", "postgresql://postgres.abcdefghijklmnopqrst:pw@aws-1-eu-west-1.pooler.supabase.com:5432/postgres", "clerksync_writer",
 			"postgresql://clerksync_writer.abcdefghijklmnopqrst:n%40w@aws-1-eu-west-1.pooler.supabase.com:6543/postgres", "",
 		},
 		{
 			// Where the shared pooler is cannot be told from the project's own host.
-			"project host", "postgresql://postgres:pw@db.abcdefghijklmnopqrst.supabase.co:5432/postgres",
+			"project host", "postgresql://postgres:pw@db.abcdefghijklmnopqrst.supabase.co:5432/postgres", "clerksync_writer",
 			"postgresql://clerksync_writer:n%40w@db.abcdefghijklmnopqrst.supabase.co:5432/postgres",
 			"clerksync_writer.abcdefghijklmnopqrst",
 		},
 		{
-			"own machine", "postgresql://postgres@127.0.0.1:5499/app",
+			"own machine", "postgresql://postgres@127.0.0.1:5499/app", "clerksync_writer",
 			"postgresql://clerksync_writer:n%40w@127.0.0.1:5499/app", "",
 		},
 	}
@@ -33,7 +37,7 @@ func TestLogin_ChangesTheRoleAndTakesTheTransactionPooler(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, note := c.Login("clerksync_writer", "n@w")
+			got, note := c.Login(test.role, "n@w")
 			if got.Reveal() != test.want || !strings.Contains(note, test.note) || (note == "") != (test.note == "") {
 				t.Errorf("Login from %s = %s, note %q, want %s, note with %q", test.given, got.Reveal(), note, test.want, test.note)
 			}

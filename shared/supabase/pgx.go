@@ -1,7 +1,6 @@
 package supabase
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -90,7 +89,7 @@ func (c *Config) poolConfig(password, channelBinding string, tlsConfig *tls.Conf
 	maps.Copy(cc.RuntimeParams, map[string]string{"application_name": c.appName()})
 	cc.ConnectTimeout = connectLimit
 	cc.DialFunc = (&net.Dialer{}).DialContext
-	cc.LookupFunc = lookupHost
+	cc.LookupFunc = c.lookup
 	cc.DefaultQueryExecMode = c.Mode
 	if c.Mode != pgx.QueryExecModeCacheStatement {
 		cc.StatementCacheCapacity = 0
@@ -107,17 +106,6 @@ func (c *Config) poolConfig(password, channelBinding string, tlsConfig *tls.Conf
 	pc.HealthCheckPeriod = maxIdleTime / 3
 	pc.PingTimeout = pingLimit
 	return pc, nil
-}
-
-// lookupHost resolves a name within a limit of its own: pgx's limit begins once the addresses are known.
-func lookupHost(ctx context.Context, host string) ([]string, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, lookupLimit, fmt.Errorf("limit of %s to resolve the host name", lookupLimit))
-	defer cancel()
-	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
-	if err != nil && ctx.Err() != nil {
-		return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
-	return addresses, err //nolint:wrapcheck // pgx wraps it and looks into it
 }
 
 // idleSince reports whether a connection last used at t has been idle for long enough to be checked, by the wall clock:

@@ -2,16 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
-	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
 )
 
@@ -60,6 +56,10 @@ func TestCommandLine_ExitCodesAndStreams(t *testing.T) {
 		{"replay what", []string{"events", "replay"}, nil, exitUsage, "", "--all"},
 		{"replay both", []string{"events", "replay", "--all", "msg_1"}, nil, exitUsage, "", "--all"},
 		{"unknown role", []string{"migrate", "login", "postgres"}, nil, exitUsage, "", "writer"},
+		{"two steps of a rotation", []string{"migrate", "login", "writer", "--rotate", "--retire"}, nil, exitUsage, "", "--retire"},
+		{"waiting for nothing", []string{"migrate", "login", "writer", "--rotate", "--wait", "1m"}, nil, exitUsage, "", "--wait is for --retire"},
+		{"forcing what needs no force", []string{"migrate", "login", "writer", "--rotate", "--force"}, nil, exitUsage, "", "nothing to force"},
+		{"waiting and not", []string{"migrate", "login", "writer", "--retire", "--force", "--wait", "1m"}, nil, exitUsage, "", "does not wait"},
 		{"no such file", []string{"--env-file", "/nowhere/.env", "status"}, nil, exitUsage, "", "/nowhere/.env"},
 	}
 	for _, test := range tests {
@@ -158,70 +158,5 @@ func TestEvents_AreListedAndReplayed(t *testing.T) {
 	}
 	if got = clerksync(t, settings, "status"); got.code != exitOK || !strings.Contains(got.stdout, "users") {
 		t.Errorf("status: %+v", got)
-	}
-}
-
-// The printed string logs in, on a server that asks for passwords; the earlier
-// one does not any more, and the server never saw either.
-func TestMigrateLogin_PrintsAStringThatLogsIn(t *testing.T) {
-	t.Parallel()
-	const ownerPassword = "owner's own"
-	server, err := postgres.Start(t.Context(), postgres.Options{
-		Major: testdb.Major(t), Password: ownerPassword, Settings: map[string]string{"log_statement": "all"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Stop(context.Background()) })
-	super, err := pgx.Connect(t.Context(), server.URL("postgres", postgres.Superuser, ownerPassword))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = super.Close(context.Background()) })
-	if err := postgres.Stubs(t.Context(), super, postgres.Explicit); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := super.Exec(t.Context(), `alter role supabase_postgres password 'owner''s own'`); err != nil {
-		t.Fatal(err)
-	}
-	settings := map[string]string{"DATABASE_URL": server.URL("postgres", postgres.Owner, ownerPassword)}
-	if got := clerksync(t, settings, "migrate", "login"); got.code != exitFailed || !strings.Contains(got.stderr, "migrate up") {
-		t.Errorf("login before the migrations: %+v", got)
-	}
-	if got := clerksync(t, settings, "migrate", "up"); got.code != exitOK {
-		t.Fatalf("up: %+v", got)
-	}
-	var urls []string
-	for range 2 {
-		got := clerksync(t, settings, "migrate", "login", "writer")
-		if got.code != exitOK {
-			t.Fatalf("login: %+v", got)
-		}
-		urls = append(urls, strings.TrimSpace(got.stdout))
-	}
-	if got := clerksync(t, map[string]string{"DATABASE_URL": urls[1]}, "status"); got.code != exitOK {
-		t.Errorf("status with the new string: %+v", got)
-	}
-	got := clerksync(t, map[string]string{"DATABASE_URL": urls[0]}, "status")
-	if got.code != exitFailed || !strings.Contains(got.stderr, "password") {
-		t.Errorf("status with the earlier string: %+v, want the password refused", got)
-	}
-	got = clerksync(t, settings, "migrate", "login", "diagnostics")
-	if got.code != exitOK || !strings.Contains(got.stderr, "as DIAGNOSTICS_DATABASE_URL") {
-		t.Errorf("login diagnostics: %+v", got)
-	}
-	urls = append(urls, strings.TrimSpace(got.stdout))
-	got = testJWT(t, map[string]string{"DIAGNOSTICS_DATABASE_URL": urls[2]}, strings.NewReader(session()), "--all")
-	if got.code != exitOK || !strings.Contains(got.stdout, "clerksync_diagnostics became authenticated") {
-		t.Errorf("test-jwt with the new string: %+v", got)
-	}
-	for _, url := range urls {
-		config, err := pgx.ParseConfig(url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(server.Log(), config.Password) {
-			t.Error("the server's log holds a password")
-		}
 	}
 }

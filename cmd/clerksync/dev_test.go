@@ -19,11 +19,16 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack"
+	"clerksync/shared/devstack/moto"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
 )
 
-func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
+func TestMain(m *testing.M) {
+	code := testdb.Main(m)
+	moto.Stop()
+	os.Exit(code)
+}
 
 // terminal is a console without a terminal: what was written can be read while
 // the command runs.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +18,10 @@ import (
 
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/moto"
+	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
+	"clerksync/sql/migrations"
 )
 
 const root = "../.."
@@ -81,21 +86,20 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 		}
 		t.Run(filepath.Base(page), func(t *testing.T) {
 			t.Parallel()
-			var options []testdb.Option
-			// A page that migrates begins with a fresh project.
-			if slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "clerksync --env-file .env migrate up") }) {
-				options = append(options, testdb.WithoutMigrations())
-			}
-			db := testdb.New(t, options...)
+			project := newReadersProject(t, lines)
 			dir := t.TempDir()
-			settings := "DATABASE_URL=" + db.Owner() + "\nCLERK_SECRET_KEY=" + clerkKey + "\nCLERK_API_URL=" + api.URL + "/v1\n" +
-				"CLERK_ISSUER=" + api.URL + "\nDIAGNOSTICS_DATABASE_URL=" + db.Diagnostics() + "\n"
+			settings := "DATABASE_URL=" + project.owner + "\nCLERK_SECRET_KEY=" + clerkKey + "\nCLERK_API_URL=" + api.URL + "/v1\n" +
+				"CLERK_ISSUER=" + api.URL + "\nDIAGNOSTICS_DATABASE_URL=" + project.diagnostics + "\n"
 			for name, text := range map[string]string{".env": settings, "token.txt": token} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			owner := db.Conn(t, db.Owner())
+			owner, err := pgx.Connect(t.Context(), project.owner)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer owner.Close(context.Background())
 			for _, line := range lines {
 				if sql, ok := strings.CutPrefix(line, "sql "); ok {
 					if _, err := owner.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
@@ -107,6 +111,54 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// readersProject is the database of a page's reader, by its connection strings.
+type readersProject struct{ owner, diagnostics string }
+
+// newReadersProject makes what the commands of a page need: a migrated database, or a
+// fresh one for a page that migrates; and where it gives roles their passwords, a
+// server of its own, since roles belong to the whole server.
+func newReadersProject(t *testing.T, lines []string) readersProject {
+	t.Helper()
+	has := func(command string) bool {
+		return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "clerksync --env-file .env "+command) })
+	}
+	if !has("migrate login") {
+		var options []testdb.Option
+		if has("migrate up") {
+			options = append(options, testdb.WithoutMigrations())
+		}
+		db := testdb.New(t, options...)
+		return readersProject{owner: db.Owner(), diagnostics: db.Diagnostics()}
+	}
+	server, err := postgres.Start(t.Context(), postgres.Options{Major: testdb.Major(t), InMemory: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	super, err := pgx.Connect(t.Context(), server.URL(testdb.ServerDatabase, postgres.Superuser, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer super.Close(context.Background())
+	if err := postgres.Stubs(t.Context(), super, postgres.Explicit); err != nil {
+		t.Fatal(err)
+	}
+	made := readersProject{
+		owner:       server.URL(testdb.ServerDatabase, postgres.Owner, ""),
+		diagnostics: server.URL(testdb.ServerDatabase, migrations.DiagnosticsRole, ""),
+	}
+	if !has("migrate up") {
+		if got := clerksync(t, map[string]string{"DATABASE_URL": made.owner}, "migrate", "up"); got.code != exitOK {
+			t.Fatalf("migrate up: exit %d\n%s", got.code, got.stderr)
+		}
+	}
+	return made
 }
 
 // typed does what a reader does with one line, in dir.
@@ -137,14 +189,63 @@ func typed(t *testing.T, dir, line string) {
 			t.Errorf("%s: %v\n%s", line, err, out)
 		}
 	case "sam":
-		// functions/webhook-ingest builds the template with sam; a deployment needs an account.
-		if line != "sam build" && line != "sam deploy --guided" {
+		// The tests of infra and of the functions build the template with sam; a deployment needs an account.
+		if !slices.Contains([]string{"sam build", "sam deploy", "sam deploy --guided"}, line) {
 			t.Errorf("%s: no test knows this command", line)
 		}
+	case "aws":
+		typedAWS(t, dir, words[1:])
 	default:
 		t.Errorf("%s: no test knows this command", line)
 	}
 }
+
+// typedAWS runs AWS's own command line against moto, with what a deployment has
+// made: a stack of the name in the docs, its secret and its log groups. Where
+// either is missing the other lines of the page are still typed.
+func typedAWS(t *testing.T, dir string, args []string) {
+	t.Helper()
+	t.Run("aws", func(t *testing.T) {
+		server := moto.Start(t)
+		if _, err := exec.LookPath("aws"); err != nil {
+			if os.Getenv("CI") == "true" {
+				t.Fatalf("%v: pip install awscli", err)
+			}
+			t.Skipf("%v: pip install awscli", err)
+		}
+		run := func(args ...string) (string, error) {
+			command := exec.CommandContext(t.Context(), "aws", append([]string{"--endpoint-url", server.URL}, args...)...)
+			command.Dir = dir
+			// What the first version of the command line reads, and the second reads too.
+			command.Env = append(os.Environ(), "AWS_DEFAULT_REGION="+moto.Region)
+			for key, value := range server.Environment() {
+				command.Env = append(command.Env, key+"="+value)
+			}
+			out, err := command.CombinedOutput()
+			return string(out), err
+		}
+		deployed.Do(func() {
+			for _, line := range [][]string{
+				{
+					"cloudformation", "create-stack", "--stack-name", "clerksync", "--template-body",
+					`{"Resources":{"Queue":{"Type":"AWS::SQS::Queue"}},"Outputs":{"QueueUrl":{"Value":{"Ref":"Queue"}}}}`,
+				},
+				{"secretsmanager", "create-secret", "--name", "clerksync", "--secret-string", "{}"},
+				{"logs", "create-log-group", "--log-group-name", "/aws/lambda/clerksync-webhook-ingest"},
+			} {
+				if out, err := run(line...); err != nil {
+					t.Errorf("aws %s: %v\n%s", strings.Join(line, " "), err, out)
+				}
+			}
+		})
+		if out, err := run(args...); err != nil {
+			t.Errorf("aws %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	})
+}
+
+// deployed is done once: the server serves all tests.
+var deployed sync.Once
 
 // shellWords cuts a line as a shell does, as far as the docs go: blanks, and
 // single quotes around a word.

@@ -18,7 +18,7 @@ type migrateCommand struct {
 	Up     upCommand     `cmd:"" help:"Apply what is pending, each migration in a transaction of its own."`
 	Verify verifyCommand `cmd:"" help:"Exit 0 and say nothing if the database has exactly these migrations, unchanged."`
 	Export exportCommand `cmd:"" help:"Write the migrations as files for \"supabase db push\"."`
-	Login  loginCommand  `cmd:"" help:"Give a runtime role a new password and print its connection string."`
+	Login  loginCommand  `cmd:"" help:"Give a runtime role a password and print its connection string; replace it without a gap."`
 }
 
 // databaseConfig reads DATABASE_URL, and says on stderr what works with it but
@@ -175,34 +175,5 @@ func (cmd exportCommand) Run(c console) error {
 		for _, path := range written {
 			row(path)
 		}
-	})
-}
-
-type loginCommand struct {
-	Role string `arg:"" help:"Which role: writer (webhooks and sync) or diagnostics." enum:"writer,diagnostics" default:"writer"`
-}
-
-// loginSettings are the settings that take the connection string of a role.
-var loginSettings = map[string]string{"writer": "DATABASE_URL", "diagnostics": "DIAGNOSTICS_DATABASE_URL"}
-
-// Run is the command.
-func (cmd loginCommand) Run(ctx context.Context, c console) error {
-	parsed, session, err := sessionConfig(ctx, c)
-	if err != nil {
-		return err
-	}
-	role := "clerksync_" + cmd.Role
-	password, err := migrations.ResetPassword(ctx, session, role)
-	if err != nil {
-		return explainConnection(err)
-	}
-	url, note := parsed.Login(role, password)
-	if note != "" {
-		c.say("clerksync: note: %s", note)
-	}
-	c.say("clerksync: %s has a new password; the old one is refused from now on", role)
-	c.say("clerksync: set the string as %s where it is to be used", loginSettings[cmd.Role])
-	return c.print(map[string]string{"role": role, "database_url": url.Reveal()}, func(row func(...any)) {
-		row(url.Reveal())
 	})
 }

@@ -185,7 +185,8 @@ const (
 // notGranted are roles that exist and that the Data API's login may not become.
 var notGranted = []string{
 	"postgres", "supabase_admin", "supabase_auth_admin", "supabase_storage_admin", "supabase_realtime_admin", "supabase_functions_admin",
-	"supabase_replication_admin", "supabase_read_only_user", "supabase_etl_admin", "dashboard_user", "pgbouncer", "authenticator", "clerksync_writer", "clerksync_diagnostics",
+	"supabase_replication_admin", "supabase_read_only_user", "supabase_etl_admin", "dashboard_user", "pgbouncer", "authenticator",
+	"clerksync_writer", "clerksync_writer_b", "clerksync_diagnostics", "clerksync_diagnostics_b",
 }
 
 // role is what the Data API runs the token's requests as, and whether the token

@@ -45,6 +45,16 @@ type Ingest struct {
 	SigningSecrets []secret.Value
 	// InstanceID pins the Clerk instance (ins_…). Empty: events of any instance are taken.
 	InstanceID string
+	// QueueURL is where verified events go, https or on this machine. Empty: they are applied at once.
+	QueueURL string
+	LogLevel slog.Level
+}
+
+// Consumer is what the function needs that applies queued events.
+type Consumer struct {
+	Database Database
+	// InstanceID pins the Clerk instance (ins_…). Empty: events of any instance are taken.
+	InstanceID string
 	LogLevel   slog.Level
 }
 
@@ -117,6 +127,7 @@ type Source struct {
 	ttl     time.Duration
 	now     func() time.Time
 	onStale func(error)
+	check   func(Database) error // nil: none
 
 	mu          sync.Mutex
 	flight      *flight           // the fetch under way, or nil
@@ -125,6 +136,7 @@ type Source struct {
 	fetchedAt   time.Time         // when secret was last read
 	attemptedAt time.Time         // when reading it was last tried
 	ingest      memo[Ingest]
+	consumer    memo[Consumer]
 	sync        memo[Sync]
 	diagnostics memo[Diagnostics]
 	database    memo[Database]
@@ -165,6 +177,12 @@ func OnStale(f func(error)) Option {
 	return func(s *Source) { s.onStale = f }
 }
 
+// CheckDatabase has f called with every connection string that a configuration holds, for what this package does not
+// know of them: package supabase does. Its error is one of the configuration's problems, and quotes no value either.
+func CheckDatabase(f func(Database) error) Option {
+	return func(s *Source) { s.check = f }
+}
+
 // NewSource returns a Source. It reads nothing yet, and calls fetch only where CLERKSYNC_SECRET_ID is set.
 func NewSource(lookup Lookup, fetch Fetch, opts ...Option) *Source {
 	s := &Source{
@@ -186,6 +204,11 @@ func NewSource(lookup Lookup, fetch Fetch, opts ...Option) *Source {
 // secret could not be read (one of the errors of [SecretsManager]).
 func (s *Source) Ingest(ctx context.Context) (Ingest, error) {
 	return typed(ctx, s, &s.ingest, parseIngest)
+}
+
+// Consumer returns the configuration of the function that applies queued events. Its errors are those of [Source.Ingest].
+func (s *Source) Consumer(ctx context.Context) (Consumer, error) {
+	return typed(ctx, s, &s.consumer, parseConsumer)
 }
 
 // Sync returns the configuration of the full sync. Its errors are those of [Source.Ingest].
@@ -270,7 +293,7 @@ func typed[T any](ctx context.Context, s *Source, m *memo[T], parse func(setting
 func (s *Source) settings(ctx context.Context) (settings, int, error) {
 	id, ok := s.secretID()
 	if !ok {
-		return settings{lookup: s.lookup}, 0, nil
+		return settings{lookup: s.lookup, check: s.check}, 0, nil
 	}
 
 	s.mu.Lock()
@@ -302,7 +325,7 @@ func (s *Source) settings(ctx context.Context) (settings, int, error) {
 
 // atHand is called with the lock held. The map is replaced and never written to, so it may be read without.
 func (s *Source) atHand(id string) settings {
-	return settings{lookup: s.lookup, secretID: id, secret: s.secret}
+	return settings{lookup: s.lookup, secretID: id, secret: s.secret, check: s.check}
 }
 
 func (s *Source) secretID() (string, bool) {

@@ -64,6 +64,7 @@ func TestIngest_ReadsTheEnvironmentAlone(t *testing.T) {
 		"CLERK_INSTANCE_ID", "ins_2abcDEF",
 		"DATABASE_CA_CERT", strings.ReplaceAll(ca, "\n", `\n`),
 		"SUPABASE_PROJECT_REF", "abcdefghijklmnopqrst\n",
+		"EVENT_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/clerksync-events\n",
 		"LOG_LEVEL", "WARN",
 		"CLERKSYNC_SECRET_ID", "  ",
 	), noFetch(t)).Ingest(t.Context())
@@ -76,6 +77,7 @@ func TestIngest_ReadsTheEnvironmentAlone(t *testing.T) {
 		},
 		SigningSecrets: []secret.Value{secret.New(signing), secret.New(signing2)},
 		InstanceID:     "ins_2abcDEF",
+		QueueURL:       "https://sqs.eu-central-1.amazonaws.com/123456789012/clerksync-events",
 		LogLevel:       slog.LevelWarn,
 	}
 	got.Database.CACert = strings.TrimSpace(got.Database.CACert)
@@ -91,11 +93,12 @@ func TestIngest_DefaultsWhatMayBeLeftOut(t *testing.T) {
 	got, err := config.NewSource(env(
 		// What templates put where a value is to come counts as not set.
 		"CLERK_INSTANCE_ID", "<instance id>", "LOG_LEVEL", "", "DATABASE_CA_CERT", "REPLACE_ME",
+		"EVENT_QUEUE_URL", "<queue url>",
 	), noFetch(t)).Ingest(t.Context())
 	if err != nil {
 		t.Fatalf("Ingest: %v", err)
 	}
-	if got.LogLevel != slog.LevelInfo || got.InstanceID != "" || got.Database.CACert != "" || got.Database.ProjectRef != "" {
+	if got.LogLevel != slog.LevelInfo || got.InstanceID != "" || got.Database.CACert != "" || got.Database.ProjectRef != "" || got.QueueURL != "" {
 		t.Errorf("Ingest = %+v, want level info and nothing else set", got)
 	}
 }
@@ -136,6 +139,15 @@ func TestIngest_NamesEveryProblemAndQuotesNoValue(t *testing.T) {
 		{"instance id is a key", "CLERK_INSTANCE_ID", "sk_live_" + password, []string{"CLERK_INSTANCE_ID", "Clerk secret key", "ins_"}},
 		{"instance id without prefix", "CLERK_INSTANCE_ID", "2abcDEF", []string{"ins_"}},
 		{"instance id with a space", "CLERK_INSTANCE_ID", "ins_2abc DEF", []string{"ins_"}},
+
+		{"queue by its ARN", "EVENT_QUEUE_URL", "arn:aws:sqs:eu-central-1:123456789012:events", []string{"EVENT_QUEUE_URL", "is an ARN", "https://sqs."}},
+		{"queue by its name", "EVENT_QUEUE_URL", "clerksync-events", []string{"no web address"}},
+		{"queue in clear", "EVENT_QUEUE_URL", "http://sqs.eu-central-1.amazonaws.com/123456789012/events", []string{"send the events in clear"}},
+		{"service for the queue", "EVENT_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/", []string{"names no queue"}},
+		{"account for the queue", "EVENT_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/", []string{"names no queue"}},
+		{"more than a queue", "EVENT_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/events/x", []string{"names no queue"}},
+		{"FIFO queue", "EVENT_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/123456789012/events.fifo", []string{"FIFO", "standard"}},
+		{"key for the queue", "EVENT_QUEUE_URL", "sk_live_" + password, []string{"Clerk secret key"}},
 
 		{"level unknown", "LOG_LEVEL", "verbose", []string{"LOG_LEVEL", "debug, info, warn or error"}},
 
@@ -261,7 +273,8 @@ func TestKeys_NameEverySetting(t *testing.T) {
 	want := []string{
 		"CLERK_SECRET_KEY", "CLERK_WEBHOOK_SIGNING_SECRET", "CLERK_PUBLISHABLE_KEY", "CLERK_API_URL", "CLERK_JWKS_URL", "CLERK_JWT_KEY",
 		"CLERK_ISSUER", "CLERK_INSTANCE_ID", "CLERK_AUTHORIZED_PARTIES", "DATABASE_URL", "DATABASE_CA_CERT", "DIAGNOSTICS_DATABASE_URL",
-		"DIAGNOSTICS_PAGE", "SUPABASE_PROJECT_REF", "SUPABASE_ACCESS_TOKEN", "SUPABASE_URL", "SUPABASE_API_URL", "SYNC_RATE_SHARE", "LOG_LEVEL",
+		"DIAGNOSTICS_PAGE", "SUPABASE_PROJECT_REF", "SUPABASE_ACCESS_TOKEN", "SUPABASE_URL", "SUPABASE_API_URL", "SYNC_RATE_SHARE",
+		"EVENT_QUEUE_URL", "LOG_LEVEL",
 	}
 	secrets := map[string]bool{
 		"CLERK_SECRET_KEY": true, "CLERK_WEBHOOK_SIGNING_SECRET": true, "DATABASE_URL": true, "DIAGNOSTICS_DATABASE_URL": true,

@@ -15,7 +15,16 @@ func parseDatabase(s settings) (Database, error) {
 	dsn, urlErr := parseDatabaseURL(s.get(keyDatabaseURL))
 	ca, caErr := parseCACert(s.get(keyDatabaseCA))
 	ref, refErr := parseProjectRef(s.get(keyProjectRef))
-	return Database{URL: dsn, CACert: ca, ProjectRef: ref}, errors.Join(urlErr, caErr, refErr)
+	database := Database{URL: dsn, CACert: ca, ProjectRef: ref}
+	return database, errors.Join(urlErr, caErr, refErr, s.checkDatabase(database))
+}
+
+// checkDatabase checks a connection string in depth, with as much of the other settings as can be used.
+func (s settings) checkDatabase(d Database) error {
+	if s.check == nil || d.URL.IsZero() {
+		return nil
+	}
+	return s.check(d)
 }
 
 const copyConnectionString = "copy the connection string of the transaction pooler from the project's Connect dialog (postgresql://…)"

@@ -278,8 +278,8 @@ func parseManagementURL(v setting) (string, error) {
 	return u.String(), nil
 }
 
-// The role that only writes the copy, as user of a connection string: alone, or with a pooler's suffix.
-var writerLogin = regexp.MustCompile(`(?i)^postgres(ql)?://clerksync_writer[.:@]`)
+// The roles that only write the copy, as user of a connection string: alone, or with a pooler's suffix.
+var writerLogin = regexp.MustCompile(`(?i)^postgres(ql)?://(clerksync_writer(?:_b)?)[.:@]`)
 
 // parseDiagnosticsDatabase returns zero where no connection string is set.
 func parseDiagnosticsDatabase(s settings, ref string) (Database, error) {
@@ -288,11 +288,12 @@ func parseDiagnosticsDatabase(s settings, ref string) (Database, error) {
 		return Database{}, nil
 	}
 	dsn, urlErr := parseConnectionString(v)
-	if urlErr == nil && writerLogin.MatchString(v.value) {
-		urlErr = v.problem("is the connection string of clerksync_writer, which may not look through a user's eyes: give that of the role clerksync_diagnostics")
+	if writer := writerLogin.FindStringSubmatch(v.value); urlErr == nil && writer != nil {
+		urlErr = v.problem("is the connection string of %s, which may not look through a user's eyes: give that of the role clerksync_diagnostics", strings.ToLower(writer[2]))
 	}
 	ca, caErr := parseCACert(s.get(keyDatabaseCA))
-	return Database{URL: dsn, CACert: ca, ProjectRef: ref, Setting: keyDiagnosticsURL}, errors.Join(urlErr, caErr)
+	database := Database{URL: dsn, CACert: ca, ProjectRef: ref, Setting: keyDiagnosticsURL}
+	return database, errors.Join(urlErr, caErr, s.checkDatabase(database))
 }
 
 func parseSwitch(v setting) (bool, error) {

@@ -215,6 +215,7 @@ func TestDiagnostics_NamesEveryProblemAndQuotesNoValue(t *testing.T) {
 		{"API URL for the database", "DIAGNOSTICS_DATABASE_URL", "https://abcdefghijklmnopqrst.supabase.co", []string{"DIAGNOSTICS_DATABASE_URL", "API URL"}},
 		{"database quoted", "DIAGNOSTICS_DATABASE_URL", "'" + diagnosticsDSN + "'", []string{"quotation marks"}},
 		{"the writer's database", "DIAGNOSTICS_DATABASE_URL", strings.Replace(dsn, "clerksync_sync", "clerksync_writer", 1), []string{"clerksync_writer", "clerksync_diagnostics"}},
+		{"the writer's second login", "DIAGNOSTICS_DATABASE_URL", strings.Replace(dsn, "clerksync_sync", "clerksync_writer_b", 1), []string{"of clerksync_writer_b,", "clerksync_diagnostics"}},
 		{"the writer's database, direct", "DIAGNOSTICS_DATABASE_URL", "postgres://clerksync_writer@127.0.0.1/app", []string{"clerksync_writer"}},
 
 		{"page neither on nor off", "DIAGNOSTICS_PAGE", "yes", []string{"DIAGNOSTICS_PAGE", "neither on nor off"}},

@@ -13,11 +13,12 @@ import (
 // parseIngest checks everything the webhook function needs and reports every problem at once.
 func parseIngest(s settings) (Ingest, error) {
 	var cfg Ingest
-	var problems [4]error
+	var problems [5]error
 	cfg.Database, problems[0] = parseDatabase(s)
 	cfg.SigningSecrets, problems[1] = parseSigningSecrets(s.get(keySigningSecret))
 	cfg.InstanceID, problems[2] = parseInstanceID(s.get(keyInstanceID))
-	cfg.LogLevel, problems[3] = parseLogLevel(s.get(keyLogLevel))
+	cfg.QueueURL, problems[3] = parseQueueURL(s.get(keyQueueURL))
+	cfg.LogLevel, problems[4] = parseLogLevel(s.get(keyLogLevel))
 	if err := invalid(problems[:]...); err != nil {
 		return Ingest{}, err
 	}
@@ -87,4 +88,28 @@ func checkSigningSecret(v setting, copyIt string) error {
 			len(key), minSigningKey, maxSigningKey, copyIt)
 	}
 	return nil
+}
+
+// parseQueueURL takes the URL of a standard queue, which ends in the account's number and the queue's name (Amazon SQS
+// developer guide, "Queue and message identifiers").
+func parseQueueURL(v setting) (string, error) {
+	const form = "copy the queue's URL, such as https://sqs.eu-central-1.amazonaws.com/123456789012/events, or leave it out to have events applied at once"
+	if v.value == "" {
+		return "", nil
+	}
+	if strings.HasPrefix(v.value, "arn:") {
+		return "", v.problem("is an ARN: %s", form)
+	}
+	u, err := v.webAddress("the URL of an SQS queue", "the events", form)
+	if err != nil {
+		return "", err
+	}
+	account, name, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	switch {
+	case account == "" || name == "" || strings.Contains(name, "/"):
+		return "", v.problem("names no queue: %s", form)
+	case strings.HasSuffix(name, ".fifo"):
+		return "", v.problem("is a FIFO queue: make a standard one, since events need no order and name no group")
+	}
+	return u.String(), nil
 }

@@ -34,6 +34,7 @@ const (
 	keyProjectURL        = "SUPABASE_URL"
 	keyManagementURL     = "SUPABASE_API_URL"
 	keyRateShare         = "SYNC_RATE_SHARE"
+	keyQueueURL          = "EVENT_QUEUE_URL"
 	keyLogLevel          = "LOG_LEVEL"
 )
 
@@ -56,6 +57,7 @@ var keys = []Key{
 	{keyProjectURL, false, "API URL of the Supabase project, https://<ref>.supabase.co."},
 	{keyManagementURL, false, "Base URL of Supabase's Management API. Default: https://api.supabase.com."},
 	{keyRateShare, false, "Share of Clerk's rate limit that a full sync may use, above 0 and up to 1. Default: 0.2."},
+	{keyQueueURL, false, "URL of the SQS queue that verified events go to; without it they are applied at once. The stack sets it."},
 	{keyLogLevel, false, "debug, info, warn or error. Default: info."},
 }
 

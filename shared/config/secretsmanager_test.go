@@ -2,12 +2,17 @@ package config_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,7 +84,7 @@ func TestSecretsManager_ExplainsWhatIsStored(t *testing.T) {
 		{"created without a value", func(t *testing.T, m *manager) {
 			t.Helper()
 			m.create(t, secretsmanager.CreateSecretInput{})
-		}, config.ErrSecretNotFound, "value"},
+		}, config.ErrSecretEmpty, "put-secret-value"},
 		{"binary", func(t *testing.T, m *manager) {
 			t.Helper()
 			m.create(t, secretsmanager.CreateSecretInput{SecretBinary: []byte("{}")})
@@ -132,6 +137,127 @@ func TestSecretsManager_ExplainsRefusals(t *testing.T) {
 			}
 			checkText(t, err, tt.text, `"clerksync/prod"`)
 		})
+	}
+}
+
+// clocked answers as Secrets Manager does whose clock is ahead of this machine's by some time: signatures are good for
+// five minutes before and after, and the Date header says what time it is there.
+func clocked(t *testing.T, ahead time.Duration, dated bool) (url string, requests *atomic.Int32) {
+	t.Helper()
+	requests = new(atomic.Int32)
+	aws := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		now := time.Now().Add(ahead).UTC()
+		const form = "20060102T150405Z"
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.Header()["Date"] = nil
+		if dated {
+			w.Header().Set("Date", now.Format(http.TimeFormat))
+		}
+		signed, err := time.Parse(form, r.Header.Get("X-Amz-Date"))
+		refusal := ""
+		switch {
+		case err != nil:
+			t.Errorf("X-Amz-Date: %v", err)
+		case signed.Before(now.Add(-5 * time.Minute)):
+			refusal = fmt.Sprintf("Signature expired: %s is now earlier than %s (%s - 5 min.)", signed.Format(form), now.Add(-5*time.Minute).Format(form), now.Format(form))
+		case signed.After(now.Add(5 * time.Minute)):
+			refusal = fmt.Sprintf("Signature not yet current: %s is still later than %s (%s + 5 min.)", signed.Format(form), now.Add(5*time.Minute).Format(form), now.Format(form))
+		}
+		if refusal != "" {
+			w.WriteHeader(http.StatusBadRequest)
+			if err := json.NewEncoder(w).Encode(map[string]string{"__type": "InvalidSignatureException", "message": refusal}); err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		io.WriteString(w, `{"Name": "clerksync/prod", "SecretString": "{}"}`)
+	}))
+	t.Cleanup(aws.Close)
+	return aws.URL, requests
+}
+
+// The SDK corrects it by what the answer says.
+func TestSecretsManager_ReadsASecretWithAWrongClock(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{0, 4 * time.Minute, time.Hour, -time.Hour, 400 * 24 * time.Hour} {
+		url, requests := clocked(t, ahead, true)
+		fetch := config.SecretsManager(lookup(static(url)))
+		for range 2 {
+			if got, err := fetch(t.Context(), "clerksync/prod"); got != "{}" || err != nil {
+				t.Errorf("with AWS %s ahead: fetch = %q, %v, want {}", ahead, got, err)
+			}
+		}
+		// The correction is kept for the next call.
+		want := int32(2)
+		if ahead.Abs() > 5*time.Minute {
+			want++
+		}
+		if got := requests.Load(); got != want {
+			t.Errorf("with AWS %s ahead: %d requests, want %d", ahead, got, want)
+		}
+	}
+}
+
+func TestSecretsManager_SaysThatTheClockIsWrong(t *testing.T) {
+	t.Parallel()
+	undated := func(ahead time.Duration) func(*testing.T) string {
+		return func(t *testing.T) string {
+			t.Helper()
+			url, _ := clocked(t, ahead, false)
+			return url
+		}
+	}
+	refusing := func(code, message string, ahead time.Duration) func(*testing.T) string {
+		return func(t *testing.T) string {
+			t.Helper()
+			aws := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+				w.WriteHeader(http.StatusForbidden)
+				fmt.Fprintf(w, `{"__type": %q, "message": %q}`, code, message)
+			}))
+			t.Cleanup(aws.Close)
+			return aws.URL
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		answer func(*testing.T) string
+		want   error
+		text   string
+	}{
+		// A proxy that takes the header away leaves the SDK without a correction.
+		{"behind, by how much is not said", undated(time.Hour), config.ErrClock, "clock is wrong: have NTP set it"},
+		{"ahead, by how much is not said", undated(-time.Hour), config.ErrClock, "clock is wrong: have NTP set it"},
+		{"behind, and refused whatever is signed", refusing("InvalidSignatureException", "Signature expired: …", time.Hour), config.ErrClock, "behind AWS's)"},
+		{"ahead, and refused whatever is signed", refusing("SignatureDoesNotMatch", "…", -time.Hour), config.ErrClock, "ahead of AWS's)"},
+		{"request expired", refusing("RequestExpired", "Request has expired.", 0), config.ErrClock, "NTP"},
+		{"too skewed", refusing("RequestTimeTooSkewed", "The difference between the request time and the current time is too large.", 20*time.Minute), config.ErrClock, "behind AWS's)"},
+		// The time is right, so it is the key.
+		{"wrong secret access key", refusing("InvalidSignatureException", "The request signature we calculated does not match the signature you provided.", 0), config.ErrNoCredentials, "role"},
+		{"expired token", refusing("ExpiredTokenException", "The security token included in the request is expired", time.Hour), config.ErrNoCredentials, "role"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.SecretsManager(lookup(static(tt.answer(t))))(t.Context(), "clerksync/prod")
+			if !errors.Is(err, tt.want) {
+				t.Fatalf("fetch = %v, want %v", err, tt.want)
+			}
+			checkText(t, err, tt.text, `"clerksync/prod"`)
+		})
+	}
+}
+
+func TestExplainAWS_TellsTheClockFromTheCertificate(t *testing.T) {
+	t.Parallel()
+	handshake := func(reason x509.InvalidReason) error {
+		return fmt.Errorf("sending: %w", &tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: reason}})
+	}
+	if err := config.ExplainAWS(t.Context(), handshake(x509.Expired), "Secrets Manager"); !errors.Is(err, config.ErrClock) {
+		t.Errorf("a certificate that is not valid now: %v, want ErrClock", err)
+	}
+	if err := config.ExplainAWS(t.Context(), handshake(x509.IncompatibleUsage), "Secrets Manager"); errors.Is(err, config.ErrClock) {
+		t.Errorf("a certificate for something else: %v, want no ErrClock", err)
 	}
 }
 

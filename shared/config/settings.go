@@ -13,6 +13,7 @@ type settings struct {
 	lookup   Lookup
 	secretID string
 	secret   map[string]string
+	check    func(Database) error // nil: none
 }
 
 // setting is a value and where it came from.

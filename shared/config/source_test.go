@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -302,5 +303,63 @@ func TestSource_WithoutAnythingToServeFailsAndRecovers(t *testing.T) {
 	}
 	if len(v.stale) != 0 {
 		t.Errorf("reported %v as stale, but nothing was served", v.stale)
+	}
+}
+
+func TestSource_ChecksConnectionStringsInDepth(t *testing.T) {
+	t.Parallel()
+	v := &vault{text: `{"LOG_LEVEL": "loud"}`}
+	var checked []config.Database
+	check := func(d config.Database) error {
+		checked = append(checked, d)
+		if strings.Contains(d.URL.Reveal(), "/bad") {
+			return errors.New(d.Setting + " leads nowhere")
+		}
+		return nil
+	}
+	s := v.source(t, config.CheckDatabase(check))
+	put := func(settings map[string]string) {
+		t.Helper()
+		text, err := json.Marshal(settings)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.set(string(text), nil)
+		v.advance(time.Hour)
+	}
+	put(map[string]string{"DATABASE_URL": "postgres://h/bad", "CLERK_WEBHOOK_SIGNING_SECRET": signing, "LOG_LEVEL": "loud", "SUPABASE_PROJECT_REF": "short"})
+	_, err := s.Ingest(t.Context())
+	if !errors.Is(err, config.ErrInvalid) {
+		t.Fatalf("Ingest = %v, want ErrInvalid", err)
+	}
+	// With all the others, and without what cannot be used of them.
+	checkText(t, err, "leads nowhere", "LOG_LEVEL", "SUPABASE_PROJECT_REF")
+	if n := len(checked); n != 1 || checked[0].ProjectRef != "" {
+		t.Errorf("checked %v, want the connection string once and no reference", checked)
+	}
+
+	put(map[string]string{"DATABASE_URL": "postgres://h/good", "CLERK_WEBHOOK_SIGNING_SECRET": signing})
+	if _, err := s.Ingest(t.Context()); err != nil {
+		t.Fatalf("Ingest of the mended secret: %v", err)
+	}
+	// What works goes on working when the secret is edited into something that does not.
+	put(map[string]string{"DATABASE_URL": "postgres://h/bad", "CLERK_WEBHOOK_SIGNING_SECRET": signing})
+	cfg, err := s.Ingest(t.Context())
+	if err != nil || cfg.Database.URL.Reveal() != "postgres://h/good" {
+		t.Errorf("Ingest after a bad edit = %v, want the earlier string to serve", err)
+	}
+	if len(v.stale) != 1 || !strings.Contains(v.stale[0].Error(), "leads nowhere") {
+		t.Errorf("told of %v, want the bad edit once", v.stale)
+	}
+
+	// The diagnostics have a string of their own, and one is all they need.
+	put(map[string]string{"DIAGNOSTICS_DATABASE_URL": "postgres://h/bad"})
+	if _, err := s.Diagnostics(t.Context()); !errors.Is(err, config.ErrInvalid) || !strings.Contains(err.Error(), "DIAGNOSTICS_DATABASE_URL leads nowhere") {
+		t.Errorf("Diagnostics = %v, want ErrInvalid that names the setting", err)
+	}
+	checked = nil
+	put(map[string]string{"LOG_LEVEL": "info"})
+	if _, err := s.Diagnostics(t.Context()); err != nil || len(checked) != 0 {
+		t.Errorf("Diagnostics without a database = %v, checked %d strings", err, len(checked))
 	}
 }

@@ -3,6 +3,7 @@
 //
 //	server := moto.Start(t)
 //	client := server.SecretsManager()
+//	url := server.NewQueue(t, nil) // of SQS
 //	lookup := server.Environment() // what points a program's SDK at it
 //
 // One server serves all tests of a binary and is ended by [Main]. A test is
@@ -18,12 +19,15 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
 // Region is where everything lies.
@@ -92,12 +96,37 @@ func (s *Server) SecretsManager() *secretsmanager.Client {
 	})
 }
 
+// SQS is a client of the server.
+func (s *Server) SQS() *sqs.Client {
+	return sqs.New(sqs.Options{
+		Region: Region, BaseEndpoint: &s.URL,
+		Credentials: credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
+	})
+}
+
+// queues counts the queues, whose names must differ.
+var queues atomic.Int64
+
+var unsafeName = regexp.MustCompile(`[^A-Za-z0-9]+`)
+
+// NewQueue makes a standard SQS queue for t, with attributes such as
+// VisibilityTimeout, and returns its URL.
+func (s *Server) NewQueue(t testing.TB, attributes map[string]string) string {
+	t.Helper()
+	name := fmt.Sprintf("%.60s-%d", unsafeName.ReplaceAllString(t.Name(), "-"), queues.Add(1)) // of 80 characters at most
+	out, err := s.SQS().CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+	if err != nil {
+		t.Fatalf("making the queue %s: %v", name, err)
+	}
+	return *out.QueueUrl
+}
+
 // Environment is what points the SDK of a program at the server. The caller
 // owns the map.
 func (s *Server) Environment() map[string]string {
 	return map[string]string{
 		"AWS_REGION": Region, "AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.URL,
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.URL, "AWS_ENDPOINT_URL_SQS": s.URL,
 	}
 }
 

@@ -1,9 +1,6 @@
 package main_test
 
 import (
-	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
@@ -54,57 +50,16 @@ func binary(t testing.TB) string {
 	return built.path
 }
 
-// request is the event of one delivery, as API Gateway hands it on.
-func request(header http.Header, body []byte, encode bool) []byte {
-	event := events.APIGatewayV2HTTPRequest{
-		Version: "2.0", RouteKey: "POST /webhooks/clerk", RawPath: "/webhooks/clerk", Body: string(body),
-		Headers: map[string]string{"content-type": "application/json"},
-		RequestContext: events.APIGatewayV2HTTPRequestContext{
-			Stage: "$default", RequestID: "gateway-1",
-			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: http.MethodPost, Path: "/webhooks/clerk", Protocol: "HTTP/1.1", SourceIP: "203.0.113.7"},
-		},
-	}
-	for name, values := range header {
-		event.Headers[strings.ToLower(name)] = strings.Join(values, ",")
-	}
-	if encode {
-		event.Body, event.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
-	}
-	payload, err := json.Marshal(event)
-	if err != nil {
-		panic(err)
-	}
-	return payload
-}
+// What tests of this function say often.
+var (
+	request = lambdatest.WebhookRequest
+	invoke  = lambdatest.InvokeWebhook
+)
+
+type answer = lambdatest.WebhookAnswer
 
 func signed(id string, body []byte) []byte {
 	return request(clerktest.Sign(signingSecret, id, time.Now(), body), body, false)
-}
-
-type answer struct {
-	Status  int
-	Outcome string
-	Code    string
-	Header  map[string]string
-}
-
-func invoke(ctx context.Context, f *lambdatest.Function, payload []byte) (answer, error) {
-	raw, err := f.Invoke(ctx, payload)
-	if err != nil {
-		return answer{}, err
-	}
-	var response events.APIGatewayV2HTTPResponse
-	if err := json.Unmarshal(raw, &response); err != nil {
-		return answer{}, fmt.Errorf("answer %s: %w", raw, err)
-	}
-	var body struct {
-		Outcome string
-		Error   struct{ Code string }
-	}
-	if err := json.Unmarshal([]byte(response.Body), &body); err != nil {
-		return answer{}, fmt.Errorf("body %s: %w", response.Body, err)
-	}
-	return answer{response.StatusCode, body.Outcome, body.Error.Code, response.Headers}, nil
 }
 
 func environment(url string) map[string]string {

@@ -2,11 +2,9 @@ package main_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,38 +18,9 @@ import (
 	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
-	"clerksync/sql/migrations"
 )
 
-const database = "postgres"
-
-// ownServer is a migrated Postgres that nobody else uses, so that it may be
-// crashed. Commits survive that, as they do in production.
-func ownServer(t *testing.T) *postgres.Server {
-	t.Helper()
-	major := testdb.Major(t) // skips, or fails in CI, where there is no Postgres
-	server, err := postgres.Start(t.Context(), postgres.Options{Major: major, Fsync: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	super := connect(t, server, postgres.Superuser)
-	if err := postgres.Stubs(t.Context(), super, postgres.Explicit); err != nil {
-		t.Fatal(err)
-	}
-	config, err := pgx.ParseConfig(server.URL(database, postgres.Owner, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := migrations.Up(t.Context(), config, migrations.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	return server
-}
+const database = testdb.ServerDatabase
 
 func connect(t *testing.T, server *postgres.Server, role string) *pgx.Conn {
 	t.Helper()
@@ -86,7 +55,7 @@ func persist(ctx context.Context, f *lambdatest.Function, id string, body []byte
 // is delivered until it is acknowledged, as Svix does.
 func TestBootstrap_CrashingDatabaseLosesNothingAndDoublesNothing(t *testing.T) {
 	t.Parallel()
-	server := ownServer(t)
+	server := testdb.NewServer(t, nil)
 	const functions, perFunction, crashes = 3, 60, 4
 
 	var working sync.WaitGroup
@@ -137,17 +106,12 @@ func TestBootstrap_CrashingDatabaseLosesNothingAndDoublesNothing(t *testing.T) {
 
 func TestBootstrap_AnswersUnavailableAtThePoolersLimits(t *testing.T) {
 	t.Parallel()
-	if _, err := pgbouncer.Find(); errors.Is(err, pgbouncer.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	server := ownServer(t)
+	server := testdb.NewServer(t, nil)
 	body := clerktest.User("user_1").Event(clerk.UserCreated, clerktest.Epoch)
 
 	t.Run("clients", func(t *testing.T) {
 		t.Parallel()
-		pooler := startPooler(t, server, pgbouncer.Options{MaxClientConn: 1})
+		pooler := testdb.NewPooler(t, server, pgbouncer.Options{MaxClientConn: 1})
 		url := pooler.URL(database, "clerksync_writer", "")
 		holder, err := pgx.Connect(t.Context(), url+"&default_query_exec_mode=exec")
 		if err != nil {
@@ -168,7 +132,7 @@ func TestBootstrap_AnswersUnavailableAtThePoolersLimits(t *testing.T) {
 
 	t.Run("server connections", func(t *testing.T) {
 		t.Parallel()
-		pooler := startPooler(t, server, pgbouncer.Options{DefaultPoolSize: 1})
+		pooler := testdb.NewPooler(t, server, pgbouncer.Options{DefaultPoolSize: 1})
 		url := pooler.URL(database, "clerksync_writer", "")
 		holder, err := pgx.Connect(t.Context(), url+"&default_query_exec_mode=exec")
 		if err != nil {
@@ -191,19 +155,4 @@ func TestBootstrap_AnswersUnavailableAtThePoolersLimits(t *testing.T) {
 			t.Errorf("with the pool free again: %v\n%s", err, f.Logs())
 		}
 	})
-}
-
-func startPooler(t *testing.T, server *postgres.Server, options pgbouncer.Options) *pgbouncer.Pooler {
-	t.Helper()
-	options.Host, options.Port, options.AuthUser = server.Host(), server.Port(), postgres.Superuser
-	pooler, err := pgbouncer.Start(t.Context(), options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := pooler.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return pooler
 }

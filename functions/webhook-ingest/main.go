@@ -1,5 +1,6 @@
 // The webhook-ingest command is the Lambda function behind POST /webhooks/clerk:
-// it verifies what Clerk sends and hands it to the sync rules in Postgres.
+// it verifies what Clerk sends and hands it to the sync rules in Postgres, or to a
+// queue where one is configured, behind which event-consumer does that.
 //
 // Everything is built once per cold start and nothing is called before the first
 // request needs it. What is wrong with the configuration is logged at start and
@@ -17,6 +18,7 @@ import (
 
 	"clerksync/functions/internal/apigateway"
 	"clerksync/functions/internal/database"
+	"clerksync/functions/internal/eventqueue"
 	"clerksync/shared/config"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
@@ -41,7 +43,7 @@ func main() {
 func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), error) {
 	level := new(slog.LevelVar)
 	logger := telemetry.NewLogger(logs, level).With("version", version)
-	source := config.NewSource(lookup, config.SecretsManager(lookup), config.OnStale(func(err error) {
+	source := config.NewSource(lookup, config.SecretsManager(lookup), config.CheckDatabase(database.Check), config.OnStale(func(err error) {
 		logger.Error("serving the earlier configuration", "error", err)
 	}))
 	ingest := func(ctx context.Context) (config.Ingest, error) {
@@ -58,7 +60,13 @@ func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), err
 	})
 
 	handler, err := webhook.New(webhook.Options{
-		Store: mirror.New(db),
+		Store: eventqueue.NewSender(eventqueue.SenderOptions{
+			Direct: mirror.New(db), Lookup: lookup, Logger: logger,
+			QueueURL: func(ctx context.Context) (string, error) {
+				current, err := ingest(ctx)
+				return current.QueueURL, err
+			},
+		}),
 		Secrets: func(ctx context.Context) ([]secret.Value, error) {
 			current, err := ingest(ctx)
 			return current.SigningSecrets, err
@@ -69,7 +77,7 @@ func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), err
 		},
 		Refresh:  source.Refresh,
 		Logger:   logger,
-		Observer: metrics{telemetry.NewMetrics(logs, functionName)},
+		Observer: metrics{telemetry.NewMetrics(logs, telemetry.FunctionName(lookup, functionName))},
 	})
 	return handler, db.Close, err
 }

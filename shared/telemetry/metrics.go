@@ -58,6 +58,15 @@ func NewMetrics(w io.Writer, function string) *Metrics {
 	return &Metrics{w: w, function: function}
 }
 
+// FunctionName is what a function's metrics are to be known by: the name under which it is deployed, as Lambda's
+// environment gives it, so that two stacks of one account do not count as one. Elsewhere it is fallback.
+func FunctionName(lookup func(key string) (string, bool), fallback string) string {
+	if name, ok := lookup("AWS_LAMBDA_FUNCTION_NAME"); ok && name != "" {
+		return name
+	}
+	return fallback
+}
+
 // Emit writes one line that records values under the dimension "function" and the given ones together.
 //
 //	m.Emit([]Dimension{{"outcome", "applied"}}, []Metric{{"events", 1, Count}})

@@ -182,3 +182,13 @@ func TestEmit_NeverFailsItsCaller(t *testing.T) {
 	none.Emit(nil, metric)
 	telemetry.NewMetrics(brokenWriter{}, "f").Emit(nil, metric)
 }
+
+func TestFunctionName_IsTheDeployedOne(t *testing.T) {
+	t.Parallel()
+	for deployed, want := range map[string]string{"staging-WebhookIngest-1A2B": "staging-WebhookIngest-1A2B", "": "webhook-ingest"} {
+		lookup := func(key string) (string, bool) { return deployed, key == "AWS_LAMBDA_FUNCTION_NAME" && deployed != "" }
+		if got := telemetry.FunctionName(lookup, "webhook-ingest"); got != want {
+			t.Errorf("FunctionName with AWS_LAMBDA_FUNCTION_NAME %q = %q, want %q", deployed, got, want)
+		}
+	}
+}

@@ -10,7 +10,7 @@ import (
 	"clerksync/shared/mirror"
 )
 
-// refusal is an answer other than 200. The messages are for whoever reads the
+// refusal is an answer other than a success. The messages are for whoever reads the
 // delivery in Clerk's dashboard.
 type refusal = httpapi.Refusal
 
@@ -75,8 +75,11 @@ func retry(r refusal, after time.Duration, cause error) answer {
 }
 
 func (a answer) status() int {
-	if a.refusal.Status != 0 {
+	switch {
+	case a.refusal.Status != 0:
 		return a.refusal.Status
+	case a.result.Outcome == mirror.Queued:
+		return http.StatusAccepted
 	}
 	return http.StatusOK
 }

@@ -15,8 +15,10 @@
 // # Answers
 //
 // Success is 200 with {"outcome": "…"}, where the outcome is applied,
-// duplicate, stale, ignored or rejected. Everything else is
-// {"error": {"code": "…", "message": "…"}}, and makes Svix deliver again:
+// duplicate, stale, ignored or rejected; or 202 with {"outcome": "queued"} where
+// the store has handed the event to a queue, which decides later. Svix takes both
+// for delivered. Everything else is {"error": {"code": "…", "message": "…"}}, and
+// makes Svix deliver again:
 //
 //	400  missing_header, duplicate_header, malformed_header, unreadable_body
 //	401  invalid_signature, timestamp_too_old, timestamp_too_new
@@ -36,8 +38,8 @@
 // The store never sees a byte of a body whose signature did not verify over
 // exactly the bytes received. An empty body is treated as any other: without a
 // valid signature it is refused, with one it is a message that is no event, and
-// is stored as rejected. An authentic message is answered 200 only after the
-// store answered.
+// is stored as rejected. An authentic message is answered 200 or 202 only after
+// the store answered.
 //
 // No payload, header or secret is logged, except the message id of the svix-id
 // header. Bodies are held in memory, up to Options.MaxBody.

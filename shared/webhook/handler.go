@@ -40,7 +40,7 @@ const (
 	reasonNotEvent = "not_an_event"
 )
 
-// Store keeps what was verified; *mirror.Store is one. Both methods must be
+// Store keeps what was verified, or hands it to a queue; *mirror.Store is one. Both methods must be
 // safe to repeat with the same svix-id. An error means that nothing is known
 // to be stored, and is answered 503; if it has a method RetryAfter() of type
 // time.Duration, that sets the answer's Retry-After.
@@ -53,11 +53,13 @@ type Store interface {
 type Observation struct {
 	// Status is the HTTP status of the answer.
 	Status int
-	// Outcome and Reason are the store's, if Status is 200.
+	// Outcome and Reason are the store's, if Status is 200 or 202.
 	Outcome mirror.Outcome
 	Reason  string
-	// Code is the error code of the answer, if Status is not 200.
+	// Code is the error code of any other answer.
 	Code string
+	// Verified is whether the message was authentic, whatever came of it then.
+	Verified bool
 	// Type is the event type, or empty unless an authentic event was read.
 	Type string
 	// Lag is the time from the event's own timestamp to its arrival, or zero if
@@ -169,7 +171,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.options.Observer != nil {
 		h.options.Observer.Observe(ctx, Observation{
 			Status: a.status(), Outcome: a.result.Outcome, Reason: a.result.Reason, Code: a.refusal.Code,
-			Type: d.event.Type, Lag: lag, Duration: duration,
+			Verified: d.message.ID != "", Type: d.event.Type, Lag: lag, Duration: duration,
 		})
 	}
 }
@@ -301,7 +303,7 @@ func (h *Handler) store(ctx context.Context, body []byte, d *delivery) answer {
 		return retry(unavailable, storeRetryAfter, fmt.Errorf("storing message %s: %w", d.message.ID, err))
 	}
 	switch result.Outcome {
-	case mirror.Applied, mirror.Duplicate, mirror.Stale, mirror.Ignored, mirror.Rejected:
+	case mirror.Applied, mirror.Duplicate, mirror.Stale, mirror.Ignored, mirror.Rejected, mirror.Queued:
 		return answer{result: result}
 	}
 	return retry(unavailable, storeRetryAfter, fmt.Errorf("storing message %s: unknown outcome %q", d.message.ID, result.Outcome))

@@ -175,8 +175,12 @@ func wantError(t *testing.T, w *httptest.ResponseRecorder, status int, code stri
 
 func wantOutcome(t *testing.T, w *httptest.ResponseRecorder, outcome mirror.Outcome) {
 	t.Helper()
-	if got, want := w.Body.String(), fmt.Sprintf(`{"outcome":%q}`, outcome); w.Code != http.StatusOK || got != want {
-		t.Errorf("answer = %d %s, want 200 %s", w.Code, got, want)
+	status := http.StatusOK
+	if outcome == mirror.Queued {
+		status = http.StatusAccepted
+	}
+	if got, want := w.Body.String(), fmt.Sprintf(`{"outcome":%q}`, outcome); w.Code != status || got != want {
+		t.Errorf("answer = %d %s, want %d %s", w.Code, got, status, want)
 	}
 	wantHeaders(t, w)
 }
@@ -289,7 +293,7 @@ func TestHandler_AcceptsEveryKindOfJSON(t *testing.T) {
 
 func TestHandler_HandsTheEventToTheStore(t *testing.T) {
 	t.Parallel()
-	for _, outcome := range []mirror.Outcome{mirror.Applied, mirror.Duplicate, mirror.Stale, mirror.Ignored, mirror.Rejected} {
+	for _, outcome := range []mirror.Outcome{mirror.Applied, mirror.Duplicate, mirror.Stale, mirror.Ignored, mirror.Rejected, mirror.Queued} {
 		t.Run(string(outcome), func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *webhook.Options) {
@@ -612,6 +616,11 @@ func TestHandler_WritesOneLineWithoutPayload(t *testing.T) {
 		}, map[string]any{
 			"level": "INFO", "msg": "webhook handled", "status": 200.0, "outcome": "applied", "type": "user.updated", "object_id": "user_1", "svix_id": messageID, "secret_index": 0.0,
 		}},
+		{"queued", func(b *bundle, _ *message) {
+			b.store.result = mirror.Result{Outcome: mirror.Queued}
+		}, map[string]any{
+			"level": "INFO", "msg": "webhook handled", "status": 202.0, "outcome": "queued", "type": "user.created", "object_id": "user_1", "svix_id": messageID, "secret_index": 0.0, "lag_ms": 0.0,
+		}},
 		{"rejected", func(b *bundle, _ *message) {
 			b.store.result = mirror.Result{Outcome: mirror.Rejected, Reason: "missing_id"}
 		}, map[string]any{
@@ -626,6 +635,15 @@ func TestHandler_WritesOneLineWithoutPayload(t *testing.T) {
 		}},
 		{"forged", func(_ *bundle, m *message) { m.sign(otherSecret, messageID, now) }, map[string]any{
 			"level": "WARN", "msg": "webhook refused", "status": 401.0, "code": "invalid_signature", "svix_id": messageID, "error": "no matching signature: tried 1 signing secrets",
+		}},
+		// Which clock is wrong shows in the numbers.
+		{"late by an hour", func(_ *bundle, m *message) { m.sign(clerktest.Secret, messageID, now.Add(-time.Hour)) }, map[string]any{
+			"level": "WARN", "msg": "webhook refused", "status": 401.0, "code": "timestamp_too_old", "svix_id": messageID,
+			"error": "timestamp too old: signed 3600 s before this machine's time, and the limit is 300 s: the clock here runs fast, or somebody sends an old request again",
+		}},
+		{"early by an hour", func(_ *bundle, m *message) { m.sign(clerktest.Secret, messageID, now.Add(time.Hour)) }, map[string]any{
+			"level": "WARN", "msg": "webhook refused", "status": 401.0, "code": "timestamp_too_new", "svix_id": messageID,
+			"error": "timestamp too new: signed 3600 s after this machine's time, and the limit is 300 s: the clock here runs slow",
 		}},
 		{"no headers", func(_ *bundle, m *message) { m.header = http.Header{} }, map[string]any{
 			"level": "INFO", "msg": "webhook refused", "status": 400.0, "code": "missing_header", "error": "missing header: svix-id, svix-timestamp, svix-signature",
@@ -684,10 +702,18 @@ func TestHandler_TellsTheObserver(t *testing.T) {
 	b.store.result = mirror.Result{Outcome: mirror.Rejected, Reason: "other_instance"}
 	b.deliver(validMessage().request(t))
 
+	b.store.result = mirror.Result{Outcome: mirror.Queued}
+	b.deliver(validMessage().request(t))
+
+	b.store.err = mirror.ErrUnavailable
+	b.deliver(validMessage().request(t))
+
 	want := []webhook.Observation{
-		{Status: 200, Outcome: mirror.Applied, Type: clerk.UserUpdated, Lag: 2 * time.Second},
+		{Status: 200, Outcome: mirror.Applied, Verified: true, Type: clerk.UserUpdated, Lag: 2 * time.Second},
 		{Status: 401, Code: "invalid_signature"},
-		{Status: 200, Outcome: mirror.Rejected, Reason: "other_instance", Type: clerk.UserCreated},
+		{Status: 200, Outcome: mirror.Rejected, Reason: "other_instance", Verified: true, Type: clerk.UserCreated},
+		{Status: 202, Outcome: mirror.Queued, Verified: true, Type: clerk.UserCreated},
+		{Status: 503, Code: "unavailable", Verified: true, Type: clerk.UserCreated},
 	}
 	if diff := cmp.Diff(want, b.observer.seen); diff != "" {
 		t.Errorf("observations: -want +got\n%s", diff)

@@ -34,7 +34,7 @@ func (h *Handler) log(ctx context.Context, a answer, d delivery, lag, duration t
 	switch {
 	case a.result.Outcome == mirror.Rejected:
 		logger.LogAttrs(ctx, slog.LevelWarn, "webhook handled", line...)
-	case a.status() == http.StatusOK:
+	case a.refusal.Status == 0:
 		logger.LogAttrs(ctx, slog.LevelInfo, "webhook handled", line...)
 	case a.status() == http.StatusServiceUnavailable:
 		logger.LogAttrs(ctx, slog.LevelError, "webhook failed", line...)

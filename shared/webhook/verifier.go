@@ -141,9 +141,11 @@ func (v *Verifier) verify(s signed, body []byte) (Message, error) {
 		now := v.now()
 		switch {
 		case s.at.Before(now.Add(-Tolerance)):
-			return Message{}, fmt.Errorf("%w: more than %v ago", ErrTooOld, Tolerance)
+			return Message{}, fmt.Errorf("%w: signed %d s before this machine's time, and the limit is %d s: the clock here runs fast, or somebody sends an old request again",
+				ErrTooOld, int64(now.Sub(s.at)/time.Second), int64(Tolerance/time.Second))
 		case s.at.After(now.Add(Tolerance)):
-			return Message{}, fmt.Errorf("%w: more than %v ahead", ErrTooNew, Tolerance)
+			return Message{}, fmt.Errorf("%w: signed %d s after this machine's time, and the limit is %d s: the clock here runs slow",
+				ErrTooNew, int64(s.at.Sub(now)/time.Second), int64(Tolerance/time.Second))
 		}
 		return Message{ID: s.id, SignedAt: s.at, Secret: i}, nil
 	}

@@ -1,6 +1,7 @@
 // Package database opens the database that a function works on, and says in its
 // log which one that is and what is wrong with the configuration.
 //
+//	source := config.NewSource(lookup, fetch, config.CheckDatabase(database.Check))
 //	db := database.Open(database.Options{
 //		Name: "webhook-ingest", Lookup: os.LookupEnv, Source: source, Logger: logger,
 //		Configure: func(ctx context.Context) (config.Database, error) { … },
@@ -47,13 +48,24 @@ const startLimit = time.Second
 func Open(o Options) *supabase.DB {
 	connect := supabase.Watch(func(ctx context.Context) (supabase.Options, error) {
 		current, err := o.Configure(ctx)
-		return supabase.Options{
-			URL: current.URL, CACert: current.CACert, ProjectRef: current.ProjectRef, Setting: current.Setting,
-			AppName: o.Name, MaxConns: o.MaxConns,
-		}, err
+		connection := options(current)
+		connection.AppName, connection.MaxConns = o.Name, o.MaxConns
+		return connection, err
 	}, func(c *supabase.Config) { report(o.Logger, c) })
 	check(o.Logger, o.Lookup, connect)
 	return supabase.Open(connect, supabase.WithRefresh(o.Source.Refresh))
+}
+
+// Check says what is wrong with a connection string that a function is to use.
+// Given to the Source, it keeps a secret that was edited into something unusable
+// from replacing what works.
+func Check(d config.Database) error {
+	_, err := supabase.Parse(options(d))
+	return err
+}
+
+func options(d config.Database) supabase.Options {
+	return supabase.Options{URL: d.URL, CACert: d.CACert, ProjectRef: d.ProjectRef, Setting: d.Setting, Function: true}
 }
 
 // check logs everything that is wrong with the configuration, or what the

@@ -11,8 +11,11 @@
 // several for concurrency. Killing one loses the event it was working on, and
 // [Function.Invoke] says so.
 //
-// [CheckTemplate], [CheckBuild] and [ReportSize] look at what is deployed:
-// template.yaml, and the bootstrap that it has built.
+// [StartEventSource] invokes functions with the messages of a queue.
+//
+// [CheckBuild] and [ReportSize] look at the bootstrap that is deployed,
+// [CheckMetrics] at what it writes, and [SampleEvent] and [SampleEnvironment] are
+// what `sam local invoke` hands it. The template itself is looked at in infra/.
 package lambdatest
 
 import (
@@ -48,8 +51,13 @@ func (e *FunctionError) Error() string {
 // deployment build does, and returns the path of its bootstrap.
 func Build(t testing.TB, dir, pkg string) string {
 	t.Helper()
-	path := filepath.Join(dir, "bootstrap")
-	command := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", path, pkg)
+	return build(t, filepath.Join(dir, "bootstrap"), pkg)
+}
+
+func build(t testing.TB, path, pkg string, flags ...string) string {
+	t.Helper()
+	args := append([]string{"build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", path}, flags...)
+	command := exec.CommandContext(t.Context(), "go", append(args, pkg)...)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("building %s: %v\n%s", pkg, err, out)
@@ -227,6 +235,16 @@ func (f *Function) Kill() {
 	_ = f.command.Process.Kill()
 	<-f.exited
 	_ = f.server.Close()
+}
+
+// Exited says whether the process has ended.
+func (f *Function) Exited() bool {
+	select {
+	case <-f.exited:
+		return true
+	default:
+		return false
+	}
 }
 
 // Logs is what the function has written so far.

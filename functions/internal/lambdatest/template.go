@@ -3,9 +3,14 @@ package lambdatest
 import (
 	"bytes"
 	"debug/elf"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -16,27 +21,11 @@ const (
 	maxBootstrap = 15 << 20
 )
 
-// CheckTemplate runs cfn-lint and the SAM CLI over template.yaml. The test is
-// skipped where one of them is not installed, and fails there when CI=true.
-func CheckTemplate(t *testing.T) {
-	t.Helper()
-	t.Run("cfn-lint", func(t *testing.T) {
-		t.Parallel()
-		requireTool(t, "cfn-lint", "pip install cfn-lint")
-		run(t, root, nil, "cfn-lint", "--", "template.yaml")
-	})
-	t.Run("sam validate", func(t *testing.T) {
-		t.Parallel()
-		requireTool(t, "sam", "pip install aws-sam-cli")
-		run(t, root, samEnv, "sam", "validate", "--lint", "--template", "template.yaml")
-	})
-}
-
 // CheckBuild builds a function as a deployment does, checks that Lambda can
 // start the bootstrap, and compares it with a build of a copy of the tree: the
 // bytes depend on the source and the version, not on where the source lies or
-// who builds it. It is to be called by the function's own tests, under the same
-// conditions as CheckTemplate.
+// who builds it. It is to be called by the function's own tests. The test is
+// skipped where make or the SAM CLI is not installed, and fails there when CI=true.
 func CheckBuild(t *testing.T, logicalID string) {
 	t.Helper()
 	requireTool(t, "sam", "pip install aws-sam-cli")
@@ -58,6 +47,82 @@ func CheckBuild(t *testing.T, logicalID string) {
 	}
 	if !bytes.Contains(read(t, first), []byte("v0.0.0-test")) {
 		t.Error("bootstrap does not contain its version v0.0.0-test")
+	}
+}
+
+// SampleEnvironment is the environment that infra/env.json has for a function. The
+// caller owns the map.
+func SampleEnvironment(t testing.TB, logicalID string) map[string]string {
+	t.Helper()
+	var environment map[string]map[string]string
+	if err := json.Unmarshal(read(t, filepath.Join(root, "infra", "env.json")), &environment); err != nil {
+		t.Fatalf("infra/env.json: %v", err)
+	}
+	if environment[logicalID] == nil {
+		t.Fatalf("infra/env.json has nothing for %s", logicalID)
+	}
+	return environment[logicalID]
+}
+
+// SampleEvent is an event of infra/events, such as "full-sync.json".
+func SampleEvent(t testing.TB, name string) []byte {
+	t.Helper()
+	return read(t, filepath.Join(root, "infra", "events", name))
+}
+
+// CheckMetrics fails unless what a function has written, in CloudWatch's embedded
+// metric format, holds every metric that infra/monitoring.yaml reads of it: the
+// lines of infra/testdata/metrics.txt that begin with its folder. All of them must
+// name the function as it is deployed.
+func CheckMetrics(t *testing.T, folder, deployedAs, written string) {
+	t.Helper()
+	found := map[string]bool{}
+	for text := range strings.Lines(written) {
+		var line struct {
+			Metadata struct {
+				CloudWatchMetrics []struct {
+					Namespace  string
+					Dimensions [][]string
+					Metrics    []struct{ Name string }
+				}
+			} `json:"_aws"`
+		}
+		var values map[string]any
+		if err := errors.Join(json.Unmarshal([]byte(text), &line), json.Unmarshal([]byte(text), &values)); err != nil {
+			t.Fatalf("line %q: %v", text, err)
+		}
+		for _, directive := range line.Metadata.CloudWatchMetrics {
+			for _, dimensions := range directive.Dimensions {
+				var exact, searched string
+				for _, name := range slices.Sorted(slices.Values(dimensions)) {
+					if name == "function" {
+						if values[name] != deployedAs {
+							t.Errorf("a metric is the function %v's, want %s: %s", values[name], deployedAs, text)
+						}
+						continue
+					}
+					exact += fmt.Sprintf(" %s=%v", name, values[name])
+					searched += fmt.Sprintf(" %s=*", name)
+				}
+				for _, metric := range directive.Metrics {
+					found[folder+" "+metric.Name+exact], found[folder+" "+metric.Name+searched] = true, true
+				}
+			}
+		}
+	}
+	wanted := 0
+	for line := range strings.Lines(string(read(t, filepath.Join(root, "infra", "testdata", "metrics.txt")))) {
+		line = strings.TrimSpace(line)
+		if !strings.HasPrefix(line, folder+" ") {
+			continue
+		}
+		wanted++
+		if !found[line] {
+			t.Errorf("the monitoring reads a metric that was not written: %s", line)
+		}
+	}
+	if wanted == 0 {
+		t.Errorf("the monitoring reads nothing of %s", folder)
 	}
 }
 
@@ -160,7 +225,7 @@ func copyTree(t *testing.T, dir string) {
 	}
 }
 
-func read(t *testing.T, path string) []byte {
+func read(t testing.TB, path string) []byte {
 	t.Helper()
 
 	content, err := os.ReadFile(path)

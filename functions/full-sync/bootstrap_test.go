@@ -24,6 +24,7 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/moto"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/fullsync"
 )
@@ -35,6 +36,7 @@ func TestMain(m *testing.M) {
 	}
 	built.dir = dir
 	code := testdb.Main(m)
+	moto.Stop()
 	os.RemoveAll(dir)
 	os.Exit(code)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"clerksync/shared/clerk"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/telemetry"
 )
@@ -43,6 +44,8 @@ type handler struct {
 	// prepare says what to sync, as it is configured now.
 	prepare func(context.Context) (fullsync.Options, error)
 	run     func(context.Context, fullsync.Options) (fullsync.Report, error)
+	// refresh reads the configuration anew, and reports whether it has changed.
+	refresh func(context.Context) (bool, error)
 	// again has the event handled by another invocation without waiting for it.
 	// It is nil where there is no such thing.
 	again   func(context.Context, event) error
@@ -103,7 +106,26 @@ func (h *handler) decode(ctx context.Context, payload []byte) event {
 	return e
 }
 
+// sync runs, and once more where Clerk refuses the secret key and another one has
+// been configured meanwhile: a key that is replaced may be revoked while runs
+// still hold it. The second run resumes the first, and its report is of both.
 func (h *handler) sync(ctx context.Context, e event) (fullsync.Report, error) {
+	report, err := h.attempt(ctx, e)
+	if !errors.Is(err, clerk.ErrKeyRefused) {
+		return report, err
+	}
+	changed, refreshErr := h.refresh(ctx)
+	switch {
+	case refreshErr != nil:
+		return report, fmt.Errorf("%w; reading the configuration anew: %w", err, refreshErr)
+	case !changed:
+		return report, err
+	}
+	h.logger.InfoContext(ctx, "going on with the configuration that has changed", "error", err)
+	return h.attempt(ctx, e)
+}
+
+func (h *handler) attempt(ctx context.Context, e event) (fullsync.Report, error) {
 	options, err := h.prepare(ctx)
 	if err != nil {
 		return fullsync.Report{Reason: notConfigured}, err

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/google/go-cmp/cmp"
 
+	"clerksync/shared/clerk"
 	"clerksync/shared/config"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
@@ -39,6 +40,7 @@ func newStage(report fullsync.Report, err error) *stage {
 			s.triggers = append(s.triggers, o.Trigger)
 			return report, err
 		},
+		refresh: func(context.Context) (bool, error) { return false, nil },
 		again: func(_ context.Context, e event) error {
 			s.continued = append(s.continued, e)
 			return nil
@@ -366,5 +368,57 @@ func TestSelfInvocation_SaysWhatTheRoleLacks(t *testing.T) {
 	err := again(t.Context(), event{Trigger: "schedule", Continuation: 1})
 	if err == nil || !strings.Contains(err.Error(), "AccessDeniedException") || !strings.Contains(err.Error(), "lambda:InvokeFunction") {
 		t.Errorf("again = %v, want the refusal and what the role needs", err)
+	}
+}
+
+func TestInvoke_ReadsTheKeyAnewWhenClerkRefusesIt(t *testing.T) {
+	t.Parallel()
+	refused := fmt.Errorf("GET /users: %w", clerk.ErrKeyRefused)
+	unread := errors.New("no answer in time")
+	for _, tt := range []struct {
+		name    string
+		first   error
+		changed bool
+		refresh error
+		second  error
+		runs    int
+		failure string // "" for an answer
+	}{
+		{"another key", refused, true, nil, nil, 2, ""},
+		{"the same key", refused, false, nil, nil, 1, "key_refused"},
+		// Once: whoever asks for more only makes Clerk count refusals.
+		{"another key that is refused too", refused, true, nil, refused, 2, "key_refused"},
+		{"the secret cannot be read", refused, false, unread, nil, 1, "key_refused"},
+		{"refused for something else", clerk.ErrClerkUnavailable, true, nil, nil, 1, "clerk_unavailable"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(fullsync.Report{}, nil)
+			runs := 0
+			s.run = func(_ context.Context, o fullsync.Options) (fullsync.Report, error) {
+				runs++
+				err := tt.second
+				if runs == 1 {
+					err = tt.first
+				}
+				switch {
+				case err == nil:
+					return fullsync.Report{State: fullsync.Complete, Resumed: true}, nil
+				case errors.Is(err, clerk.ErrKeyRefused):
+					return fullsync.Report{State: fullsync.Partial, Reason: "key_refused"}, err
+				default:
+					return fullsync.Report{State: fullsync.Partial, Reason: "clerk_unavailable"}, err
+				}
+			}
+			s.refresh = func(context.Context) (bool, error) { return tt.changed, tt.refresh }
+			_, err := s.Invoke(t.Context(), []byte(`{}`))
+			failure, failed := errors.AsType[messages.InvokeResponse_Error](err)
+			if runs != tt.runs || failed != (tt.failure != "") || failure.Type != tt.failure {
+				t.Errorf("%d runs and %v, want %d and the failure %q\n%s", runs, err, tt.runs, tt.failure, s.out.String())
+			}
+			if tt.refresh != nil && !strings.Contains(s.out.String(), tt.refresh.Error()) {
+				t.Errorf("the log lacks why the secret was not read:\n%s", s.out.String())
+			}
+		})
 	}
 }

@@ -40,7 +40,7 @@ func main() {
 func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
 	level := new(slog.LevelVar)
 	logger := telemetry.NewLogger(logs, level).With("version", version)
-	source := config.NewSource(lookup, config.SecretsManager(lookup), config.OnStale(func(err error) {
+	source := config.NewSource(lookup, config.SecretsManager(lookup), config.CheckDatabase(database.Check), config.OnStale(func(err error) {
 		logger.Error("serving the earlier configuration", "error", err)
 	}))
 	configure := func(ctx context.Context) (config.Sync, error) {
@@ -70,8 +70,9 @@ func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
 			return fullsync.Options{Clerk: backend, Store: store, Logger: logger, InstanceID: current.InstanceID}, err
 		},
 		run:     fullsync.Run,
+		refresh: source.Refresh,
 		again:   selfInvocation(lookup),
 		logger:  logger,
-		metrics: metrics{telemetry.NewMetrics(logs, functionName)},
+		metrics: metrics{telemetry.NewMetrics(logs, telemetry.FunctionName(lookup, functionName))},
 	}, db.Close
 }

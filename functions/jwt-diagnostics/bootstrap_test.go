@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -361,8 +360,8 @@ func TestBootstrap_NamesEverySettingThatIsWrong(t *testing.T) {
 		"CLERK_PUBLISHABLE_KEY": "sk_test_oops", "CLERK_AUTHORIZED_PARTIES": "*", "DIAGNOSTICS_DATABASE_URL": "https://oops.example.com", "SUPABASE_ACCESS_TOKEN": "eyJoops",
 	})
 	response := ask(t, f, request(t, question(t, clerk.token)))
-	if response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(response.Body, `"unavailable"`) || response.Headers["Retry-After"] == "" {
-		t.Errorf("answer = %+v, want 503 unavailable", response)
+	if response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(response.Body, `"not_configured"`) || response.Headers["Retry-After"] == "" {
+		t.Errorf("answer = %+v, want 503 not_configured", response)
 	}
 	for _, name := range []string{"CLERK_PUBLISHABLE_KEY", "CLERK_AUTHORIZED_PARTIES", "DIAGNOSTICS_DATABASE_URL", "SUPABASE_ACCESS_TOKEN"} {
 		if !strings.Contains(f.Logs(), name) {
@@ -427,14 +426,8 @@ func TestBootstrap_TakesItsConfigurationFromSecretsManager(t *testing.T) {
 // The sample events say with the sample environment what infra/README.md says of them.
 func TestBootstrap_AnswersTheSampleEvents(t *testing.T) {
 	t.Parallel()
-	f := lambdatest.Start(t, binary(t), sampleEnvironment(t)["JWTDiagnosticsFunction"])
-	read := func(name string) []byte {
-		text, err := os.ReadFile(filepath.Join(root, "infra", "events", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
+	f := lambdatest.Start(t, binary(t), lambdatest.SampleEnvironment(t, "JWTDiagnosticsFunction"))
+	read := func(name string) []byte { return lambdatest.SampleEvent(t, name) }
 	plain, err := f.Invoke(t.Context(), read("jwt-diagnostics-plain.json"))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, f.Logs())

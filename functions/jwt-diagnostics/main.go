@@ -42,7 +42,7 @@ func main() {
 func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func(), error) {
 	level := new(slog.LevelVar)
 	logger := telemetry.NewLogger(logs, level).With("version", version)
-	source := config.NewSource(lookup, config.SecretsManager(lookup), config.OnStale(func(err error) {
+	source := config.NewSource(lookup, config.SecretsManager(lookup), config.CheckDatabase(database.Check), config.OnStale(func(err error) {
 		logger.Error("serving the earlier configuration", "error", err)
 	}))
 	configure := configured.Checked(func(ctx context.Context) (config.Diagnostics, error) {
@@ -69,7 +69,7 @@ func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func(), error) 
 			return err == nil && current.Page
 		},
 		Logger:   logger,
-		Observer: metrics{telemetry.NewMetrics(logs, functionName)},
+		Observer: metrics{telemetry.NewMetrics(logs, telemetry.FunctionName(lookup, functionName))},
 	})
 	return &handler{apigateway.New(answers)}, db.Close, err
 }

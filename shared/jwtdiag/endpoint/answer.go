@@ -24,6 +24,8 @@ var (
 	cancelled   = httpapi.NewRefusal(499, "cancelled", "Whoever asked has left.")
 	internal    = httpapi.NewRefusal(http.StatusInternalServerError, "internal", "The diagnosis broke down; the server's log says where.")
 	unavailable = httpapi.NewRefusal(http.StatusServiceUnavailable, "unavailable", "There is no diagnosis right now; the server's log says why.")
+	// notConfigured is called as the webhook endpoint calls it.
+	notConfigured = httpapi.NewRefusal(http.StatusServiceUnavailable, "not_configured", "The diagnostics are not configured; the server's log says what is wrong.")
 )
 
 // defaultRetryAfter is how long to wait where the cause does not know better.

@@ -43,7 +43,8 @@
 //	415  unsupported_media_type, unsupported_encoding
 //	499  cancelled                whoever asked has left; only the log sees it
 //	500  internal                 a panic, or a report that is no JSON
-//	503  unavailable              there is no report; with Retry-After
+//	503  not_configured           there is no usable configuration; with Retry-After
+//	503  unavailable              time ran out; with Retry-After
 //
 // Codes are stable, messages are not. A message may repeat the name of an
 // unknown field, where it is made of letters, and nothing else of the request.

@@ -22,7 +22,7 @@ func Answers() map[string]string {
 	all := map[string]string{}
 	for _, r := range []refusal{
 		notFound, methodNotAllowed, crossSite, unknownHost, mediaType, httpapi.UnsupportedEncoding, bodyTooLarge, httpapi.UnreadableBody,
-		httpapi.RequestTimeout, cancelled, internal, unavailable,
+		httpapi.RequestTimeout, cancelled, internal, unavailable, notConfigured,
 	} {
 		all[r.Code] = string(refuse(r, nil).body())
 	}

@@ -55,9 +55,9 @@ type Observer interface {
 
 // Options say what a Handler works with. Diagnose is required.
 type Options struct {
-	// Diagnose makes the report. Its error means that there is none, such as for
-	// want of a configuration, and is answered 503 and logged, so it must not
-	// hold the token; if it has a method RetryAfter() of type time.Duration, that
+	// Diagnose makes the report. Its error means that there is no usable
+	// configuration, or no time left, and is answered 503 and logged, so it must
+	// not hold the token; if it has a method RetryAfter() of type time.Duration, that
 	// sets the answer's Retry-After.
 	Diagnose func(ctx context.Context, request jwtdiag.Request) (jwtdiag.Report, error)
 
@@ -194,9 +194,9 @@ func (h *Handler) diagnose(ctx context.Context, r *http.Request, request jwtdiag
 	case errors.Is(r.Context().Err(), context.Canceled):
 		return refuse(cancelled, nil)
 	case ctx.Err() != nil:
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		return retry(unavailable, fmt.Errorf("diagnosing a token: %w: %w", context.Cause(ctx), err))
 	}
-	return retry(unavailable, fmt.Errorf("diagnosing a token: %w", err))
+	return retry(notConfigured, fmt.Errorf("diagnosing a token: %w", err))
 }
 
 // page answers a request for a file of the page, and one that is for nothing.

@@ -416,7 +416,7 @@ func TestHandler_SendsTheseHeaders(t *testing.T) {
 		{"report", valid(t), nil, 200, golden["json"]},
 		{"malformed", question(t, "{}"), nil, 400, golden["json"]},
 		{"nothing there", get("/"), nil, 404, golden["json"]},
-		{"unavailable", valid(t), errors.New("no configuration"), 503, unavailable},
+		{"not configured", valid(t), errors.New("no configuration"), 503, unavailable},
 		{"page", get(""), nil, 200, golden["page"]},
 		{"style", get("/page.css"), nil, 200, golden["css"]},
 		{"script", get("/page.js"), nil, 200, golden["js"]},
@@ -498,7 +498,7 @@ func TestHandler_AnswersUnavailableWithoutAReport(t *testing.T) {
 				o.Diagnose = func(context.Context, jwtdiag.Request) (jwtdiag.Report, error) { return jwtdiag.Report{}, test.err }
 			})
 			w := b.answer(valid(t))
-			wantError(t, w, 503, "unavailable")
+			wantError(t, w, 503, "not_configured")
 			if got := w.Header().Get("Retry-After"); got != test.after {
 				t.Errorf("Retry-After = %s, want %s", got, test.after)
 			}
@@ -615,7 +615,7 @@ func TestHandler_WritesOneLineWithoutTokenOrClaims(t *testing.T) {
 			o.Diagnose = func(context.Context, jwtdiag.Request) (jwtdiag.Report, error) {
 				return jwtdiag.Report{}, errors.New("no such secret")
 			}
-		}, map[string]any{"level": "ERROR", "msg": "diagnosis failed", "status": 503.0, "code": "unavailable", "error": "diagnosing a token: no such secret"}},
+		}, map[string]any{"level": "ERROR", "msg": "diagnosis failed", "status": 503.0, "code": "not_configured", "error": "diagnosing a token: no such secret"}},
 		{"page", func(t *testing.T) *http.Request {
 			t.Helper()
 			return httptest.NewRequestWithContext(t.Context(), http.MethodGet, endpoint.Path, nil)
@@ -795,7 +795,7 @@ var documented = map[int][]string{
 	415: {"unsupported_media_type", "unsupported_encoding"},
 	499: {"cancelled"},
 	500: {"internal"},
-	503: {"unavailable"},
+	503: {"unavailable", "not_configured"},
 }
 
 func TestAnswers_AreThoseDocumented(t *testing.T) {

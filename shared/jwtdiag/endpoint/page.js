@@ -502,6 +502,7 @@ function refusalText(response, content) {
   switch (content?.error?.code) {
     case "body_too_large":
       return "That is too much to send. A session token has less than 4 KiB: check what was pasted.";
+    case "not_configured":
     case "unavailable": {
       const wait = Number(response.headers.get("Retry-After"));
       return message + (wait > 0 ? ` Try again in ${plural(wait, "second", "seconds")}.` : "");

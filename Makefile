@@ -9,6 +9,7 @@ ROOT := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 VERSION ?= $(or $(shell git -C "$(ROOT)" describe --tags --always --dirty 2>/dev/null),unversioned)
 
 # The functions: one line each, FUNCTION_<logical id in template.yaml> := <folder below functions/>.
+FUNCTION_EventConsumerFunction := event-consumer
 FUNCTION_FullSyncFunction := full-sync
 FUNCTION_JWTDiagnosticsFunction := jwt-diagnostics
 FUNCTION_WebhookIngestFunction := webhook-ingest
@@ -21,6 +22,7 @@ LAMBDA_GOARCH ?= arm64
 POSTGRES ?= 15 17
 BENCHTIME ?= 1s
 FUZZTIME ?= 10s
+SOAK ?= 10m
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
@@ -58,12 +60,12 @@ test-race: ## Run every test under the race detector (needs a C compiler)
 	go test -race -shuffle=on $(TESTFLAGS) ./...
 
 .PHONY: lint
-lint: ## Check formatting, import directions and house rules; .ci/run and the template where their linters are installed
+lint: ## Check formatting, import directions and house rules; .ci/run and the templates where their linters are installed
 	$(GOLANGCI_LINT) run
 	# macOS has files of its own, which nothing above has read.
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go vet ./...
 	@$(call optional,shellcheck,.ci/run)
-	@$(call optional,cfn-lint,template.yaml)
+	@$(call optional,cfn-lint,template.yaml infra/monitoring.yaml)
 
 # $(call optional,<tool>,<arguments>): a laptop may lack the tool, CI may not.
 define optional
@@ -85,6 +87,10 @@ $(addprefix build-,$(FUNCTIONS)): build-%:
 .PHONY: bench
 bench: ## Run the benchmarks; BENCHTIME=1s each
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./functions/... ./shared/...
+
+.PHONY: soak
+soak: ## Mixed traffic for SOAK=10m, directly and through a queue, while the database is restarted and a consumer killed
+	go test ./functions/event-consumer -run '^TestSoak' -count 1 -v -timeout 0 -soak $(SOAK)
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME=10s

@@ -132,15 +132,7 @@ func newReadersProject(t *testing.T, lines []string) readersProject {
 		db := testdb.New(t, options...)
 		return readersProject{owner: db.Owner(), diagnostics: db.Diagnostics()}
 	}
-	server, err := postgres.Start(t.Context(), postgres.Options{Major: testdb.Major(t), InMemory: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	server := testdb.StartServer(t, postgres.Options{InMemory: true})
 	super, err := pgx.Connect(t.Context(), server.URL(testdb.ServerDatabase, postgres.Superuser, ""))
 	if err != nil {
 		t.Fatal(err)

@@ -10,15 +10,14 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"clerksync/functions/internal/database"
+	"clerksync/functions/internal/function"
 	"clerksync/shared/config"
 	"clerksync/shared/mirror"
-	"clerksync/shared/telemetry"
 )
 
 const functionName = "event-consumer"
@@ -32,18 +31,14 @@ func main() {
 }
 
 func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
-	level := new(slog.LevelVar)
-	logger := telemetry.NewLogger(logs, level).With("version", version)
-	source := config.NewSource(lookup, config.SecretsManager(lookup), config.CheckDatabase(database.Check), config.OnStale(func(err error) {
-		logger.Error("serving the earlier configuration", "error", err)
-	}))
+	base := function.New(lookup, logs, functionName, version)
 	configure := func(ctx context.Context) (config.Consumer, error) {
-		current, err := source.Consumer(ctx)
-		level.Set(current.LogLevel)
+		current, err := base.Source.Consumer(ctx)
+		base.Level.Set(current.LogLevel)
 		return current, err
 	}
 	db := database.Open(database.Options{
-		Name: functionName, Lookup: lookup, Source: source, Logger: logger,
+		Name: functionName, Lookup: lookup, Source: base.Source, Logger: base.Logger,
 		Configure: func(ctx context.Context) (config.Database, error) {
 			current, err := configure(ctx)
 			return current.Database, err
@@ -52,7 +47,7 @@ func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
 	return &handler{
 		configure: configure,
 		store:     mirror.New(db),
-		logger:    logger,
-		metrics:   metrics{telemetry.NewMetrics(logs, telemetry.FunctionName(lookup, functionName))},
+		logger:    base.Logger,
+		metrics:   metrics{base.Metrics},
 	}, db.Close
 }

@@ -2,9 +2,7 @@ package main_test
 
 import (
 	"context"
-	"errors"
 	"net/http/httptest"
-	"os"
 	"testing"
 	"time"
 
@@ -15,66 +13,32 @@ import (
 	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
-	"clerksync/sql/migrations"
 )
 
 // stack is what a benchmark writes to: a PostgreSQL whose commits reach the
 // disk, unlike that of the tests, and a PgBouncer in transaction mode in front of
-// it where there is one.
+// it.
 type stack struct {
 	server *postgres.Server
-	pooler *pgbouncer.Pooler // nil where PgBouncer is not installed
+	pooler *pgbouncer.Pooler
 }
 
 // benchDatabase is made anew for each measurement, so that all begin empty.
 const benchDatabase = "clerksync_bench"
 
+// startStack starts both. Without either the benchmark is skipped, or fails when
+// CI=true.
 func startStack(b *testing.B) *stack {
 	b.Helper()
-	server, err := postgres.Start(b.Context(), postgres.Options{
-		Major: testdb.Major(b), Fsync: true,
-		// What vacuuming writes is not a run's doing.
-		Settings: map[string]string{"autovacuum": "off"},
-	})
-	if errors.Is(err, postgres.ErrNotFound) && os.Getenv("CI") != "true" {
-		b.Skip(err)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := server.Stop(context.Background()); err != nil {
-			b.Error(err)
-		}
-	})
-	pooler, err := pgbouncer.Start(b.Context(), pgbouncer.Options{Host: server.Host(), Port: server.Port(), AuthUser: postgres.Superuser})
-	switch {
-	case err == nil:
-		b.Cleanup(func() { _ = pooler.Kill() })
-	case errors.Is(err, pgbouncer.ErrNotFound) && os.Getenv("CI") != "true":
-		b.Logf("without a pooler: %v", err)
-	default:
-		b.Fatal(err)
-	}
-	return &stack{server, pooler}
+	// What vacuuming writes is not a run's doing.
+	server := testdb.StartServer(b, postgres.Options{Fsync: true, Settings: map[string]string{"autovacuum": "off"}})
+	return &stack{server, testdb.NewPooler(b, server, pgbouncer.Options{})}
 }
 
 // empty makes the database anew, migrated and without a row.
 func (s *stack) empty(b *testing.B) {
 	b.Helper()
-	admin := s.connect(b, "postgres")
-	execute(b, admin, "drop database if exists "+benchDatabase+" with (force)")
-	execute(b, admin, "create database "+benchDatabase)
-	if err := postgres.Stubs(b.Context(), s.connect(b, benchDatabase), postgres.Explicit); err != nil {
-		b.Fatal(err)
-	}
-	owner, err := pgx.ParseConfig(s.server.URL(benchDatabase, postgres.Owner, ""))
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, err := migrations.Up(b.Context(), owner, migrations.Options{}); err != nil {
-		b.Fatal(err)
-	}
+	testdb.NewDatabase(b, s.server, benchDatabase)
 }
 
 // connect opens a superuser's connection past the pooler, for preparing and
@@ -89,13 +53,8 @@ func (s *stack) connect(b *testing.B, database string) *pgx.Conn {
 	return conn
 }
 
-// url is the connection string of a role, through the pooler if there is one.
-func (s *stack) url(role string) string {
-	if s.pooler == nil {
-		return s.server.URL(benchDatabase, role, "")
-	}
-	return s.pooler.URL(benchDatabase, role, "")
-}
+// url is the connection string of a role, through the pooler.
+func (s *stack) url(role string) string { return s.pooler.URL(benchDatabase, role, "") }
 
 func execute(b *testing.B, conn *pgx.Conn, sql string) {
 	b.Helper()

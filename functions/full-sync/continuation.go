@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
 
@@ -36,15 +35,15 @@ func selfInvocation(lookup config.Lookup) func(context.Context, event) error {
 		if err != nil {
 			return fmt.Errorf("encoding the event: %w", err)
 		}
-		cfg, err := awsconfig.LoadDefaultConfig(ctx)
+		cfg, err := config.AWS(ctx, lookup, "LAMBDA", "")
 		if err != nil {
-			return fmt.Errorf("loading the AWS configuration: %w", err)
+			return err
 		}
 		_, err = lambda.NewFromConfig(cfg).Invoke(ctx, &lambda.InvokeInput{
 			FunctionName: &name, InvocationType: types.InvocationTypeEvent, Payload: payload,
 		})
 		if err != nil {
-			return fmt.Errorf("invoking %s again: %w (the function's role needs lambda:InvokeFunction on the function itself)", name, err)
+			return fmt.Errorf("invoking %s again: %w (the function's role needs lambda:InvokeFunction on the function itself)", name, config.ExplainAWS(ctx, err, "Lambda"))
 		}
 		return nil
 	}

@@ -352,19 +352,17 @@ func TestSelfInvocation_IsOfLambdaOnly(t *testing.T) {
 }
 
 func TestSelfInvocation_SaysWhatTheRoleLacks(t *testing.T) {
-	// Not parallel: the SDK reads the process's environment.
+	t.Parallel()
 	lambda := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X-Amzn-ErrorType", "AccessDeniedException")
 		w.WriteHeader(http.StatusForbidden)
 	}))
 	defer lambda.Close()
-	t.Setenv("AWS_ENDPOINT_URL_LAMBDA", lambda.URL)
-	t.Setenv("AWS_REGION", "eu-central-1")
-	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "test")
-	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-	again := selfInvocation(func(key string) (string, bool) { return "sync", key == "AWS_LAMBDA_FUNCTION_NAME" })
+	environment := map[string]string{
+		"AWS_LAMBDA_FUNCTION_NAME": "sync", "AWS_ENDPOINT_URL_LAMBDA": lambda.URL, "AWS_REGION": "eu-central-1",
+		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "test",
+	}
+	again := selfInvocation(func(key string) (string, bool) { value, ok := environment[key]; return value, ok })
 	err := again(t.Context(), event{Trigger: "schedule", Continuation: 1})
 	if err == nil || !strings.Contains(err.Error(), "AccessDeniedException") || !strings.Contains(err.Error(), "lambda:InvokeFunction") {
 		t.Errorf("again = %v, want the refusal and what the role needs", err)

@@ -10,17 +10,16 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"clerksync/functions/internal/database"
+	"clerksync/functions/internal/function"
 	"clerksync/shared/clerk"
 	"clerksync/shared/config"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
-	"clerksync/shared/telemetry"
 )
 
 const functionName = "full-sync"
@@ -38,18 +37,14 @@ func main() {
 }
 
 func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
-	level := new(slog.LevelVar)
-	logger := telemetry.NewLogger(logs, level).With("version", version)
-	source := config.NewSource(lookup, config.SecretsManager(lookup), config.CheckDatabase(database.Check), config.OnStale(func(err error) {
-		logger.Error("serving the earlier configuration", "error", err)
-	}))
+	base := function.New(lookup, logs, functionName, version)
 	configure := func(ctx context.Context) (config.Sync, error) {
-		current, err := source.Sync(ctx)
-		level.Set(current.LogLevel)
+		current, err := base.Source.Sync(ctx)
+		base.Level.Set(current.LogLevel)
 		return current, err
 	}
 	db := database.Open(database.Options{
-		Name: functionName, MaxConns: maxConns, Lookup: lookup, Source: source, Logger: logger,
+		Name: functionName, MaxConns: maxConns, Lookup: lookup, Source: base.Source, Logger: base.Logger,
 		Configure: func(ctx context.Context) (config.Database, error) {
 			current, err := configure(ctx)
 			return current.Database, err
@@ -65,14 +60,14 @@ func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
 			}
 			// One a run: it counts the requests of the run, with the configuration of now.
 			backend, err := clerk.NewBackend(clerk.BackendOptions{
-				SecretKey: current.SecretKey, URL: current.APIURL, Share: current.RateShare, Observe: logExchange(ctx, logger),
+				SecretKey: current.SecretKey, URL: current.APIURL, Share: current.RateShare, Observe: logExchange(ctx, base.Logger),
 			})
-			return fullsync.Options{Clerk: backend, Store: store, Logger: logger, InstanceID: current.InstanceID}, err
+			return fullsync.Options{Clerk: backend, Store: store, Logger: base.Logger, InstanceID: current.InstanceID}, err
 		},
 		run:     fullsync.Run,
-		refresh: source.Refresh,
+		refresh: base.Source.Refresh,
 		again:   selfInvocation(lookup),
-		logger:  logger,
-		metrics: metrics{telemetry.NewMetrics(logs, telemetry.FunctionName(lookup, functionName))},
+		logger:  base.Logger,
+		metrics: metrics{base.Metrics},
 	}, db.Close
 }

@@ -19,10 +19,10 @@ import (
 
 	"clerksync/functions/internal/apigateway"
 	"clerksync/functions/internal/database"
+	"clerksync/functions/internal/function"
 	"clerksync/shared/config"
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/jwtdiag/endpoint"
-	"clerksync/shared/telemetry"
 )
 
 const functionName = "jwt-diagnostics"
@@ -40,18 +40,14 @@ func main() {
 }
 
 func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func(), error) {
-	level := new(slog.LevelVar)
-	logger := telemetry.NewLogger(logs, level).With("version", version)
-	source := config.NewSource(lookup, config.SecretsManager(lookup), config.CheckDatabase(database.Check), config.OnStale(func(err error) {
-		logger.Error("serving the earlier configuration", "error", err)
-	}))
+	base := function.New(lookup, logs, functionName, version)
 	configure := configured.Checked(func(ctx context.Context) (config.Diagnostics, error) {
-		current, err := source.Diagnostics(ctx)
-		level.Set(current.LogLevel)
+		current, err := base.Source.Diagnostics(ctx)
+		base.Level.Set(current.LogLevel)
 		return current, err
 	})
 	db := database.Open(database.Options{
-		Name: functionName, Lookup: lookup, Source: source, Logger: logger,
+		Name: functionName, Lookup: lookup, Source: base.Source, Logger: base.Logger,
 		Configure: func(ctx context.Context) (config.Database, error) {
 			current, err := configure(ctx)
 			if err == nil && current.Database.URL.IsZero() {
@@ -60,16 +56,16 @@ func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func(), error) 
 			return current.Database, err
 		},
 	})
-	diagnoser := configured.New(configured.Options{Configure: configure, Database: db, Logger: logger})
+	diagnoser := configured.New(configured.Options{Configure: configure, Database: db, Logger: base.Logger})
 
 	answers, err := endpoint.New(endpoint.Options{
 		Diagnose: diagnoser.Diagnose,
 		Page: func(ctx context.Context) bool {
-			current, err := source.Diagnostics(ctx)
+			current, err := base.Source.Diagnostics(ctx)
 			return err == nil && current.Page
 		},
-		Logger:   logger,
-		Observer: metrics{telemetry.NewMetrics(logs, telemetry.FunctionName(lookup, functionName))},
+		Logger:   base.Logger,
+		Observer: metrics{base.Metrics},
 	})
 	return &handler{apigateway.New(answers)}, db.Close, err
 }

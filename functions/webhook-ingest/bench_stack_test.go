@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 
 	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/sql/migrations"
+	"clerksync/shared/devstack/testdb"
 )
 
 // stack is what a benchmark measures against: a PostgreSQL whose commits reach
@@ -33,62 +32,21 @@ const (
 	distant = "pgbouncer-1ms"
 )
 
-// benchDatabase is the one that holds the copy, and in another schema the tables of
-// the naive handler.
-const benchDatabase = "clerksync_bench"
-
-// startStack starts both and makes the database, migrated and empty. Without
-// PostgreSQL the benchmark is skipped, or fails when CI=true.
+// startStack starts both, with the database migrated and empty. Without PostgreSQL
+// the benchmark is skipped, or fails when CI=true.
 func startStack(b *testing.B) *stack {
 	b.Helper()
-	major := 0
-	if asked := os.Getenv("CLERKSYNC_TEST_POSTGRES"); asked != "" {
-		var err error
-		if major, err = strconv.Atoi(asked); err != nil {
-			b.Fatalf("CLERKSYNC_TEST_POSTGRES is %q: set it to a main version such as 15 or 17, or leave it out", asked)
-		}
-	}
-	server, err := postgres.Start(b.Context(), postgres.Options{Major: major, Fsync: true})
-	if errors.Is(err, postgres.ErrNotFound) {
-		missing(b, err)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := server.Stop(context.Background()); err != nil {
-			b.Error(err)
-		}
-	})
-	s := &stack{server: server}
-
-	s.pooler, err = pgbouncer.Start(b.Context(), pgbouncer.Options{Host: server.Host(), Port: server.Port(), AuthUser: postgres.Superuser})
-	switch {
-	case errors.Is(err, pgbouncer.ErrNotFound): // whoever asks for it is skipped
-	case err != nil:
-		b.Fatal(err)
-	default:
-		b.Cleanup(func() { _ = s.pooler.Kill() })
-	}
-
-	s.createDatabase(b, benchDatabase)
-	superuser := s.connect(b, benchDatabase, postgres.Superuser)
-	if err := postgres.Stubs(b.Context(), superuser, postgres.Explicit); err != nil {
-		b.Fatal(err)
-	}
-	owner, err := pgx.ParseConfig(server.URL(benchDatabase, postgres.Owner, ""))
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, err := migrations.Up(b.Context(), owner, migrations.Options{}); err != nil {
-		b.Fatal(err)
+	s := &stack{server: testdb.NewServer(b, nil)}
+	// Without one whoever asks for it is skipped.
+	if _, err := pgbouncer.Find(); !errors.Is(err, pgbouncer.ErrNotFound) {
+		s.pooler = testdb.NewPooler(b, s.server, pgbouncer.Options{})
 	}
 	return s
 }
 
 func (s *stack) createDatabase(b *testing.B, name string) {
 	b.Helper()
-	execute(b, s.connect(b, "postgres", postgres.Superuser), "create database "+name)
+	execute(b, s.connect(b, testdb.ServerDatabase, postgres.Superuser), "create database "+name)
 }
 
 // connect opens a connection past the pooler, for preparing and counting.

@@ -16,6 +16,7 @@ import (
 	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/secret"
 	"clerksync/shared/webhook"
 )
@@ -43,8 +44,8 @@ func BenchmarkWebhook(b *testing.B) {
 	s.seed(b)
 	w := newWorkload()
 	forEachRoute(b, func(b *testing.B, route string, concurrency int) {
-		ours := instances(b, concurrency, s.url(b, route, benchDatabase, "clerksync_writer"))
-		theirs := naiveInstances(b, concurrency, s.url(b, route, benchDatabase, "postgres"))
+		ours := instances(b, concurrency, s.url(b, route, testdb.ServerDatabase, "clerksync_writer"))
+		theirs := naiveInstances(b, concurrency, s.url(b, route, testdb.ServerDatabase, "postgres"))
 		size := roundSize(concurrency)
 
 		warm, duplicates := w.mixed(size)
@@ -93,7 +94,7 @@ func BenchmarkRoundTrips(b *testing.B) {
 	w := newWorkload()
 	for _, route := range []string{direct, pooled} {
 		b.Run("route="+route, func(b *testing.B) {
-			ourURL, theirURL := s.url(b, route, benchDatabase, "clerksync_writer"), s.url(b, route, benchDatabase, "postgres")
+			ourURL, theirURL := s.url(b, route, testdb.ServerDatabase, "clerksync_writer"), s.url(b, route, testdb.ServerDatabase, "postgres")
 			ourProxy, theirProxy := startProxy(b, ourURL, 0), startProxy(b, theirURL, 0)
 			ours := instances(b, 1, through(b, ourURL, ourProxy.listener.Addr()))
 			theirs := naiveInstances(b, 1, through(b, theirURL, theirProxy.listener.Addr()))
@@ -136,7 +137,7 @@ func BenchmarkStripeSync(b *testing.B) {
 	check := s.connect(b, stripeDatabase, "postgres")
 	sent := 0
 	forEachRoute(b, func(b *testing.B, route string, concurrency int) {
-		ours := instances(b, concurrency, s.url(b, route, benchDatabase, "clerksync_writer"))
+		ours := instances(b, concurrency, s.url(b, route, testdb.ServerDatabase, "clerksync_writer"))
 		theirs := startStripeSync(b, packages, stripeSyncOptions{
 			URL:          s.url(b, route, stripeDatabase, "postgres"),
 			MigrationURL: s.url(b, direct, stripeDatabase, "postgres"),
@@ -182,23 +183,23 @@ func BenchmarkStripeSync(b *testing.B) {
 func BenchmarkApplyUsers(b *testing.B) {
 	const pages = 16 // an iteration
 	s := startStack(b)
-	superuser := s.connect(b, benchDatabase, "postgres")
+	superuser := s.connect(b, testdb.ServerDatabase, "postgres")
 	execute(b, superuser, naiveTables, pgx.QueryExecModeSimpleProtocol)
 	// Whatever is written while users are unchanged would be the rules' doing.
 	execute(b, superuser, "alter system set autovacuum = off")
 	execute(b, superuser, "select pg_reload_conf()")
 	// Every figure is about a table that has rows in it.
 	next := warmUsers
-	applyPages(b, []*pgx.Conn{s.connect(b, benchDatabase, "clerksync_writer")}, userPages(0, warmUsers/pageSize), clerktest.Epoch)
+	applyPages(b, []*pgx.Conn{s.connect(b, testdb.ServerDatabase, "clerksync_writer")}, userPages(0, warmUsers/pageSize), clerktest.Epoch)
 	execute(b, superuser, "vacuum analyze")
 
 	for _, connections := range []int{1, 2} {
 		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
 			writers := make([]*pgx.Conn, connections)
 			for i := range writers {
-				writers[i] = s.connect(b, benchDatabase, "clerksync_writer")
+				writers[i] = s.connect(b, testdb.ServerDatabase, "clerksync_writer")
 			}
-			baseline := newNaive(b, s.server.URL(benchDatabase, "postgres", ""))
+			baseline := newNaive(b, s.server.URL(testdb.ServerDatabase, "postgres", ""))
 
 			var fresh, again, oneByOne time.Duration
 			var rows, naiveRows int
@@ -291,7 +292,7 @@ func (s *stack) rowWrites(b *testing.B, writers []*pgx.Conn) int64 {
 		// A session reports what it did once a second, unless it is told to.
 		execute(b, writer, "select pg_stat_force_next_flush()")
 	}
-	return query[int64](b, s.connect(b, benchDatabase, "postgres"), `
+	return query[int64](b, s.connect(b, testdb.ServerDatabase, "postgres"), `
 		select sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint from pg_stat_user_tables
 		where schemaname in ('public', 'clerk_sync')`)
 }
@@ -314,7 +315,7 @@ func BenchmarkColdStart(b *testing.B) {
 	w := newWorkload()
 	for _, route := range []string{direct, pooled} {
 		b.Run("route="+route, func(b *testing.B) {
-			settings := environment(s.url(b, route, benchDatabase, "clerksync_writer"))
+			settings := environment(s.url(b, route, testdb.ServerDatabase, "clerksync_writer"))
 			var ready, idleReady, first, second []time.Duration
 			for b.Loop() {
 				for range starts {
@@ -369,7 +370,7 @@ func BenchmarkMemory(b *testing.B) {
 	ours, baseline := binary(b), idle(b)
 	var peak, idlePeak int64
 	for b.Loop() {
-		f := lambdatest.Start(b, ours, environment(s.server.URL(benchDatabase, "clerksync_writer", "")))
+		f := lambdatest.Start(b, ours, environment(s.server.URL(testdb.ServerDatabase, "clerksync_writer", "")))
 		w := newWorkload()
 		requests, _ := w.mixed(deliveries)
 		for _, delivery := range requests {

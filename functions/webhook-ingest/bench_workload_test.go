@@ -13,6 +13,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/testdb"
 )
 
 // How many rows lie in the tables before anything is measured.
@@ -131,7 +132,7 @@ func page[T any](first, n int, resource func(int) T) string {
 // seed fills the copy, and gives the naive handler's tables the same rows.
 func (s *stack) seed(b *testing.B) {
 	b.Helper()
-	writer := s.connect(b, benchDatabase, "clerksync_writer")
+	writer := s.connect(b, testdb.ServerDatabase, "clerksync_writer")
 	apply := func(what, resources string) {
 		if _, err := applyPage(b.Context(), writer, what, resources, clerktest.Epoch); err != nil {
 			b.Fatal(err)
@@ -145,7 +146,7 @@ func (s *stack) seed(b *testing.B) {
 		apply("memberships", page(first, pageSize, func(n int) clerk.OrganizationMembership { return membership(n).Resource() }))
 	}
 
-	superuser := s.connect(b, benchDatabase, "postgres")
+	superuser := s.connect(b, testdb.ServerDatabase, "postgres")
 	execute(b, superuser, naiveTables, pgx.QueryExecModeSimpleProtocol)
 	execute(b, superuser, naiveRows, pgx.QueryExecModeSimpleProtocol)
 	execute(b, superuser, "vacuum analyze")

@@ -19,10 +19,10 @@ import (
 	"clerksync/functions/internal/apigateway"
 	"clerksync/functions/internal/database"
 	"clerksync/functions/internal/eventqueue"
+	"clerksync/functions/internal/function"
 	"clerksync/shared/config"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
-	"clerksync/shared/telemetry"
 	"clerksync/shared/webhook"
 )
 
@@ -41,18 +41,14 @@ func main() {
 }
 
 func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), error) {
-	level := new(slog.LevelVar)
-	logger := telemetry.NewLogger(logs, level).With("version", version)
-	source := config.NewSource(lookup, config.SecretsManager(lookup), config.CheckDatabase(database.Check), config.OnStale(func(err error) {
-		logger.Error("serving the earlier configuration", "error", err)
-	}))
+	base := function.New(lookup, logs, functionName, version)
 	ingest := func(ctx context.Context) (config.Ingest, error) {
-		current, err := source.Ingest(ctx)
-		level.Set(current.LogLevel)
+		current, err := base.Source.Ingest(ctx)
+		base.Level.Set(current.LogLevel)
 		return current, err
 	}
 	db := database.Open(database.Options{
-		Name: functionName, Lookup: lookup, Source: source, Logger: logger,
+		Name: functionName, Lookup: lookup, Source: base.Source, Logger: base.Logger,
 		Configure: func(ctx context.Context) (config.Database, error) {
 			current, err := ingest(ctx)
 			return current.Database, err
@@ -61,7 +57,7 @@ func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), err
 
 	handler, err := webhook.New(webhook.Options{
 		Store: eventqueue.NewSender(eventqueue.SenderOptions{
-			Direct: mirror.New(db), Lookup: lookup, Logger: logger,
+			Direct: mirror.New(db), Lookup: lookup, Logger: base.Logger,
 			QueueURL: func(ctx context.Context) (string, error) {
 				current, err := ingest(ctx)
 				return current.QueueURL, err
@@ -75,9 +71,9 @@ func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), err
 			current, err := ingest(ctx)
 			return current.InstanceID, err
 		},
-		Refresh:  source.Refresh,
-		Logger:   logger,
-		Observer: metrics{telemetry.NewMetrics(logs, telemetry.FunctionName(lookup, functionName))},
+		Refresh:  base.Source.Refresh,
+		Logger:   base.Logger,
+		Observer: metrics{base.Metrics},
 	})
 	return handler, db.Close, err
 }

@@ -29,7 +29,6 @@ import (
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
-	"clerksync/sql/migrations"
 )
 
 // shaky is a world whose Postgres and PgBouncer are its own, so that either may
@@ -54,33 +53,11 @@ func newShaky(t *testing.T, o clerkdouble.APIOptions) *shaky {
 	} else if err != nil {
 		t.Fatal(err)
 	}
-	server, err := postgres.Start(t.Context(), postgres.Options{
-		Major: testdb.Major(t), // skips, or fails in CI, where there is no Postgres
-		Fsync: true,
-		// What no commit forces to disk stays in memory for as long as Postgres
-		// allows, so that a crash takes it.
-		Settings: map[string]string{"wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", "wal_buffers": "32MB"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	// What no commit forces to disk stays in memory for as long as Postgres allows,
+	// so that a crash takes it.
+	server := testdb.NewServer(t, map[string]string{"wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", "wal_buffers": "32MB"})
 	s := &shaky{world: &world{T: t, clerk: clerkdouble.New(clerkdouble.Options{Seed: 1})}, server: server}
 	s.look()
-	if err := postgres.Stubs(t.Context(), s.owner, postgres.Explicit); err != nil {
-		t.Fatal(err)
-	}
-	owner, err := pgx.ParseConfig(server.URL("postgres", postgres.Owner, ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := migrations.Up(t.Context(), owner, migrations.Options{}); err != nil {
-		t.Fatal(err)
-	}
 	if err := s.startPooler(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +66,7 @@ func newShaky(t *testing.T, o clerkdouble.APIOptions) *shaky {
 			t.Error(err)
 		}
 	})
-	config, err := supabase.Parse(supabase.Options{URL: secret.New(s.pooler.URL("postgres", "clerksync_writer", "")), MaxConns: 4, AppName: "test"})
+	config, err := supabase.Parse(supabase.Options{URL: secret.New(s.pooler.URL(testdb.ServerDatabase, "clerksync_writer", "")), MaxConns: 4, AppName: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +81,7 @@ func newShaky(t *testing.T, o clerkdouble.APIOptions) *shaky {
 // have died with the server.
 func (s *shaky) look() {
 	s.Helper()
-	conn, err := pgx.Connect(s.Context(), s.server.URL("postgres", postgres.Superuser, ""))
+	conn, err := pgx.Connect(s.Context(), s.server.URL(testdb.ServerDatabase, postgres.Superuser, ""))
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -12,7 +13,6 @@ import (
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
-	"clerksync/sql/migrations"
 )
 
 // auditKinds are pages of one kind, and the same objects changed by Clerk later.
@@ -45,39 +45,18 @@ var auditKinds = []struct {
 // is the superuser's to the first.
 func auditCopies(b *testing.B) (stores [2]*mirror.Store, audited *pgx.Conn) {
 	b.Helper()
-	server, err := postgres.Start(b.Context(), postgres.Options{Major: testdb.Major(b), Fsync: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = server.Stop(b.Context()) })
-	connect := func(database string) *pgx.Conn {
+	server := testdb.StartServer(b, postgres.Options{Fsync: true})
+	var supers [2]*pgx.Conn
+	for i, database := range [2]string{"audited", "plain"} {
+		testdb.NewDatabase(b, server, database)
 		conn, err := pgx.Connect(b.Context(), server.URL(database, postgres.Superuser, ""))
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Cleanup(func() { _ = conn.Close(b.Context()) })
-		return conn
+		b.Cleanup(func() { _ = conn.Close(context.Background()) })
+		supers[i], stores[i] = conn, mirror.New(pool(b, server.URL(database, "clerksync_writer", ""), 1))
 	}
-	admin := connect("postgres")
-	var supers [2]*pgx.Conn
-	for i, database := range [2]string{"audited", "plain"} {
-		if _, err := admin.Exec(b.Context(), "create database "+database); err != nil {
-			b.Fatal(err)
-		}
-		supers[i] = connect(database)
-		if err := postgres.Stubs(b.Context(), supers[i], postgres.Explicit); err != nil {
-			b.Fatal(err)
-		}
-		owner, err := pgx.ParseConfig(server.URL(database, postgres.Owner, ""))
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := migrations.Up(b.Context(), owner, migrations.Options{}); err != nil {
-			b.Fatal(err)
-		}
-		stores[i] = mirror.New(pool(b, server.URL(database, "clerksync_writer", ""), 1))
-	}
-	_, err = supers[1].Exec(b.Context(), `
+	_, err := supers[1].Exec(b.Context(), `
 		select clerk_sync.unaudit_table(format('%I.%I', table_schema, table_name)::regclass) from clerk_sync.audited_tables()`)
 	if err != nil {
 		b.Fatal(err)

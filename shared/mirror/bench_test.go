@@ -1,6 +1,7 @@
 package mirror_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -15,7 +16,6 @@ import (
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
-	"clerksync/sql/migrations"
 )
 
 const benchPage = 500
@@ -64,38 +64,17 @@ var benchKinds = []struct {
 	}},
 }
 
-// startServer starts a database with the migrations that forces its commits to
-// disk, and connects to it as the superuser.
-func startServer(b *testing.B) (*postgres.Server, *pgx.Conn) {
-	b.Helper()
-	server, err := postgres.Start(b.Context(), postgres.Options{Major: testdb.Major(b), Fsync: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = server.Stop(b.Context()) })
-	super, err := pgx.Connect(b.Context(), server.URL("postgres", postgres.Superuser, ""))
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := postgres.Stubs(b.Context(), super, postgres.Explicit); err != nil {
-		b.Fatal(err)
-	}
-	owner, err := pgx.ParseConfig(server.URL("postgres", postgres.Owner, ""))
-	if err != nil {
-		b.Fatal(err)
-	}
-	if _, err := migrations.Up(b.Context(), owner, migrations.Options{}); err != nil {
-		b.Fatal(err)
-	}
-	return server, super
-}
-
 // BenchmarkApplyPage measures the store alone, on a database that forces its
 // commits to disk: pages of 500 new objects, and the same again, requested
 // later, which must write nothing.
 func BenchmarkApplyPage(b *testing.B) {
 	const pages = 16 // an iteration
-	server, super := startServer(b)
+	server := testdb.NewServer(b, nil)
+	super, err := pgx.Connect(b.Context(), server.URL(testdb.ServerDatabase, postgres.Superuser, ""))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = super.Close(context.Background()) })
 	one := func(sql string) (n int64) {
 		if err := super.QueryRow(b.Context(), sql).Scan(&n); err != nil {
 			b.Fatal(err)
@@ -106,7 +85,7 @@ func BenchmarkApplyPage(b *testing.B) {
 
 	next := 0
 	for _, connections := range []int{1, 2} {
-		store := mirror.New(pool(b, server.URL("postgres", "clerksync_writer", ""), int32(connections)))
+		store := mirror.New(pool(b, server.URL(testdb.ServerDatabase, "clerksync_writer", ""), int32(connections)))
 		apply := func(object mirror.Object, list []clerk.Page) (time.Duration, mirror.Tally) {
 			var total mirror.Tally
 			var mu sync.Mutex
@@ -173,8 +152,8 @@ func BenchmarkApplyPage(b *testing.B) {
 // user, its organization now and then, and its membership.
 func BenchmarkApplyBatch(b *testing.B) {
 	const events = 3_000 // an iteration
-	server, _ := startServer(b)
-	store := mirror.New(pool(b, server.URL("postgres", "clerksync_writer", ""), 1))
+	server := testdb.NewServer(b, nil)
+	store := mirror.New(pool(b, server.URL(testdb.ServerDatabase, "clerksync_writer", ""), 1))
 	next := 0
 	history := func() []mirror.Delivery {
 		list := make([]mirror.Delivery, 0, events)

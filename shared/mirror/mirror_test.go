@@ -183,15 +183,22 @@ func dump(ctx context.Context, t testing.TB, conn *pgx.Conn) string {
 		"public.users", "public.users_public", "public.organizations", "public.organization_memberships",
 		"clerk.organization_roles", "clerk.organization_permissions",
 	} {
-		rows, err := conn.Query(ctx, `select (to_jsonb(t) - 'synced_at')::text as line from `+table+` t order by 1`)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&all, "%s\n\t%s\n", table, strings.Join(lines, "\n\t"))
+		rows := lines(ctx, t, conn, `select (to_jsonb(t) - 'synced_at')::text as line from `+table+` t order by 1`)
+		fmt.Fprintf(&all, "%s\n\t%s\n", table, strings.Join(rows, "\n\t"))
 	}
 	return all.String()
+}
+
+// lines are the rows of a query that returns texts.
+func lines(ctx context.Context, t testing.TB, conn *pgx.Conn, sql string) []string {
+	t.Helper()
+	rows, err := conn.Query(ctx, sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return texts
 }

@@ -52,22 +52,6 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-// own starts a server for tests that stop it, or need it special.
-func own(t *testing.T, o postgres.Options) *postgres.Server {
-	t.Helper()
-	testdb.Major(t) // skips where there is no Postgres
-	s, err := postgres.Start(t.Context(), o)
-	if err != nil {
-		t.Fatalf("starting a server: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(context.Background()); err != nil {
-			t.Logf("stopping the server: %v", err)
-		}
-	})
-	return s
-}
-
 func one(t *testing.T, db *supabase.DB) error {
 	t.Helper()
 	var n int
@@ -238,7 +222,7 @@ func TestDB_ClosedRefuses(t *testing.T) {
 
 func TestDB_NextQueryWorksAfterARestart(t *testing.T) {
 	t.Parallel()
-	s := own(t, postgres.Options{})
+	s := testdb.StartServer(t, postgres.Options{})
 	db := open(t, options(s.URL("postgres", postgres.Superuser, "")))
 	for _, how := range []struct {
 		name    string
@@ -267,7 +251,7 @@ func TestDB_NextQueryWorksAfterARestart(t *testing.T) {
 
 func TestDB_DownIsTransient(t *testing.T) {
 	t.Parallel()
-	s := own(t, postgres.Options{})
+	s := testdb.StartServer(t, postgres.Options{})
 	dsn := s.URL("postgres", postgres.Superuser, "")
 	used, unused := open(t, options(dsn)), open(t, options(dsn))
 	if err := one(t, used); err != nil {
@@ -352,8 +336,8 @@ func TestDB_VerifiesTheServer(t *testing.T) {
 	t.Parallel()
 	ours, theirs := newAuthority(t), newAuthority(t)
 	cert, key := ours.issue(t, "localhost")
-	s := own(t, postgres.Options{TLS: &postgres.TLS{Certificate: cert, Key: key}})
-	plain := own(t, postgres.Options{})
+	s := testdb.StartServer(t, postgres.Options{TLS: &postgres.TLS{Certificate: cert, Key: key}})
+	plain := testdb.StartServer(t, postgres.Options{})
 	for _, tt := range []struct {
 		name   string
 		server *postgres.Server
@@ -415,7 +399,7 @@ func awaitRefusals(t *testing.T, s *postgres.Server, n int) {
 
 func TestDB_FollowsARotatedPassword(t *testing.T) {
 	t.Parallel()
-	s := own(t, postgres.Options{Password: "first-password"})
+	s := testdb.StartServer(t, postgres.Options{Password: "first-password"})
 	configured := atomic.Pointer[string]{}
 	set := func(pw string) { configured.Store(&pw) }
 	set("first-password")
@@ -453,7 +437,7 @@ func TestDB_FollowsARotatedPassword(t *testing.T) {
 
 func TestDB_DoesNotKnockAgainWithARefusedPassword(t *testing.T) {
 	t.Parallel()
-	s := own(t, postgres.Options{Password: "right-password"})
+	s := testdb.StartServer(t, postgres.Options{Password: "right-password"})
 	configured := atomic.Pointer[supabase.Options]{}
 	set := func(pw string) {
 		o := options(s.URL("postgres", postgres.Superuser, pw))
@@ -576,16 +560,7 @@ func TestDB_PassesOnWhatTheSourceSays(t *testing.T) {
 func TestDB_ExplainsAFullPooler(t *testing.T) {
 	t.Parallel()
 	td := testdb.New(t, testdb.WithoutMigrations())
-	p, err := pgbouncer.Start(t.Context(), pgbouncer.Options{
-		Host: td.Server().Host(), Port: td.Server().Port(), AuthUser: postgres.Superuser, MaxClientConn: 1,
-	})
-	if errors.Is(err, pgbouncer.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Kill()
+	p := testdb.NewPooler(t, td.Server(), pgbouncer.Options{MaxClientConn: 1})
 	dsn := p.URL(td.Name(), postgres.Superuser, "")
 	first, second := open(t, options(dsn)), open(t, options(dsn))
 	if err := one(t, first); err != nil {

@@ -3,6 +3,7 @@ package testdb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -12,15 +13,27 @@ import (
 	"clerksync/sql/migrations"
 )
 
-// ServerDatabase is the database of a [NewServer].
+// ServerDatabase is the database that a server begins with.
 const ServerDatabase = "postgres"
 
-// NewServer starts a migrated PostgreSQL that nobody else uses, so that it may be
-// crashed or measured, and stops it when t is over. Its commits reach the disk, as
-// they do in production. The conditions are those of [New].
-func NewServer(t testing.TB, settings map[string]string) *postgres.Server {
+// StartServer starts a PostgreSQL that nobody else uses, so that it may be
+// crashed, measured or given roles, and stops it when t is over. It has no role and
+// no table of ours. Options without a Major take that of [New], under the same
+// conditions.
+func StartServer(t testing.TB, options postgres.Options) *postgres.Server {
 	t.Helper()
-	server, err := postgres.Start(t.Context(), postgres.Options{Major: Major(t), Fsync: true, Settings: settings})
+	if options.Major == 0 {
+		var err error
+		if options.Major, err = requestedMajor(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(t.Context(), startTimeout, limit("starting PostgreSQL", startTimeout))
+	defer cancel()
+	server, err := postgres.Start(ctx, options)
+	if errors.Is(err, postgres.ErrNotFound) {
+		missing(t, err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,18 +42,69 @@ func NewServer(t testing.TB, settings map[string]string) *postgres.Server {
 			t.Error(err)
 		}
 	})
-	super, err := pgx.Connect(t.Context(), server.URL(ServerDatabase, postgres.Superuser, ""))
+	return server
+}
+
+// NewServer is [StartServer] with [ServerDatabase] migrated. Its commits reach the
+// disk, as they do in production.
+func NewServer(t testing.TB, settings map[string]string) *postgres.Server {
+	t.Helper()
+	server := StartServer(t, postgres.Options{Fsync: true, Settings: settings})
+	migrateServer(t, server, ServerDatabase)
+	return server
+}
+
+// NewPasswordServer is [StartServer] for a server that asks everybody for a
+// password, with [ServerDatabase] as a fresh project has it. owner connects as the
+// project's owner.
+func NewPasswordServer(t testing.TB, settings map[string]string) (server *postgres.Server, owner string) {
+	t.Helper()
+	const superPassword, ownerPassword = "superuser's own", "owner-password"
+	server = StartServer(t, postgres.Options{InMemory: true, Password: superPassword, Settings: settings})
+	asSuperuser(t, server, ServerDatabase, func(ctx context.Context, conn *pgx.Conn) error {
+		if err := postgres.Stubs(ctx, conn, postgres.Explicit); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, fmt.Sprintf("alter role %s password '%s'", postgres.Owner, ownerPassword))
+		return err
+	})
+	return server, server.URL(ServerDatabase, postgres.Owner, ownerPassword)
+}
+
+// NewDatabase makes a migrated, empty database of a server that lets everybody in.
+// If there is one of that name it is dropped first, whoever is connected to it.
+func NewDatabase(t testing.TB, server *postgres.Server, name string) {
+	t.Helper()
+	asSuperuser(t, server, ServerDatabase, func(ctx context.Context, conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, "drop database if exists "+quote(name)+" with (force)"); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, "create database "+quote(name))
+		return err
+	})
+	migrateServer(t, server, name)
+}
+
+func migrateServer(t testing.TB, server *postgres.Server, database string) {
+	t.Helper()
+	asSuperuser(t, server, database, func(ctx context.Context, conn *pgx.Conn) error {
+		return postgres.Stubs(ctx, conn, postgres.Explicit)
+	})
+	if err := migrate(t.Context(), server.URL(database, postgres.Owner, ""), migrations.DefaultSchema); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func asSuperuser(t testing.TB, server *postgres.Server, database string, do func(context.Context, *pgx.Conn) error) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), server.URL(database, postgres.Superuser, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer super.Close(context.Background())
-	if err := postgres.Stubs(t.Context(), super, postgres.Explicit); err != nil {
+	defer conn.Close(context.Background())
+	if err := do(t.Context(), conn); err != nil {
 		t.Fatal(err)
 	}
-	if err := migrate(t.Context(), server.URL(ServerDatabase, postgres.Owner, ""), migrations.DefaultSchema); err != nil {
-		t.Fatal(err)
-	}
-	return server
 }
 
 // NewPooler starts a PgBouncer in transaction mode in front of a server and stops

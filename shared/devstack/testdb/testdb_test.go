@@ -128,6 +128,27 @@ func TestDB_PooledSharesBackends(t *testing.T) {
 	}
 }
 
+func TestNewDatabase_IsMadeAnewAndMigrated(t *testing.T) {
+	t.Parallel()
+	server := testdb.StartServer(t, postgres.Options{InMemory: true})
+	const name = "Measured here"
+	url := server.URL(name, postgres.Owner, "")
+	for _, round := range []string{"first", "second"} {
+		testdb.NewDatabase(t, server, name)
+		// Nobody closes this one before the database is dropped.
+		conn, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if users := value[int](t, conn, "select count(*) from public.users"); users != 0 {
+			t.Errorf("%s: %d users, want none", round, users)
+		}
+		if _, err := conn.Exec(t.Context(), `insert into public.users (clerk_id) values ('user_1')`); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestMajor_IsTheServers(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t, testdb.WithoutMigrations())

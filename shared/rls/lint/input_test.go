@@ -89,17 +89,8 @@ func TestRun_KeepsToTheLimitOfAStatement(t *testing.T) {
 func TestRun_RecognisesAPlainPostgres(t *testing.T) {
 	t.Parallel()
 	// Roles belong to the server, so it takes one of its own.
-	major := testdb.Major(t)
-	server, err := postgres.Start(t.Context(), postgres.Options{Major: major, InMemory: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(t.Context()); err != nil {
-			t.Log(err)
-		}
-	})
-	conn, err := pgx.Connect(t.Context(), server.URL("postgres", postgres.Superuser, ""))
+	server := testdb.StartServer(t, postgres.Options{InMemory: true})
+	conn, err := pgx.Connect(t.Context(), server.URL(testdb.ServerDatabase, postgres.Superuser, ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,22 +43,14 @@ func batches(r *rand.Rand, order []int) [][]int {
 // inbox is what is remembered of every message, apart from when it came.
 func inbox(ctx context.Context, t testing.TB, conn *pgx.Conn) string {
 	t.Helper()
-	rows, err := conn.Query(ctx, `select (to_jsonb(e) - 'received_at')::text from clerk_sync.webhook_events as e order by svix_id`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Join(lines, "\n")
+	return strings.Join(lines(ctx, t, conn, `select (to_jsonb(e) - 'received_at')::text from clerk_sync.webhook_events as e order by svix_id`), "\n")
 }
 
 // However events are ordered, repeated and put together, the rows are those that
 // they leave one by one.
 func TestApplyBatch_ConvergesForAnyOrderDuplicationAndDivision(t *testing.T) {
 	t.Parallel()
-	histories := 30
+	histories := 16
 	if testing.Short() {
 		histories = 6
 	}
@@ -131,7 +123,7 @@ func inBatchOrder(batch []mirror.Delivery) []mirror.Delivery {
 // remembered of each, and who is said to have caused what.
 func TestApplyBatch_ComesToTheSameAsItsEventsOneByOne(t *testing.T) {
 	t.Parallel()
-	histories := 30
+	histories := 16
 	if testing.Short() {
 		histories = 6
 	}
@@ -177,7 +169,7 @@ func TestApplyBatch_ComesToTheSameAsItsEventsOneByOne(t *testing.T) {
 // that writes a placeholder may be one of several in its batch that offered it.
 func causes(ctx context.Context, t testing.TB, conn *pgx.Conn) string {
 	t.Helper()
-	rows, err := conn.Query(ctx, `
+	return strings.Join(lines(ctx, t, conn, `
 		select distinct l.table_name || ' ' || l.row_id || ': ' || coalesce(l.cause, 'nobody')
 		from clerk_sync.audit_log as l
 		where not exists (
@@ -185,15 +177,7 @@ func causes(ctx context.Context, t testing.TB, conn *pgx.Conn) string {
 			union all
 			select from public.organizations as o where o.clerk_org_id = l.row_id and o.is_placeholder)
 		  and l.actor_kind = 'sync' and l.cause in (select e.svix_id from clerk_sync.webhook_events as e where e.object_id = l.row_id)
-		order by 1`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.Join(lines, "\n")
+		order by 1`), "\n")
 }
 
 func TestApplyBatch_NamesTheEventBehindEveryRow(t *testing.T) {

@@ -13,7 +13,7 @@
 //
 // [StartEventSource] invokes functions with the messages of a queue.
 //
-// [CheckBuild] and [ReportSize] look at the bootstrap that is deployed,
+// [CheckBuild], [ReportSize] and [ReportColdStart] look at the bootstrap that is deployed,
 // [CheckMetrics] at what it writes, and [SampleEvent] and [SampleEnvironment] are
 // what `sam local invoke` hands it. The template itself is looked at in infra/.
 package lambdatest

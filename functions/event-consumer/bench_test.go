@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/jackc/pgx/v5"
 
@@ -388,13 +387,14 @@ func (s *side) copied(b *testing.B) string {
 // BenchmarkEnqueue measures the half of a queued delivery that Clerk waits for:
 // verified, sent, answered 202. moto is the queue, a Python program on the same
 // machine that gets slower the longer its queue is, so this says how fast moto is
-// and no more; it is emptied after each 100. The second figure has a server in its place
+// and no more; each 100 go to a queue of their own. The second figure has a server in its place
 // that only answers, which leaves the function's own part.
 func BenchmarkEnqueue(b *testing.B) {
 	w := newBurst()
-	run := func(b *testing.B, endpoint, queueURL, prefix string, n int, empty func()) {
+	run := func(b *testing.B, endpoint, prefix string, n int, newQueue func() string) {
 		b.Helper()
 		variables := map[string]string{"AWS_REGION": moto.Region, "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": endpoint}
+		var queueURL string
 		list := make([]http.Handler, concurrency)
 		for i := range list {
 			list[i] = newWebhook(b, eventqueue.NewSender(eventqueue.SenderOptions{
@@ -406,13 +406,13 @@ func BenchmarkEnqueue(b *testing.B) {
 		sent := 0
 		for b.Loop() {
 			for range n / batchSize {
+				queueURL = newQueue()
 				deliver(b, list, w.next(batchSize), http.StatusAccepted, func(do func()) {
 					started := time.Now()
 					do()
 					elapsed += time.Since(started)
 				})
 				sent += batchSize
-				empty()
 			}
 		}
 		b.ReportMetric(float64(sent)/elapsed.Seconds(), prefix+"-events/s")
@@ -420,17 +420,12 @@ func BenchmarkEnqueue(b *testing.B) {
 	}
 	b.Run(fmt.Sprintf("queue=moto/events=%d/concurrency=%d", motoEvents, concurrency), func(b *testing.B) {
 		server := moto.Start(b)
-		url := server.NewQueue(b, nil)
-		run(b, server.URL, url, "moto", motoEvents, func() {
-			if _, err := server.SQS().PurgeQueue(b.Context(), &sqs.PurgeQueueInput{QueueUrl: &url}); err != nil {
-				b.Fatal(err)
-			}
-		})
+		run(b, server.URL, "moto", motoEvents, func() string { return server.NewQueue(b, nil) })
 	})
 	b.Run(fmt.Sprintf("queue=none/events=%d/concurrency=%d", burstEvents/10, concurrency), func(b *testing.B) {
 		server := httptest.NewServer(http.HandlerFunc(acknowledge))
 		b.Cleanup(server.Close)
-		run(b, server.URL, server.URL+"/123456789012/events", "own", burstEvents/10, func() {})
+		run(b, server.URL, "own", burstEvents/10, func() string { return server.URL + "/123456789012/events" })
 	})
 }
 

@@ -434,3 +434,59 @@ func TestMirrored_IsWhatTheDatabaseKeeps(t *testing.T) {
 		}
 	}
 }
+
+// A second delivery changes nothing, also where the first had no effect and now
+// would have one: that is for a replay.
+func TestApplyBatch_LeavesASecondDeliveryOfARejectedEventAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.exec(`alter table public.users add constraint nobody_yet check (clerk_id <> 'user_ines')`)
+	batch := []mirror.Delivery{delivery(t, "msg_1", ines.Event(clerk.UserCreated, at(0)))}
+	for _, want := range []mirror.Result{{Outcome: mirror.Rejected, Reason: "not_applicable"}, {Outcome: mirror.Duplicate}} {
+		got, err := b.store.ApplyBatch(t.Context(), batch)
+		if diff := gocmp.Diff([]mirror.Result{want}, got); diff != "" || err != nil {
+			t.Errorf("ApplyBatch = %v (-want +got):\n%s", err, diff)
+		}
+		b.exec(`alter table public.users drop constraint if exists nobody_yet`)
+	}
+	if row := b.row("users", "user_ines"); row != nil {
+		t.Errorf("the duplicate was applied: %v", row)
+	}
+}
+
+func TestApplyBatch_WaitsForAnotherBatch(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	tx, err := b.owner.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `select pg_advisory_xact_lock(hashtextextended('clerk_sync.apply_events', 0))`); err != nil {
+		t.Fatal(err)
+	}
+	batch := []mirror.Delivery{delivery(t, "msg_1", ines.Event(clerk.UserCreated, at(0)))}
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.store.ApplyBatch(t.Context(), batch)
+		done <- err
+	}()
+	watch := b.db.Conn(t, b.db.Superuser())
+	for waiting := false; !waiting; {
+		select {
+		case err := <-done:
+			t.Fatalf("ApplyBatch did not wait: %v", err)
+		default:
+		}
+		if err := watch.QueryRow(t.Context(), `
+			select exists (select from pg_locks where locktype = 'advisory' and not granted
+			               and database = (select oid from pg_database where datname = current_database()))`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("ApplyBatch = %v once the other had ended", err)
+	}
+}

@@ -276,7 +276,8 @@ begin
   -- locks in the one order that keeps single events from waiting for each other.
   -- Batches therefore go one at a time. Nothing is lost by it: the lock is held while
   -- this statement works, not while its sender does. Should a batch and a single
-  -- event meet, Postgres ends one of the two, and its sender comes again.
+  -- event wait for each other, Postgres ends one of the two, and its sender comes
+  -- again.
   perform pg_advisory_xact_lock(hashtextextended('clerk_sync.apply_events', 0));
 
   select array_agg(row(

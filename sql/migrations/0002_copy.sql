@@ -159,7 +159,7 @@ comment on view clerk.role_permissions is
 -- a statement: a page of the full sync costs one upsert, not five hundred. No
 -- foreign key, which would check each row by itself.
 create function clerk_sync.project_users() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   insert into {{exposed}}.users_public as p (clerk_id, username, first_name, last_name, avatar_url)
   select n.clerk_id, n.username, n.first_name, n.last_name, n.avatar_url
@@ -179,7 +179,7 @@ end
 $$;
 
 create function clerk_sync.unproject_users() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   delete from {{exposed}}.users_public as p using removed as r where p.clerk_id = r.clerk_id;
   return null;

@@ -4,24 +4,24 @@
 -- not there, and null equals nothing: every policy fails closed.
 
 create function clerk.claims() returns jsonb
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   -- A setting made local to an earlier transaction reads back as '', not null.
   select nullif(current_setting('request.jwt.claims', true), '')::jsonb
 $$;
 
 create function clerk.user_id() returns text
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')
 $$;
 
 create function clerk.org_id() returns text
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select nullif(coalesce(c.claims -> 'o' ->> 'id', c.claims ->> 'org_id'), '')
   from (select clerk.claims() as claims) as c
 $$;
 
 create function clerk.org_role() returns text
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   -- Version 2 tokens leave the prefix out; the mirrored memberships keep it.
   select case when r.role = '' then null
               when r.role like 'org:%' then r.role
@@ -31,7 +31,7 @@ language sql stable set search_path = '' as $$
 $$;
 
 create function clerk.my_org_ids() returns setof text
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select m.clerk_org_id
   from {{exposed}}.organization_memberships as m
   where m.clerk_user_id = clerk.user_id()
@@ -39,7 +39,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 
 create function clerk.my_fellow_ids() returns setof text
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select clerk.user_id()
   union
   select fellow.clerk_user_id

@@ -26,7 +26,7 @@
 -- its user, whose address could be found by trying.
 create function clerk_sync.incoming(resources jsonb, stated_ms bigint[], kinds text[], class text)
 returns table (id text, resource jsonb, kind text, created_at timestamptz, updated_at timestamptz, version text)
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   return query
@@ -63,7 +63,7 @@ $$;
 -- (null if there is none). What was read from the API and says what the row says
 -- already is no news, even if it was said later; same tells whether it does.
 create function clerk_sync.verdict(stored text, stated text, kind text, same boolean) returns text
-language plpgsql immutable set search_path = '' as $$
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
   return case
     when stored is null then 'created'
@@ -78,14 +78,14 @@ $$;
 
 -- Private metadata is kept only where the settings ask, beside the copy.
 create function clerk_sync.keeps_private_metadata() returns boolean
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return (select s.store_private_metadata from clerk_sync.settings as s);
 end
 $$;
 
 create function clerk_sync.keep_private_metadata(object text, ids text[], resources jsonb) returns void
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   insert into clerk_sync.private_metadata as p (object, object_id, metadata)
   select distinct on (r ->> 'id') keep_private_metadata.object, r ->> 'id',
@@ -101,7 +101,7 @@ $$;
 create function clerk_sync.apply_users(
   resources jsonb, stated_ms bigint[], kinds text[] default '{3}', class text default '2'
 ) returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   ids text[];
@@ -201,7 +201,7 @@ $$;
 create function clerk_sync.apply_organizations(
   resources jsonb, stated_ms bigint[], kinds text[] default '{3}', class text default '2'
 ) returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   ids text[];
@@ -267,7 +267,7 @@ $$;
 -- A membership carries its whole organization and part of its user: enough for a
 -- placeholder where Clerk has not told us about the parent itself.
 create function clerk_sync.offer_parents(resources jsonb, stated_ms bigint[], kinds text[]) returns void
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   parents jsonb;
   stated bigint[];
@@ -311,7 +311,7 @@ create type clerk_sync.stated_membership as (
 create function clerk_sync.apply_memberships(
   resources jsonb, stated_ms bigint[], kinds text[] default '{3}', ended_at timestamptz default null
 ) returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   compared clerk_sync.stated_membership[];
@@ -398,7 +398,7 @@ $$;
 
 create function clerk_sync.apply_roles(resources jsonb, stated_ms bigint[], kinds text[] default '{3}')
 returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   permissions jsonb;
@@ -464,7 +464,7 @@ $$;
 create function clerk_sync.apply_permissions(
   resources jsonb, stated_ms bigint[], kinds text[] default '{3}', class text default '2'
 ) returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   return query
@@ -512,7 +512,7 @@ $$;
 -- 'unchanged' where it is not.
 
 create function clerk_sync.tombstone_users(ids text[], deleted_at timestamptz) returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   perform from {{exposed}}.users as u
@@ -551,7 +551,7 @@ $$;
 
 create function clerk_sync.tombstone_organizations(ids text[], deleted_at timestamptz)
 returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   perform from {{exposed}}.organizations as o
@@ -588,7 +588,7 @@ $$;
 -- By the membership's own id: who has left and joined again is not touched by a
 -- late delete of the old membership.
 create function clerk_sync.end_memberships(ids text[], deleted_at timestamptz) returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   perform from {{exposed}}.organization_memberships as m
@@ -619,7 +619,7 @@ $$;
 create function clerk_sync.tombstone_memberships(
   resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamptz
 ) returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   return query
@@ -647,7 +647,7 @@ end
 $$;
 
 create function clerk_sync.tombstone_roles(ids text[], deleted_at timestamptz) returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   return query
@@ -669,7 +669,7 @@ $$;
 
 create function clerk_sync.tombstone_permissions(ids text[], deleted_at timestamptz)
 returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   return query

@@ -3,7 +3,7 @@
 -- A field that is not of its kind: 'first_name is object'. Names and kinds only,
 -- never values. Null and absent are fine. A loop is cheaper here than a query.
 create function clerk_sync.misshapen(resource jsonb, texts text[]) returns text
-language plpgsql immutable set search_path = '' as $$
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 declare
   field text;
 begin
@@ -32,7 +32,7 @@ $$;
 create function clerk_sync.dispatch_event(
   event jsonb, expected_instance text, out outcome text, out reason text, out detail text
 )
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   data       jsonb := event -> 'data';
   kind       text := case split_part(event ->> 'type', '.', 2) when 'created' then '1' else '2' end;
@@ -159,7 +159,7 @@ $$;
 -- tickets, and all that we do not know, never have their payload stored; nor has
 -- anything about somebody who is deleted.
 create function clerk_sync.keepable_payload(event jsonb, user_id text, organization_id text) returns jsonb
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return (
   select case when s.store_private_metadata then k.event
@@ -179,7 +179,7 @@ $$;
 create function clerk_sync.apply_event(
   svix_id text, event jsonb, expected_instance text default null, out outcome text, out reason text
 )
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
   data            jsonb;
@@ -236,7 +236,7 @@ comment on function clerk_sync.apply_event(text, jsonb, text) is
 
 -- A verified message whose body is no event that Postgres could hold.
 create function clerk_sync.reject_event(svix_id text, body bytea, why text, out outcome text, out reason text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 begin
   if why !~ '^[a-z0-9_]{1,64}$' then
@@ -257,7 +257,7 @@ $$;
 -- Tries a rejected event again, after whatever refused it was mended. Replaying
 -- an old event is harmless: it is ordered by what it states, not by when it comes.
 create function clerk_sync.replay_event(svix_id text, out outcome text, out reason text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
   stored clerk_sync.webhook_events;
@@ -293,7 +293,7 @@ create function clerk_sync.recent_events(only_outcome text default null, before 
 returns table (
   svix_id text, type text, outcome text, reason text, detail text, object_id text,
   stated_at timestamptz, received_at timestamptz, replayed_at timestamptz, replayable boolean)
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select e.svix_id, e.type, e.outcome, e.reason, e.detail, e.object_id,
          e.stated_at, e.received_at, e.replayed_at, e.outcome = 'rejected' and e.payload is not null
   from clerk_sync.webhook_events as e
@@ -304,7 +304,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 
 create function clerk_sync.status() returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'users', (select jsonb_build_object(
         'live', count(*) filter (where u.deleted_at is null and not u.is_placeholder),
@@ -326,7 +326,7 @@ $$;
 -- Forgets what has been kept long enough. Call it now and then; each call does a
 -- bounded amount of work and says how much, so that it can be called again.
 create function clerk_sync.purge(most integer default 10000) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   s        clerk_sync.settings;
   payloads bigint;
@@ -401,7 +401,7 @@ $$;
 -- For callers that come through the Data API: rpc('apply_clerk_event', …) with the
 -- service key, from an Edge Function or a route that has verified the signature.
 create function {{exposed}}.apply_clerk_event(svix_id text, event jsonb, out outcome text, out reason text)
-language sql security invoker set search_path = '' as $$
+language sql security invoker set search_path = pg_catalog, pg_temp as $$
   select a.outcome, a.reason from clerk_sync.apply_event(apply_clerk_event.svix_id, apply_clerk_event.event) as a
 $$;
 

@@ -6,7 +6,7 @@
 -- there, and only then are its memberships looked for.
 
 create or replace function clerk_sync.tombstone_users(ids text[], deleted_at timestamptz) returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   perform from {{exposed}}.users as u
@@ -49,7 +49,7 @@ $$;
 
 create or replace function clerk_sync.tombstone_organizations(ids text[], deleted_at timestamptz)
 returns table (id text, result text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   perform from {{exposed}}.organizations as o

@@ -89,7 +89,7 @@ comment on view clerk_sync.full_syncs is
 revoke all on table clerk_sync.full_syncs from public, anon, authenticated, service_role;
 
 create function clerk_sync.run_windows(run bigint) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
@@ -104,7 +104,7 @@ $$;
 -- complete run read; null while nobody knows. A pin is a decision that nothing
 -- overrules.
 create function clerk_sync.expected_instance(accept_instance boolean default false) returns text
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return coalesce(
     (select s.instance_id from clerk_sync.settings as s),
@@ -123,7 +123,7 @@ create function clerk_sync.begin_run(
   holder text, lease interval, instance text, trigger text, fresh boolean, accept_instance boolean,
   resume_within interval default '1 day'
 ) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
   lock     clerk_sync.sync_lock;
@@ -174,7 +174,7 @@ $$;
 -- Every write of a run asks whether the lock is still its own, and holds off
 -- everybody else until it is committed.
 create function clerk_sync.require_lock(run bigint, holder text) returns void
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   perform from clerk_sync.sync_lock as l
   where l.run_id = require_lock.run and l.holder = require_lock.holder and l.expires_at > now()
@@ -186,7 +186,7 @@ end
 $$;
 
 create function clerk_sync.renew_run(run bigint, holder text, lease interval) returns boolean
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   update clerk_sync.sync_lock as l set expires_at = now() + renew_run.lease
   where l.run_id = renew_run.run and l.holder = renew_run.holder and l.expires_at > now();
@@ -196,7 +196,7 @@ $$;
 
 create function clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[])
 returns void
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform clerk_sync.require_lock(run, holder);
   insert into clerk_sync.sync_windows (run_id, object, position, from_ms, to_ms)
@@ -213,7 +213,7 @@ create function clerk_sync.finish_window(
   run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint,
   listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamptz
 ) returns void
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   perform clerk_sync.require_lock(run, holder);
@@ -240,7 +240,7 @@ $$;
 -- Ends what the caller holds. False if it held nothing any more.
 create function clerk_sync.end_run(run bigint, holder text, state text, reason text, drift bigint, report jsonb)
 returns boolean
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 begin
   update clerk_sync.sync_lock as l set expires_at = '-infinity', holder = null
@@ -265,7 +265,7 @@ $$;
 create function clerk_sync.recent_runs(most integer default 20) returns table (
   id bigint, state text, reason text, trigger text, instance_id text, started_at timestamptz, ended_at timestamptz,
   drift bigint, report jsonb)
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select f.id, f.state, f.reason, f.trigger, f.instance_id, f.started_at, f.ended_at, f.drift, f.report
   from clerk_sync.full_syncs as f
   order by f.id desc
@@ -275,7 +275,7 @@ $$;
 -- One page of what Clerk lists, through the rules.
 create function clerk_sync.apply_objects(object text, resources jsonb, stated_ms bigint)
 returns table (id text, result text)
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   case object
   when 'user' then
@@ -296,7 +296,7 @@ $$;
 
 -- The versions of some rows, in the order of their ids; null where there is none.
 create function clerk_sync.versions(object text, ids text[]) returns text[]
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   case object
   when 'user' then
@@ -320,7 +320,7 @@ $$;
 
 -- Adds to what a window has counted.
 create function clerk_sync.count_window(run bigint, object text, "position" integer, more jsonb) returns void
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   insert into clerk_sync.sync_windows as w (run_id, object, position, tally)
@@ -336,7 +336,7 @@ $$;
 -- moving updated_at and without an event, such as last_active_at: those rows are
 -- updated, and no drift.
 create function clerk_sync.is_drift(result text, before text, updated_ms bigint, settled_ms bigint) returns boolean
-language plpgsql immutable set search_path = '' as $$
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
   return updated_ms <= settled_ms and (
     result = 'created'
@@ -353,7 +353,7 @@ create function clerk_sync.apply_page(
   object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint,
   out created bigint, out updated bigint, out deleted bigint, out unchanged bigint, out stale bigint, out drift bigint
 )
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   before  text[];
   said    bigint[];
@@ -397,7 +397,7 @@ $$;
 create function clerk_sync.suspects(
   run bigint, object text, from_ms bigint, to_ms bigint, ids text[]
 ) returns table (id text, organization_id text, user_id text)
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   since timestamptz := coalesce(to_timestamp(suspects.from_ms / 1000.0), '-infinity');
@@ -447,7 +447,7 @@ $$;
 -- that Clerk does not have. In the order of their ids, after one.
 create function clerk_sync.undated(object text, settled timestamptz, after text, most integer)
 returns table (id text, organization_id text, user_id text)
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   case object
@@ -473,7 +473,7 @@ $$;
 
 -- How much a run would delete, beside how much there is.
 create function clerk_sync.pending_deletions(run bigint) returns table (object text, pending bigint, live bigint)
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select a.object, count(*),
     case a.object
       when 'user' then (select count(*) from {{exposed}}.users as u where u.deleted_at is null)
@@ -496,7 +496,7 @@ create function clerk_sync.delete_absent(
   run bigint, holder text, object text, most integer,
   out taken bigint
 )
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   ids     text[];
   at      timestamptz;
@@ -552,7 +552,7 @@ $$;
 
 -- What the copy says about some objects, without what is its own.
 create function clerk_sync.stated_rows(object text, ids text[]) returns jsonb
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   own constant text[] := '{synced_at,sync_version,is_placeholder}';
 begin
@@ -581,7 +581,7 @@ $$;
 create function clerk_sync.preview_page(
   object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint
 ) returns table (id text, result text, drift boolean, fields jsonb)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   before   jsonb;
@@ -617,7 +617,7 @@ end
 $$;
 
 create or replace function clerk_sync.status() returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'users', (select jsonb_build_object(
         'live', count(*) filter (where u.deleted_at is null and not u.is_placeholder),
@@ -641,7 +641,7 @@ $$;
 
 -- The live memberships of one user or one organization.
 create function clerk_sync.memberships_of(object text, id text) returns text[]
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if object = 'user' then
     return array(select m.clerk_membership_id from {{exposed}}.organization_memberships as m
@@ -653,7 +653,7 @@ end
 $$;
 
 create function clerk_sync.is_live(object text, id text) returns boolean
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return (clerk_sync.versions(object, array[id]))[1] < '9';
 end
@@ -661,7 +661,7 @@ $$;
 
 -- When the last verified webhook arrived, for a run's report.
 create function clerk_sync.last_event_at() returns timestamptz
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select max(w.received_at) from clerk_sync.webhook_events as w
 $$;
 

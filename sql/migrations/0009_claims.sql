@@ -3,7 +3,7 @@
 -- the caller.
 
 create function clerk.session_is_active() returns boolean
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   -- A pending session (an organization still to be chosen, say) has a valid
   -- token all the same. Tokens without the claim are older than pending sessions.
   select clerk.user_id() is not null
@@ -11,7 +11,7 @@ language sql stable set search_path = '' as $$
 $$;
 
 create function clerk.has_second_factor(within_minutes integer default null) returns boolean
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   -- fva holds the minutes since the first and the second factor; -1 is never.
   select case
     when jsonb_typeof(f.fva) = 'array' and f.fva ->> 1 ~ '^[0-9]{1,9}$'
@@ -22,17 +22,17 @@ language sql stable set search_path = '' as $$
 $$;
 
 create function clerk.is_impersonated() returns boolean
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select coalesce(jsonb_typeof(clerk.claims() -> 'act') <> 'null', false)
 $$;
 
 create function clerk.claim(path text[]) returns text
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select nullif(clerk.claims() #>> path, '')
 $$;
 
 create function clerk.claim_values(path text[]) returns text[]
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select array(
     select v
     from jsonb_array_elements_text(case jsonb_typeof(c.claim)
@@ -51,7 +51,7 @@ $$;
 -- of the organization), and about bits that per does not name. What counts here
 -- is what both would grant.
 create function clerk.org_permissions() returns setof text
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   with token as materialized (
     select clerk.claims() as claims
   ),
@@ -91,12 +91,12 @@ language sql stable set search_path = '' as $$
 $$;
 
 create function clerk.has_org_permission(permission text) returns boolean
-language sql stable set search_path = '' as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
   select exists (select from clerk.org_permissions() as p where p = permission)
 $$;
 
 create function clerk.my_org_ids_with_role(roles text[]) returns setof text
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select m.clerk_org_id
   from {{exposed}}.organization_memberships as m
   where m.clerk_user_id = clerk.user_id()
@@ -105,7 +105,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 
 create function clerk.my_org_ids_with_permission(permission text) returns setof text
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select m.clerk_org_id
   from {{exposed}}.organization_memberships as m
   where m.clerk_user_id = clerk.user_id()

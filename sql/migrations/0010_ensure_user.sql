@@ -12,7 +12,7 @@ create policy users_insert_own on {{exposed}}.users
   with check (clerk_id = (select clerk.user_id()) and starts_with(clerk_id, 'user_'));
 
 create function {{exposed}}.ensure_user() returns text
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
   id constant text := clerk.user_id();
 begin

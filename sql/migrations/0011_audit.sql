@@ -60,7 +60,7 @@ comment on column clerk_sync.settings.audit_retention is 'How long records of cl
 
 -- No protection from the owner's will, who can drop the trigger; from a slip only.
 create function clerk_sync.keep_audit_log() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   kept_since timestamptz := now() - (select s.audit_retention from clerk_sync.settings as s);
 begin
@@ -87,7 +87,7 @@ alter table clerk_sync.audit_log enable always trigger clerksync_keep_recent;
 -- Claims that are no JSON count as absent: the request is then recorded as that of
 -- nobody, and not refused for the log's sake.
 create function clerk_sync.request_claims() returns jsonb
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return nullif(current_setting('request.jwt.claims', true), '')::jsonb;
 exception when others then
@@ -101,7 +101,7 @@ $$;
 -- the update came to them; if some are missing on one side (a trigger of the
 -- partition to which they were moving refused them), by their keys.
 create function clerk_sync.audit_statement(target oid, action text, ignored text[], paired boolean) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   keys   text[];
   row_id text;
@@ -181,7 +181,7 @@ $$;
 -- in; and rows of which so much text would be costly.
 create function clerk_sync.audit_rows() returns trigger
 language plpgsql security definer
-set search_path = '' set timezone = 'UTC' set enable_hashjoin = on as $$
+set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_hashjoin = on as $$
 declare
   few          constant integer := 8;
   small        constant integer := 32768;
@@ -302,7 +302,7 @@ $$;
 -- Begins to audit a table, or brings its triggers up to date (a partition that has
 -- been added since). An update that changes only what is ignored is not recorded.
 create function clerk_sync.audit_table(target regclass, ignore text[] default '{}') returns void
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
   known  pg_catalog.pg_class;
   broken text;
@@ -381,7 +381,7 @@ $$;
 
 -- Ends it. What was recorded stays. False if the table was not audited.
 create function clerk_sync.unaudit_table(target regclass) returns boolean
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
   installed record;
   found_any boolean := false;
@@ -402,7 +402,7 @@ $$;
 -- complete is false where a trigger is missing or disabled, as for a partition that
 -- was added since: audit_table mends that.
 create function clerk_sync.audited_tables() returns table (table_schema text, table_name text, ignored text[], complete boolean)
-language sql stable security invoker set search_path = '' as $$
+language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
   with installed as (
     select t.tgrelid,
            max(case when t.tgname = 'clerksync_audit_update' and t.tgnargs = 1
@@ -436,7 +436,7 @@ create function clerk_sync.recent_audit(
 ) returns setof clerk_sync.audit_log
 language plpgsql stable security invoker
 -- Planned for what is asked, so that it finds its index.
-set search_path = '' set plan_cache_mode = force_custom_plan as $$
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
 begin
   return query
   select l.* from clerk_sync.audit_log as l
@@ -472,7 +472,7 @@ $$;
 create or replace function clerk_sync.apply_event(
   svix_id text, event jsonb, expected_instance text default null, out outcome text, out reason text
 )
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
   data            jsonb;
@@ -528,7 +528,7 @@ end
 $$;
 
 create or replace function clerk_sync.replay_event(svix_id text, out outcome text, out reason text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
   stored      clerk_sync.webhook_events;
@@ -568,7 +568,7 @@ create or replace function clerk_sync.apply_page(
   object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint,
   out created bigint, out updated bigint, out deleted bigint, out unchanged bigint, out stale bigint, out drift bigint
 )
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   before      text[];
   said        bigint[];
@@ -614,7 +614,7 @@ create or replace function clerk_sync.delete_absent(
   run bigint, holder text, object text, most integer,
   out taken bigint
 )
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   ids         text[];
   at          timestamptz;
@@ -672,7 +672,7 @@ end
 $$;
 
 create or replace function clerk_sync.purge(most integer default 10000) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   s           clerk_sync.settings;
   payloads    bigint;

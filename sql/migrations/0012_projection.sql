@@ -3,7 +3,7 @@
 -- private table keeps it, with these arguments: schema and name of the
 -- projection, the columns of the key, and all its columns, both as arrays.
 create function clerk_sync.project_rows() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   target  constant text := format('%I.%I', tg_argv[0], tg_argv[1]);
   keys    constant text[] := tg_argv[2];

@@ -4,7 +4,7 @@
 -- that hold personal data.
 
 create function clerk_sync.copy_state(user_id text, org_id text) returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'user', coalesce((
       select case when u.deleted_at is not null then 'deleted' when u.is_placeholder then 'placeholder' else 'live' end

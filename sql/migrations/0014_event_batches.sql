@@ -9,7 +9,7 @@
 create function clerk_sync.check_event(
   event jsonb, expected_instance text, out outcome text, out reason text, out detail text, out stated_ms bigint
 )
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   data      jsonb := event -> 'data';
   type      text;
@@ -102,7 +102,7 @@ $$;
 -- Which of two statements of one millisecond wins: 1 for created, 2 for anything
 -- later, as in sync_version.
 create function clerk_sync.event_kind(type text) returns text
-language plpgsql immutable set search_path = '' as $$
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
   return case split_part(type, '.', 2) when 'created' then '1' else '2' end;
 end
@@ -112,7 +112,7 @@ $$;
 create function clerk_sync.apply_checked_event(
   event jsonb, stated_ms bigint, out outcome text, out reason text, out detail text
 )
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   data       constant jsonb := event -> 'data';
   kind       constant text := clerk_sync.event_kind(event ->> 'type');
@@ -154,7 +154,7 @@ $$;
 create or replace function clerk_sync.dispatch_event(
   event jsonb, expected_instance text, out outcome text, out reason text, out detail text
 )
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   stated_ms bigint;
 begin
@@ -170,7 +170,7 @@ $$;
 -- What the inbox remembers of a message.
 create function clerk_sync.event_record(svix_id text, event jsonb, outcome text, reason text, detail text)
 returns clerk_sync.webhook_events
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   data   constant jsonb := case when jsonb_typeof(event -> 'data') = 'object' then event -> 'data' end;
   stated constant numeric := case when jsonb_typeof(event -> 'timestamp') = 'number' then (event ->> 'timestamp')::numeric end;
@@ -203,7 +203,7 @@ $$;
 create or replace function clerk_sync.apply_event(
   svix_id text, event jsonb, expected_instance text default null, out outcome text, out reason text
 )
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
   detail      text;
@@ -247,7 +247,7 @@ create type clerk_sync.batched_event as (
 -- position.
 create function clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[] default null)
 returns table (outcome text, reason text)
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
   batch       clerk_sync.batched_event[];
@@ -396,7 +396,7 @@ comment on function clerk_sync.apply_events(text[], jsonb, text[]) is
 -- (0015).
 
 create or replace function clerk_sync.audit_statement(target oid, action text, ignored text[], paired boolean) returns text
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
   keys   text[];
   row_id text;
@@ -466,7 +466,7 @@ $$;
 
 create or replace function clerk_sync.audit_rows() returns trigger
 language plpgsql security definer
-set search_path = '' set timezone = 'UTC' set enable_hashjoin = on as $$
+set search_path = pg_catalog, pg_temp set timezone = 'UTC' set enable_hashjoin = on as $$
 declare
   few          constant integer := 8;
   small        constant integer := 32768;

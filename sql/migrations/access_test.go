@@ -100,8 +100,8 @@ func TestMigrations_GrantExactlyWhatIsMeant(t *testing.T) {
 			if open := lines(t, conn, `
 				select p.oid::regprocedure::text from pg_proc p
 				where p.pronamespace in ('public'::regnamespace, 'clerk'::regnamespace, 'clerk_sync'::regnamespace)
-				  and (p.proconfig is null or not 'search_path=""' = any (p.proconfig))`); len(open) != 0 {
-				t.Errorf("functions whose search_path is not pinned: %v", open)
+				  and (p.proconfig is null or not 'search_path=pg_catalog, pg_temp' = any (p.proconfig))`); len(open) != 0 {
+				t.Errorf("functions whose search_path does not end in pg_temp: %v", open)
 			}
 		})
 	}

@@ -100,6 +100,10 @@ fuzz: ## Run every fuzz target for FUZZTIME=10s
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$${file%/*}" || exit 1; \
 	done
 
+.PHONY: schema
+schema: ## Write sql/schema.sql, what the SQL files lead to, anew (needs pg_dump 15)
+	CLERKSYNC_TEST_POSTGRES=15 go test ./sql/migrate -run '^TestSchemaDump' -count 1 -update
+
 .PHONY: clean
 clean: ## Remove what build and sam build made
 	rm -rf bin build .aws-sam

@@ -200,7 +200,7 @@ func TestLimits_EndStatements(t *testing.T) {
 	t.Parallel()
 	found := time.Duration(0)
 	setting := regexp.MustCompile(`alter role clerksync_writer set statement_timeout = '(\w+)'`)
-	for _, migration := range names(t, "sql/migrations/*.sql") {
+	for _, migration := range names(t, "sql/schema/*.sql") {
 		text, err := os.ReadFile(migration)
 		if err != nil {
 			t.Fatal(err)

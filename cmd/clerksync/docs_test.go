@@ -21,7 +21,7 @@ import (
 	"clerksync/shared/devstack/moto"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
-	"clerksync/sql/migrations"
+	"clerksync/sql/migrate"
 )
 
 const root = "../.."
@@ -143,7 +143,7 @@ func newReadersProject(t *testing.T, lines []string) readersProject {
 	}
 	made := readersProject{
 		owner:       server.URL(testdb.ServerDatabase, postgres.Owner, ""),
-		diagnostics: server.URL(testdb.ServerDatabase, migrations.DiagnosticsRole, ""),
+		diagnostics: server.URL(testdb.ServerDatabase, migrate.DiagnosticsRole, ""),
 	}
 	if !has("migrate up") {
 		if got := clerksync(t, map[string]string{"DATABASE_URL": made.owner}, "migrate", "up"); got.code != exitOK {

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/supabase"
-	"clerksync/sql/migrations"
+	"clerksync/sql/migrate"
 )
 
 type loginCommand struct {
@@ -39,8 +39,8 @@ func (cmd loginCommand) Validate() error {
 type loginRole struct{ name, setting string }
 
 var loginRoles = map[string]loginRole{
-	"writer":      {migrations.WriterRole, "DATABASE_URL"},
-	"diagnostics": {migrations.DiagnosticsRole, "DIAGNOSTICS_DATABASE_URL"},
+	"writer":      {migrate.WriterRole, "DATABASE_URL"},
+	"diagnostics": {migrate.DiagnosticsRole, "DIAGNOSTICS_DATABASE_URL"},
 }
 
 // Run is the command.
@@ -55,9 +55,9 @@ func (cmd loginCommand) Run(ctx context.Context, c console) error {
 	case cmd.Retire:
 		return cmd.retire(ctx, c, session, role, again)
 	case cmd.Rotate:
-		given, earlier, err := migrations.RotateLogin(ctx, session, role.name)
+		given, earlier, err := migrate.RotateLogin(ctx, session, role.name)
 		switch {
-		case errors.Is(err, migrations.ErrRotating):
+		case errors.Is(err, migrate.ErrRotating):
 			return &hintedError{err, fmt.Sprintf("finish it with \"%s --retire\"; if the string that was printed is lost, \"%[1]s\" makes a new one", again)}
 		case err != nil:
 			return explainConnection(err)
@@ -67,9 +67,9 @@ func (cmd loginCommand) Run(ctx context.Context, c console) error {
 			c.say("clerksync: put the string into the secret as %s, then: %s --retire --wait 30m", role.setting, again)
 		})
 	default:
-		given, err := migrations.ResetPassword(ctx, session, role.name, cmd.Force)
+		given, err := migrate.ResetPassword(ctx, session, role.name, cmd.Force)
 		switch {
-		case errors.Is(err, migrations.ErrLoginInUse):
+		case errors.Is(err, migrate.ErrLoginInUse):
 			return &hintedError{err, fmt.Sprintf("\"%s --rotate\" replaces it without a gap; --force does it all the same", again)}
 		case err != nil:
 			return explainConnection(err)
@@ -82,7 +82,7 @@ func (cmd loginCommand) Run(ctx context.Context, c console) error {
 }
 
 // hand prints the connection string, after what is to be said about it.
-func (cmd loginCommand) hand(c console, parsed *supabase.Config, given migrations.Credentials, role loginRole, say func()) error {
+func (cmd loginCommand) hand(c console, parsed *supabase.Config, given migrate.Credentials, role loginRole, say func()) error {
 	url, note := parsed.Login(given.Role, given.Password)
 	if note != "" {
 		c.say("clerksync: note: %s", note)
@@ -100,7 +100,7 @@ func (cmd loginCommand) retire(ctx context.Context, c console, session *pgx.Conn
 	deadline := time.Now().Add(cmd.Wait)
 	said := ""
 	for {
-		retired, inUse, err := migrations.RetireLogin(ctx, session, role.name, cmd.Force)
+		retired, inUse, err := migrate.RetireLogin(ctx, session, role.name, cmd.Force)
 		switch {
 		case err == nil:
 			c.say("clerksync: %s has no password any more; %s is in use", retired, inUse)
@@ -108,9 +108,9 @@ func (cmd loginCommand) retire(ctx context.Context, c console, session *pgx.Conn
 				row(retired, "retired")
 				row(inUse, "in use")
 			})
-		case !errors.Is(err, migrations.ErrNotYet) && (cmd.Wait == 0 || !supabase.IsTransient(err)):
+		case !errors.Is(err, migrate.ErrNotYet) && (cmd.Wait == 0 || !supabase.IsTransient(err)):
 			return explainConnection(err)
-		case !errors.Is(err, migrations.ErrNotYet) && time.Now().After(deadline):
+		case !errors.Is(err, migrate.ErrNotYet) && time.Now().After(deadline):
 			return explainConnection(err)
 		case time.Now().After(deadline):
 			return &hintedError{err, fmt.Sprintf("\"%s --retire --wait 30m\" waits for it; --force does not, and locks out whoever still needs it", again)}

@@ -10,12 +10,12 @@ import (
 
 	"clerksync/shared/config"
 	"clerksync/shared/supabase"
-	"clerksync/sql/migrations"
+	"clerksync/sql/migrate"
 )
 
 type migrateCommand struct {
 	Plan   planCommand   `cmd:"" help:"Show which migrations are applied and which are pending; writes nothing."`
-	Up     upCommand     `cmd:"" help:"Apply what is pending, each migration in a transaction of its own."`
+	Up     upCommand     `cmd:"" help:"Apply what is pending, all in one transaction."`
 	Verify verifyCommand `cmd:"" help:"Exit 0 and say nothing if the database has exactly these migrations, unchanged."`
 	Export exportCommand `cmd:"" help:"Write the migrations as files for \"supabase db push\"."`
 	Login  loginCommand  `cmd:"" help:"Give a runtime role a password and print its connection string; replace it without a gap."`
@@ -76,12 +76,27 @@ func explainConnection(err error) error {
 }
 
 type schemaFlag struct {
-	Schema string `help:"Exposed schema that holds the copy; chosen once (default: public)." placeholder:"NAME"`
+	Schema  string `help:"Exposed schema that holds the copy; chosen once (default: public)." placeholder:"NAME"`
+	Helpers string `name:"helpers-schema" help:"Schema of what policies call; chosen once (default: clerk)." placeholder:"NAME"`
 }
 
-func (f schemaFlag) options() migrations.Options { return migrations.Options{Schema: f.Schema} }
+func (f schemaFlag) options() migrate.Options {
+	return migrate.Options{Schema: f.Schema, Helpers: f.Helpers}
+}
 
-type planCommand struct{ schemaFlag }
+// migrateFlag are the flags of what migrates, or says what would happen.
+type migrateFlag struct {
+	schemaFlag
+	AsSuperuser bool `help:"Migrate as a superuser, who then owns what is made."`
+}
+
+func (f migrateFlag) options() migrate.Options {
+	options := f.schemaFlag.options()
+	options.AsSuperuser = f.AsSuperuser
+	return options
+}
+
+type planCommand struct{ migrateFlag }
 
 // plannedMigration is one line of the plan as JSON.
 type plannedMigration struct {
@@ -95,7 +110,7 @@ func (cmd planCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	states, err := migrations.Plan(ctx, session, cmd.options())
+	states, err := migrate.Plan(ctx, session, cmd.options())
 	if err != nil {
 		return explainConnection(err)
 	}
@@ -117,14 +132,14 @@ func (cmd planCommand) Run(ctx context.Context, c console) error {
 	})
 }
 
-type upCommand struct{ schemaFlag }
+type upCommand struct{ migrateFlag }
 
 func (cmd upCommand) Run(ctx context.Context, c console) error {
 	_, session, err := sessionConfig(ctx, c)
 	if err != nil {
 		return err
 	}
-	applied, err := migrations.Up(ctx, session, cmd.options())
+	applied, err := migrate.Up(ctx, session, cmd.options())
 	names := make([]string, len(applied))
 	for i, m := range applied {
 		names[i] = m.String()
@@ -152,7 +167,7 @@ func (cmd verifyCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	if err := migrations.Verify(ctx, session, cmd.options()); err != nil {
+	if err := migrate.Verify(ctx, session, cmd.options()); err != nil {
 		return explainConnection(err)
 	}
 	return nil
@@ -164,7 +179,7 @@ type exportCommand struct {
 }
 
 func (cmd exportCommand) Run(c console) error {
-	written, err := migrations.Export(cmd.Dir, cmd.options(), time.Now())
+	written, err := migrate.Export(cmd.Dir, cmd.options(), time.Now())
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ import (
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
 	"clerksync/shared/webhook"
-	"clerksync/sql/migrations"
+	"clerksync/sql/migrate"
 )
 
 const (
@@ -197,7 +197,7 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) (*supabase.Config,
 	if err != nil {
 		return nil, fmt.Errorf("preparing a connection: %w", err)
 	}
-	if _, err := migrations.Up(migrating, owner, migrations.Options{}); err != nil {
+	if _, err := migrate.Up(migrating, owner, migrate.Options{}); err != nil {
 		return nil, err
 	}
 	return supabase.Parse(supabase.Options{
@@ -213,7 +213,7 @@ const databaseName = "postgres"
 func (s *Stack) migrateGiven(ctx context.Context, o Options) error {
 	ctx, cancel := migrationLimit(ctx)
 	defer cancel()
-	states, err := migrations.Plan(ctx, s.reader, migrations.Options{})
+	states, err := migrate.Plan(ctx, s.reader, migrate.Options{})
 	if denied(err) {
 		s.Warnings = append(s.Warnings, "DATABASE_URL: this login may not read the migrations, so they are taken to be up to date")
 		s.reader = nil
@@ -232,7 +232,7 @@ func (s *Stack) migrateGiven(ctx context.Context, o Options) error {
 		return nil
 	}
 	o.Progress(fmt.Sprintf("applying %d migrations to %s", pending, s.given))
-	_, err = migrations.Up(ctx, s.reader, migrations.Options{})
+	_, err = migrate.Up(ctx, s.reader, migrate.Options{})
 	return explain(err)
 }
 

@@ -146,7 +146,7 @@ func (c *cluster) build(ctx context.Context, r recipe, name string) error {
 		return err
 	}
 	if r.migrated {
-		if err := migrate(ctx, c.server.URL(name, postgres.Owner, ""), r.schema); err != nil {
+		if err := migrateAs(ctx, c.server.URL(name, postgres.Owner, ""), r.schema); err != nil {
 			return err
 		}
 	}

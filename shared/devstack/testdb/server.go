@@ -10,7 +10,7 @@ import (
 
 	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/sql/migrations"
+	"clerksync/sql/migrate"
 )
 
 // ServerDatabase is the database that a server begins with.
@@ -90,7 +90,7 @@ func migrateServer(t testing.TB, server *postgres.Server, database string) {
 	asSuperuser(t, server, database, func(ctx context.Context, conn *pgx.Conn) error {
 		return postgres.Stubs(ctx, conn, postgres.Explicit)
 	})
-	if err := migrate(t.Context(), server.URL(database, postgres.Owner, ""), migrations.DefaultSchema); err != nil {
+	if err := migrateAs(t.Context(), server.URL(database, postgres.Owner, ""), migrate.DefaultSchema); err != nil {
 		t.Fatal(err)
 	}
 }

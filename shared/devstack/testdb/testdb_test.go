@@ -13,7 +13,7 @@ import (
 
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
-	"clerksync/sql/migrations"
+	"clerksync/sql/migrate"
 )
 
 func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
@@ -60,7 +60,7 @@ func TestNew_IsMigratedAsTheOwner(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := migrations.Verify(t.Context(), config, migrations.Options{Schema: schema}); err != nil {
+			if err := migrate.Verify(t.Context(), config, migrate.Options{Schema: schema}); err != nil {
 				t.Errorf("Verify of a new database = %v", err)
 			}
 			conn := db.Conn(t, db.Owner())

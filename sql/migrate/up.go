@@ -1,0 +1,474 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Errors that a caller may want to tell apart.
+var (
+	// ErrPending: steps of this program are not applied to the database.
+	ErrPending = errors.New("migrations are pending")
+	// ErrChanged: an applied schema file differs from the one of this program.
+	ErrChanged = errors.New("an applied migration was changed")
+	// ErrUnknown: the database has what this program does not know.
+	ErrUnknown = errors.New("the database is newer than this program")
+	// ErrUnreleased: the database was migrated before the first release.
+	ErrUnreleased = errors.New("the database was migrated by a version from before the first release")
+	// ErrSchema: the database was migrated with other schemas.
+	ErrSchema = errors.New("another schema is in use")
+	// ErrTaken: something of a name that is needed exists and is not ours.
+	ErrTaken = errors.New("a name that is needed is taken")
+	// ErrUsed: a function that has to be dropped is used by something of the team's.
+	ErrUsed = errors.New("a function that has to be dropped is in use")
+	// ErrRole: a login role has rights that it must not have.
+	ErrRole = errors.New("a login role has other rights than it should")
+	// ErrSuperuser: a superuser would own everything.
+	ErrSuperuser = errors.New("a superuser would own what is made")
+)
+
+// The limits of a migration. Rather fail and be run again than queue up behind a long
+// transaction with every reader of the tables queueing behind us.
+const limits = `set local lock_timeout = '10s'; set local statement_timeout = '5min'; set local search_path = pg_catalog, pg_temp`
+
+// lockSQL keeps two migrators apart until the transaction ends.
+const lockSQL = `select pg_catalog.pg_advisory_xact_lock(426771281515)` // "clerk"
+
+// Plan lists every step with its state and keeps nothing. It fails as [Up] would,
+// before Up has begun: for a name that is taken, a role with other rights, a function
+// that cannot be replaced. To find out, an empty database is migrated, and the rules of
+// another one are applied, in a transaction that is taken back; pending schema files
+// of a database in use are not tried, since they may lock its tables.
+func Plan(ctx context.Context, config *pgx.ConnConfig, opts Options) ([]Step, error) {
+	return this.plan(ctx, config, opts)
+}
+
+func (r release) plan(ctx context.Context, config *pgx.ConnConfig, opts Options) ([]Step, error) {
+	var states []Step
+	err := within(ctx, config, func(tx pgx.Tx) error {
+		d, err := r.inspect(ctx, tx, opts)
+		if err != nil {
+			return err
+		}
+		states = d.steps
+		if err := d.refuse(ctx, tx, opts); err != nil {
+			return err
+		}
+		if err := d.rehearse(ctx, tx); err != nil {
+			return err
+		}
+		return errTakeBack
+	})
+	if errors.Is(err, errTakeBack) {
+		return states, nil
+	}
+	return nil, err
+}
+
+var errTakeBack = errors.New("taken back")
+
+// Verify returns nil when the database has exactly the steps of this program,
+// unchanged, and the login roles have no other rights than they should.
+func Verify(ctx context.Context, config *pgx.ConnConfig, opts Options) error {
+	return this.verify(ctx, config, opts)
+}
+
+func (r release) verify(ctx context.Context, config *pgx.ConnConfig, opts Options) error {
+	return within(ctx, config, func(tx pgx.Tx) error {
+		d, err := r.inspect(ctx, tx, opts)
+		if err != nil {
+			return err
+		}
+		if pending := d.pending(); len(pending) > 0 {
+			return fmt.Errorf("%w: %s", ErrPending, join(pending))
+		}
+		return errors.Join(d.missingFunctions(ctx, tx), checkRoles(ctx, tx))
+	})
+}
+
+// Up applies what is pending, in one transaction, and returns what it applied. It is
+// safe to call again and from several places at once.
+func Up(ctx context.Context, config *pgx.ConnConfig, opts Options) ([]Step, error) {
+	return this.up(ctx, config, opts)
+}
+
+func (r release) up(ctx context.Context, config *pgx.ConnConfig, opts Options) ([]Step, error) {
+	var applied []Step
+	err := within(ctx, config, func(tx pgx.Tx) error {
+		d, err := r.inspect(ctx, tx, opts)
+		if err != nil {
+			return err
+		}
+		pending := d.pending()
+		if len(pending) == 0 {
+			return nil
+		}
+		if err := d.refuse(ctx, tx, opts); err != nil {
+			return err
+		}
+		if err := d.apply(ctx, tx, pending); err != nil {
+			return fmt.Errorf("migrating: %w", err)
+		}
+		applied = pending
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return applied, nil
+}
+
+// within runs a function in the one transaction that a migration is. It begins anew,
+// a few times, where the migration of another database of the cluster made or changed
+// the same login roles meanwhile.
+func within(ctx context.Context, config *pgx.ConnConfig, do func(pgx.Tx) error) error {
+	const tries = 5
+	var err error
+	for try := range tries {
+		if err = once(ctx, config, do); !rolesChanged(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-time.After(time.Duration(try+1) * 50 * time.Millisecond):
+		}
+	}
+	return err
+}
+
+// rolesChanged recognises what PostgreSQL says of a role that two transactions touch:
+// "tuple concurrently updated", or a duplicate name.
+func rolesChanged(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pgErr.Code == "XX000" && strings.Contains(pgErr.Message, "concurrently") ||
+		pgErr.Code == "23505" && strings.HasPrefix(pgErr.ConstraintName, "pg_auth") ||
+		pgErr.Code == "42710" && strings.Contains(pgErr.Message, "clerksync_"))
+}
+
+func once(ctx context.Context, config *pgx.ConnConfig, do func(pgx.Tx) error) error {
+	config = config.Copy()
+	// Files of many statements; and nothing is left prepared on a pooled session.
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("connecting to migrate: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, limits); err != nil {
+			return fmt.Errorf("preparing to migrate: %w", err)
+		}
+		if _, err := tx.Exec(ctx, lockSQL); err != nil {
+			return fmt.Errorf("waiting for another migration of this database: %w", err)
+		}
+		return do(tx)
+	})
+}
+
+// database is what was found.
+type database struct {
+	names names
+	// steps are those of this program, with when the database got them.
+	steps []Step
+	// fresh is whether it has nothing of ours.
+	fresh bool
+}
+
+func (d database) pending() []Step {
+	var pending []Step
+	for _, s := range d.steps {
+		if s.AppliedAt.IsZero() {
+			pending = append(pending, s)
+		}
+	}
+	return pending
+}
+
+func join(steps []Step) string {
+	all := make([]string, len(steps))
+	for i, s := range steps {
+		all[i] = s.String()
+	}
+	return strings.Join(all, ", ")
+}
+
+// inspect reads what the database has, and fails if that is not what this program
+// could have left there.
+func (r release) inspect(ctx context.Context, tx pgx.Tx, opts Options) (database, error) {
+	d := database{steps: slices.Clone(r.steps)}
+	var history, rulesTable bool
+	if err := tx.QueryRow(ctx, `select to_regclass('clerk_sync.migrations') is not null, to_regclass('clerk_sync.rules') is not null`).Scan(&history, &rulesTable); err != nil {
+		return d, fmt.Errorf("reading the migration state: %w", err)
+	}
+	d.fresh = !history
+	switch {
+	case d.fresh:
+		d.names = chosen(opts)
+		return d, checkNames(d.names)
+	case !rulesTable:
+		return d, fmt.Errorf("%w, and nothing leads from there to here: drop the schemas clerk_sync and clerk and the copy's four tables, and migrate anew", ErrUnreleased)
+	}
+	if err := d.readHistory(ctx, tx, r.revision); err != nil {
+		return d, err
+	}
+	var err error
+	d.names, err = usedNames(ctx, tx, opts)
+	return d, err
+}
+
+func chosen(opts Options) names {
+	n := names{exposed: opts.Schema, helpers: opts.Helpers}
+	if n.exposed == "" {
+		n.exposed = DefaultSchema
+	}
+	if n.helpers == "" {
+		n.helpers = DefaultHelpers
+	}
+	return n
+}
+
+// readHistory marks the steps that the database has.
+func (d *database) readHistory(ctx context.Context, tx pgx.Tx, known int) error {
+	rows, err := tx.Query(ctx, `select version, name, checksum, applied_at from clerk_sync.migrations`)
+	if err != nil {
+		return fmt.Errorf("reading clerk_sync.migrations (connect as the role that migrated): %w", err)
+	}
+	var version int64
+	var name, sum string
+	var at time.Time
+	var problems []error
+	_, err = pgx.ForEachRow(rows, []any{&version, &name, &sum, &at}, func() error {
+		for i := range d.steps {
+			s := &d.steps[i]
+			if s.isRules() || s.version != version {
+				continue
+			}
+			s.AppliedAt = at
+			if s.Checksum != sum {
+				problems = append(problems, fmt.Errorf("%w: %s has checksum %.12s here and %.12s in the database", ErrChanged, s, s.Checksum, sum))
+			}
+			return nil
+		}
+		problems = append(problems, fmt.Errorf("%w: it has migration %s; use the release that made it", ErrUnknown, name))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading clerk_sync.migrations (connect as the role that migrated): %w", err)
+	}
+
+	var revision int
+	var applied *time.Time
+	if err := tx.QueryRow(ctx, `select coalesce(checksum, ''), coalesce(revision, 0), applied_at from clerk_sync.rules`).Scan(&sum, &revision, &applied); err != nil {
+		return fmt.Errorf("reading clerk_sync.rules: %w", err)
+	}
+	if revision > known {
+		problems = append(problems, fmt.Errorf("%w: it has the rules of a later release (revision %d, and %d here); use that release", ErrUnknown, revision, known))
+	}
+	for i := range d.steps {
+		if d.steps[i].isRules() && d.steps[i].Checksum == sum && applied != nil {
+			d.steps[i].AppliedAt = *applied
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// usedNames are the schemas in use, which win over empty options and must equal
+// given ones.
+func usedNames(ctx context.Context, tx pgx.Tx, opts Options) (names, error) {
+	n := chosen(opts)
+	var exists bool
+	if err := tx.QueryRow(ctx, `select to_regclass('clerk_sync.settings') is not null`).Scan(&exists); err != nil {
+		return n, fmt.Errorf("reading the migration state: %w", err)
+	}
+	if !exists { // an exported file was applied, and those behind it were not
+		return n, checkNames(n)
+	}
+	if err := tx.QueryRow(ctx, `select exposed_schema, helpers_schema from clerk_sync.settings`).Scan(&n.exposed, &n.helpers); err != nil {
+		return n, fmt.Errorf("reading the schemas from clerk_sync.settings: %w", err)
+	}
+	if opts.Schema != "" && opts.Schema != n.exposed {
+		return n, fmt.Errorf("%w: this database was migrated with schema %q, not %q", ErrSchema, n.exposed, opts.Schema)
+	}
+	if opts.Helpers != "" && opts.Helpers != n.helpers {
+		return n, fmt.Errorf("%w: this database was migrated with the helpers in schema %q, not %q", ErrSchema, n.helpers, opts.Helpers)
+	}
+	return n, nil
+}
+
+// refuse fails for what would stop a migration, or make it unsafe.
+func (d database) refuse(ctx context.Context, tx pgx.Tx, opts Options) error {
+	return errors.Join(checkSuperuser(ctx, tx, opts), d.checkTaken(ctx, tx), checkRoles(ctx, tx))
+}
+
+func checkSuperuser(ctx context.Context, tx pgx.Tx, opts Options) error {
+	if opts.AsSuperuser {
+		return nil
+	}
+	var super bool
+	var user string
+	if err := tx.QueryRow(ctx, `select r.rolsuper, r.rolname::text from pg_roles as r where r.rolname = current_user`).Scan(&super, &user); err != nil {
+		return fmt.Errorf("looking at the migrating role: %w", err)
+	}
+	if super {
+		return fmt.Errorf("%w: connect as the role that owns the project (postgres on Supabase), not as %q; --as-superuser says that it is meant", ErrSuperuser, user)
+	}
+	return nil
+}
+
+// checkTaken finds relations of the team's before a file runs into them. Functions
+// are found when the rules are applied.
+func (d database) checkTaken(ctx context.Context, tx pgx.Tx) error {
+	if !d.fresh {
+		return nil
+	}
+	var problems []error
+	for _, place := range []struct {
+		schema, flag string
+		relations    []string
+	}{
+		{d.names.exposed, "--schema", []string{"users", "users_public", "organizations", "organization_memberships"}},
+		{d.names.helpers, "--helpers-schema", []string{"organization_roles", "organization_permissions", "role_permissions"}},
+	} {
+		var found *string
+		err := tx.QueryRow(ctx, `
+			select string_agg(c.relname, ', ' order by c.relname)
+			from pg_class as c
+			join pg_namespace as n on n.oid = c.relnamespace
+			where n.nspname = $1 and c.relname = any ($2)`, place.schema, place.relations).Scan(&found)
+		if err != nil {
+			return fmt.Errorf("looking for names that are taken: %w", err)
+		}
+		if found != nil {
+			problems = append(problems, fmt.Errorf("%w: schema %q has %s; choose another schema with %s", ErrTaken, place.schema, *found, place.flag))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// rehearse applies what can be tried without locking a table that is in use.
+func (d database) rehearse(ctx context.Context, tx pgx.Tx) error {
+	pending := d.pending()
+	if d.fresh {
+		return d.apply(ctx, tx, pending)
+	}
+	for _, s := range pending {
+		if !s.isRules() {
+			continue
+		}
+		err := d.apply(ctx, tx, []Step{s})
+		pgErr, ok := errors.AsType[*pgconn.PgError](err)
+		if ok && len(pending) > 1 && (pgErr.Code == "42704" || pgErr.Code == "42P01" || pgErr.Code == "3F000") {
+			return nil // a function names a type or a table that a pending file makes
+		}
+		return err
+	}
+	return nil
+}
+
+func (d database) apply(ctx context.Context, tx pgx.Tx, pending []Step) error {
+	if _, err := tx.Exec(ctx, historyDDL); err != nil {
+		return explain("preparing", err)
+	}
+	for _, s := range pending {
+		if _, err := tx.Exec(ctx, s.sql(d.names)); err != nil {
+			return explain(s.Name, err)
+		}
+	}
+	return nil
+}
+
+// missingFunctions finds functions of the rules that were dropped.
+func (d database) missingFunctions(ctx context.Context, tx pgx.Tx) error {
+	var missing *string
+	err := tx.QueryRow(ctx, `
+		select string_agg(f, ', ') from clerk_sync.rules as r cross join unnest(r.functions) as f
+		where to_regprocedure(f) is null`).Scan(&missing)
+	if err != nil {
+		return fmt.Errorf("looking for the functions of the rules: %w", err)
+	}
+	if missing != nil {
+		return fmt.Errorf("%w: missing are the functions %s", ErrChanged, *missing)
+	}
+	return nil
+}
+
+// explain adds to a failed step which it was, and where the refusal of the rules'
+// script belongs.
+func explain(step string, err error) error {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok {
+		return fmt.Errorf("%s: %w", step, err)
+	}
+	switch pgErr.Code {
+	case "CS001":
+		return fmt.Errorf("%w: %s; choose another schema with --helpers-schema, or rename yours", ErrTaken, pgErr.Message)
+	case "CS002":
+		return fmt.Errorf("%w: %s. %s", ErrUsed, pgErr.Message, pgErr.Hint)
+	case "CS003":
+		return fmt.Errorf("%w: %s", ErrUnknown, pgErr.Message)
+	}
+	text := fmt.Sprintf("%s: %s (SQLSTATE %s)", step, pgErr.Message, pgErr.Code)
+	if pgErr.Hint != "" {
+		text += "; hint: " + pgErr.Hint
+	}
+	return &stepError{text + "; nothing was kept", pgErr}
+}
+
+// stepError says what failed in words of its own, with PostgreSQL's error behind it.
+type stepError struct {
+	text  string
+	cause *pgconn.PgError
+}
+
+func (e *stepError) Error() string { return e.text }
+
+func (e *stepError) Unwrap() error { return e.cause }
+
+// historyDDL makes the tables that remember what was applied. Exported files carry
+// it too.
+const historyDDL = `create schema if not exists clerk_sync;
+create table if not exists clerk_sync.migrations (
+  version    bigint primary key,
+  name       text not null,
+  checksum   text not null,
+  applied_at timestamptz not null default now()
+);
+create table if not exists clerk_sync.rules (
+  only_row   boolean primary key default true check (only_row),
+  checksum   text,
+  revision   integer,
+  -- What the rules made, and so may drop: a name with the types of its arguments.
+  functions  text[] not null default '{}',
+  applied_at timestamptz
+);
+insert into clerk_sync.rules default values on conflict do nothing;
+revoke all on table clerk_sync.migrations, clerk_sync.rules from public, anon, authenticated, service_role;
+`
+
+// The quotes of the script around the rules, which must not occur within them.
+const (
+	scriptQuote = "$clerksync$"
+	rulesQuote  = "$rules$"
+)
+
+// sql is what a database runs to get a step, with the record that it has it.
+func (s Step) sql(n names) string {
+	if !s.isRules() {
+		return n.fill(s.text) + fmt.Sprintf("\ninsert into clerk_sync.migrations (version, name, checksum) values (%d, '%s', '%s') on conflict (version) do nothing;\n",
+			s.version, s.Name, s.Checksum)
+	}
+	script := strings.NewReplacer(
+		"{{script_quote}}", scriptQuote, "{{rules_quote}}", rulesQuote, "{{rules}}", s.text,
+		"{{checksum}}", s.Checksum, "{{revision}}", strconv.Itoa(s.revision),
+	).Replace(rulesScript)
+	return n.fill(script)
+}

@@ -1,0 +1,216 @@
+-- Who may read the copy. Helpers read the claims that PostgREST, Realtime and
+-- Storage set for a request, in the shapes of session token version 2 (o.id,
+-- o.rol) and version 1 (org_id, org_role). They return null for a claim that is
+-- not there, and null equals nothing: every policy fails closed.
+create or replace function {{helpers}}.claims() returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- A setting made local to an earlier transaction reads back as '', not null.
+  select nullif(current_setting('request.jwt.claims', true), '')::jsonb
+$$;
+
+create or replace function {{helpers}}.user_id() returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')
+$$;
+
+comment on function {{helpers}}.user_id() is 'Clerk id of the caller, from the verified token; null if there is none.';
+
+create or replace function {{helpers}}.org_id() returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select nullif(coalesce(c.claims -> 'o' ->> 'id', c.claims ->> 'org_id'), '')
+  from (select {{helpers}}.claims() as claims) as c
+$$;
+
+comment on function {{helpers}}.org_id() is 'The organization that is active in the caller''s token; null if there is none.';
+
+create or replace function {{helpers}}.org_role() returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- Version 2 tokens leave the prefix out; the mirrored memberships keep it.
+  select case when r.role = '' then null
+              when r.role like 'org:%' then r.role
+              else 'org:' || r.role end
+  from (select coalesce(c.claims -> 'o' ->> 'rol', c.claims ->> 'org_role') as role
+        from (select {{helpers}}.claims() as claims) as c) as r
+$$;
+
+comment on function {{helpers}}.org_role() is 'The caller''s role in the active organization, always with its "org:" prefix.';
+
+create or replace function {{helpers}}.my_org_ids() returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select m.clerk_org_id
+  from {{exposed}}.organization_memberships as m
+  where m.clerk_user_id = {{helpers}}.user_id()
+    and m.deleted_at is null
+$$;
+
+comment on function {{helpers}}.my_org_ids() is
+  'Every organization the caller belongs to, from the copy: a removed member loses access at once.';
+
+create or replace function {{helpers}}.my_fellow_ids() returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select {{helpers}}.user_id()
+  union
+  select fellow.clerk_user_id
+  from {{exposed}}.organization_memberships as mine
+  join {{exposed}}.organization_memberships as fellow using (clerk_org_id)
+  where mine.clerk_user_id = {{helpers}}.user_id()
+    and mine.deleted_at is null
+    and fellow.deleted_at is null
+$$;
+
+comment on function {{helpers}}.my_fellow_ids() is 'The caller and everybody who shares an organization with the caller.';
+
+-- What further policies ask of a token and of the copy. As in the helpers before
+-- them, a claim that is absent or of another shape than Clerk's counts against
+-- the caller.
+create or replace function {{helpers}}.session_is_active() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- A pending session (an organization still to be chosen, say) has a valid
+  -- token all the same. Tokens without the claim are older than pending sessions.
+  select {{helpers}}.user_id() is not null
+     and coalesce({{helpers}}.claims() ->> 'sts', 'active') = 'active'
+$$;
+
+comment on function {{helpers}}.session_is_active() is 'The caller is a user and has no session task left to do.';
+
+create or replace function {{helpers}}.has_second_factor(within_minutes integer default null) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  -- fva holds the minutes since the first and the second factor; -1 is never.
+  select case
+    when jsonb_typeof(f.fva) = 'array' and f.fva ->> 1 ~ '^[0-9]{1,9}$'
+    then within_minutes is null or (f.fva ->> 1)::integer <= within_minutes
+    else false
+  end
+  from (select {{helpers}}.claims() -> 'fva' as fva) as f
+$$;
+
+comment on function {{helpers}}.has_second_factor(integer) is
+  'The session passed a second factor, at most so many minutes before the token was made.';
+
+create or replace function {{helpers}}.is_impersonated() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select coalesce(jsonb_typeof({{helpers}}.claims() -> 'act') <> 'null', false)
+$$;
+
+comment on function {{helpers}}.is_impersonated() is 'Somebody else acts as the caller.';
+
+create or replace function {{helpers}}.claim(path text[]) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select nullif({{helpers}}.claims() #>> path, '')
+$$;
+
+comment on function {{helpers}}.claim(text[]) is 'Any claim, as text. Trust only what a user cannot edit.';
+
+create or replace function {{helpers}}.claim_values(path text[]) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select array(
+    select v
+    from jsonb_array_elements_text(case jsonb_typeof(c.claim)
+      when 'array' then c.claim
+      when 'string' then jsonb_build_array(c.claim)
+      else '[]'
+    end) as v
+    where v <> '')
+  from (select {{helpers}}.claims() #> path as claim) as c
+$$;
+
+comment on function {{helpers}}.claim_values(text[]) is 'Any claim as a list: of one text, or of the texts of an array.';
+
+-- Version 2 tokens carry permissions as numbers: fea lists features, fpm a mask
+-- for each, per the permissions that the bits stand for. Clerk's own libraries
+-- disagree about which mask belongs to which feature once features of the user
+-- stand among those of the organization (Go counts all entries, JavaScript those
+-- of the organization), and about bits that per does not name. What counts here
+-- is what both would grant.
+create or replace function {{helpers}}.org_permissions() returns setof text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  with token as materialized (
+    select {{helpers}}.claims() as claims
+  ),
+  features as (
+    select f.feature, f.entry, row_number() over (order by f.entry) as entry_of_org
+    from token
+    cross join string_to_table(claims ->> 'fea', ',') with ordinality as listed (name, entry)
+    cross join lateral (select split_part(name, ':', 1) as scope, split_part(name, ':', 2) as feature, listed.entry) as f
+    where f.scope like '%o%' and f.feature <> ''
+  ),
+  masks as (
+    select listed.entry, case when listed.mask ~ '^[0-9]+$' and length(listed.mask) <= 300 then listed.mask::numeric end as mask
+    from token
+    cross join string_to_table(claims -> 'o' ->> 'fpm', ',') with ordinality as listed (mask, entry)
+  ),
+  names as (
+    select p.name, p.position - 1 as bit, count(*) over () as bits
+    from token
+    cross join string_to_table(claims -> 'o' ->> 'per', ',') with ordinality as p (name, position)
+  )
+  select 'org:' || f.feature || ':' || n.name
+  from features as f
+  join masks as go on go.entry = f.entry
+  join masks as js on js.entry = f.entry_of_org
+  cross join names as n
+  where n.name <> ''
+    and go.mask < 2::numeric ^ n.bits
+    and mod(div(go.mask, 2::numeric ^ n.bit), 2) = 1
+    and mod(div(js.mask, 2::numeric ^ n.bit), 2) = 1
+  union
+  -- Version 1 tokens list them as they are.
+  select v
+  from token
+  cross join jsonb_array_elements_text(
+    case when jsonb_typeof(claims -> 'org_permissions') = 'array' and claims -> 'o' is null
+         then claims -> 'org_permissions' else '[]' end) as v
+$$;
+
+comment on function {{helpers}}.org_permissions() is 'What the token grants in its active organization, such as "org:invoices:manage".';
+
+create or replace function {{helpers}}.has_org_permission(permission text) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+  select exists (select from {{helpers}}.org_permissions() as p where p = permission)
+$$;
+
+comment on function {{helpers}}.has_org_permission(text) is 'The token grants this in its active organization.';
+
+create or replace function {{helpers}}.my_org_ids_with_role(roles text[]) returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select m.clerk_org_id
+  from {{exposed}}.organization_memberships as m
+  where m.clerk_user_id = {{helpers}}.user_id()
+    and m.deleted_at is null
+    and m.role = any (roles)
+$$;
+
+comment on function {{helpers}}.my_org_ids_with_role(text[]) is 'The organizations where the caller has one of these roles now, from the copy.';
+
+create or replace function {{helpers}}.my_org_ids_with_permission(permission text) returns setof text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select m.clerk_org_id
+  from {{exposed}}.organization_memberships as m
+  where m.clerk_user_id = {{helpers}}.user_id()
+    and m.deleted_at is null
+    -- What the role grants now, not what it granted when the membership last
+    -- changed; that is all there is while the role itself is not known.
+    and case
+      when exists (select from {{helpers}}.organization_roles as r where r.key = m.role and r.deleted_at is null)
+      then exists (select from {{helpers}}.role_permissions as g
+                   where g.role = m.role and g.permission = my_org_ids_with_permission.permission)
+      else my_org_ids_with_permission.permission = any (m.permissions)
+    end
+$$;
+
+comment on function {{helpers}}.my_org_ids_with_permission(text) is 'The organizations where the caller''s role grants this now, from the copy.';
+
+revoke execute on function
+  {{helpers}}.claims(), {{helpers}}.user_id(), {{helpers}}.org_id(), {{helpers}}.org_role(),
+  {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.session_is_active(),
+  {{helpers}}.has_second_factor(integer), {{helpers}}.is_impersonated(), {{helpers}}.claim(text[]),
+  {{helpers}}.claim_values(text[]), {{helpers}}.org_permissions(), {{helpers}}.has_org_permission(text),
+  {{helpers}}.my_org_ids_with_role(text[]), {{helpers}}.my_org_ids_with_permission(text)
+from public;
+grant execute on function
+  {{helpers}}.claims(), {{helpers}}.user_id(), {{helpers}}.org_id(), {{helpers}}.org_role(),
+  {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.session_is_active(),
+  {{helpers}}.has_second_factor(integer), {{helpers}}.is_impersonated(), {{helpers}}.claim(text[]),
+  {{helpers}}.claim_values(text[]), {{helpers}}.org_permissions(), {{helpers}}.has_org_permission(text),
+  {{helpers}}.my_org_ids_with_role(text[]), {{helpers}}.my_org_ids_with_permission(text)
+to anon, authenticated, service_role;

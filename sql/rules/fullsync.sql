@@ -1,0 +1,486 @@
+create or replace function clerk_sync.run_windows(run bigint) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'object', w.object, 'position', w.position, 'from_ms', w.from_ms, 'to_ms', w.to_ms,
+      'next_offset', w.next_offset, 'listed', w.listed, 'tally', w.tally, 'finished', w.finished_at is not null
+    ) order by w.object, w.position), '[]')
+    from clerk_sync.sync_windows as w where w.run_id = run_windows.run);
+end
+$$;
+
+-- The instance that the copy is of: what a person has pinned, else what the last
+-- complete run read; null while nobody knows. A pin is a decision that nothing
+-- overrules.
+create or replace function clerk_sync.expected_instance(accept_instance boolean default false) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return coalesce(
+    (select s.instance_id from clerk_sync.settings as s),
+    (select r.instance_id from clerk_sync.sync_runs as r
+     where r.state = 'complete' and not accept_instance order by r.id desc limit 1));
+end
+$$;
+
+-- Takes the lock and begins a run, or resumes the last one. Asked again by the
+-- same holder it answers the same, so that a lost answer can be asked for again.
+--
+--   begun, resumed   the run is the caller's
+--   busy             somebody else's lease has not run out
+--   wrong_instance   the copy is of another Clerk instance
+create or replace function clerk_sync.begin_run(
+  holder text, lease interval, instance text, trigger text, fresh boolean, accept_instance boolean,
+  resume_within interval default '1 day'
+) returns jsonb
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+  lock     clerk_sync.sync_lock;
+  run      clerk_sync.sync_runs;
+  expected text;
+  outcome  text := 'begun';
+begin
+  select * into lock from clerk_sync.sync_lock for update;
+  select * into run from clerk_sync.sync_runs as r order by r.id desc limit 1;
+
+  if lock.holder = holder and lock.expires_at > now() and run.id = lock.run_id and run.state = 'running' then
+    outcome := case when run.resumed_at is null then 'begun' else 'resumed' end;
+  else
+    if lock.expires_at > now() then
+      return jsonb_build_object('outcome', 'busy', 'run_id', lock.run_id, 'expires_at', lock.expires_at);
+    end if;
+
+    expected := clerk_sync.expected_instance(accept_instance);
+    if instance <> expected then
+      return jsonb_build_object('outcome', 'wrong_instance', 'expected', expected);
+    end if;
+
+    if not fresh and run.state in ('running', 'partial') and run.instance_id = instance
+       and run.started_at > now() - resume_within then
+      outcome := 'resumed';
+      update clerk_sync.sync_runs as r set state = 'running', reason = null, resumed_at = now(), ended_at = null
+      where r.id = run.id returning * into run;
+    else
+      update clerk_sync.sync_runs as r set state = 'partial', reason = 'killed', ended_at = coalesce(r.ended_at, now())
+      where r.state = 'running';
+      -- Only the last run can be resumed; of the others the outcome is enough.
+      delete from clerk_sync.sync_windows;
+      delete from clerk_sync.sync_absences;
+      insert into clerk_sync.sync_runs (trigger, instance_id, initial)
+      values (trigger, instance, not exists (select from clerk_sync.sync_runs as r where r.state = 'complete'))
+      returning * into run;
+    end if;
+  end if;
+
+  update clerk_sync.sync_lock as l set run_id = run.id, holder = begin_run.holder, expires_at = now() + lease;
+
+  return jsonb_build_object(
+    'outcome', outcome, 'run_id', run.id, 'initial', run.initial, 'started_at', run.started_at,
+    'windows', clerk_sync.run_windows(run.id));
+end
+$$;
+
+-- Every write of a run asks whether the lock is still its own, and holds off
+-- everybody else until it is committed.
+create or replace function clerk_sync.require_lock(run bigint, holder text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  perform from clerk_sync.sync_lock as l
+  where l.run_id = require_lock.run and l.holder = require_lock.holder and l.expires_at > now()
+  for share;
+  if not found then
+    raise object_not_in_prerequisite_state using message = 'the lock of the full sync was lost';
+  end if;
+end
+$$;
+
+create or replace function clerk_sync.renew_run(run bigint, holder text, lease interval) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  update clerk_sync.sync_lock as l set expires_at = now() + renew_run.lease
+  where l.run_id = renew_run.run and l.holder = renew_run.holder and l.expires_at > now();
+  return found;
+end
+$$;
+
+create or replace function clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[])
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform clerk_sync.require_lock(run, holder);
+  insert into clerk_sync.sync_windows (run_id, object, position, from_ms, to_ms)
+  select plan_windows.run, plan_windows.object, w.position, w.from_ms, w.to_ms
+  from unnest(plan_windows.from_ms, plan_windows.to_ms) with ordinality as w (from_ms, to_ms, position)
+  on conflict on constraint sync_windows_pkey do nothing;
+end
+$$;
+
+-- A window is finished in one step with the absences that it found, or not at
+-- all. What was written is counted already; what was written by a call that then
+-- died, and found unchanged by this one, is not counted again.
+create or replace function clerk_sync.finish_window(
+  run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint,
+  listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamptz
+) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  perform clerk_sync.require_lock(run, holder);
+  insert into clerk_sync.sync_windows as w (
+    run_id, object, position, from_ms, to_ms, next_offset, listed, tally, finished_at)
+  values (
+    finish_window.run, finish_window.object, finish_window."position", finish_window.from_ms, finish_window.to_ms,
+    finish_window.next_offset, finish_window.listed,
+    jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale), now())
+  on conflict on constraint sync_windows_pkey do update set
+    from_ms = excluded.from_ms, to_ms = excluded.to_ms, next_offset = excluded.next_offset, listed = excluded.listed,
+    finished_at = excluded.finished_at,
+    tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'unchanged', least(
+      finish_window.unchanged,
+      greatest(0, finish_window.listed - finish_window.stale
+        - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))));
+  insert into clerk_sync.sync_absences (run_id, object, object_id, confirmed_at)
+  select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
+  from unnest(finish_window.absent_ids) as gone
+  on conflict on constraint sync_absences_pkey do nothing;
+end
+$$;
+
+-- Ends what the caller holds. False if it held nothing any more.
+create or replace function clerk_sync.end_run(run bigint, holder text, state text, reason text, drift bigint, report jsonb)
+returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+begin
+  update clerk_sync.sync_lock as l set expires_at = '-infinity', holder = null
+  where l.run_id = run and l.holder = end_run.holder;
+  if not found then
+    -- Asked again after a lost answer, it has happened already.
+    return exists (select from clerk_sync.sync_runs as r where r.id = run and r.state = end_run.state and r.state <> 'running');
+  end if;
+  update clerk_sync.sync_runs as r set
+    state = end_run.state, reason = end_run.reason, ended_at = now(), drift = end_run.drift, report = end_run.report
+  where r.id = run and r.state = 'running';
+  -- History is kept as long as the events are; the last complete run says which
+  -- instance the copy is of.
+  delete from clerk_sync.sync_runs as r
+  where r.started_at < now() - (select s.event_retention from clerk_sync.settings as s)
+    and r.id < run
+    and r.id <> coalesce((select max(c.id) from clerk_sync.sync_runs as c where c.state = 'complete'), 0);
+  return true;
+end
+$$;
+
+create or replace function clerk_sync.recent_runs(most integer default 20) returns table (
+  id bigint, state text, reason text, trigger text, instance_id text, started_at timestamptz, ended_at timestamptz,
+  drift bigint, report jsonb)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select f.id, f.state, f.reason, f.trigger, f.instance_id, f.started_at, f.ended_at, f.drift, f.report
+  from clerk_sync.full_syncs as f
+  order by f.id desc
+  limit least(greatest(recent_runs.most, 1), 1000)
+$$;
+
+-- Adds to what a window has counted.
+create or replace function clerk_sync.count_window(run bigint, object text, "position" integer, more jsonb) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  insert into clerk_sync.sync_windows as w (run_id, object, position, tally)
+  values (count_window.run, count_window.object, count_window."position", count_window.more)
+  on conflict on constraint sync_windows_pkey do update set tally = coalesce(w.tally, '{}') || (
+    select jsonb_object_agg(m.key, coalesce((w.tally ->> m.key)::bigint, 0) + m.value::bigint)
+    from jsonb_each_text(excluded.tally) as m);
+end
+$$;
+
+-- Drift is what a webhook should have told: an object that the copy did not have,
+-- or of which it had an earlier updated_at. Clerk changes some fields without
+-- moving updated_at and without an event, such as last_active_at: those rows are
+-- updated, and no drift.
+create or replace function clerk_sync.is_drift(result text, before text, updated_ms bigint, settled_ms bigint) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  return updated_ms <= settled_ms and (
+    result = 'created'
+    or result = 'updated' and (before < '2' or substr(before, 3, 15)::bigint < updated_ms));
+end
+$$;
+
+-- Applies a page and counts what became of it. ids and updated_ms are those of
+-- the resources, each id once, in any order; settled_ms is when a webhook should
+-- have told by. What is written is counted with the window in the same
+-- transaction, unless run is null: a run that is killed loses no count.
+create or replace function clerk_sync.apply_page(
+  run bigint, holder text, "position" integer,
+  object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint,
+  out created bigint, out updated bigint, out deleted bigint, out unchanged bigint, out stale bigint, out drift bigint
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  before      text[];
+  said        bigint[];
+  results     text[];
+  outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
+begin
+  if run is not null then
+    perform clerk_sync.require_lock(run, holder);
+    -- A page is sent again when its answer was lost, and the first may still be at
+    -- work then: what that one writes is counted there, and unchanged here.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(object || ids[1], run));
+    perform set_config('clerk_sync.cause', 'run_' || run, true);
+  end if;
+
+  before := clerk_sync.versions(object, ids);
+  said := array(select u.ms from unnest(ids, updated_ms) as u (id, ms) order by u.id);
+  results := array(select a.result from clerk_sync.apply_objects(object, resources, stated_ms) as a order by a.id);
+  perform set_config('clerk_sync.cause', outer_cause, true);
+
+  select count(*) filter (where r.result = 'created'),
+         count(*) filter (where r.result = 'updated'),
+         count(*) filter (where r.result = 'deleted'),
+         count(*) filter (where r.result = 'unchanged'),
+         count(*) filter (where r.result = 'stale'),
+         count(*) filter (where r.result in ('created', 'updated')
+                            and clerk_sync.is_drift(r.result, r.before, r.said, settled_ms))
+  into created, updated, deleted, unchanged, stale, drift
+  from unnest(results, before, said) as r (result, before, said);
+
+  -- A listed object whose tombstone we hold was deleted after the page was
+  -- requested, or Clerk's list was behind: the copy is right.
+  stale := stale + deleted;
+  deleted := 0;
+
+  if run is not null and created + updated > 0 then
+    perform clerk_sync.count_window(run, object, "position",
+      jsonb_build_object('created', created, 'updated', updated, 'drift', drift));
+  end if;
+end
+$$;
+
+-- What apply_page would do, field by field. It is done and taken back, so that
+-- the rules are not written twice; nobody else sees any of it.
+create or replace function clerk_sync.preview_page(
+  object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint
+) returns table (id text, result text, drift boolean, fields jsonb)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  before   jsonb;
+  after    jsonb;
+  results  jsonb;
+  versions text[];
+  said     jsonb;
+begin
+  before := clerk_sync.stated_rows(object, ids);
+  versions := clerk_sync.versions(object, ids);
+  said := (select jsonb_object_agg(u.id, jsonb_build_array(u.ms, versions[u.position]))
+           from (select i.id, i.ms, row_number() over (order by i.id) as position
+                 from unnest(preview_page.ids, updated_ms) as i (id, ms)) as u);
+  begin
+    results := (select jsonb_object_agg(a.id, a.result)
+                from clerk_sync.apply_objects(preview_page.object, resources, stated_ms) as a);
+    after := clerk_sync.stated_rows(object, ids);
+    raise exception using errcode = 'CS000';
+  exception when sqlstate 'CS000' then null; -- taken back
+  end;
+
+  return query
+  select r.key, r.value,
+         clerk_sync.is_drift(r.value, said -> r.key ->> 1, (said -> r.key ->> 0)::bigint, settled_ms), d.fields
+  from jsonb_each_text(results) as r
+  cross join lateral (
+    select coalesce(jsonb_agg(jsonb_build_object('name', f.key, 'here', before -> r.key -> f.key, 'clerk', f.value)
+                              order by f.key), '[]') as fields
+    from jsonb_each(coalesce(after -> r.key, '{}')) as f
+    where r.value in ('created', 'updated') and f.value is distinct from coalesce(before -> r.key -> f.key, 'null')
+  ) as d;
+end
+$$;
+
+-- Live rows that were created within a span and are not among ids. Those whose
+-- user or organization is itself confirmed to be gone go with it.
+create or replace function clerk_sync.suspects(
+  run bigint, object text, from_ms bigint, to_ms bigint, ids text[]
+) returns table (id text, organization_id text, user_id text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+declare
+  since timestamptz := coalesce(to_timestamp(suspects.from_ms / 1000.0), '-infinity');
+  until timestamptz := coalesce(to_timestamp(suspects.to_ms / 1000.0), 'infinity');
+begin
+  case object
+  when 'user' then
+    return query
+    select u.clerk_id, null::text, null::text from {{exposed}}.users as u
+    where u.deleted_at is null and u.created_at >= since and u.created_at < until
+    except select i, null, null from unnest(suspects.ids) as i;
+  when 'organization' then
+    return query
+    select o.clerk_org_id, o.clerk_org_id, null::text from {{exposed}}.organizations as o
+    where o.deleted_at is null and o.created_at >= since and o.created_at < until
+    except select i, i, null from unnest(suspects.ids) as i;
+  when 'organization_membership' then
+    return query
+    with absent as (
+      select m.clerk_membership_id from {{exposed}}.organization_memberships as m
+      where m.deleted_at is null and m.created_at >= since and m.created_at < until
+      except select i from unnest(suspects.ids) as i
+    )
+    select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
+    from absent
+    join {{exposed}}.organization_memberships as m using (clerk_membership_id)
+    where not exists (
+      select from clerk_sync.sync_absences as a
+      where a.run_id = suspects.run
+        and (a.object, a.object_id) in (('user', m.clerk_user_id), ('organization', m.clerk_org_id)));
+  when 'role' then
+    return query
+    select r.clerk_role_id, null::text, null::text from {{helpers}}.organization_roles as r
+    where r.deleted_at is null and coalesce(r.created_at, since) >= since and coalesce(r.created_at, since) < until
+    except select i, null, null from unnest(suspects.ids) as i;
+  when 'permission' then
+    return query
+    select p.clerk_permission_id, null::text, null::text from {{helpers}}.organization_permissions as p
+    where p.deleted_at is null and coalesce(p.created_at, since) >= since and coalesce(p.created_at, since) < until
+    except select i, null, null from unnest(suspects.ids) as i;
+  end case;
+end
+$$;
+
+-- Live rows without a creation time lie in no window: what only a child or a
+-- visitor has told us about. Once everything listed was applied, those are left
+-- that Clerk does not have. In the order of their ids, after one.
+create or replace function clerk_sync.undated(object text, settled timestamptz, after text, most integer)
+returns table (id text, organization_id text, user_id text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_column
+begin
+  case object
+  when 'user' then
+    return query
+    select u.clerk_id, null::text, null::text from {{exposed}}.users as u
+    where u.deleted_at is null and u.created_at is null and u.synced_at <= undated.settled and u.clerk_id > undated.after
+    order by u.clerk_id limit undated.most;
+  when 'organization' then
+    return query
+    select o.clerk_org_id, o.clerk_org_id, null::text from {{exposed}}.organizations as o
+    where o.deleted_at is null and o.created_at is null and o.synced_at <= undated.settled and o.clerk_org_id > undated.after
+    order by o.clerk_org_id limit undated.most;
+  when 'organization_membership' then
+    return query
+    select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id from {{exposed}}.organization_memberships as m
+    where m.deleted_at is null and m.created_at is null and m.synced_at <= undated.settled
+      and m.clerk_membership_id > undated.after
+    order by m.clerk_membership_id limit undated.most;
+  end case;
+end
+$$;
+
+-- How much a run would delete, beside how much there is.
+create or replace function clerk_sync.pending_deletions(run bigint) returns table (object text, pending bigint, live bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select a.object, count(*),
+    case a.object
+      when 'user' then (select count(*) from {{exposed}}.users as u where u.deleted_at is null)
+      when 'organization' then (select count(*) from {{exposed}}.organizations as o where o.deleted_at is null)
+      when 'organization_membership' then
+        (select count(*) from {{exposed}}.organization_memberships as m where m.deleted_at is null)
+      when 'role' then (select count(*) from {{helpers}}.organization_roles as r where r.deleted_at is null)
+      when 'permission' then (select count(*) from {{helpers}}.organization_permissions as p where p.deleted_at is null)
+    end
+  from clerk_sync.sync_absences as a
+  where a.run_id = pending_deletions.run
+  group by a.object
+$$;
+
+-- Deletes some of what is confirmed to be gone; call it until it takes nothing.
+-- What Clerk has spoken of since it was found absent is left alone: then the
+-- answer was wrong. The rows that became tombstones are counted as a window of
+-- their own.
+create or replace function clerk_sync.delete_absent(
+  run bigint, holder text, object text, most integer,
+  out taken bigint
+)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  ids         text[];
+  at          timestamptz;
+  deleted     bigint := 0;
+  ended       bigint := 0;
+  outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
+begin
+  perform clerk_sync.require_lock(run, holder);
+
+  with batch as (
+    select a.object_id from clerk_sync.sync_absences as a
+    where a.run_id = delete_absent.run and a.object = delete_absent.object
+    order by a.object_id limit delete_absent.most
+  ), removed as (
+    delete from clerk_sync.sync_absences as a using batch as b
+    where a.run_id = delete_absent.run and a.object = delete_absent.object and a.object_id = b.object_id
+    returning a.object_id, a.confirmed_at
+  )
+  select array_agg(r.object_id order by r.object_id), min(r.confirmed_at), count(*) into ids, at, taken from removed as r;
+
+  if taken = 0 then
+    return;
+  end if;
+
+  ids := array(
+    select i.id
+    from unnest(ids, clerk_sync.versions(object, ids)) as i (id, version)
+    where i.version is not null
+      and (i.version < '1' or i.version < '9' and substr(i.version, 19, 15)::bigint <= extract(epoch from at) * 1000));
+
+  perform set_config('clerk_sync.cause', 'run_' || run, true);
+  case object
+  when 'user' then
+    ended := (select count(*) from {{exposed}}.organization_memberships as m
+                          where m.clerk_user_id = any (ids) and m.deleted_at is null);
+    deleted := (select count(*) from clerk_sync.tombstone_users(ids, at) as t where t.result = 'deleted');
+  when 'organization' then
+    ended := (select count(*) from {{exposed}}.organization_memberships as m
+                          where m.clerk_org_id = any (ids) and m.deleted_at is null);
+    deleted := (select count(*) from clerk_sync.tombstone_organizations(ids, at) as t where t.result = 'deleted');
+  when 'organization_membership' then
+    deleted := (select count(*) from clerk_sync.end_memberships(ids, at) as t where t.result = 'deleted');
+  when 'role' then
+    deleted := (select count(*) from clerk_sync.tombstone_roles(ids, at) as t where t.result = 'deleted');
+  when 'permission' then
+    deleted := (select count(*) from clerk_sync.tombstone_permissions(ids, at) as t where t.result = 'deleted');
+  end case;
+  perform set_config('clerk_sync.cause', outer_cause, true);
+
+  -- Counted in the same transaction, so that a lost answer loses no count.
+  perform clerk_sync.count_window(delete_absent.run, d.object, 2000000000, jsonb_build_object('deleted', d.n, 'drift', d.n))
+  from (values (delete_absent.object, deleted), ('organization_membership', ended)) as d (object, n)
+  where d.n > 0;
+end
+$$;
+
+revoke execute on function
+  clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
+  clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
+  clerk_sync.require_lock(bigint, text), clerk_sync.renew_run(bigint, text, interval),
+  clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
+  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz),
+  clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
+  clerk_sync.count_window(bigint, text, integer, jsonb), clerk_sync.is_drift(text, text, bigint, bigint),
+  clerk_sync.apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint),
+  clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
+  clerk_sync.suspects(bigint, text, bigint, bigint, text[]), clerk_sync.undated(text, timestamptz, text, integer),
+  clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
+from public, anon, authenticated, service_role;
+grant execute on function
+  clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
+  clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
+  clerk_sync.renew_run(bigint, text, interval), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
+  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz),
+  clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
+  clerk_sync.apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint),
+  clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
+  clerk_sync.suspects(bigint, text, bigint, bigint, text[]), clerk_sync.undated(text, timestamptz, text, integer),
+  clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
+to clerksync_writer;

@@ -1,0 +1,5041 @@
+-- Written by `make schema`; do not edit. What sql/schema and sql/rules lead to.
+--
+-- PostgreSQL database dump
+--
+
+\restrict clerksync
+
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: clerk; Type: SCHEMA; Schema: -; Owner: -
+--
+
+CREATE SCHEMA clerk;
+
+
+--
+-- Name: SCHEMA clerk; Type: COMMENT; Schema: -; Owner: -
+--
+
+COMMENT ON SCHEMA clerk IS 'clerksync: helpers that row level security policies call. Never expose it.';
+
+
+--
+-- Name: clerk_sync; Type: SCHEMA; Schema: -; Owner: -
+--
+
+CREATE SCHEMA clerk_sync;
+
+
+--
+-- Name: SCHEMA clerk_sync; Type: COMMENT; Schema: -; Owner: -
+--
+
+COMMENT ON SCHEMA clerk_sync IS 'clerksync: inbox, settings and sync rules. Never expose it.';
+
+
+--
+-- Name: public; Type: SCHEMA; Schema: -; Owner: -
+--
+
+CREATE SCHEMA public;
+
+
+--
+-- Name: SCHEMA public; Type: COMMENT; Schema: -; Owner: -
+--
+
+COMMENT ON SCHEMA public IS 'standard public schema';
+
+
+--
+-- Name: batched_event; Type: TYPE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TYPE clerk_sync.batched_event AS (
+	"position" integer,
+	svix_id text,
+	event jsonb,
+	type text,
+	object text,
+	object_id text,
+	stated_ms bigint,
+	round integer,
+	outcome text,
+	reason text,
+	detail text
+);
+
+
+--
+-- Name: stated_membership; Type: TYPE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TYPE clerk_sync.stated_membership AS (
+	id text,
+	organization_id text,
+	user_id text,
+	role text,
+	permissions text[],
+	metadata jsonb,
+	created_at timestamp with time zone,
+	updated_at timestamp with time zone,
+	sync_version text,
+	result text
+);
+
+
+--
+-- Name: claim(text[]); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.claim(path text[]) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select nullif(clerk.claims() #>> path, '')
+$$;
+
+
+--
+-- Name: FUNCTION claim(path text[]); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.claim(path text[]) IS 'Any claim, as text. Trust only what a user cannot edit.';
+
+
+--
+-- Name: claim_values(text[]); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.claim_values(path text[]) RETURNS text[]
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select array(
+    select v
+    from jsonb_array_elements_text(case jsonb_typeof(c.claim)
+      when 'array' then c.claim
+      when 'string' then jsonb_build_array(c.claim)
+      else '[]'
+    end) as v
+    where v <> '')
+  from (select clerk.claims() #> path as claim) as c
+$$;
+
+
+--
+-- Name: FUNCTION claim_values(path text[]); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.claim_values(path text[]) IS 'Any claim as a list: of one text, or of the texts of an array.';
+
+
+--
+-- Name: claims(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.claims() RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- A setting made local to an earlier transaction reads back as '', not null.
+  select nullif(current_setting('request.jwt.claims', true), '')::jsonb
+$$;
+
+
+--
+-- Name: has_org_permission(text); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.has_org_permission(permission text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select exists (select from clerk.org_permissions() as p where p = permission)
+$$;
+
+
+--
+-- Name: FUNCTION has_org_permission(permission text); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.has_org_permission(permission text) IS 'The token grants this in its active organization.';
+
+
+--
+-- Name: has_second_factor(integer); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.has_second_factor(within_minutes integer DEFAULT NULL::integer) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  -- fva holds the minutes since the first and the second factor; -1 is never.
+  select case
+    when jsonb_typeof(f.fva) = 'array' and f.fva ->> 1 ~ '^[0-9]{1,9}$'
+    then within_minutes is null or (f.fva ->> 1)::integer <= within_minutes
+    else false
+  end
+  from (select clerk.claims() -> 'fva' as fva) as f
+$_$;
+
+
+--
+-- Name: FUNCTION has_second_factor(within_minutes integer); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.has_second_factor(within_minutes integer) IS 'The session passed a second factor, at most so many minutes before the token was made.';
+
+
+--
+-- Name: is_impersonated(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.is_impersonated() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select coalesce(jsonb_typeof(clerk.claims() -> 'act') <> 'null', false)
+$$;
+
+
+--
+-- Name: FUNCTION is_impersonated(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.is_impersonated() IS 'Somebody else acts as the caller.';
+
+
+--
+-- Name: my_fellow_ids(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.my_fellow_ids() RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select clerk.user_id()
+  union
+  select fellow.clerk_user_id
+  from public.organization_memberships as mine
+  join public.organization_memberships as fellow using (clerk_org_id)
+  where mine.clerk_user_id = clerk.user_id()
+    and mine.deleted_at is null
+    and fellow.deleted_at is null
+$$;
+
+
+--
+-- Name: FUNCTION my_fellow_ids(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.my_fellow_ids() IS 'The caller and everybody who shares an organization with the caller.';
+
+
+--
+-- Name: my_org_ids(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.my_org_ids() RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select m.clerk_org_id
+  from public.organization_memberships as m
+  where m.clerk_user_id = clerk.user_id()
+    and m.deleted_at is null
+$$;
+
+
+--
+-- Name: FUNCTION my_org_ids(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.my_org_ids() IS 'Every organization the caller belongs to, from the copy: a removed member loses access at once.';
+
+
+--
+-- Name: my_org_ids_with_permission(text); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.my_org_ids_with_permission(permission text) RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select m.clerk_org_id
+  from public.organization_memberships as m
+  where m.clerk_user_id = clerk.user_id()
+    and m.deleted_at is null
+    -- What the role grants now, not what it granted when the membership last
+    -- changed; that is all there is while the role itself is not known.
+    and case
+      when exists (select from clerk.organization_roles as r where r.key = m.role and r.deleted_at is null)
+      then exists (select from clerk.role_permissions as g
+                   where g.role = m.role and g.permission = my_org_ids_with_permission.permission)
+      else my_org_ids_with_permission.permission = any (m.permissions)
+    end
+$$;
+
+
+--
+-- Name: FUNCTION my_org_ids_with_permission(permission text); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.my_org_ids_with_permission(permission text) IS 'The organizations where the caller''s role grants this now, from the copy.';
+
+
+--
+-- Name: my_org_ids_with_role(text[]); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.my_org_ids_with_role(roles text[]) RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select m.clerk_org_id
+  from public.organization_memberships as m
+  where m.clerk_user_id = clerk.user_id()
+    and m.deleted_at is null
+    and m.role = any (roles)
+$$;
+
+
+--
+-- Name: FUNCTION my_org_ids_with_role(roles text[]); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.my_org_ids_with_role(roles text[]) IS 'The organizations where the caller has one of these roles now, from the copy.';
+
+
+--
+-- Name: org_id(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.org_id() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select nullif(coalesce(c.claims -> 'o' ->> 'id', c.claims ->> 'org_id'), '')
+  from (select clerk.claims() as claims) as c
+$$;
+
+
+--
+-- Name: FUNCTION org_id(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.org_id() IS 'The organization that is active in the caller''s token; null if there is none.';
+
+
+--
+-- Name: org_permissions(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.org_permissions() RETURNS SETOF text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  with token as materialized (
+    select clerk.claims() as claims
+  ),
+  features as (
+    select f.feature, f.entry, row_number() over (order by f.entry) as entry_of_org
+    from token
+    cross join string_to_table(claims ->> 'fea', ',') with ordinality as listed (name, entry)
+    cross join lateral (select split_part(name, ':', 1) as scope, split_part(name, ':', 2) as feature, listed.entry) as f
+    where f.scope like '%o%' and f.feature <> ''
+  ),
+  masks as (
+    select listed.entry, case when listed.mask ~ '^[0-9]+$' and length(listed.mask) <= 300 then listed.mask::numeric end as mask
+    from token
+    cross join string_to_table(claims -> 'o' ->> 'fpm', ',') with ordinality as listed (mask, entry)
+  ),
+  names as (
+    select p.name, p.position - 1 as bit, count(*) over () as bits
+    from token
+    cross join string_to_table(claims -> 'o' ->> 'per', ',') with ordinality as p (name, position)
+  )
+  select 'org:' || f.feature || ':' || n.name
+  from features as f
+  join masks as go on go.entry = f.entry
+  join masks as js on js.entry = f.entry_of_org
+  cross join names as n
+  where n.name <> ''
+    and go.mask < 2::numeric ^ n.bits
+    and mod(div(go.mask, 2::numeric ^ n.bit), 2) = 1
+    and mod(div(js.mask, 2::numeric ^ n.bit), 2) = 1
+  union
+  -- Version 1 tokens list them as they are.
+  select v
+  from token
+  cross join jsonb_array_elements_text(
+    case when jsonb_typeof(claims -> 'org_permissions') = 'array' and claims -> 'o' is null
+         then claims -> 'org_permissions' else '[]' end) as v
+$_$;
+
+
+--
+-- Name: FUNCTION org_permissions(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.org_permissions() IS 'What the token grants in its active organization, such as "org:invoices:manage".';
+
+
+--
+-- Name: org_role(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.org_role() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- Version 2 tokens leave the prefix out; the mirrored memberships keep it.
+  select case when r.role = '' then null
+              when r.role like 'org:%' then r.role
+              else 'org:' || r.role end
+  from (select coalesce(c.claims -> 'o' ->> 'rol', c.claims ->> 'org_role') as role
+        from (select clerk.claims() as claims) as c) as r
+$$;
+
+
+--
+-- Name: FUNCTION org_role(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.org_role() IS 'The caller''s role in the active organization, always with its "org:" prefix.';
+
+
+--
+-- Name: session_is_active(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.session_is_active() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  -- A pending session (an organization still to be chosen, say) has a valid
+  -- token all the same. Tokens without the claim are older than pending sessions.
+  select clerk.user_id() is not null
+     and coalesce(clerk.claims() ->> 'sts', 'active') = 'active'
+$$;
+
+
+--
+-- Name: FUNCTION session_is_active(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.session_is_active() IS 'The caller is a user and has no session task left to do.';
+
+
+--
+-- Name: user_id(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.user_id() RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')
+$$;
+
+
+--
+-- Name: FUNCTION user_id(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.user_id() IS 'Clerk id of the caller, from the verified token; null if there is none.';
+
+
+--
+-- Name: apply_checked_event(jsonb, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_checked_event(event jsonb, stated_ms bigint, OUT outcome text, OUT reason text, OUT detail text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  data       constant jsonb := event -> 'data';
+  kind       constant text := clerk_sync.event_kind(event ->> 'type');
+  deleted_at constant timestamptz := coalesce(to_timestamp(stated_ms / 1000.0), now());
+  result     text;
+begin
+  case event ->> 'type'
+    when 'user.created', 'user.updated' then
+      select a.result into result from clerk_sync.apply_users(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
+    when 'organization.created', 'organization.updated' then
+      select a.result into result from clerk_sync.apply_organizations(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
+    when 'organizationMembership.created', 'organizationMembership.updated' then
+      select a.result into result from clerk_sync.apply_memberships(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
+    when 'role.created', 'role.updated' then
+      select a.result into result from clerk_sync.apply_roles(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
+    when 'permission.created', 'permission.updated' then
+      select a.result into result from clerk_sync.apply_permissions(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
+    when 'user.deleted' then
+      perform clerk_sync.tombstone_users(array[data ->> 'id'], deleted_at);
+    when 'organization.deleted' then
+      perform clerk_sync.tombstone_organizations(array[data ->> 'id'], deleted_at);
+    when 'organizationMembership.deleted' then
+      perform clerk_sync.tombstone_memberships(jsonb_build_array(data), array[stated_ms], array[kind], deleted_at);
+    when 'role.deleted' then
+      perform clerk_sync.tombstone_roles(array[data ->> 'id'], deleted_at);
+    when 'permission.deleted' then
+      perform clerk_sync.tombstone_permissions(array[data ->> 'id'], deleted_at);
+  end case;
+  outcome := case when result in ('stale', 'deleted') then 'stale' else 'applied' end;
+exception
+  -- The event's own fault, or that of a constraint or trigger which somebody
+  -- put on the copy: trying again cannot help. The message may quote the
+  -- event, so only the code is kept.
+  when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
+    outcome := 'rejected'; reason := 'not_applicable'; detail := 'SQLSTATE ' || sqlstate;
+end
+$$;
+
+
+--
+-- Name: apply_event(text, jsonb, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text DEFAULT NULL::text, OUT outcome text, OUT reason text) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  detail      text;
+  outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
+begin
+  if exists (select from clerk_sync.webhook_events as e where e.svix_id = apply_event.svix_id) then
+    outcome := 'duplicate';
+    return;
+  end if;
+
+  perform set_config('clerk_sync.cause', svix_id, true);
+  select d.outcome, d.reason, d.detail into outcome, reason, detail
+  from clerk_sync.dispatch_event(event, expected_instance) as d;
+  perform set_config('clerk_sync.cause', outer_cause, true);
+
+  -- Recorded in the same transaction as the change. Two deliveries at one time
+  -- may both come this far: the second waits here for the first, and what it did
+  -- above changed nothing, since it stated what the first had just written.
+  insert into clerk_sync.webhook_events
+  select r.* from clerk_sync.event_record(svix_id, event, outcome, reason, detail) as r
+  on conflict on constraint webhook_events_pkey do nothing;
+
+  if not found then
+    outcome := 'duplicate'; reason := null;
+  end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text); Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text) IS 'Applies one verified Clerk webhook: applied, duplicate, stale, ignored or rejected (with a reason). Safe to repeat.';
+
+
+--
+-- Name: apply_events(text[], jsonb, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[] DEFAULT NULL::text[]) RETURNS TABLE(outcome text, reason text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  batch       clerk_sync.batched_event[];
+  one         clerk_sync.batched_event;
+  decided     record;
+  outcomes    text[];
+  reasons     text[];
+  details     text[];
+  recorded    jsonb;
+  rounds      integer;
+  this_object text;
+  results     jsonb;
+  resources   jsonb;
+  stated_ms   bigint[];
+  kinds       text[];
+  causes      jsonb;
+  outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
+begin
+  if jsonb_typeof(apply_events.events) is distinct from 'array'
+     or jsonb_array_length(apply_events.events) <> cardinality(apply_events.svix_ids)
+     or cardinality(apply_events.expected_instances) <> cardinality(apply_events.svix_ids) then
+    raise invalid_parameter_value using message = 'apply_events takes one svix-id, and one instance if any, for each event';
+  end if;
+
+  -- A batch writes to the same tables several times over, and so cannot take its
+  -- locks in the one order that keeps single events from waiting for each other.
+  -- Batches therefore go one at a time. Nothing is lost by it: the lock is held while
+  -- this statement works, not while its sender does. Should a batch and a single
+  -- event wait for each other, Postgres ends one of the two, and its sender comes
+  -- again.
+  perform pg_advisory_xact_lock(hashtextextended('clerk_sync.apply_events', 0));
+
+  select array_agg(row(
+      n."position", n.svix_id, n.event, n.event ->> 'type', n.object, n.object_id, n.stated_ms,
+      case when n.outcome is null then n.round end, n.outcome, n.reason, n.detail)::clerk_sync.batched_event
+      order by n."position"),
+    array_agg(n.outcome order by n."position"),
+    array_agg(n.reason order by n."position"),
+    array_agg(n.detail order by n."position"),
+    max(n.round) filter (where n.outcome is null)
+  into batch, outcomes, reasons, details, rounds
+  from (
+    select d."position"::integer, d.svix_id, d.event, d.object, d.object_id, c.stated_ms,
+           row_number() over (partition by d.object, d.object_id, j.outcome is null order by d."position")::integer as round,
+           j.outcome, c.reason, c.detail
+    from (
+      select i.*, split_part(i.event ->> 'type', '.', 1) as object, i.event -> 'data' ->> 'id' as object_id,
+             e.svix_id is not null or row_number() over (partition by i.svix_id order by i."position") > 1 as known
+      from rows from (
+             unnest(apply_events.svix_ids), jsonb_array_elements(apply_events.events), unnest(apply_events.expected_instances)
+           ) with ordinality as i (svix_id, event, expected_instance, "position")
+      -- Joined, since "exists" would be answered from a hash of the whole table.
+      left join clerk_sync.webhook_events as e on e.svix_id = i.svix_id
+      offset 0
+    ) as d
+    left join lateral clerk_sync.check_event(d.event, nullif(d.expected_instance, '')) as c on not d.known
+    cross join lateral (select case when d.known then 'duplicate' else c.outcome end as outcome) as j
+  ) as n;
+
+  for this_round in 1 .. coalesce(rounds, 0) loop
+    foreach this_object in array array['user', 'organization', 'organizationMembership'] loop
+      -- Without a time of its own an event would take over that of another.
+      select jsonb_agg(b.event -> 'data' order by b."position"), array_agg(b.stated_ms order by b."position"),
+             array_agg(clerk_sync.event_kind(b.type) order by b."position"),
+             jsonb_object_agg(b.object_id, b.svix_id)
+      into resources, stated_ms, kinds, causes
+      from unnest(batch) as b
+      where b.round = this_round and b.object = this_object and b.type not like '%.deleted' and b.stated_ms is not null;
+
+      if resources is null then
+        continue;
+      end if;
+
+      if this_object = 'organizationMembership' then
+        -- What its parents' placeholders are made of came with the membership.
+        causes := causes || (
+          select jsonb_object_agg(p.id, b.svix_id)
+          from unnest(batch) as b
+          cross join lateral unnest(array[
+            b.event -> 'data' -> 'organization' ->> 'id', b.event -> 'data' -> 'public_user_data' ->> 'user_id']) as p (id)
+          where b.round = this_round and b.object = this_object and b.type not like '%.deleted' and b.stated_ms is not null);
+      end if;
+
+      begin
+        perform set_config('clerk_sync.causes', causes::text, true);
+        results := case this_object
+          when 'user' then (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_users(resources, stated_ms, kinds) as a)
+          when 'organization' then (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_organizations(resources, stated_ms, kinds) as a)
+          else (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_memberships(resources, stated_ms, kinds) as a)
+        end;
+        perform set_config('clerk_sync.causes', '', true);
+      exception
+        -- One of them cannot be applied, which is no reason to refuse the others:
+        -- they are all tried by themselves below.
+        when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
+          continue;
+      end;
+
+      foreach one in array batch loop
+        if one.round = this_round and one.object = this_object and one.type not like '%.deleted' and one.stated_ms is not null then
+          outcomes[one."position"] := case when results ->> one.object_id in ('stale', 'deleted') then 'stale' else 'applied' end;
+        end if;
+      end loop;
+    end loop;
+
+    foreach one in array batch loop
+      if one.round = this_round and outcomes[one."position"] is null then
+        perform set_config('clerk_sync.cause', one.svix_id, true);
+        select a.outcome, a.reason, a.detail into decided
+        from clerk_sync.apply_checked_event(one.event, one.stated_ms) as a;
+        outcomes[one."position"] := decided.outcome;
+        reasons[one."position"] := decided.reason;
+        details[one."position"] := decided.detail;
+        perform set_config('clerk_sync.cause', outer_cause, true);
+      end if;
+    end loop;
+  end loop;
+
+  with told as (
+    insert into clerk_sync.webhook_events as e
+    select r.*
+    from unnest(batch) as b
+    cross join lateral clerk_sync.event_record(
+      b.svix_id, b.event, outcomes[b."position"], reasons[b."position"], details[b."position"]) as r
+    where b.outcome is distinct from 'duplicate'
+    order by b.svix_id
+    on conflict on constraint webhook_events_pkey do nothing
+    returning e.svix_id
+  )
+  select coalesce(jsonb_object_agg(t.svix_id, true), '{}') into recorded from told as t;
+
+  -- Recorded by somebody else meanwhile, as in apply_event.
+  return query
+  select case when recorded ? b.svix_id then outcomes[b."position"] else 'duplicate' end,
+         case when recorded ? b.svix_id then reasons[b."position"] end
+  from unnest(batch) as b
+  order by b."position";
+end
+$$;
+
+
+--
+-- Name: FUNCTION apply_events(svix_ids text[], events jsonb, expected_instances text[]); Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[]) IS 'Applies verified Clerk webhooks, one outcome each in their order. Safe to repeat.';
+
+
+--
+-- Name: apply_memberships(jsonb, bigint[], text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_memberships(resources jsonb, stated_ms bigint[], kinds text[] DEFAULT '{3}'::text[], ended_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  compared clerk_sync.stated_membership[];
+begin
+  -- Also for a membership that turns out to be stale: what it says about its
+  -- parents must not depend on which event came first.
+  perform clerk_sync.offer_parents(resources, stated_ms, kinds);
+
+  select array_agg(row(
+      i.id, t.organization_id, t.user_id, t.role, t.permissions, t.metadata, i.created_at, i.updated_at, i.version,
+      clerk_sync.verdict(m.sync_version, i.version, i.kind, (
+        m.role, m.permissions, m.metadata, m.created_at, m.updated_at
+      ) is not distinct from (
+        t.role, t.permissions, t.metadata, i.created_at, i.updated_at
+      )))::clerk_sync.stated_membership)
+  into compared
+  from clerk_sync.incoming(
+    apply_memberships.resources, apply_memberships.stated_ms, apply_memberships.kinds, '2') as i
+  cross join lateral (
+    select i.resource -> 'organization' ->> 'id' as organization_id,
+           i.resource -> 'public_user_data' ->> 'user_id' as user_id,
+           i.resource ->> 'role' as role,
+           array(select jsonb_array_elements_text(nullif(i.resource -> 'permissions', 'null'))) as permissions,
+           coalesce(nullif(i.resource -> 'public_metadata', 'null'), '{}') as metadata
+  ) as t
+  left join public.organization_memberships as m on m.clerk_membership_id = i.id;
+
+  -- Only of those that will be written: an unchanged page locks nothing.
+  perform from public.users as u
+  where u.clerk_id in (select c.user_id from unnest(compared) as c where c.result in ('created', 'updated'))
+  order by u.clerk_id for key share;
+
+  perform from public.organizations as o
+  where o.clerk_org_id in (select c.organization_id from unnest(compared) as c where c.result in ('created', 'updated'))
+  order by o.clerk_org_id for key share;
+
+  return query
+  with settled as (
+    -- Under the locks: whether a parent is gone cannot change any more.
+    select c.*, least(u.deleted_at, o.deleted_at, apply_memberships.ended_at) as ended_at
+    from unnest(compared) as c
+    left join public.users as u on u.clerk_id = c.user_id
+    left join public.organizations as o on o.clerk_org_id = c.organization_id
+  ), written as (
+    insert into public.organization_memberships as m (
+      clerk_membership_id, clerk_org_id, clerk_user_id, role, permissions, metadata,
+      created_at, updated_at, deleted_at, sync_version)
+    select c.id, c.organization_id, c.user_id,
+           case when c.ended_at is null then c.role end,
+           case when c.ended_at is null then c.permissions else '{}' end,
+           case when c.ended_at is null then c.metadata else '{}' end,
+           case when c.ended_at is null then c.created_at end,
+           case when c.ended_at is null then c.updated_at end,
+           c.ended_at,
+           case when c.ended_at is null then c.sync_version else '9' end
+    from settled as c
+    where c.result in ('created', 'updated')
+    order by c.id
+    on conflict (clerk_membership_id) do update set
+      role         = excluded.role,
+      permissions  = excluded.permissions,
+      metadata     = excluded.metadata,
+      created_at   = excluded.created_at,
+      updated_at   = excluded.updated_at,
+      deleted_at   = excluded.deleted_at,
+      synced_at    = now(),
+      sync_version = excluded.sync_version
+    where m.sync_version < excluded.sync_version
+    returning m.clerk_membership_id, m.deleted_at
+  ), kept as materialized (
+    select clerk_sync.keep_private_metadata('organization_membership', array(
+      select w.clerk_membership_id from written as w where w.deleted_at is null), resources)
+    where clerk_sync.keeps_private_metadata()
+  )
+  select c.id, case
+    when c.result in ('unchanged', 'stale', 'deleted') then c.result
+    when c.id in (select w.clerk_membership_id from written as w where w.deleted_at is not null) then 'deleted'
+    when c.id in (select w.clerk_membership_id from written as w) then c.result
+    else 'stale' end
+  from settled as c
+  left join kept on true;
+end
+$$;
+
+
+--
+-- Name: apply_objects(text, jsonb, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_objects(object text, resources jsonb, stated_ms bigint) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  case object
+  when 'user' then
+    return query select * from clerk_sync.apply_users(resources, array[stated_ms]);
+  when 'organization' then
+    return query select * from clerk_sync.apply_organizations(resources, array[stated_ms]);
+  when 'organization_membership' then
+    return query select * from clerk_sync.apply_memberships(resources, array[stated_ms]);
+  when 'role' then
+    return query select * from clerk_sync.apply_roles(resources, array[stated_ms]);
+  when 'permission' then
+    return query select * from clerk_sync.apply_permissions(resources, array[stated_ms]);
+  else
+    raise invalid_parameter_value using message = format('the copy holds no objects of the kind %L', object);
+  end case;
+end
+$$;
+
+
+--
+-- Name: apply_organizations(jsonb, bigint[], text[], text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_organizations(resources jsonb, stated_ms bigint[], kinds text[] DEFAULT '{3}'::text[], class text DEFAULT '2'::text) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  ids text[];
+  results text[];
+begin
+  with compared as (
+    select i.id as clerk_org_id, i.version as sync_version, i.created_at, i.updated_at, r.*,
+      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+        o.name, o.slug, o.logo_url, o.metadata, o.created_by, o.max_allowed_memberships, o.admin_delete_enabled,
+        o.created_at, o.updated_at
+      ) is not distinct from (
+        r.name, r.slug, r.image_url, coalesce(r.public_metadata, '{}'), r.created_by,
+        trunc(r.max_allowed_memberships)::bigint, r.admin_delete_enabled, i.created_at, i.updated_at
+      )) as result
+    from clerk_sync.incoming(
+      apply_organizations.resources, apply_organizations.stated_ms, apply_organizations.kinds, apply_organizations.class
+    ) as i
+    cross join lateral jsonb_to_record(i.resource) as r (
+      name text, slug text, image_url text, public_metadata jsonb, created_by text,
+      max_allowed_memberships numeric, admin_delete_enabled boolean)
+    left join public.organizations as o on o.clerk_org_id = i.id
+  ), written as (
+    insert into public.organizations as o (
+      clerk_org_id, name, slug, logo_url, metadata, created_by, max_allowed_memberships, admin_delete_enabled,
+      created_at, updated_at, sync_version)
+    select
+      c.clerk_org_id, c.name, c.slug, c.image_url, coalesce(c.public_metadata, '{}'), c.created_by,
+      trunc(c.max_allowed_memberships)::bigint, c.admin_delete_enabled, c.created_at, c.updated_at, c.sync_version
+    from compared as c
+    where c.result in ('created', 'updated')
+    order by c.clerk_org_id
+    on conflict (clerk_org_id) do update set
+      name                    = excluded.name,
+      slug                    = excluded.slug,
+      logo_url                = excluded.logo_url,
+      metadata                = excluded.metadata,
+      created_by              = excluded.created_by,
+      max_allowed_memberships = excluded.max_allowed_memberships,
+      admin_delete_enabled    = excluded.admin_delete_enabled,
+      created_at              = excluded.created_at,
+      updated_at              = excluded.updated_at,
+      synced_at               = now(),
+      sync_version            = excluded.sync_version
+    where o.sync_version < excluded.sync_version
+    returning o.clerk_org_id
+  )
+  select array_agg(c.clerk_org_id),
+         array_agg(case when c.result in ('unchanged', 'stale', 'deleted')
+                          or c.clerk_org_id in (select w.clerk_org_id from written as w)
+                        then c.result else 'stale' end)
+  into ids, results
+  from compared as c;
+
+  if class = '2' and clerk_sync.keeps_private_metadata() then
+    perform clerk_sync.keep_private_metadata('organization', array(
+      select w.id from unnest(ids, results) as w (id, result) where w.result in ('created', 'updated')), resources);
+  end if;
+
+  return query select w.id, w.result from unnest(ids, results) as w (id, result);
+end
+$$;
+
+
+--
+-- Name: apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  before      text[];
+  said        bigint[];
+  results     text[];
+  outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
+begin
+  if run is not null then
+    perform clerk_sync.require_lock(run, holder);
+    -- A page is sent again when its answer was lost, and the first may still be at
+    -- work then: what that one writes is counted there, and unchanged here.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(object || ids[1], run));
+    perform set_config('clerk_sync.cause', 'run_' || run, true);
+  end if;
+
+  before := clerk_sync.versions(object, ids);
+  said := array(select u.ms from unnest(ids, updated_ms) as u (id, ms) order by u.id);
+  results := array(select a.result from clerk_sync.apply_objects(object, resources, stated_ms) as a order by a.id);
+  perform set_config('clerk_sync.cause', outer_cause, true);
+
+  select count(*) filter (where r.result = 'created'),
+         count(*) filter (where r.result = 'updated'),
+         count(*) filter (where r.result = 'deleted'),
+         count(*) filter (where r.result = 'unchanged'),
+         count(*) filter (where r.result = 'stale'),
+         count(*) filter (where r.result in ('created', 'updated')
+                            and clerk_sync.is_drift(r.result, r.before, r.said, settled_ms))
+  into created, updated, deleted, unchanged, stale, drift
+  from unnest(results, before, said) as r (result, before, said);
+
+  -- A listed object whose tombstone we hold was deleted after the page was
+  -- requested, or Clerk's list was behind: the copy is right.
+  stale := stale + deleted;
+  deleted := 0;
+
+  if run is not null and created + updated > 0 then
+    perform clerk_sync.count_window(run, object, "position",
+      jsonb_build_object('created', created, 'updated', updated, 'drift', drift));
+  end if;
+end
+$$;
+
+
+--
+-- Name: apply_permissions(jsonb, bigint[], text[], text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_permissions(resources jsonb, stated_ms bigint[], kinds text[] DEFAULT '{3}'::text[], class text DEFAULT '2'::text) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with compared as (
+    select i.id as clerk_permission_id, i.version as sync_version, i.created_at, i.updated_at, r.*,
+      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+        o.key, o.name, o.description, o.type, o.created_at, o.updated_at
+      ) is not distinct from (
+        r.key, r.name, r.description, r.type, i.created_at, i.updated_at
+      )) as result
+    from clerk_sync.incoming(
+      apply_permissions.resources, apply_permissions.stated_ms, apply_permissions.kinds, apply_permissions.class) as i
+    cross join lateral jsonb_to_record(i.resource) as r (key text, name text, description text, type text)
+    left join clerk.organization_permissions as o on o.clerk_permission_id = i.id
+    where i.id is not null
+  ), written as (
+    insert into clerk.organization_permissions as o (
+      clerk_permission_id, key, name, description, type, created_at, updated_at, sync_version)
+    select c.clerk_permission_id, c.key, c.name, c.description, c.type, c.created_at, c.updated_at, c.sync_version
+    from compared as c
+    where c.result in ('created', 'updated')
+    order by c.clerk_permission_id
+    on conflict (clerk_permission_id) do update set
+      key          = excluded.key,
+      name         = excluded.name,
+      description  = excluded.description,
+      type         = excluded.type,
+      created_at   = excluded.created_at,
+      updated_at   = excluded.updated_at,
+      synced_at    = now(),
+      sync_version = excluded.sync_version
+    where o.sync_version < excluded.sync_version
+    returning o.clerk_permission_id
+  )
+  select c.clerk_permission_id,
+         case when c.result in ('unchanged', 'stale', 'deleted') or c.clerk_permission_id in (select w.clerk_permission_id from written as w)
+              then c.result else 'stale' end
+  from compared as c;
+end
+$$;
+
+
+--
+-- Name: apply_roles(jsonb, bigint[], text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_roles(resources jsonb, stated_ms bigint[], kinds text[] DEFAULT '{3}'::text[]) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  permissions jsonb;
+  stated bigint[];
+  told text[];
+begin
+  -- A role spells out its permissions; those not told by themselves become placeholders.
+  select jsonb_agg(p), array_agg(coalesce(apply_roles.stated_ms[r.position], apply_roles.stated_ms[1])),
+         array_agg(coalesce(apply_roles.kinds[r.position], apply_roles.kinds[1]))
+  into permissions, stated, told
+  from jsonb_array_elements(apply_roles.resources) with ordinality as r (resource, position)
+  cross join lateral jsonb_array_elements(nullif(r.resource -> 'permissions', 'null')) as p;
+
+  if permissions is not null then
+    perform clerk_sync.apply_permissions(permissions, stated, told, '1');
+  end if;
+
+  return query
+  with compared as (
+    select i.id as clerk_role_id, i.version as sync_version, i.created_at, i.updated_at,
+      r.key, r.name, r.description, r.is_creator_eligible, t.permission_ids,
+      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+        o.key, o.name, o.description, o.is_creator_eligible, o.permission_ids, o.created_at, o.updated_at
+      ) is not distinct from (
+        r.key, r.name, r.description, r.is_creator_eligible, t.permission_ids, i.created_at, i.updated_at
+      )) as result
+    from clerk_sync.incoming(apply_roles.resources, apply_roles.stated_ms, apply_roles.kinds, '2') as i
+    cross join lateral jsonb_to_record(i.resource) as r (
+      key text, name text, description text, is_creator_eligible boolean, permissions jsonb)
+    cross join lateral (
+      select array(select distinct p ->> 'id' from jsonb_array_elements(r.permissions) as p
+                   where p ->> 'id' is not null order by 1) as permission_ids
+    ) as t
+    left join clerk.organization_roles as o on o.clerk_role_id = i.id
+  ), written as (
+    insert into clerk.organization_roles as o (
+      clerk_role_id, key, name, description, is_creator_eligible, permission_ids, created_at, updated_at, sync_version)
+    select c.clerk_role_id, c.key, c.name, c.description, c.is_creator_eligible, c.permission_ids,
+           c.created_at, c.updated_at, c.sync_version
+    from compared as c
+    where c.result in ('created', 'updated')
+    order by c.clerk_role_id
+    on conflict (clerk_role_id) do update set
+      key                 = excluded.key,
+      name                = excluded.name,
+      description         = excluded.description,
+      is_creator_eligible = excluded.is_creator_eligible,
+      permission_ids      = excluded.permission_ids,
+      created_at          = excluded.created_at,
+      updated_at          = excluded.updated_at,
+      synced_at           = now(),
+      sync_version        = excluded.sync_version
+    where o.sync_version < excluded.sync_version
+    returning o.clerk_role_id
+  )
+  select c.clerk_role_id,
+         case when c.result in ('unchanged', 'stale', 'deleted') or c.clerk_role_id in (select w.clerk_role_id from written as w)
+              then c.result else 'stale' end
+  from compared as c;
+end
+$$;
+
+
+--
+-- Name: apply_users(jsonb, bigint[], text[], text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_users(resources jsonb, stated_ms bigint[], kinds text[] DEFAULT '{3}'::text[], class text DEFAULT '2'::text) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+#variable_conflict use_column
+declare
+  ids text[];
+  results text[];
+begin
+  with compared as (
+    select i.id as clerk_id, i.version as sync_version, i.created_at, i.updated_at, r.*, t.*,
+      clerk_sync.verdict(u.sync_version, i.version, i.kind, (
+        u.external_id, u.email, u.email_verified, u.phone, u.phone_verified, u.username, u.first_name, u.last_name,
+        u.avatar_url, u.metadata, u.unsafe_metadata, u.banned, u.locked, u.password_enabled, u.two_factor_enabled,
+        u.last_sign_in_at, u.last_active_at, u.created_at, u.updated_at
+      ) is not distinct from (
+        r.external_id, t.email, t.email_verified, t.phone, t.phone_verified, r.username, r.first_name, r.last_name,
+        r.image_url, t.metadata, t.unsafe, r.banned, r.locked, r.password_enabled, r.two_factor_enabled,
+        t.signed_in_at, t.active_at, i.created_at, i.updated_at
+      )) as result
+    from clerk_sync.incoming(apply_users.resources, apply_users.stated_ms, apply_users.kinds, apply_users.class) as i
+    cross join lateral jsonb_to_record(i.resource) as r (
+      external_id text, username text, first_name text, last_name text, image_url text,
+      public_metadata jsonb, unsafe_metadata jsonb, primary_email_address_id text, primary_phone_number_id text,
+      banned boolean, locked boolean, password_enabled boolean, two_factor_enabled boolean,
+      last_sign_in_at numeric, last_active_at numeric)
+    -- The primary one by its id, wherever it stands in the list; none if there is none.
+    cross join lateral (
+      select jsonb_path_query_first(i.resource, '$.email_addresses[*] ? (@.id == $primary)',
+               jsonb_build_object('primary', r.primary_email_address_id)) as email,
+             jsonb_path_query_first(i.resource, '$.phone_numbers[*] ? (@.id == $primary)',
+               jsonb_build_object('primary', r.primary_phone_number_id)) as phone
+    ) as main
+    cross join lateral (
+      select main.email ->> 'email_address' as email,
+             case when main.email is not null
+                  then coalesce(main.email -> 'verification' ->> 'status' = 'verified', false) end as email_verified,
+             main.phone ->> 'phone_number' as phone,
+             case when main.phone is not null
+                  then coalesce(main.phone -> 'verification' ->> 'status' = 'verified', false) end as phone_verified,
+             coalesce(r.public_metadata, '{}') as metadata, coalesce(r.unsafe_metadata, '{}') as unsafe,
+             to_timestamp((case when r.last_sign_in_at < 1e11 then r.last_sign_in_at * 1000 else r.last_sign_in_at end
+               / 1000)::double precision) as signed_in_at,
+             to_timestamp((case when r.last_active_at < 1e11 then r.last_active_at * 1000 else r.last_active_at end
+               / 1000)::double precision) as active_at
+    ) as t
+    left join public.users as u on u.clerk_id = i.id
+  ), written as (
+    insert into public.users as u (
+      clerk_id, external_id, email, email_verified, phone, phone_verified, username, first_name, last_name,
+      avatar_url, metadata, unsafe_metadata, banned, locked, password_enabled, two_factor_enabled,
+      last_sign_in_at, last_active_at, created_at, updated_at, sync_version)
+    select
+      c.clerk_id, c.external_id, c.email, c.email_verified, c.phone, c.phone_verified, c.username, c.first_name,
+      c.last_name, c.image_url, c.metadata, c.unsafe, c.banned, c.locked, c.password_enabled,
+      c.two_factor_enabled, c.signed_in_at, c.active_at, c.created_at, c.updated_at, c.sync_version
+    from compared as c
+    where c.result in ('created', 'updated')
+    order by c.clerk_id
+    on conflict (clerk_id) do update set
+      external_id        = excluded.external_id,
+      email              = excluded.email,
+      email_verified     = excluded.email_verified,
+      phone              = excluded.phone,
+      phone_verified     = excluded.phone_verified,
+      username           = excluded.username,
+      first_name         = excluded.first_name,
+      last_name          = excluded.last_name,
+      avatar_url         = excluded.avatar_url,
+      metadata           = excluded.metadata,
+      unsafe_metadata    = excluded.unsafe_metadata,
+      banned             = excluded.banned,
+      locked             = excluded.locked,
+      password_enabled   = excluded.password_enabled,
+      two_factor_enabled = excluded.two_factor_enabled,
+      last_sign_in_at    = excluded.last_sign_in_at,
+      last_active_at     = excluded.last_active_at,
+      created_at         = excluded.created_at,
+      updated_at         = excluded.updated_at,
+      synced_at          = now(),
+      sync_version       = excluded.sync_version
+    -- Somebody else may have written the row since it was compared.
+    where u.sync_version < excluded.sync_version
+    returning u.clerk_id
+  )
+  select array_agg(c.clerk_id),
+         array_agg(case when c.result in ('unchanged', 'stale', 'deleted') or c.clerk_id in (select w.clerk_id from written as w)
+                        then c.result else 'stale' end)
+  into ids, results
+  from compared as c;
+
+  if class = '2' and clerk_sync.keeps_private_metadata() then
+    perform clerk_sync.keep_private_metadata('user', array(
+      select w.id from unnest(ids, results) as w (id, result) where w.result in ('created', 'updated')), resources);
+  end if;
+
+  return query select w.id, w.result from unnest(ids, results) as w (id, result);
+end
+$_$;
+
+
+--
+-- Name: audit_rows(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.audit_rows() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    SET enable_hashjoin TO 'on'
+    AS $$
+declare
+  few          constant integer := 8;
+  small        constant integer := 32768;
+  rows         bigint;
+  replaced     bigint;
+  bytes        bigint;
+  actor_kind   text := 'database';
+  user_id      text;
+  impersonator text;
+  org_id       text;
+  login        text;
+  role         text;
+  cause        text;
+  causes       jsonb;
+  table_schema text;
+  table_name   text;
+  action       text;
+  ignored      text[];
+  key          smallint[];
+  keys         text[];
+  simple       boolean := false;
+  claims       jsonb;
+begin
+  -- An upsert fires for inserts and for updates, and mostly one of them is empty:
+  -- that is found out before anything else is asked.
+  if tg_op <> 'TRUNCATE' then
+    if tg_op = 'UPDATE' then
+      if not exists (select from told) and not exists (select from before) then
+        return null;
+      end if;
+      select (select count(*) from told), (select count(*) from before),
+             (select sum(pg_column_size(t.*)) from (select * from told limit few) as t)
+               + (select sum(pg_column_size(b.*)) from (select * from before limit few) as b)
+      into rows, replaced, bytes;
+    else
+      if not exists (select from told) then
+        return null;
+      end if;
+      select count(*), count(*), (select sum(pg_column_size(t.*)) from (select * from told limit few) as t)
+      into rows, replaced, bytes from told;
+    end if;
+  end if;
+  login := session_user;
+  role := nullif(current_setting('role'), 'none');
+  cause := nullif(left(current_setting('clerk_sync.cause', true), 256), '');
+  table_schema := tg_table_schema;
+  table_name := tg_table_name;
+  action := lower(tg_op collate "C");
+
+  if login in ('clerksync_writer', 'clerksync_writer_b') then
+    actor_kind := 'sync';
+    -- A batch of events has many causes, by row.
+    causes := nullif(current_setting('clerk_sync.causes', true), '')::jsonb;
+  elsif login = 'authenticator' and role is not null then
+    claims := clerk_sync.request_claims();
+    user_id := left(nullif(claims ->> 'sub', ''), 255);
+    impersonator := left(nullif(claims -> 'act' ->> 'sub', ''), 255);
+    org_id := left(nullif(coalesce(claims -> 'o' ->> 'id', claims ->> 'org_id'), ''), 255);
+    actor_kind := case when role = 'service_role' then 'service' when user_id is null then 'anonymous' else 'user' end;
+  end if;
+
+  if tg_op = 'TRUNCATE' then
+    insert into clerk_sync.audit_log (
+      actor_kind, user_id, impersonator, org_id, login, role, cause, table_schema, table_name, action)
+    values (actor_kind, user_id, impersonator, org_id, login, role, cause, table_schema, table_name, action);
+    return null;
+  end if;
+
+  -- A row's history stays together, whichever partition it was written through.
+  if pg_partition_root(tg_relid) <> tg_relid then
+    select n.nspname, c.relname into table_schema, table_name
+    from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+    where c.oid = pg_partition_root(tg_relid);
+  end if;
+
+  ignored := coalesce(tg_argv[0], '{}');
+  if rows <= few and rows = replaced and bytes <= small then
+    key := (select c.conkey from pg_catalog.pg_constraint as c where c.conrelid = tg_relid and c.contype = 'p');
+    select array_agg(a.attname::text order by array_position(key, a.attnum)) filter (where a.attnum = any (key)),
+           bool_and(a.atttypid = 'jsonb'::regtype and a.attnotnull or a.atttypid = any (
+             '{boolean,smallint,integer,bigint,numeric,text,varchar,bpchar,uuid,date,timestamp,timestamptz,text[]}'::regtype[]))
+    into keys, simple
+    from pg_catalog.pg_attribute as a
+    where a.attrelid = tg_relid and a.attnum > 0 and not a.attisdropped;
+  end if;
+
+  if not simple then
+    execute clerk_sync.audit_statement(tg_relid, action, ignored, rows = replaced)
+    using actor_kind, user_id, impersonator, org_id, login, role, cause, table_schema, table_name, action, causes;
+  elsif tg_op = 'UPDATE' then
+    insert into clerk_sync.audit_log (
+      actor_kind, user_id, impersonator, org_id, login, role, cause, table_schema, table_name,
+      action, row_id, new_row_id, changed)
+    select actor_kind, user_id, impersonator, org_id, login, role, coalesce(causes ->> i.row_id, cause),
+           table_schema, table_name, action, i.row_id,
+           case when d.changed && keys and cardinality(keys) = 1 then n.told ->> keys[1]
+                when d.changed && keys then (select json_agg(n.told -> k)::text from unnest(keys) as k) end,
+           d.changed
+    from (select row_number() over () as position, row_to_json(b.*) as told from before as b) as o
+    join (select row_number() over () as position, row_to_json(t.*) as told from told as t) as n using (position)
+    cross join lateral (
+      select case when cardinality(keys) = 1 then o.told ->> keys[1]
+                  else (select json_agg(o.told -> k)::text from unnest(keys) as k) end as row_id
+    ) as i
+    cross join lateral (
+      select array_agg(f.name order by f.name collate "C") as changed
+      from rows from (json_each(o.told), json_each(n.told)) as f (name, old, same_name, new)
+      where f.old::text <> f.new::text and f.name <> all (ignored)
+    ) as d
+    where d.changed is not null;
+  else
+    insert into clerk_sync.audit_log (
+      actor_kind, user_id, impersonator, org_id, login, role, cause, table_schema, table_name, action, row_id)
+    select actor_kind, user_id, impersonator, org_id, login, role, coalesce(causes ->> i.row_id, cause),
+           table_schema, table_name, action, i.row_id
+    from (select row_to_json(t.*) as told from told as t) as t
+    cross join lateral (
+      select case when cardinality(keys) = 1 then t.told ->> keys[1]
+                  else (select json_agg(t.told -> k)::text from unnest(keys) as k) end as row_id
+    ) as i;
+  end if;
+  return null;
+end
+$$;
+
+
+--
+-- Name: audit_statement(oid, text, text[], boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.audit_statement(target oid, action text, ignored text[], paired boolean) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  keys   text[];
+  row_id text;
+  fields text;
+  marker text;
+begin
+  -- Only what is built in is shown as JSON shows it: a cast to JSON that somebody
+  -- made for a type of his own would run with the rights of the log.
+  select array_agg(case when a.atttypid < 16384 then format('t.%I', a.attname) else format('concat(t.%I)', a.attname) end
+                   order by k.position)
+  into keys
+  from pg_catalog.pg_constraint as c
+  cross join lateral unnest(c.conkey) with ordinality as k (attnum, position)
+  join pg_catalog.pg_attribute as a on a.attrelid = c.conrelid and a.attnum = k.attnum
+  where c.conrelid = audit_statement.target and c.contype = 'p';
+  row_id := case cardinality(keys)
+    when 1 then format('to_json(%s) #>> ''{}''', keys[1])
+    else coalesce(format('json_build_array(%s)::text', array_to_string(keys, ', ')), 'null::text') end;
+
+  if action <> 'update' then
+    return 'insert into clerk_sync.audit_log (
+        actor_kind, user_id, impersonator, org_id, login, role, cause, table_schema, table_name, action, row_id)
+      select $1, $2, $3, $4, $5, $6, coalesce($11 ->> (' || row_id || '), $7), $8, $9, $10, ' || row_id || ' from told as t';
+  end if;
+
+  -- Compared as they are stored, which every type can be; where equal means the
+  -- same bytes, the type's own operator is quicker.
+  select string_agg(format('case when ' || case
+           when a.atttypid = any ('{boolean,smallint,integer,bigint,uuid,date,timestamp,timestamptz}'::regtype[])
+             then 'o.%1$I is distinct from n.%1$I'
+           when a.atttypid = any ('{text,varchar}'::regtype[])
+             then 'o.%1$I collate "C" is distinct from n.%1$I collate "C"'
+           else 'record_image_ne(row(o.%1$I), row(n.%1$I))' end
+           || ' then %1$L end', a.attname), ', ' order by a.attname collate "C")
+  into fields
+  from pg_catalog.pg_attribute as a
+  where a.attrelid = audit_statement.target and a.attnum > 0 and not a.attisdropped
+    and a.attname <> all (audit_statement.ignored);
+
+  -- What numbers and ids are called must not be the name of a column.
+  marker := 'audited';
+  while exists (select from pg_catalog.pg_attribute as a
+                where a.attrelid = audit_statement.target and a.attname in (marker || '_at', marker || '_id')) loop
+    marker := marker || 'x';
+  end loop;
+
+  -- "offset 0" keeps the comparison in one place, so that it is made once a row.
+  return format('
+    insert into clerk_sync.audit_log (
+      actor_kind, user_id, impersonator, org_id, login, role, cause, table_schema, table_name,
+      action, row_id, new_row_id, changed)
+    select $1, $2, $3, $4, $5, $6, coalesce($11 ->> d.row_id, $7), $8, $9, d.action, d.row_id,
+           case when d.action = ''update'' and d.new_row_id <> d.row_id then d.new_row_id end,
+           case when d.action = ''update'' then d.changed end
+    from (
+      select case when n.%1$s_at is null then ''delete'' when o.%1$s_at is null then ''insert'' else ''update'' end as action,
+             coalesce(o.%1$s_id, n.%1$s_id) as row_id, n.%1$s_id as new_row_id,
+             array_remove(array[%2$s]::text[], null) as changed
+      from (select row_number() over () as %1$s_at, %3$s as %1$s_id, t.* from before as t) as o
+      full join (select row_number() over () as %1$s_at, %3$s as %1$s_id, t.* from told as t) as n on o.%1$s_%4$s = n.%1$s_%4$s
+      offset 0
+    ) as d
+    where d.action <> ''update'' or d.changed <> ''{}''',
+    marker, fields, row_id, case when paired then 'at' else 'id' end);
+end
+$_$;
+
+
+--
+-- Name: audit_table(regclass, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.audit_table(target regclass, ignore text[] DEFAULT '{}'::text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  known  pg_catalog.pg_class;
+  broken text;
+  part   regclass;
+begin
+  select * into known from pg_catalog.pg_class as c where c.oid = target;
+  if not found then
+    raise undefined_table using message = 'there is no such table to audit',
+      hint = 'Write the name as in SQL, with its schema: ''public.invoices'', or ''public."Invoices"'' if it has capitals.';
+  elsif known.oid = 'clerk_sync.audit_log'::regclass then
+    raise invalid_parameter_value using message = 'the audit log cannot audit itself',
+      hint = 'It refuses every update and delete anyway.';
+  elsif known.relkind not in ('r', 'p') then
+    raise wrong_object_type using
+      message = format('%s is no table but a %s', target, case known.relkind
+        when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table' when 'S' then 'sequence'
+        when 'i' then 'index' when 'I' then 'index' else 'thing of another kind' end),
+      hint = case known.relkind
+        when 'v' then 'Audit the tables below the view: what is written through it is recorded there.'
+        when 'f' then 'Audit it in the database where it lives.'
+        else 'Only tables can be audited.' end;
+  elsif known.relpersistence = 't' then
+    raise wrong_object_type using message = format('%s is temporary', target),
+      hint = 'It is gone with its session; audit the table that its rows end up in.';
+  elsif known.relnamespace::regnamespace::text ~ '^(pg_|information_schema$)' then
+    raise insufficient_privilege using message = format('%s belongs to PostgreSQL itself', target),
+      hint = 'Only tables of your own can be audited.';
+  elsif not pg_has_role(current_user, known.relowner, 'usage') then
+    raise insufficient_privilege using
+      message = format('%s belongs to %I, not to %I', target, known.relowner::regrole::text, current_user),
+      hint = 'Supabase''s own tables (auth, storage, …) cannot be audited this way; of any other, become the owner first.';
+  elsif not exists (select from pg_catalog.pg_constraint as c where c.conrelid = target and c.contype = 'p') then
+    raise object_not_in_prerequisite_state using message = format('%s has no primary key', target),
+      hint = 'A record says which row it is about. Add one: '
+        || format('alter table %s add column id bigint generated always as identity primary key.', target);
+  end if;
+
+  select string_agg(quote_literal(i), ', ' order by i) into broken
+  from unnest(ignore) as i
+  where not exists (select from pg_catalog.pg_attribute as a
+                    where a.attrelid = target and a.attname = i and a.attnum > 0 and not a.attisdropped);
+  if broken is not null then
+    raise undefined_column using message = format('%s has no column %s', target, broken),
+      hint = 'Name the columns to ignore as they are stored, without quotes.';
+  end if;
+
+  with recursive below (relid) as (
+    select target::oid
+    union
+    select i.inhrelid from pg_catalog.pg_inherits as i join below on i.inhparent = below.relid
+  )
+  select string_agg(format('%s', c.oid::regclass), ', ' order by c.relname) into broken
+  from below join pg_catalog.pg_class as c on c.oid = below.relid
+  where c.relkind = 'f';
+  if broken is not null then
+    raise wrong_object_type using message = format('%s has parts that are foreign tables: %s', target, broken),
+      hint = 'A trigger is shown no rows of those, and PostgreSQL may refuse the write for that. Audit the other parts one by one.';
+  end if;
+
+  -- What is written to a partition by its own name fires the partition's triggers
+  -- only, and what is written through the parent fires only the parent's.
+  foreach part in array array(select target union select t.relid from pg_catalog.pg_partition_tree(target) as t)
+  loop
+    execute format('create or replace trigger clerksync_audit_delete after delete on %s
+      referencing old table as told for each statement execute function clerk_sync.audit_rows()', part);
+    execute format('create or replace trigger clerksync_audit_insert after insert on %s
+      referencing new table as told for each statement execute function clerk_sync.audit_rows()', part);
+    execute format('create or replace trigger clerksync_audit_truncate after truncate on %s
+      for each statement execute function clerk_sync.audit_rows()', part);
+    execute format('create or replace trigger clerksync_audit_update after update on %s
+      referencing old table as before new table as told for each statement execute function clerk_sync.audit_rows(%L)',
+      part, coalesce(ignore, '{}'));
+  end loop;
+end
+$_$;
+
+
+--
+-- Name: audited_tables(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.audited_tables() RETURNS TABLE(table_schema text, table_name text, ignored text[], complete boolean)
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  with installed as (
+    select t.tgrelid,
+           max(case when t.tgname = 'clerksync_audit_update' and t.tgnargs = 1
+                    then convert_from(substr(t.tgargs, 1, length(t.tgargs) - 1), getdatabaseencoding()) end)::text[] as ignored,
+           count(*) filter (where t.tgenabled in ('O', 'A')) = 4 as complete
+    from pg_catalog.pg_trigger as t
+    where t.tgfoid = 'clerk_sync.audit_rows()'::regprocedure
+    group by t.tgrelid
+  )
+  select n.nspname, c.relname, coalesce(i.ignored, '{}'),
+         i.complete and not exists (
+           select from pg_catalog.pg_partition_tree(i.tgrelid) as p
+           left join installed as part on part.tgrelid = p.relid
+           where part.complete is distinct from true)
+  from installed as i
+  join pg_catalog.pg_class as c on c.oid = i.tgrelid
+  join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  -- A partition is told with its parent.
+  where not exists (
+    select from installed as parent
+    where parent.tgrelid <> i.tgrelid
+      and i.tgrelid in (select p.relid from pg_catalog.pg_partition_tree(parent.tgrelid) as p))
+  order by 1, 2
+$$;
+
+
+--
+-- Name: begin_run(text, interval, text, text, boolean, boolean, interval); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.begin_run(holder text, lease interval, instance text, trigger text, fresh boolean, accept_instance boolean, resume_within interval DEFAULT '1 day'::interval) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  lock     clerk_sync.sync_lock;
+  run      clerk_sync.sync_runs;
+  expected text;
+  outcome  text := 'begun';
+begin
+  select * into lock from clerk_sync.sync_lock for update;
+  select * into run from clerk_sync.sync_runs as r order by r.id desc limit 1;
+
+  if lock.holder = holder and lock.expires_at > now() and run.id = lock.run_id and run.state = 'running' then
+    outcome := case when run.resumed_at is null then 'begun' else 'resumed' end;
+  else
+    if lock.expires_at > now() then
+      return jsonb_build_object('outcome', 'busy', 'run_id', lock.run_id, 'expires_at', lock.expires_at);
+    end if;
+
+    expected := clerk_sync.expected_instance(accept_instance);
+    if instance <> expected then
+      return jsonb_build_object('outcome', 'wrong_instance', 'expected', expected);
+    end if;
+
+    if not fresh and run.state in ('running', 'partial') and run.instance_id = instance
+       and run.started_at > now() - resume_within then
+      outcome := 'resumed';
+      update clerk_sync.sync_runs as r set state = 'running', reason = null, resumed_at = now(), ended_at = null
+      where r.id = run.id returning * into run;
+    else
+      update clerk_sync.sync_runs as r set state = 'partial', reason = 'killed', ended_at = coalesce(r.ended_at, now())
+      where r.state = 'running';
+      -- Only the last run can be resumed; of the others the outcome is enough.
+      delete from clerk_sync.sync_windows;
+      delete from clerk_sync.sync_absences;
+      insert into clerk_sync.sync_runs (trigger, instance_id, initial)
+      values (trigger, instance, not exists (select from clerk_sync.sync_runs as r where r.state = 'complete'))
+      returning * into run;
+    end if;
+  end if;
+
+  update clerk_sync.sync_lock as l set run_id = run.id, holder = begin_run.holder, expires_at = now() + lease;
+
+  return jsonb_build_object(
+    'outcome', outcome, 'run_id', run.id, 'initial', run.initial, 'started_at', run.started_at,
+    'windows', clerk_sync.run_windows(run.id));
+end
+$$;
+
+
+--
+-- Name: check_event(jsonb, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.check_event(event jsonb, expected_instance text, OUT outcome text, OUT reason text, OUT detail text, OUT stated_ms bigint) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  data      jsonb := event -> 'data';
+  type      text;
+  pinned    text;
+  object_id text;
+  stated    numeric;
+  broken    text;
+begin
+  if jsonb_typeof(data) is distinct from 'object' or jsonb_typeof(event -> 'type') is distinct from 'string'
+     or length(event ->> 'type') not between 1 and 200 then
+    outcome := 'rejected'; reason := 'not_an_event';
+    return;
+  end if;
+  type := event ->> 'type';
+
+  select s.instance_id into pinned from clerk_sync.settings as s;
+  if event ->> 'instance_id' <> pinned or event ->> 'instance_id' <> expected_instance then
+    outcome := 'rejected'; reason := 'wrong_instance';
+    return;
+  end if;
+
+  if type not in (
+    'user.created', 'user.updated', 'user.deleted',
+    'organization.created', 'organization.updated', 'organization.deleted',
+    'organizationMembership.created', 'organizationMembership.updated', 'organizationMembership.deleted',
+    'role.created', 'role.updated', 'role.deleted',
+    'permission.created', 'permission.updated', 'permission.deleted')
+  then
+    outcome := 'ignored';
+    return;
+  end if;
+
+  object_id := case when jsonb_typeof(data -> 'id') = 'string' then data ->> 'id' end;
+  if coalesce(length(object_id), 0) not between 1 and 255 then
+    outcome := 'rejected'; reason := case when data ? 'id' then 'malformed_id' else 'missing_id' end;
+    return;
+  end if;
+
+  broken := clerk_sync.misshapen(data, array[
+    'external_id', 'username', 'first_name', 'last_name', 'image_url', 'primary_email_address_id',
+    'primary_phone_number_id', 'name', 'slug', 'created_by', 'role', 'key', 'description', 'type']);
+  if broken is not null then
+    outcome := 'rejected'; reason := 'malformed_field'; detail := 'data.' || broken;
+    return;
+  end if;
+
+  -- Seconds or milliseconds, as in clerk_sync.incoming; absent in old examples.
+  if jsonb_typeof(event -> 'timestamp') = 'number' then
+    stated := trunc((event ->> 'timestamp')::numeric
+      * case when (event ->> 'timestamp')::numeric < 1e11 then 1000 else 1 end);
+  end if;
+  if greatest(stated, (data ->> 'created_at')::numeric, (data ->> 'updated_at')::numeric) >= 1e14
+     or least(stated, (data ->> 'created_at')::numeric, (data ->> 'updated_at')::numeric) < 0 then
+    outcome := 'rejected'; reason := 'timestamp_out_of_range';
+    return;
+  end if;
+  stated_ms := stated::bigint;
+
+  if type like 'organizationMembership.%' then
+    broken := case
+      when coalesce(jsonb_typeof(data -> 'organization' -> 'id'), '') <> 'string'
+        or length(data -> 'organization' ->> 'id') not between 1 and 255 then 'organization.id'
+      when coalesce(jsonb_typeof(data -> 'public_user_data' -> 'user_id'), '') <> 'string'
+        or length(data -> 'public_user_data' ->> 'user_id') not between 1 and 255 then 'public_user_data.user_id'
+    end;
+    if broken is not null then
+      outcome := 'rejected'; reason := 'missing_parent'; detail := 'data.' || broken || ' is no id';
+      return;
+    end if;
+    broken := coalesce(
+      'organization.' || clerk_sync.misshapen(data -> 'organization',
+        array['name', 'slug', 'image_url', 'created_by']),
+      'public_user_data.' || clerk_sync.misshapen(data -> 'public_user_data',
+        array['first_name', 'last_name', 'image_url', 'username']));
+    if broken is not null then
+      outcome := 'rejected'; reason := 'malformed_field'; detail := 'data.' || broken;
+      return;
+    end if;
+  end if;
+
+  if stated_ms is null and data ->> 'updated_at' is null and type in (
+    'user.created', 'user.updated', 'organization.created', 'organization.updated',
+    'organizationMembership.created', 'organizationMembership.updated')
+  then
+    outcome := 'rejected'; reason := 'missing_updated_at';
+  end if;
+end
+$$;
+
+
+--
+-- Name: copy_state(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.copy_state(user_id text, org_id text) RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select jsonb_build_object(
+    'user', coalesce((
+      select case when u.deleted_at is not null then 'deleted' when u.is_placeholder then 'placeholder' else 'live' end
+      from public.users as u
+      where u.clerk_id = copy_state.user_id), 'absent'),
+    'organization', case when copy_state.org_id is not null then coalesce((
+      select case when o.deleted_at is not null then 'deleted' when o.is_placeholder then 'placeholder' else 'live' end
+      from public.organizations as o
+      where o.clerk_org_id = copy_state.org_id), 'absent') end,
+    'membership', case when copy_state.org_id is not null then coalesce(m.state, 'absent') end,
+    'role', m.role,
+    'last_event_at', (select max(e.received_at) from clerk_sync.webhook_events as e))
+  from (values (1)) as always (one)
+  -- Who left and joined again has two: the live one counts, then the newest.
+  left join lateral (
+    select case when m.deleted_at is null then 'live' else 'deleted' end as state,
+           case when m.deleted_at is null then m.role end as role
+    from public.organization_memberships as m
+    where m.clerk_user_id = copy_state.user_id and m.clerk_org_id = copy_state.org_id
+    order by m.deleted_at desc nulls first, m.sync_version desc
+    limit 1
+  ) as m on true
+$$;
+
+
+--
+-- Name: FUNCTION copy_state(user_id text, org_id text); Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON FUNCTION clerk_sync.copy_state(user_id text, org_id text) IS 'What the copy knows of a user and its organization: live, placeholder, deleted or absent. For clerksync_diagnostics.';
+
+
+--
+-- Name: count_window(bigint, text, integer, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.count_window(run bigint, object text, "position" integer, more jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  insert into clerk_sync.sync_windows as w (run_id, object, position, tally)
+  values (count_window.run, count_window.object, count_window."position", count_window.more)
+  on conflict on constraint sync_windows_pkey do update set tally = coalesce(w.tally, '{}') || (
+    select jsonb_object_agg(m.key, coalesce((w.tally ->> m.key)::bigint, 0) + m.value::bigint)
+    from jsonb_each_text(excluded.tally) as m);
+end
+$$;
+
+
+--
+-- Name: delete_absent(bigint, text, text, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.delete_absent(run bigint, holder text, object text, most integer, OUT taken bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  ids         text[];
+  at          timestamptz;
+  deleted     bigint := 0;
+  ended       bigint := 0;
+  outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
+begin
+  perform clerk_sync.require_lock(run, holder);
+
+  with batch as (
+    select a.object_id from clerk_sync.sync_absences as a
+    where a.run_id = delete_absent.run and a.object = delete_absent.object
+    order by a.object_id limit delete_absent.most
+  ), removed as (
+    delete from clerk_sync.sync_absences as a using batch as b
+    where a.run_id = delete_absent.run and a.object = delete_absent.object and a.object_id = b.object_id
+    returning a.object_id, a.confirmed_at
+  )
+  select array_agg(r.object_id order by r.object_id), min(r.confirmed_at), count(*) into ids, at, taken from removed as r;
+
+  if taken = 0 then
+    return;
+  end if;
+
+  ids := array(
+    select i.id
+    from unnest(ids, clerk_sync.versions(object, ids)) as i (id, version)
+    where i.version is not null
+      and (i.version < '1' or i.version < '9' and substr(i.version, 19, 15)::bigint <= extract(epoch from at) * 1000));
+
+  perform set_config('clerk_sync.cause', 'run_' || run, true);
+  case object
+  when 'user' then
+    ended := (select count(*) from public.organization_memberships as m
+                          where m.clerk_user_id = any (ids) and m.deleted_at is null);
+    deleted := (select count(*) from clerk_sync.tombstone_users(ids, at) as t where t.result = 'deleted');
+  when 'organization' then
+    ended := (select count(*) from public.organization_memberships as m
+                          where m.clerk_org_id = any (ids) and m.deleted_at is null);
+    deleted := (select count(*) from clerk_sync.tombstone_organizations(ids, at) as t where t.result = 'deleted');
+  when 'organization_membership' then
+    deleted := (select count(*) from clerk_sync.end_memberships(ids, at) as t where t.result = 'deleted');
+  when 'role' then
+    deleted := (select count(*) from clerk_sync.tombstone_roles(ids, at) as t where t.result = 'deleted');
+  when 'permission' then
+    deleted := (select count(*) from clerk_sync.tombstone_permissions(ids, at) as t where t.result = 'deleted');
+  end case;
+  perform set_config('clerk_sync.cause', outer_cause, true);
+
+  -- Counted in the same transaction, so that a lost answer loses no count.
+  perform clerk_sync.count_window(delete_absent.run, d.object, 2000000000, jsonb_build_object('deleted', d.n, 'drift', d.n))
+  from (values (delete_absent.object, deleted), ('organization_membership', ended)) as d (object, n)
+  where d.n > 0;
+end
+$$;
+
+
+--
+-- Name: dispatch_event(jsonb, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.dispatch_event(event jsonb, expected_instance text, OUT outcome text, OUT reason text, OUT detail text) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  stated_ms bigint;
+begin
+  select c.outcome, c.reason, c.detail, c.stated_ms into outcome, reason, detail, stated_ms
+  from clerk_sync.check_event(event, expected_instance) as c;
+  if outcome is null then
+    select a.outcome, a.reason, a.detail into outcome, reason, detail
+    from clerk_sync.apply_checked_event(event, stated_ms) as a;
+  end if;
+end
+$$;
+
+
+--
+-- Name: end_memberships(text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  perform from public.organization_memberships as m
+  where m.clerk_membership_id = any (end_memberships.ids)
+  order by m.clerk_membership_id for update;
+
+  return query
+  with written as (
+    update public.organization_memberships as m set
+      role = null, permissions = '{}', metadata = '{}', created_at = null, updated_at = null,
+      deleted_at = end_memberships.deleted_at, synced_at = now(), sync_version = '9'
+    where m.clerk_membership_id = any (end_memberships.ids)
+      and (m.sync_version < '9' or m.deleted_at > end_memberships.deleted_at)
+    returning m.clerk_membership_id
+  )
+  select known.clerk_membership_id, case when w.clerk_membership_id is null then 'unchanged' else 'deleted' end
+  from public.organization_memberships as known
+  left join written as w using (clerk_membership_id)
+  where known.clerk_membership_id = any (end_memberships.ids);
+
+  delete from clerk_sync.private_metadata as p
+  where p.object = 'organization_membership' and p.object_id = any (end_memberships.ids);
+end
+$$;
+
+
+--
+-- Name: end_run(bigint, text, text, text, bigint, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.end_run(run bigint, holder text, state text, reason text, drift bigint, report jsonb) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+begin
+  update clerk_sync.sync_lock as l set expires_at = '-infinity', holder = null
+  where l.run_id = run and l.holder = end_run.holder;
+  if not found then
+    -- Asked again after a lost answer, it has happened already.
+    return exists (select from clerk_sync.sync_runs as r where r.id = run and r.state = end_run.state and r.state <> 'running');
+  end if;
+  update clerk_sync.sync_runs as r set
+    state = end_run.state, reason = end_run.reason, ended_at = now(), drift = end_run.drift, report = end_run.report
+  where r.id = run and r.state = 'running';
+  -- History is kept as long as the events are; the last complete run says which
+  -- instance the copy is of.
+  delete from clerk_sync.sync_runs as r
+  where r.started_at < now() - (select s.event_retention from clerk_sync.settings as s)
+    and r.id < run
+    and r.id <> coalesce((select max(c.id) from clerk_sync.sync_runs as c where c.state = 'complete'), 0);
+  return true;
+end
+$$;
+
+
+--
+-- Name: event_kind(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.event_kind(type text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return case split_part(type, '.', 2) when 'created' then '1' else '2' end;
+end
+$$;
+
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: webhook_events; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.webhook_events (
+    svix_id text NOT NULL,
+    type text NOT NULL,
+    outcome text NOT NULL,
+    reason text,
+    detail text,
+    object_id text,
+    user_id text,
+    organization_id text,
+    instance_id text,
+    stated_at timestamp with time zone,
+    received_at timestamp with time zone DEFAULT now() NOT NULL,
+    replayed_at timestamp with time zone,
+    payload jsonb,
+    raw_body bytea,
+    CONSTRAINT webhook_events_outcome CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'ignored'::text, 'rejected'::text]))),
+    CONSTRAINT webhook_events_reason CHECK (((outcome = 'rejected'::text) = (reason IS NOT NULL))),
+    CONSTRAINT webhook_events_svix_id_length CHECK (((length(svix_id) >= 1) AND (length(svix_id) <= 256)))
+);
+
+
+--
+-- Name: TABLE webhook_events; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON TABLE clerk_sync.webhook_events IS 'One row a webhook message, by svix-id: the memory that makes a second delivery a duplicate.';
+
+
+--
+-- Name: COLUMN webhook_events.reason; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.webhook_events.reason IS 'Why it was rejected: a stable code, never data of the event.';
+
+
+--
+-- Name: COLUMN webhook_events.stated_at; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.webhook_events.stated_at IS 'The webhook''s own timestamp; null if it had none.';
+
+
+--
+-- Name: COLUMN webhook_events.raw_body; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.webhook_events.raw_body IS 'The body of a verified message that Postgres cannot hold as jsonb.';
+
+
+--
+-- Name: event_record(text, jsonb, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.event_record(svix_id text, event jsonb, outcome text, reason text, detail text) RETURNS clerk_sync.webhook_events
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  data   constant jsonb := case when jsonb_typeof(event -> 'data') = 'object' then event -> 'data' end;
+  stated constant numeric := case when jsonb_typeof(event -> 'timestamp') = 'number' then (event ->> 'timestamp')::numeric end;
+  r      clerk_sync.webhook_events;
+begin
+  r.svix_id := svix_id;
+  r.type := case when reason is distinct from 'not_an_event' then event ->> 'type' else '' end;
+  r.outcome := outcome;
+  r.reason := reason;
+  r.detail := detail;
+  r.object_id := left(data ->> 'id', 255);
+  r.user_id := left(case split_part(event ->> 'type', '.', 1)
+    when 'user' then data ->> 'id'
+    when 'organizationMembership' then data -> 'public_user_data' ->> 'user_id' end, 255);
+  r.organization_id := left(case split_part(event ->> 'type', '.', 1)
+    when 'organization' then data ->> 'id'
+    when 'organizationMembership' then data -> 'organization' ->> 'id' end, 255);
+  r.instance_id := left(event ->> 'instance_id', 255);
+  r.stated_at := case when stated between 0 and 1e14
+    then to_timestamp((stated / case when stated < 1e11 then 1 else 1000 end)::double precision) end;
+  r.received_at := now();
+  if outcome = 'rejected'
+     or outcome <> 'ignored' and (select s.keep_applied_payloads from clerk_sync.settings as s) then
+    r.payload := clerk_sync.keepable_payload(event, r.user_id, r.organization_id);
+  end if;
+  return r;
+end
+$$;
+
+
+--
+-- Name: expected_instance(boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.expected_instance(accept_instance boolean DEFAULT false) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return coalesce(
+    (select s.instance_id from clerk_sync.settings as s),
+    (select r.instance_id from clerk_sync.sync_runs as r
+     where r.state = 'complete' and not accept_instance order by r.id desc limit 1));
+end
+$$;
+
+
+--
+-- Name: finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  perform clerk_sync.require_lock(run, holder);
+  insert into clerk_sync.sync_windows as w (
+    run_id, object, position, from_ms, to_ms, next_offset, listed, tally, finished_at)
+  values (
+    finish_window.run, finish_window.object, finish_window."position", finish_window.from_ms, finish_window.to_ms,
+    finish_window.next_offset, finish_window.listed,
+    jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale), now())
+  on conflict on constraint sync_windows_pkey do update set
+    from_ms = excluded.from_ms, to_ms = excluded.to_ms, next_offset = excluded.next_offset, listed = excluded.listed,
+    finished_at = excluded.finished_at,
+    tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'unchanged', least(
+      finish_window.unchanged,
+      greatest(0, finish_window.listed - finish_window.stale
+        - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))));
+  insert into clerk_sync.sync_absences (run_id, object, object_id, confirmed_at)
+  select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
+  from unnest(finish_window.absent_ids) as gone
+  on conflict on constraint sync_absences_pkey do nothing;
+end
+$$;
+
+
+--
+-- Name: incoming(jsonb, bigint[], text[], text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.incoming(resources jsonb, stated_ms bigint[], kinds text[], class text) RETURNS TABLE(id text, resource jsonb, kind text, created_at timestamp with time zone, updated_at timestamp with time zone, version text)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  select distinct on (1)
+    r.resource ->> 'id',
+    r.resource,
+    t.kind,
+    to_timestamp((t.created / 1000)::double precision),
+    to_timestamp((t.updated / 1000)::double precision),
+    (incoming.class
+      || '.' || lpad(coalesce(t.updated, t.stated, 0)::bigint::text, 15, '0')
+      || '.' || lpad(coalesce(t.stated, t.updated, 0)::bigint::text, 15, '0')
+      || '.' || t.kind || '.'
+      || case when t.kind = '3' then ''
+              else md5((r.resource - array['private_metadata', 'organization', 'public_user_data'])::text) end
+    ) collate "C" as version
+  from jsonb_array_elements(incoming.resources) with ordinality as r (resource, position)
+  cross join lateral (
+    select (r.resource ->> 'created_at')::numeric as created,
+           (r.resource ->> 'updated_at')::numeric as updated,
+           coalesce(incoming.stated_ms[r.position], incoming.stated_ms[1])::numeric as stated
+  ) as said
+  cross join lateral (
+    select trunc(case when said.created < 1e11 then said.created * 1000 else said.created end) as created,
+           trunc(case when said.updated < 1e11 then said.updated * 1000 else said.updated end) as updated,
+           trunc(case when said.stated < 1e11 then said.stated * 1000 else said.stated end) as stated,
+           coalesce(incoming.kinds[r.position], incoming.kinds[1]) as kind
+  ) as t
+  order by 1, version desc;
+end
+$$;
+
+
+--
+-- Name: is_drift(text, text, bigint, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.is_drift(result text, before text, updated_ms bigint, settled_ms bigint) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return updated_ms <= settled_ms and (
+    result = 'created'
+    or result = 'updated' and (before < '2' or substr(before, 3, 15)::bigint < updated_ms));
+end
+$$;
+
+
+--
+-- Name: is_live(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.is_live(object text, id text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (clerk_sync.versions(object, array[id]))[1] < '9';
+end
+$$;
+
+
+--
+-- Name: keep_audit_log(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.keep_audit_log() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  kept_since timestamptz := now() - (select s.audit_retention from clerk_sync.settings as s);
+begin
+  if tg_op = 'DELETE' then
+    if not exists (select from removed as r where r.at >= kept_since) then
+      return null;
+    end if;
+  end if;
+  raise insufficient_privilege using message = format('the audit log is append-only: %s is refused', lower(tg_op collate "C")),
+    hint = format('Records older than %s (settings.audit_retention) are removed by clerk_sync.purge().', kept_since::date);
+end
+$$;
+
+
+--
+-- Name: keep_private_metadata(text, text[], jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.keep_private_metadata(object text, ids text[], resources jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  insert into clerk_sync.private_metadata as p (object, object_id, metadata)
+  select distinct on (r ->> 'id') keep_private_metadata.object, r ->> 'id',
+         coalesce(nullif(r -> 'private_metadata', 'null'), '{}')
+  from jsonb_array_elements(keep_private_metadata.resources) as r
+  where r ->> 'id' = any (keep_private_metadata.ids)
+  order by r ->> 'id', (r ->> 'updated_at')::numeric desc nulls last
+  on conflict on constraint private_metadata_pkey do update set metadata = excluded.metadata
+    where p.metadata is distinct from excluded.metadata;
+end
+$$;
+
+
+--
+-- Name: keepable_payload(jsonb, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.keepable_payload(event jsonb, user_id text, organization_id text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  return (
+  select case when s.store_private_metadata then k.event
+              else k.event #- '{data,private_metadata}' #- '{data,organization,private_metadata}' end
+  from clerk_sync.settings as s
+  -- The browser and address that caused the change are of no use here.
+  cross join lateral (select keepable_payload.event - 'event_attributes') as k (event)
+  where k.event ->> 'type' ~ '^(user|organization|organizationMembership|role|permission)\.[a-z]+$'
+    and not exists (
+      select from public.users as u where u.clerk_id = keepable_payload.user_id and u.sync_version = '9')
+    and not exists (
+      select from public.organizations as o
+      where o.clerk_org_id = keepable_payload.organization_id and o.sync_version = '9'));
+end
+$_$;
+
+
+--
+-- Name: keeps_private_metadata(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.keeps_private_metadata() RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (select s.store_private_metadata from clerk_sync.settings as s);
+end
+$$;
+
+
+--
+-- Name: last_event_at(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.last_event_at() RETURNS timestamp with time zone
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select max(w.received_at) from clerk_sync.webhook_events as w
+$$;
+
+
+--
+-- Name: memberships_of(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.memberships_of(object text, id text) RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if object = 'user' then
+    return array(select m.clerk_membership_id from public.organization_memberships as m
+                 where m.clerk_user_id = memberships_of.id and m.deleted_at is null);
+  end if;
+  return array(select m.clerk_membership_id from public.organization_memberships as m
+               where m.clerk_org_id = memberships_of.id and m.deleted_at is null);
+end
+$$;
+
+
+--
+-- Name: misshapen(jsonb, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.misshapen(resource jsonb, texts text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  field text;
+begin
+  foreach field in array texts loop
+    if jsonb_typeof(resource -> field) not in ('string', 'null') then
+      return field || ' is ' || jsonb_typeof(resource -> field);
+    end if;
+  end loop;
+  foreach field in array array['created_at', 'updated_at', 'last_sign_in_at', 'last_active_at'] loop
+    if jsonb_typeof(resource -> field) not in ('number', 'null') then
+      return field || ' is ' || jsonb_typeof(resource -> field);
+    end if;
+  end loop;
+  foreach field in array array['email_addresses', 'phone_numbers'] loop
+    if jsonb_typeof(resource -> field) not in ('array', 'null') then
+      return field || ' is ' || jsonb_typeof(resource -> field);
+    end if;
+  end loop;
+  return null;
+end
+$$;
+
+
+--
+-- Name: offer_parents(jsonb, bigint[], text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.offer_parents(resources jsonb, stated_ms bigint[], kinds text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  parents jsonb;
+  stated bigint[];
+  told text[];
+begin
+  select jsonb_agg(p || jsonb_build_object('id', p -> 'user_id', 'updated_at', m.resource -> 'updated_at')),
+         array_agg(coalesce(offer_parents.stated_ms[m.position], offer_parents.stated_ms[1])),
+         array_agg(coalesce(offer_parents.kinds[m.position], offer_parents.kinds[1]))
+  into parents, stated, told
+  from jsonb_array_elements(offer_parents.resources) with ordinality as m (resource, position)
+  cross join lateral (select m.resource -> 'public_user_data') as parent (p)
+  where not exists (
+    select from public.users as u where u.clerk_id = p ->> 'user_id' and u.sync_version >= '2');
+
+  if parents is not null then
+    perform clerk_sync.apply_users(parents, stated, told, '1');
+  end if;
+
+  select jsonb_agg(m.resource -> 'organization'),
+         array_agg(coalesce(offer_parents.stated_ms[m.position], offer_parents.stated_ms[1])),
+         array_agg(coalesce(offer_parents.kinds[m.position], offer_parents.kinds[1]))
+  into parents, stated, told
+  from jsonb_array_elements(offer_parents.resources) with ordinality as m (resource, position)
+  where not exists (
+    select from public.organizations as o
+    where o.clerk_org_id = m.resource -> 'organization' ->> 'id' and o.sync_version >= '2');
+
+  if parents is not null then
+    perform clerk_sync.apply_organizations(parents, stated, told, '1');
+  end if;
+end
+$$;
+
+
+--
+-- Name: pending_deletions(bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.pending_deletions(run bigint) RETURNS TABLE(object text, pending bigint, live bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select a.object, count(*),
+    case a.object
+      when 'user' then (select count(*) from public.users as u where u.deleted_at is null)
+      when 'organization' then (select count(*) from public.organizations as o where o.deleted_at is null)
+      when 'organization_membership' then
+        (select count(*) from public.organization_memberships as m where m.deleted_at is null)
+      when 'role' then (select count(*) from clerk.organization_roles as r where r.deleted_at is null)
+      when 'permission' then (select count(*) from clerk.organization_permissions as p where p.deleted_at is null)
+    end
+  from clerk_sync.sync_absences as a
+  where a.run_id = pending_deletions.run
+  group by a.object
+$$;
+
+
+--
+-- Name: plan_windows(bigint, text, text, bigint[], bigint[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform clerk_sync.require_lock(run, holder);
+  insert into clerk_sync.sync_windows (run_id, object, position, from_ms, to_ms)
+  select plan_windows.run, plan_windows.object, w.position, w.from_ms, w.to_ms
+  from unnest(plan_windows.from_ms, plan_windows.to_ms) with ordinality as w (from_ms, to_ms, position)
+  on conflict on constraint sync_windows_pkey do nothing;
+end
+$$;
+
+
+--
+-- Name: preview_page(text, jsonb, bigint, text[], bigint[], bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.preview_page(object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint) RETURNS TABLE(id text, result text, drift boolean, fields jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  before   jsonb;
+  after    jsonb;
+  results  jsonb;
+  versions text[];
+  said     jsonb;
+begin
+  before := clerk_sync.stated_rows(object, ids);
+  versions := clerk_sync.versions(object, ids);
+  said := (select jsonb_object_agg(u.id, jsonb_build_array(u.ms, versions[u.position]))
+           from (select i.id, i.ms, row_number() over (order by i.id) as position
+                 from unnest(preview_page.ids, updated_ms) as i (id, ms)) as u);
+  begin
+    results := (select jsonb_object_agg(a.id, a.result)
+                from clerk_sync.apply_objects(preview_page.object, resources, stated_ms) as a);
+    after := clerk_sync.stated_rows(object, ids);
+    raise exception using errcode = 'CS000';
+  exception when sqlstate 'CS000' then null; -- taken back
+  end;
+
+  return query
+  select r.key, r.value,
+         clerk_sync.is_drift(r.value, said -> r.key ->> 1, (said -> r.key ->> 0)::bigint, settled_ms), d.fields
+  from jsonb_each_text(results) as r
+  cross join lateral (
+    select coalesce(jsonb_agg(jsonb_build_object('name', f.key, 'here', before -> r.key -> f.key, 'clerk', f.value)
+                              order by f.key), '[]') as fields
+    from jsonb_each(coalesce(after -> r.key, '{}')) as f
+    where r.value in ('created', 'updated') and f.value is distinct from coalesce(before -> r.key -> f.key, 'null')
+  ) as d;
+end
+$$;
+
+
+--
+-- Name: project_rows(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.project_rows() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  target  constant text := format('%I.%I', tg_argv[0], tg_argv[1]);
+  keys    constant text[] := tg_argv[2];
+  columns constant text[] := tg_argv[3];
+  -- The same list of columns in the forms that the statements need.
+  key_list    constant text := (select string_agg(quote_ident(k), ', ') from unnest(keys) as k);
+  column_list constant text := (select string_agg(quote_ident(c), ', ') from unnest(columns) as c);
+  excluded    constant text := (select string_agg('excluded.' || quote_ident(c), ', ') from unnest(columns) as c);
+  present     constant text := (select string_agg('p.' || quote_ident(c), ', ') from unnest(columns) as c);
+  assignments constant text := (select string_agg(format('%1$I = excluded.%1$I', c), ', ') from unnest(columns) as c);
+  gone        constant text := (select string_agg(format('p.%1$I = r.%1$I', k), ' and ') from unnest(keys) as k);
+begin
+  if tg_op = 'TRUNCATE' then
+    execute format('truncate %s', target);
+    return null;
+  end if;
+  -- A key that an update changed leaves its old row behind.
+  if tg_op = 'UPDATE' then
+    execute format('delete from %s as p using (select %2$s from removed except select %2$s from written) as r where %3$s', target, key_list, gone);
+  elsif tg_op = 'DELETE' then
+    execute format('delete from %s as p using removed as r where %s', target, gone);
+    return null;
+  end if;
+  execute format(
+    'insert into %s as p (%2$s) select %2$s from written order by %3$s '
+    'on conflict (%3$s) do update set %4$s where (%5$s) is distinct from (%6$s)',
+    target, column_list, key_list, assignments, present, excluded);
+  return null;
+end
+$_$;
+
+
+--
+-- Name: project_users(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.project_users() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  insert into public.users_public as p (clerk_id, username, first_name, last_name, avatar_url)
+  select n.clerk_id, n.username, n.first_name, n.last_name, n.avatar_url
+  from written as n
+  left join public.users_public as known on known.clerk_id = n.clerk_id
+  where known.clerk_id is null
+     or (known.username, known.first_name, known.last_name, known.avatar_url)
+        is distinct from (n.username, n.first_name, n.last_name, n.avatar_url)
+  order by n.clerk_id
+  on conflict (clerk_id) do update set
+    username   = excluded.username,
+    first_name = excluded.first_name,
+    last_name  = excluded.last_name,
+    avatar_url = excluded.avatar_url;
+  return null;
+end
+$$;
+
+
+--
+-- Name: purge(integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.purge(most integer DEFAULT 10000) RETURNS jsonb
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  s           clerk_sync.settings;
+  payloads    bigint;
+  events      bigint;
+  members     bigint;
+  users       bigint := 0;
+  orgs        bigint := 0;
+  held        bigint := 0;
+  audited     bigint;
+  gone        text;
+  outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
+begin
+  select * into s from clerk_sync.settings;
+  perform set_config('clerk_sync.cause', 'purge', true);
+
+  with old as (
+    select e.svix_id from clerk_sync.webhook_events as e
+    where e.received_at < now() - s.payload_retention and (e.payload is not null or e.raw_body is not null)
+    order by e.received_at limit purge.most for update skip locked)
+  update clerk_sync.webhook_events as e set payload = null, raw_body = null
+  from old where e.svix_id = old.svix_id;
+  get diagnostics payloads = row_count;
+
+  with old as (
+    select e.svix_id from clerk_sync.webhook_events as e
+    where e.received_at < now() - s.event_retention
+    order by e.received_at limit purge.most for update skip locked)
+  delete from clerk_sync.webhook_events as e using old where e.svix_id = old.svix_id;
+  get diagnostics events = row_count;
+
+  if not s.store_private_metadata then
+    delete from clerk_sync.private_metadata;
+  end if;
+
+  with old as (
+    select m.clerk_membership_id from public.organization_memberships as m
+    where m.deleted_at < now() - s.tombstone_retention
+    order by m.clerk_membership_id limit purge.most for update skip locked)
+  delete from public.organization_memberships as m using old where m.clerk_membership_id = old.clerk_membership_id;
+  get diagnostics members = row_count;
+
+  -- A tombstone that an application's own table still refers to stays: it holds
+  -- no personal data, and removing it is for whoever owns that reference.
+  for gone in
+    select u.clerk_id from public.users as u
+    where u.deleted_at < now() - s.tombstone_retention
+    order by u.clerk_id limit purge.most for update skip locked
+  loop
+    begin
+      delete from public.users as u where u.clerk_id = gone;
+      users := users + 1;
+    exception when foreign_key_violation then
+      held := held + 1;
+    end;
+  end loop;
+
+  for gone in
+    select o.clerk_org_id from public.organizations as o
+    where o.deleted_at < now() - s.tombstone_retention
+    order by o.clerk_org_id limit purge.most for update skip locked
+  loop
+    begin
+      delete from public.organizations as o where o.clerk_org_id = gone;
+      orgs := orgs + 1;
+    exception when foreign_key_violation then
+      held := held + 1;
+    end;
+  end loop;
+
+  with old as (
+    select l.id from clerk_sync.audit_log as l
+    where l.at < now() - s.audit_retention
+    order by l.at limit purge.most for update skip locked)
+  delete from clerk_sync.audit_log as l using old where l.id = old.id;
+  get diagnostics audited = row_count;
+
+  perform set_config('clerk_sync.cause', outer_cause, true);
+  return jsonb_build_object('payloads', payloads, 'events', events, 'organization_memberships', members,
+                            'users', users, 'organizations', orgs, 'held', held,
+                            'audit_records', audited);
+end
+$$;
+
+
+--
+-- Name: audit_log; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.audit_log (
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    actor_kind text NOT NULL,
+    user_id text,
+    impersonator text,
+    org_id text,
+    login text NOT NULL,
+    role text,
+    cause text,
+    table_schema text NOT NULL,
+    table_name text NOT NULL,
+    action text NOT NULL,
+    row_id text,
+    new_row_id text,
+    changed text[],
+    CONSTRAINT audit_log_action CHECK ((action = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text, 'truncate'::text]))),
+    CONSTRAINT audit_log_actor_kind CHECK ((actor_kind = ANY (ARRAY['user'::text, 'anonymous'::text, 'service'::text, 'sync'::text, 'database'::text]))),
+    CONSTRAINT audit_log_changed CHECK (((action = 'update'::text) = (changed IS NOT NULL)))
+);
+
+
+--
+-- Name: TABLE audit_log; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON TABLE clerk_sync.audit_log IS 'Who changed which fields of which row. Append-only: records go when settings.audit_retention is over, through clerk_sync.purge().';
+
+
+--
+-- Name: COLUMN audit_log.at; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.at IS 'When the transaction began.';
+
+
+--
+-- Name: COLUMN audit_log.actor_kind; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.actor_kind IS 'user and anonymous: a request to the Data API, with a user''s token or without; service: a request with the service key; sync: clerksync; database: any other login.';
+
+
+--
+-- Name: COLUMN audit_log.user_id; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.user_id IS 'Clerk id, from the verified claims of a request.';
+
+
+--
+-- Name: COLUMN audit_log.impersonator; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.impersonator IS 'Who acted as the user: act.sub of the claims.';
+
+
+--
+-- Name: COLUMN audit_log.org_id; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.org_id IS 'The organization that was active in the token.';
+
+
+--
+-- Name: COLUMN audit_log.login; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.login IS 'session_user: the role that the connection logged in as.';
+
+
+--
+-- Name: COLUMN audit_log.role; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.role IS 'The role that was set after the login; null if none was.';
+
+
+--
+-- Name: COLUMN audit_log.cause; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.cause IS 'svix-id of the event, run_<id> of the full sync, or "purge"; other transactions may set clerk_sync.cause to whatever explains them.';
+
+
+--
+-- Name: COLUMN audit_log.row_id; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.row_id IS 'The primary key; a JSON array if it has several columns; null for truncate and tables without one.';
+
+
+--
+-- Name: COLUMN audit_log.new_row_id; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.new_row_id IS 'The primary key after an update that changed it.';
+
+
+--
+-- Name: COLUMN audit_log.changed; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.audit_log.changed IS 'Names of the fields that an update changed.';
+
+
+--
+-- Name: recent_audit(text, text, text, text, bigint, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.recent_audit(table_schema text DEFAULT NULL::text, table_name text DEFAULT NULL::text, row_id text DEFAULT NULL::text, user_id text DEFAULT NULL::text, before bigint DEFAULT NULL::bigint, most integer DEFAULT 50) RETURNS SETOF clerk_sync.audit_log
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  return query
+  select l.* from clerk_sync.audit_log as l
+  where (recent_audit.table_schema is null or l.table_schema = recent_audit.table_schema)
+    and (recent_audit.table_name is null or l.table_name = recent_audit.table_name)
+    and (recent_audit.row_id is null or l.row_id = recent_audit.row_id or l.new_row_id = recent_audit.row_id)
+    and (recent_audit.user_id is null or l.user_id = recent_audit.user_id)
+    and (recent_audit.before is null or l.id < recent_audit.before)
+  order by l.id desc
+  limit least(greatest(recent_audit.most, 1), 1000);
+end
+$$;
+
+
+--
+-- Name: recent_events(text, timestamp with time zone, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.recent_events(only_outcome text DEFAULT NULL::text, before timestamp with time zone DEFAULT NULL::timestamp with time zone, most integer DEFAULT 50) RETURNS TABLE(svix_id text, type text, outcome text, reason text, detail text, object_id text, stated_at timestamp with time zone, received_at timestamp with time zone, replayed_at timestamp with time zone, replayable boolean)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select e.svix_id, e.type, e.outcome, e.reason, e.detail, e.object_id,
+         e.stated_at, e.received_at, e.replayed_at, e.outcome = 'rejected' and e.payload is not null
+  from clerk_sync.webhook_events as e
+  where (recent_events.only_outcome is null or e.outcome = recent_events.only_outcome)
+    and (recent_events.before is null or e.received_at < recent_events.before)
+  order by e.received_at desc, e.svix_id
+  limit least(greatest(recent_events.most, 1), 1000)
+$$;
+
+
+--
+-- Name: recent_runs(integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.recent_runs(most integer DEFAULT 20) RETURNS TABLE(id bigint, state text, reason text, trigger text, instance_id text, started_at timestamp with time zone, ended_at timestamp with time zone, drift bigint, report jsonb)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select f.id, f.state, f.reason, f.trigger, f.instance_id, f.started_at, f.ended_at, f.drift, f.report
+  from clerk_sync.full_syncs as f
+  order by f.id desc
+  limit least(greatest(recent_runs.most, 1), 1000)
+$$;
+
+
+--
+-- Name: reject_event(text, bytea, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text, OUT outcome text, OUT reason text) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+#variable_conflict use_variable
+begin
+  if why !~ '^[a-z0-9_]{1,64}$' then
+    raise invalid_parameter_value using message = 'the reason of a rejected event is a code of small letters, digits and underscores';
+  end if;
+  insert into clerk_sync.webhook_events as e (svix_id, type, outcome, reason, raw_body)
+  values (
+    svix_id, '', 'rejected', why,
+    -- Its type cannot be read, so whatever looks like a message with a code or a
+    -- ticket in it is not kept.
+    case when encode(body, 'escape') !~* '(email|sms)\.created|invitation|waitlist|ticket' then body end)
+  on conflict on constraint webhook_events_pkey do nothing;
+  outcome := case when found then 'rejected' else 'duplicate' end;
+  reason := case when found then why end;
+end
+$_$;
+
+
+--
+-- Name: renew_run(bigint, text, interval); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.renew_run(run bigint, holder text, lease interval) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  update clerk_sync.sync_lock as l set expires_at = now() + renew_run.lease
+  where l.run_id = renew_run.run and l.holder = renew_run.holder and l.expires_at > now();
+  return found;
+end
+$$;
+
+
+--
+-- Name: replay_event(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.replay_event(svix_id text, OUT outcome text, OUT reason text) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  stored      clerk_sync.webhook_events;
+  detail      text;
+  outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
+begin
+  select * into stored from clerk_sync.webhook_events as e
+  where e.svix_id = replay_event.svix_id for update;
+  if not found then
+    raise no_data_found using message = format('no event %s is recorded', svix_id),
+      hint = 'Events are forgotten after settings.event_retention; Clerk''s dashboard can send it again.';
+  end if;
+  if stored.outcome <> 'rejected' then
+    outcome := stored.outcome;
+    return;
+  end if;
+  if stored.payload is null then
+    outcome := 'rejected'; reason := stored.reason;
+    return;
+  end if;
+
+  perform set_config('clerk_sync.cause', svix_id, true);
+  select d.outcome, d.reason, d.detail into outcome, reason, detail
+  from clerk_sync.dispatch_event(stored.payload, null) as d;
+  perform set_config('clerk_sync.cause', outer_cause, true);
+
+  update clerk_sync.webhook_events as e set
+    outcome = replay_event.outcome, reason = replay_event.reason, detail = detail, replayed_at = now(),
+    payload = case when replay_event.outcome = 'rejected'
+                     or (select s.keep_applied_payloads from clerk_sync.settings as s) then e.payload end
+  where e.svix_id = replay_event.svix_id;
+end
+$$;
+
+
+--
+-- Name: request_claims(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.request_claims() RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return nullif(current_setting('request.jwt.claims', true), '')::jsonb;
+exception when others then
+  return null;
+end
+$$;
+
+
+--
+-- Name: require_lock(bigint, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.require_lock(run bigint, holder text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform from clerk_sync.sync_lock as l
+  where l.run_id = require_lock.run and l.holder = require_lock.holder and l.expires_at > now()
+  for share;
+  if not found then
+    raise object_not_in_prerequisite_state using message = 'the lock of the full sync was lost';
+  end if;
+end
+$$;
+
+
+--
+-- Name: run_windows(bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.run_windows(run bigint) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+      'object', w.object, 'position', w.position, 'from_ms', w.from_ms, 'to_ms', w.to_ms,
+      'next_offset', w.next_offset, 'listed', w.listed, 'tally', w.tally, 'finished', w.finished_at is not null
+    ) order by w.object, w.position), '[]')
+    from clerk_sync.sync_windows as w where w.run_id = run_windows.run);
+end
+$$;
+
+
+--
+-- Name: stated_rows(text, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.stated_rows(object text, ids text[]) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  own constant text[] := '{synced_at,sync_version,is_placeholder}';
+begin
+  case object
+  when 'user' then
+    return (select jsonb_object_agg(r.clerk_id, to_jsonb(r) - own) from public.users as r
+            where r.clerk_id = any (ids));
+  when 'organization' then
+    return (select jsonb_object_agg(r.clerk_org_id, to_jsonb(r) - own) from public.organizations as r
+            where r.clerk_org_id = any (ids));
+  when 'organization_membership' then
+    return (select jsonb_object_agg(r.clerk_membership_id, to_jsonb(r) - own)
+            from public.organization_memberships as r where r.clerk_membership_id = any (ids));
+  when 'role' then
+    return (select jsonb_object_agg(r.clerk_role_id, to_jsonb(r) - own) from clerk.organization_roles as r
+            where r.clerk_role_id = any (ids));
+  when 'permission' then
+    return (select jsonb_object_agg(r.clerk_permission_id, to_jsonb(r) - own) from clerk.organization_permissions as r
+            where r.clerk_permission_id = any (ids));
+  end case;
+end
+$$;
+
+
+--
+-- Name: status(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.status() RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select jsonb_build_object(
+    'users', (select jsonb_build_object(
+        'live', count(*) filter (where u.deleted_at is null and not u.is_placeholder),
+        'placeholders', count(*) filter (where u.is_placeholder),
+        'tombstones', count(*) filter (where u.deleted_at is not null)) from public.users as u),
+    'organizations', (select jsonb_build_object(
+        'live', count(*) filter (where o.deleted_at is null and not o.is_placeholder),
+        'placeholders', count(*) filter (where o.is_placeholder),
+        'tombstones', count(*) filter (where o.deleted_at is not null)) from public.organizations as o),
+    'organization_memberships', (select jsonb_build_object(
+        'live', count(*) filter (where m.deleted_at is null),
+        'placeholders', 0,
+        'tombstones', count(*) filter (where m.deleted_at is not null)) from public.organization_memberships as m),
+    'events', (select coalesce(jsonb_object_agg(e.outcome, e.n), '{}')
+               from (select w.outcome, count(*) as n from clerk_sync.webhook_events as w group by w.outcome) as e),
+    'last_event_at', (select max(w.received_at) from clerk_sync.webhook_events as w),
+    'last_run', (select to_jsonb(r) from clerk_sync.recent_runs(1) as r),
+    'last_complete_run', (select to_jsonb(f) - array['initial', 'resumed_at', 'took', 'windows', 'windows_finished']
+                          from clerk_sync.full_syncs as f where f.state = 'complete' order by f.id desc limit 1))
+$$;
+
+
+--
+-- Name: suspects(bigint, text, bigint, bigint, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[]) RETURNS TABLE(id text, organization_id text, user_id text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  since timestamptz := coalesce(to_timestamp(suspects.from_ms / 1000.0), '-infinity');
+  until timestamptz := coalesce(to_timestamp(suspects.to_ms / 1000.0), 'infinity');
+begin
+  case object
+  when 'user' then
+    return query
+    select u.clerk_id, null::text, null::text from public.users as u
+    where u.deleted_at is null and u.created_at >= since and u.created_at < until
+    except select i, null, null from unnest(suspects.ids) as i;
+  when 'organization' then
+    return query
+    select o.clerk_org_id, o.clerk_org_id, null::text from public.organizations as o
+    where o.deleted_at is null and o.created_at >= since and o.created_at < until
+    except select i, i, null from unnest(suspects.ids) as i;
+  when 'organization_membership' then
+    return query
+    with absent as (
+      select m.clerk_membership_id from public.organization_memberships as m
+      where m.deleted_at is null and m.created_at >= since and m.created_at < until
+      except select i from unnest(suspects.ids) as i
+    )
+    select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
+    from absent
+    join public.organization_memberships as m using (clerk_membership_id)
+    where not exists (
+      select from clerk_sync.sync_absences as a
+      where a.run_id = suspects.run
+        and (a.object, a.object_id) in (('user', m.clerk_user_id), ('organization', m.clerk_org_id)));
+  when 'role' then
+    return query
+    select r.clerk_role_id, null::text, null::text from clerk.organization_roles as r
+    where r.deleted_at is null and coalesce(r.created_at, since) >= since and coalesce(r.created_at, since) < until
+    except select i, null, null from unnest(suspects.ids) as i;
+  when 'permission' then
+    return query
+    select p.clerk_permission_id, null::text, null::text from clerk.organization_permissions as p
+    where p.deleted_at is null and coalesce(p.created_at, since) >= since and coalesce(p.created_at, since) < until
+    except select i, null, null from unnest(suspects.ids) as i;
+  end case;
+end
+$$;
+
+
+--
+-- Name: tombstone_memberships(jsonb, bigint[], text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with absent as (
+    select jsonb_agg(r) as resources
+    from jsonb_array_elements(tombstone_memberships.resources) as r
+    where not exists (
+      select from public.organization_memberships as m where m.clerk_membership_id = r ->> 'id')
+  )
+  select a.id, a.result
+  from absent
+  cross join lateral clerk_sync.apply_memberships(
+    absent.resources, stated_ms[1:1], kinds[1:1], tombstone_memberships.deleted_at) as a
+  where absent.resources is not null;
+
+  -- What is said about the parents counts also where the membership was known.
+  perform clerk_sync.offer_parents(resources, stated_ms, kinds);
+
+  return query
+  select e.id, e.result
+  from clerk_sync.end_memberships(
+    array(select r ->> 'id' from jsonb_array_elements(tombstone_memberships.resources) as r),
+    tombstone_memberships.deleted_at) as e;
+end
+$$;
+
+
+--
+-- Name: tombstone_organizations(text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  perform from public.organizations as o
+  where o.clerk_org_id = any (tombstone_organizations.ids)
+  order by o.clerk_org_id for update;
+
+  return query
+  with written as (
+    insert into public.organizations as o (clerk_org_id, deleted_at, sync_version)
+    select distinct gone, tombstone_organizations.deleted_at, '9'
+    from unnest(tombstone_organizations.ids) as gone order by gone
+    on conflict (clerk_org_id) do update set
+      name = null, slug = null, logo_url = null, metadata = '{}', created_by = null,
+      max_allowed_memberships = null, admin_delete_enabled = null, created_at = null, updated_at = null,
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
+    where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
+    returning o.clerk_org_id
+  )
+  select gone, case when w.clerk_org_id is null then 'unchanged' else 'deleted' end
+  from (select distinct unnest(tombstone_organizations.ids)) as asked (gone)
+  left join written as w on w.clerk_org_id = gone;
+
+  perform from public.organizations as o
+  where o.clerk_org_id = any (tombstone_organizations.ids)
+  order by o.clerk_org_id for update;
+
+  perform clerk_sync.end_memberships(array(
+    select m.clerk_membership_id from public.organization_memberships as m
+    where m.clerk_org_id = any (tombstone_organizations.ids)), tombstone_organizations.deleted_at);
+
+  update clerk_sync.webhook_events as e set payload = null
+  where e.organization_id = any (tombstone_organizations.ids) and e.payload is not null;
+  delete from clerk_sync.private_metadata as p
+  where p.object = 'organization' and p.object_id = any (tombstone_organizations.ids);
+end
+$$;
+
+
+--
+-- Name: tombstone_permissions(text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.tombstone_permissions(ids text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with written as (
+    insert into clerk.organization_permissions as o (clerk_permission_id, deleted_at, sync_version)
+    select distinct gone, tombstone_permissions.deleted_at, '9'
+    from unnest(tombstone_permissions.ids) as gone order by gone
+    on conflict (clerk_permission_id) do update set
+      key = null, name = null, description = null, type = null, created_at = null, updated_at = null,
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
+    where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
+    returning o.clerk_permission_id
+  )
+  select gone, case when w.clerk_permission_id is null then 'unchanged' else 'deleted' end
+  from (select distinct unnest(tombstone_permissions.ids)) as asked (gone)
+  left join written as w on w.clerk_permission_id = gone;
+end
+$$;
+
+
+--
+-- Name: tombstone_roles(text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.tombstone_roles(ids text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with written as (
+    insert into clerk.organization_roles as o (clerk_role_id, deleted_at, sync_version)
+    select distinct gone, tombstone_roles.deleted_at, '9' from unnest(tombstone_roles.ids) as gone order by gone
+    on conflict (clerk_role_id) do update set
+      key = null, name = null, description = null, is_creator_eligible = null, permission_ids = '{}',
+      created_at = null, updated_at = null,
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
+    where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
+    returning o.clerk_role_id
+  )
+  select gone, case when w.clerk_role_id is null then 'unchanged' else 'deleted' end
+  from (select distinct unnest(tombstone_roles.ids)) as asked (gone)
+  left join written as w on w.clerk_role_id = gone;
+end
+$$;
+
+
+--
+-- Name: tombstone_users(text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  perform from public.users as u
+  where u.clerk_id = any (tombstone_users.ids)
+  order by u.clerk_id for update;
+
+  return query
+  with written as (
+    insert into public.users as u (clerk_id, deleted_at, sync_version)
+    select distinct gone, tombstone_users.deleted_at, '9' from unnest(tombstone_users.ids) as gone order by gone
+    on conflict (clerk_id) do update set
+      external_id = null, email = null, email_verified = null, phone = null, phone_verified = null,
+      username = null, first_name = null, last_name = null, avatar_url = null,
+      metadata = '{}', unsafe_metadata = '{}', banned = null, locked = null,
+      password_enabled = null, two_factor_enabled = null, last_sign_in_at = null, last_active_at = null,
+      created_at = null, updated_at = null,
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
+    where u.sync_version < '9' or u.deleted_at > excluded.deleted_at
+    returning u.clerk_id
+  )
+  select gone, case when w.clerk_id is null then 'unchanged' else 'deleted' end
+  from (select distinct unnest(tombstone_users.ids)) as asked (gone)
+  left join written as w on w.clerk_id = gone;
+
+  perform from public.users as u
+  where u.clerk_id = any (tombstone_users.ids)
+  order by u.clerk_id for update;
+
+  perform clerk_sync.end_memberships(array(
+    select m.clerk_membership_id from public.organization_memberships as m
+    where m.clerk_user_id = any (tombstone_users.ids)), tombstone_users.deleted_at);
+
+  -- Personal data leaves everywhere at once.
+  update clerk_sync.webhook_events as e set payload = null
+  where e.user_id = any (tombstone_users.ids) and e.payload is not null;
+  delete from clerk_sync.private_metadata as p
+  where p.object = 'user' and p.object_id = any (tombstone_users.ids);
+end
+$$;
+
+
+--
+-- Name: unaudit_table(regclass); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.unaudit_table(target regclass) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  installed record;
+  found_any boolean := false;
+begin
+  for installed in
+    select t.tgrelid::regclass as part, t.tgname as name
+    from pg_catalog.pg_trigger as t
+    where t.tgfoid = 'clerk_sync.audit_rows()'::regprocedure
+      and (t.tgrelid = target or t.tgrelid in (select p.relid from pg_catalog.pg_partition_tree(target) as p))
+  loop
+    execute format('drop trigger %I on %s', installed.name, installed.part);
+    found_any := true;
+  end loop;
+  return found_any;
+end
+$$;
+
+
+--
+-- Name: undated(text, timestamp with time zone, text, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.undated(object text, settled timestamp with time zone, after text, most integer) RETURNS TABLE(id text, organization_id text, user_id text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  case object
+  when 'user' then
+    return query
+    select u.clerk_id, null::text, null::text from public.users as u
+    where u.deleted_at is null and u.created_at is null and u.synced_at <= undated.settled and u.clerk_id > undated.after
+    order by u.clerk_id limit undated.most;
+  when 'organization' then
+    return query
+    select o.clerk_org_id, o.clerk_org_id, null::text from public.organizations as o
+    where o.deleted_at is null and o.created_at is null and o.synced_at <= undated.settled and o.clerk_org_id > undated.after
+    order by o.clerk_org_id limit undated.most;
+  when 'organization_membership' then
+    return query
+    select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id from public.organization_memberships as m
+    where m.deleted_at is null and m.created_at is null and m.synced_at <= undated.settled
+      and m.clerk_membership_id > undated.after
+    order by m.clerk_membership_id limit undated.most;
+  end case;
+end
+$$;
+
+
+--
+-- Name: unproject_users(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.unproject_users() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  delete from public.users_public as p using removed as r where p.clerk_id = r.clerk_id;
+  return null;
+end
+$$;
+
+
+--
+-- Name: verdict(text, text, text, boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.verdict(stored text, stated text, kind text, same boolean) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return case
+    when stored is null then 'created'
+    when stored = '9' then 'deleted'
+    when stored collate "C" > stated then 'stale'
+    when stored = stated then 'unchanged'
+    when kind = '3' and same and left(stored, 1) = left(stated, 1) then 'unchanged'
+    else 'updated'
+  end;
+end
+$$;
+
+
+--
+-- Name: versions(text, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.versions(object text, ids text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  case object
+  when 'user' then
+    return array(select r.sync_version from unnest(ids) as i (id)
+                 left join public.users as r on r.clerk_id = i.id order by i.id);
+  when 'organization' then
+    return array(select r.sync_version from unnest(ids) as i (id)
+                 left join public.organizations as r on r.clerk_org_id = i.id order by i.id);
+  when 'organization_membership' then
+    return array(select r.sync_version from unnest(ids) as i (id)
+                 left join public.organization_memberships as r on r.clerk_membership_id = i.id order by i.id);
+  when 'role' then
+    return array(select r.sync_version from unnest(ids) as i (id)
+                 left join clerk.organization_roles as r on r.clerk_role_id = i.id order by i.id);
+  when 'permission' then
+    return array(select r.sync_version from unnest(ids) as i (id)
+                 left join clerk.organization_permissions as r on r.clerk_permission_id = i.id order by i.id);
+  end case;
+end
+$$;
+
+
+--
+-- Name: apply_clerk_event(text, jsonb); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.apply_clerk_event(svix_id text, event jsonb, OUT outcome text, OUT reason text) RETURNS record
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select a.outcome, a.reason from clerk_sync.apply_event(apply_clerk_event.svix_id, apply_clerk_event.event) as a
+$$;
+
+
+--
+-- Name: FUNCTION apply_clerk_event(svix_id text, event jsonb, OUT outcome text, OUT reason text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.apply_clerk_event(svix_id text, event jsonb, OUT outcome text, OUT reason text) IS 'Applies one Clerk webhook whose signature the caller has verified. Only service_role may call it.';
+
+
+--
+-- Name: ensure_user(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.ensure_user() RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  id constant text := clerk.user_id();
+begin
+  -- The Data API answers PT401 and PT403 with these statuses.
+  if id is null then
+    raise sqlstate 'PT401' using message = 'ensure_user needs a signed-in user',
+      hint = 'The request had no token of a Clerk user.';
+  elsif not starts_with(id, 'user_') then
+    raise sqlstate 'PT403' using message = 'ensure_user is for users of Clerk',
+      hint = 'The token''s sub is no Clerk user id; it starts with "user_".';
+  end if;
+
+  -- A tombstone stays one: deleted is final.
+  insert into public.users (clerk_id) values (id) on conflict (clerk_id) do nothing;
+  return id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION ensure_user(); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.ensure_user() IS 'Makes sure that the signed-in user has a row in users, and returns its Clerk id. Call it before a first insert that refers to users.';
+
+
+--
+-- Name: organization_permissions; Type: TABLE; Schema: clerk; Owner: -
+--
+
+CREATE TABLE clerk.organization_permissions (
+    clerk_permission_id text NOT NULL,
+    key text,
+    name text,
+    description text,
+    type text,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    synced_at timestamp with time zone DEFAULT now() NOT NULL,
+    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C"
+);
+
+
+--
+-- Name: organization_roles; Type: TABLE; Schema: clerk; Owner: -
+--
+
+CREATE TABLE clerk.organization_roles (
+    clerk_role_id text NOT NULL,
+    key text,
+    name text,
+    description text,
+    is_creator_eligible boolean,
+    permission_ids text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    synced_at timestamp with time zone DEFAULT now() NOT NULL,
+    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C"
+);
+
+
+--
+-- Name: role_permissions; Type: VIEW; Schema: clerk; Owner: -
+--
+
+CREATE VIEW clerk.role_permissions WITH (security_invoker='true') AS
+ SELECT r.key AS role,
+    p.key AS permission
+   FROM ((clerk.organization_roles r
+     CROSS JOIN LATERAL unnest(r.permission_ids) granted(clerk_permission_id))
+     JOIN clerk.organization_permissions p USING (clerk_permission_id))
+  WHERE ((r.deleted_at IS NULL) AND (p.deleted_at IS NULL));
+
+
+--
+-- Name: VIEW role_permissions; Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON VIEW clerk.role_permissions IS 'What each role grants now: join organization_memberships.role with role.';
+
+
+--
+-- Name: audit_log_id_seq; Type: SEQUENCE; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE clerk_sync.audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME clerk_sync.audit_log_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: sync_lock; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.sync_lock (
+    only_row boolean DEFAULT true NOT NULL,
+    run_id bigint,
+    holder text,
+    expires_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT sync_lock_only_row_check CHECK (only_row)
+);
+
+
+--
+-- Name: sync_runs; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.sync_runs (
+    id bigint NOT NULL,
+    state text DEFAULT 'running'::text NOT NULL,
+    reason text,
+    trigger text NOT NULL,
+    instance_id text NOT NULL,
+    initial boolean NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    resumed_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    drift bigint,
+    report jsonb,
+    CONSTRAINT sync_runs_state CHECK ((state = ANY (ARRAY['running'::text, 'partial'::text, 'complete'::text, 'stopped'::text])))
+);
+
+
+--
+-- Name: sync_windows; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.sync_windows (
+    run_id bigint NOT NULL,
+    object text NOT NULL,
+    "position" integer NOT NULL,
+    from_ms bigint,
+    to_ms bigint,
+    next_offset bigint,
+    listed bigint DEFAULT 0 NOT NULL,
+    tally jsonb,
+    finished_at timestamp with time zone
+);
+
+
+--
+-- Name: full_syncs; Type: VIEW; Schema: clerk_sync; Owner: -
+--
+
+CREATE VIEW clerk_sync.full_syncs WITH (security_invoker='true') AS
+ SELECT r.id,
+        CASE
+            WHEN ((r.state = 'running'::text) AND (NOT w.working)) THEN 'partial'::text
+            ELSE r.state
+        END AS state,
+        CASE
+            WHEN ((r.state = 'running'::text) AND (NOT w.working)) THEN 'killed'::text
+            ELSE r.reason
+        END AS reason,
+    r.trigger,
+    r.instance_id,
+    r.initial,
+    r.started_at,
+    r.resumed_at,
+    r.ended_at,
+    (r.ended_at - r.started_at) AS took,
+    r.drift,
+    ( SELECT count(*) AS count
+           FROM clerk_sync.sync_windows s
+          WHERE (s.run_id = r.id)) AS windows,
+    ( SELECT count(*) AS count
+           FROM clerk_sync.sync_windows s
+          WHERE ((s.run_id = r.id) AND (s.finished_at IS NOT NULL))) AS windows_finished,
+    r.report
+   FROM (clerk_sync.sync_runs r
+     CROSS JOIN LATERAL ( SELECT (EXISTS ( SELECT
+                   FROM clerk_sync.sync_lock l
+                  WHERE ((l.run_id = r.id) AND (l.expires_at > now())))) AS working) w);
+
+
+--
+-- Name: VIEW full_syncs; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON VIEW clerk_sync.full_syncs IS 'The history of full syncs. A partial one is resumed by the next, a stopped one waits for a decision.';
+
+
+--
+-- Name: migrations; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.migrations (
+    version bigint NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+
+--
+-- Name: private_metadata; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.private_metadata (
+    object text NOT NULL,
+    object_id text NOT NULL,
+    metadata jsonb NOT NULL,
+    CONSTRAINT private_metadata_object CHECK ((object = ANY (ARRAY['user'::text, 'organization'::text, 'organization_membership'::text])))
+);
+
+
+--
+-- Name: rules; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.rules (
+    only_row boolean DEFAULT true NOT NULL,
+    checksum text,
+    revision integer,
+    functions text[] DEFAULT '{}'::text[] NOT NULL,
+    applied_at timestamp with time zone,
+    CONSTRAINT rules_only_row_check CHECK (only_row)
+);
+
+
+--
+-- Name: settings; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.settings (
+    only_row boolean DEFAULT true NOT NULL,
+    instance_id text,
+    store_private_metadata boolean DEFAULT false NOT NULL,
+    keep_applied_payloads boolean DEFAULT false NOT NULL,
+    payload_retention interval DEFAULT '30 days'::interval NOT NULL,
+    event_retention interval DEFAULT '100 days'::interval NOT NULL,
+    tombstone_retention interval DEFAULT '180 days'::interval NOT NULL,
+    exposed_schema text NOT NULL,
+    helpers_schema text NOT NULL,
+    audit_retention interval DEFAULT '400 days'::interval NOT NULL,
+    CONSTRAINT settings_audit_retention CHECK (((audit_retention >= '1 day'::interval) AND (audit_retention <= '100 years'::interval))),
+    CONSTRAINT settings_only_row_check CHECK (only_row),
+    CONSTRAINT settings_retention_order CHECK ((payload_retention <= event_retention))
+);
+
+
+--
+-- Name: COLUMN settings.instance_id; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.settings.instance_id IS 'When set, events of any other Clerk instance are rejected.';
+
+
+--
+-- Name: COLUMN settings.keep_applied_payloads; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.settings.keep_applied_payloads IS 'False: a payload is kept only while its event is rejected and could be replayed.';
+
+
+--
+-- Name: COLUMN settings.event_retention; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.settings.event_retention IS 'Longer than the 90 days for which Svix can send an old message again: until then its id must be known.';
+
+
+--
+-- Name: COLUMN settings.tombstone_retention; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.settings.tombstone_retention IS 'Likewise: an update sent again after the tombstone is gone would bring the row back.';
+
+
+--
+-- Name: COLUMN settings.audit_retention; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.settings.audit_retention IS 'How long records of clerk_sync.audit_log are kept; nothing removes them earlier.';
+
+
+--
+-- Name: sync_absences; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.sync_absences (
+    run_id bigint NOT NULL,
+    object text NOT NULL,
+    object_id text NOT NULL,
+    confirmed_at timestamp with time zone NOT NULL
+);
+
+
+--
+-- Name: sync_runs_id_seq; Type: SEQUENCE; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE clerk_sync.sync_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME clerk_sync.sync_runs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: organization_memberships; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.organization_memberships (
+    clerk_membership_id text NOT NULL,
+    clerk_org_id text NOT NULL,
+    clerk_user_id text NOT NULL,
+    role text,
+    permissions text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    synced_at timestamp with time zone DEFAULT now() NOT NULL,
+    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C"
+);
+
+
+--
+-- Name: TABLE organization_memberships; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.organization_memberships IS 'Clerk organization memberships, written only by clerksync.';
+
+
+--
+-- Name: COLUMN organization_memberships.role; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.organization_memberships.role IS 'Clerk''s own key, with its "org:" prefix.';
+
+
+--
+-- Name: COLUMN organization_memberships.permissions; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.organization_memberships.permissions IS 'As Clerk stated them when the membership last changed; clerk.role_permissions knows what the role grants now.';
+
+
+--
+-- Name: organizations; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.organizations (
+    clerk_org_id text NOT NULL,
+    name text,
+    slug text,
+    logo_url text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_by text,
+    max_allowed_memberships bigint,
+    admin_delete_enabled boolean,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    synced_at timestamp with time zone DEFAULT now() NOT NULL,
+    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
+    is_placeholder boolean GENERATED ALWAYS AS ((sync_version < '2'::text)) STORED NOT NULL
+);
+
+
+--
+-- Name: TABLE organizations; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.organizations IS 'Clerk organizations, written only by clerksync.';
+
+
+--
+-- Name: COLUMN organizations.metadata; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.organizations.metadata IS 'Clerk''s public_metadata.';
+
+
+--
+-- Name: COLUMN organizations.created_by; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.organizations.created_by IS 'Clerk id of the creator; kept as Clerk says it, also when that user is gone.';
+
+
+--
+-- Name: users; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.users (
+    clerk_id text NOT NULL,
+    external_id text,
+    email text,
+    email_verified boolean,
+    phone text,
+    phone_verified boolean,
+    username text,
+    first_name text,
+    last_name text,
+    avatar_url text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    unsafe_metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    banned boolean,
+    locked boolean,
+    password_enabled boolean,
+    two_factor_enabled boolean,
+    last_sign_in_at timestamp with time zone,
+    last_active_at timestamp with time zone,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    synced_at timestamp with time zone DEFAULT now() NOT NULL,
+    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
+    is_placeholder boolean GENERATED ALWAYS AS ((sync_version < '2'::text)) STORED NOT NULL
+);
+
+
+--
+-- Name: TABLE users; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.users IS 'Clerk users, written only by clerksync. A row with deleted_at is a tombstone: its personal data is gone for good.';
+
+
+--
+-- Name: COLUMN users.email; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.email IS 'The address whose id is Clerk''s primary_email_address_id; null if there is none.';
+
+
+--
+-- Name: COLUMN users.metadata; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.metadata IS 'Clerk''s public_metadata.';
+
+
+--
+-- Name: COLUMN users.unsafe_metadata; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.unsafe_metadata IS 'Writable by the user in the browser: never base a permission on it.';
+
+
+--
+-- Name: COLUMN users.is_placeholder; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.users.is_placeholder IS 'True until Clerk has told us about the user itself.';
+
+
+--
+-- Name: users_public; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.users_public (
+    clerk_id text NOT NULL,
+    username text,
+    first_name text,
+    last_name text,
+    avatar_url text
+);
+
+
+--
+-- Name: TABLE users_public; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.users_public IS 'The part of users that other users may read. Kept by a trigger on users; never write to it.';
+
+
+--
+-- Name: organization_permissions organization_permissions_pkey; Type: CONSTRAINT; Schema: clerk; Owner: -
+--
+
+ALTER TABLE ONLY clerk.organization_permissions
+    ADD CONSTRAINT organization_permissions_pkey PRIMARY KEY (clerk_permission_id);
+
+
+--
+-- Name: organization_roles organization_roles_pkey; Type: CONSTRAINT; Schema: clerk; Owner: -
+--
+
+ALTER TABLE ONLY clerk.organization_roles
+    ADD CONSTRAINT organization_roles_pkey PRIMARY KEY (clerk_role_id);
+
+
+--
+-- Name: audit_log audit_log_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: migrations migrations_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.migrations
+    ADD CONSTRAINT migrations_pkey PRIMARY KEY (version);
+
+
+--
+-- Name: private_metadata private_metadata_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.private_metadata
+    ADD CONSTRAINT private_metadata_pkey PRIMARY KEY (object, object_id);
+
+
+--
+-- Name: rules rules_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.rules
+    ADD CONSTRAINT rules_pkey PRIMARY KEY (only_row);
+
+
+--
+-- Name: settings settings_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.settings
+    ADD CONSTRAINT settings_pkey PRIMARY KEY (only_row);
+
+
+--
+-- Name: sync_absences sync_absences_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.sync_absences
+    ADD CONSTRAINT sync_absences_pkey PRIMARY KEY (run_id, object, object_id);
+
+
+--
+-- Name: sync_lock sync_lock_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.sync_lock
+    ADD CONSTRAINT sync_lock_pkey PRIMARY KEY (only_row);
+
+
+--
+-- Name: sync_runs sync_runs_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.sync_runs
+    ADD CONSTRAINT sync_runs_pkey PRIMARY KEY (id);
+
+
+--
+-- Name: sync_windows sync_windows_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.sync_windows
+    ADD CONSTRAINT sync_windows_pkey PRIMARY KEY (run_id, object, "position");
+
+
+--
+-- Name: webhook_events webhook_events_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.webhook_events
+    ADD CONSTRAINT webhook_events_pkey PRIMARY KEY (svix_id);
+
+
+--
+-- Name: organization_memberships organization_memberships_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.organization_memberships
+    ADD CONSTRAINT organization_memberships_pkey PRIMARY KEY (clerk_membership_id);
+
+
+--
+-- Name: organizations organizations_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.organizations
+    ADD CONSTRAINT organizations_pkey PRIMARY KEY (clerk_org_id);
+
+
+--
+-- Name: users users_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (clerk_id);
+
+
+--
+-- Name: users_public users_public_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.users_public
+    ADD CONSTRAINT users_public_pkey PRIMARY KEY (clerk_id);
+
+
+--
+-- Name: organization_roles_key_idx; Type: INDEX; Schema: clerk; Owner: -
+--
+
+CREATE INDEX organization_roles_key_idx ON clerk.organization_roles USING btree (key);
+
+
+--
+-- Name: audit_log_at_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX audit_log_at_idx ON clerk_sync.audit_log USING btree (at);
+
+
+--
+-- Name: audit_log_new_row_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX audit_log_new_row_idx ON clerk_sync.audit_log USING hash (new_row_id) WHERE (new_row_id IS NOT NULL);
+
+
+--
+-- Name: audit_log_row_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX audit_log_row_idx ON clerk_sync.audit_log USING hash (row_id);
+
+
+--
+-- Name: audit_log_user_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX audit_log_user_idx ON clerk_sync.audit_log USING btree (user_id, id) WHERE (user_id IS NOT NULL);
+
+
+--
+-- Name: sync_runs_started_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX sync_runs_started_idx ON clerk_sync.sync_runs USING btree (started_at);
+
+
+--
+-- Name: webhook_events_org_payload_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX webhook_events_org_payload_idx ON clerk_sync.webhook_events USING btree (organization_id) WHERE (payload IS NOT NULL);
+
+
+--
+-- Name: webhook_events_received_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX webhook_events_received_idx ON clerk_sync.webhook_events USING btree (received_at);
+
+
+--
+-- Name: webhook_events_rejected_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX webhook_events_rejected_idx ON clerk_sync.webhook_events USING btree (received_at) WHERE (outcome = 'rejected'::text);
+
+
+--
+-- Name: webhook_events_user_payload_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX webhook_events_user_payload_idx ON clerk_sync.webhook_events USING btree (user_id) WHERE (payload IS NOT NULL);
+
+
+--
+-- Name: organization_memberships_created_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX organization_memberships_created_idx ON public.organization_memberships USING btree (created_at) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: organization_memberships_org_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX organization_memberships_org_idx ON public.organization_memberships USING btree (clerk_org_id, clerk_user_id);
+
+
+--
+-- Name: organization_memberships_user_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX organization_memberships_user_idx ON public.organization_memberships USING btree (clerk_user_id, clerk_org_id);
+
+
+--
+-- Name: organizations_created_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX organizations_created_idx ON public.organizations USING btree (created_at) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: users_created_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX users_created_idx ON public.users USING btree (created_at) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: organization_permissions clerksync_audit_delete; Type: TRIGGER; Schema: clerk; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_delete AFTER DELETE ON clerk.organization_permissions REFERENCING OLD TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organization_roles clerksync_audit_delete; Type: TRIGGER; Schema: clerk; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_delete AFTER DELETE ON clerk.organization_roles REFERENCING OLD TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organization_permissions clerksync_audit_insert; Type: TRIGGER; Schema: clerk; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_insert AFTER INSERT ON clerk.organization_permissions REFERENCING NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organization_roles clerksync_audit_insert; Type: TRIGGER; Schema: clerk; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_insert AFTER INSERT ON clerk.organization_roles REFERENCING NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organization_permissions clerksync_audit_truncate; Type: TRIGGER; Schema: clerk; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_truncate AFTER TRUNCATE ON clerk.organization_permissions FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organization_roles clerksync_audit_truncate; Type: TRIGGER; Schema: clerk; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_truncate AFTER TRUNCATE ON clerk.organization_roles FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organization_permissions clerksync_audit_update; Type: TRIGGER; Schema: clerk; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_update AFTER UPDATE ON clerk.organization_permissions REFERENCING OLD TABLE AS before NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows('{synced_at,sync_version,updated_at}');
+
+
+--
+-- Name: organization_roles clerksync_audit_update; Type: TRIGGER; Schema: clerk; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_update AFTER UPDATE ON clerk.organization_roles REFERENCING OLD TABLE AS before NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows('{synced_at,sync_version,updated_at}');
+
+
+--
+-- Name: audit_log clerksync_keep; Type: TRIGGER; Schema: clerk_sync; Owner: -
+--
+
+CREATE TRIGGER clerksync_keep BEFORE UPDATE OR TRUNCATE ON clerk_sync.audit_log FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.keep_audit_log();
+
+ALTER TABLE clerk_sync.audit_log ENABLE ALWAYS TRIGGER clerksync_keep;
+
+
+--
+-- Name: audit_log clerksync_keep_recent; Type: TRIGGER; Schema: clerk_sync; Owner: -
+--
+
+CREATE TRIGGER clerksync_keep_recent AFTER DELETE ON clerk_sync.audit_log REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.keep_audit_log();
+
+ALTER TABLE clerk_sync.audit_log ENABLE ALWAYS TRIGGER clerksync_keep_recent;
+
+
+--
+-- Name: organization_memberships clerksync_audit_delete; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_delete AFTER DELETE ON public.organization_memberships REFERENCING OLD TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organizations clerksync_audit_delete; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_delete AFTER DELETE ON public.organizations REFERENCING OLD TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: users clerksync_audit_delete; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_delete AFTER DELETE ON public.users REFERENCING OLD TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organization_memberships clerksync_audit_insert; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_insert AFTER INSERT ON public.organization_memberships REFERENCING NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organizations clerksync_audit_insert; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_insert AFTER INSERT ON public.organizations REFERENCING NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: users clerksync_audit_insert; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_insert AFTER INSERT ON public.users REFERENCING NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organization_memberships clerksync_audit_truncate; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_truncate AFTER TRUNCATE ON public.organization_memberships FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organizations clerksync_audit_truncate; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_truncate AFTER TRUNCATE ON public.organizations FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: users clerksync_audit_truncate; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_truncate AFTER TRUNCATE ON public.users FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows();
+
+
+--
+-- Name: organization_memberships clerksync_audit_update; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_update AFTER UPDATE ON public.organization_memberships REFERENCING OLD TABLE AS before NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows('{synced_at,sync_version,updated_at}');
+
+
+--
+-- Name: organizations clerksync_audit_update; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_update AFTER UPDATE ON public.organizations REFERENCING OLD TABLE AS before NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows('{synced_at,sync_version,updated_at,is_placeholder}');
+
+
+--
+-- Name: users clerksync_audit_update; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_audit_update AFTER UPDATE ON public.users REFERENCING OLD TABLE AS before NEW TABLE AS told FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.audit_rows('{synced_at,sync_version,updated_at,is_placeholder,last_active_at,last_sign_in_at}');
+
+
+--
+-- Name: users clerksync_project_deleted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_project_deleted AFTER DELETE ON public.users REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.unproject_users();
+
+
+--
+-- Name: users clerksync_project_inserted; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_project_inserted AFTER INSERT ON public.users REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.project_users();
+
+
+--
+-- Name: users clerksync_project_updated; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_project_updated AFTER UPDATE ON public.users REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.project_users();
+
+
+--
+-- Name: sync_absences sync_absences_run_id_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.sync_absences
+    ADD CONSTRAINT sync_absences_run_id_fkey FOREIGN KEY (run_id) REFERENCES clerk_sync.sync_runs(id) ON DELETE CASCADE;
+
+
+--
+-- Name: sync_windows sync_windows_run_id_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.sync_windows
+    ADD CONSTRAINT sync_windows_run_id_fkey FOREIGN KEY (run_id) REFERENCES clerk_sync.sync_runs(id) ON DELETE CASCADE;
+
+
+--
+-- Name: organization_memberships organization_memberships_org_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.organization_memberships
+    ADD CONSTRAINT organization_memberships_org_fkey FOREIGN KEY (clerk_org_id) REFERENCES public.organizations(clerk_org_id) ON DELETE CASCADE;
+
+
+--
+-- Name: organization_memberships organization_memberships_user_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.organization_memberships
+    ADD CONSTRAINT organization_memberships_user_fkey FOREIGN KEY (clerk_user_id) REFERENCES public.users(clerk_id) ON DELETE CASCADE;
+
+
+--
+-- Name: organization_permissions; Type: ROW SECURITY; Schema: clerk; Owner: -
+--
+
+ALTER TABLE clerk.organization_permissions ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: organization_roles; Type: ROW SECURITY; Schema: clerk; Owner: -
+--
+
+ALTER TABLE clerk.organization_roles ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: audit_log; Type: ROW SECURITY; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE clerk_sync.audit_log ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: organization_memberships; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.organization_memberships ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: organization_memberships organization_memberships_read_fellows; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY organization_memberships_read_fellows ON public.organization_memberships FOR SELECT TO authenticated USING (((clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) AND (deleted_at IS NULL)));
+
+
+--
+-- Name: organizations; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.organizations ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: organizations organizations_read_own; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY organizations_read_own ON public.organizations FOR SELECT TO authenticated USING ((clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))));
+
+
+--
+-- Name: users; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: users users_insert_own; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY users_insert_own ON public.users FOR INSERT TO authenticated WITH CHECK (((clerk_id = ( SELECT clerk.user_id() AS user_id)) AND starts_with(clerk_id, 'user_'::text)));
+
+
+--
+-- Name: users_public; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.users_public ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: users_public users_public_read_fellows; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING ((clerk_id = ANY (ARRAY( SELECT clerk.my_fellow_ids() AS my_fellow_ids))));
+
+
+--
+-- Name: users users_read_own; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY users_read_own ON public.users FOR SELECT TO authenticated USING ((clerk_id = ( SELECT clerk.user_id() AS user_id)));
+
+
+--
+-- Name: SCHEMA clerk; Type: ACL; Schema: -; Owner: -
+--
+
+GRANT USAGE ON SCHEMA clerk TO anon;
+GRANT USAGE ON SCHEMA clerk TO authenticated;
+GRANT USAGE ON SCHEMA clerk TO service_role;
+
+
+--
+-- Name: SCHEMA clerk_sync; Type: ACL; Schema: -; Owner: -
+--
+
+GRANT USAGE ON SCHEMA clerk_sync TO clerksync_writer;
+GRANT USAGE ON SCHEMA clerk_sync TO service_role;
+GRANT USAGE ON SCHEMA clerk_sync TO clerksync_diagnostics;
+
+
+--
+-- Name: SCHEMA public; Type: ACL; Schema: -; Owner: -
+--
+
+GRANT USAGE ON SCHEMA public TO anon;
+GRANT USAGE ON SCHEMA public TO authenticated;
+GRANT USAGE ON SCHEMA public TO service_role;
+
+
+--
+-- Name: FUNCTION claim(path text[]); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.claim(path text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.claim(path text[]) TO anon;
+GRANT ALL ON FUNCTION clerk.claim(path text[]) TO authenticated;
+GRANT ALL ON FUNCTION clerk.claim(path text[]) TO service_role;
+
+
+--
+-- Name: FUNCTION claim_values(path text[]); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.claim_values(path text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.claim_values(path text[]) TO anon;
+GRANT ALL ON FUNCTION clerk.claim_values(path text[]) TO authenticated;
+GRANT ALL ON FUNCTION clerk.claim_values(path text[]) TO service_role;
+
+
+--
+-- Name: FUNCTION claims(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.claims() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.claims() TO anon;
+GRANT ALL ON FUNCTION clerk.claims() TO authenticated;
+GRANT ALL ON FUNCTION clerk.claims() TO service_role;
+
+
+--
+-- Name: FUNCTION has_org_permission(permission text); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.has_org_permission(permission text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.has_org_permission(permission text) TO anon;
+GRANT ALL ON FUNCTION clerk.has_org_permission(permission text) TO authenticated;
+GRANT ALL ON FUNCTION clerk.has_org_permission(permission text) TO service_role;
+
+
+--
+-- Name: FUNCTION has_second_factor(within_minutes integer); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.has_second_factor(within_minutes integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.has_second_factor(within_minutes integer) TO anon;
+GRANT ALL ON FUNCTION clerk.has_second_factor(within_minutes integer) TO authenticated;
+GRANT ALL ON FUNCTION clerk.has_second_factor(within_minutes integer) TO service_role;
+
+
+--
+-- Name: FUNCTION is_impersonated(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.is_impersonated() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.is_impersonated() TO anon;
+GRANT ALL ON FUNCTION clerk.is_impersonated() TO authenticated;
+GRANT ALL ON FUNCTION clerk.is_impersonated() TO service_role;
+
+
+--
+-- Name: FUNCTION my_fellow_ids(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.my_fellow_ids() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.my_fellow_ids() TO anon;
+GRANT ALL ON FUNCTION clerk.my_fellow_ids() TO authenticated;
+GRANT ALL ON FUNCTION clerk.my_fellow_ids() TO service_role;
+
+
+--
+-- Name: FUNCTION my_org_ids(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.my_org_ids() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.my_org_ids() TO anon;
+GRANT ALL ON FUNCTION clerk.my_org_ids() TO authenticated;
+GRANT ALL ON FUNCTION clerk.my_org_ids() TO service_role;
+
+
+--
+-- Name: FUNCTION my_org_ids_with_permission(permission text); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.my_org_ids_with_permission(permission text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.my_org_ids_with_permission(permission text) TO anon;
+GRANT ALL ON FUNCTION clerk.my_org_ids_with_permission(permission text) TO authenticated;
+GRANT ALL ON FUNCTION clerk.my_org_ids_with_permission(permission text) TO service_role;
+
+
+--
+-- Name: FUNCTION my_org_ids_with_role(roles text[]); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.my_org_ids_with_role(roles text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.my_org_ids_with_role(roles text[]) TO anon;
+GRANT ALL ON FUNCTION clerk.my_org_ids_with_role(roles text[]) TO authenticated;
+GRANT ALL ON FUNCTION clerk.my_org_ids_with_role(roles text[]) TO service_role;
+
+
+--
+-- Name: FUNCTION org_id(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.org_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.org_id() TO anon;
+GRANT ALL ON FUNCTION clerk.org_id() TO authenticated;
+GRANT ALL ON FUNCTION clerk.org_id() TO service_role;
+
+
+--
+-- Name: FUNCTION org_permissions(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.org_permissions() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.org_permissions() TO anon;
+GRANT ALL ON FUNCTION clerk.org_permissions() TO authenticated;
+GRANT ALL ON FUNCTION clerk.org_permissions() TO service_role;
+
+
+--
+-- Name: FUNCTION org_role(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.org_role() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.org_role() TO anon;
+GRANT ALL ON FUNCTION clerk.org_role() TO authenticated;
+GRANT ALL ON FUNCTION clerk.org_role() TO service_role;
+
+
+--
+-- Name: FUNCTION session_is_active(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.session_is_active() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.session_is_active() TO anon;
+GRANT ALL ON FUNCTION clerk.session_is_active() TO authenticated;
+GRANT ALL ON FUNCTION clerk.session_is_active() TO service_role;
+
+
+--
+-- Name: FUNCTION user_id(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.user_id() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.user_id() TO anon;
+GRANT ALL ON FUNCTION clerk.user_id() TO authenticated;
+GRANT ALL ON FUNCTION clerk.user_id() TO service_role;
+
+
+--
+-- Name: FUNCTION apply_checked_event(event jsonb, stated_ms bigint, OUT outcome text, OUT reason text, OUT detail text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_checked_event(event jsonb, stated_ms bigint, OUT outcome text, OUT reason text, OUT detail text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text) TO clerksync_writer;
+GRANT ALL ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text) TO service_role;
+
+
+--
+-- Name: FUNCTION apply_events(svix_ids text[], events jsonb, expected_instances text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[]) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION apply_memberships(resources jsonb, stated_ms bigint[], kinds text[], ended_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_memberships(resources jsonb, stated_ms bigint[], kinds text[], ended_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_memberships(resources jsonb, stated_ms bigint[], kinds text[], ended_at timestamp with time zone) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION apply_objects(object text, resources jsonb, stated_ms bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_objects(object text, resources jsonb, stated_ms bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION apply_organizations(resources jsonb, stated_ms bigint[], kinds text[], class text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_organizations(resources jsonb, stated_ms bigint[], kinds text[], class text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_organizations(resources jsonb, stated_ms bigint[], kinds text[], class text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION apply_permissions(resources jsonb, stated_ms bigint[], kinds text[], class text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_permissions(resources jsonb, stated_ms bigint[], kinds text[], class text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_permissions(resources jsonb, stated_ms bigint[], kinds text[], class text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION apply_roles(resources jsonb, stated_ms bigint[], kinds text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_roles(resources jsonb, stated_ms bigint[], kinds text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_roles(resources jsonb, stated_ms bigint[], kinds text[]) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION apply_users(resources jsonb, stated_ms bigint[], kinds text[], class text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_users(resources jsonb, stated_ms bigint[], kinds text[], class text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_users(resources jsonb, stated_ms bigint[], kinds text[], class text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION audit_rows(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.audit_rows() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION audit_statement(target oid, action text, ignored text[], paired boolean); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.audit_statement(target oid, action text, ignored text[], paired boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION audit_table(target regclass, ignore text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.audit_table(target regclass, ignore text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION audited_tables(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.audited_tables() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION begin_run(holder text, lease interval, instance text, trigger text, fresh boolean, accept_instance boolean, resume_within interval); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.begin_run(holder text, lease interval, instance text, trigger text, fresh boolean, accept_instance boolean, resume_within interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.begin_run(holder text, lease interval, instance text, trigger text, fresh boolean, accept_instance boolean, resume_within interval) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION check_event(event jsonb, expected_instance text, OUT outcome text, OUT reason text, OUT detail text, OUT stated_ms bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.check_event(event jsonb, expected_instance text, OUT outcome text, OUT reason text, OUT detail text, OUT stated_ms bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION copy_state(user_id text, org_id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.copy_state(user_id text, org_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.copy_state(user_id text, org_id text) TO clerksync_diagnostics;
+
+
+--
+-- Name: FUNCTION count_window(run bigint, object text, "position" integer, more jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.count_window(run bigint, object text, "position" integer, more jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION delete_absent(run bigint, holder text, object text, most integer, OUT taken bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.delete_absent(run bigint, holder text, object text, most integer, OUT taken bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.delete_absent(run bigint, holder text, object text, most integer, OUT taken bigint) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION dispatch_event(event jsonb, expected_instance text, OUT outcome text, OUT reason text, OUT detail text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.dispatch_event(event jsonb, expected_instance text, OUT outcome text, OUT reason text, OUT detail text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION end_memberships(ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION end_run(run bigint, holder text, state text, reason text, drift bigint, report jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.end_run(run bigint, holder text, state text, reason text, drift bigint, report jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.end_run(run bigint, holder text, state text, reason text, drift bigint, report jsonb) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION event_kind(type text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.event_kind(type text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION event_record(svix_id text, event jsonb, outcome text, reason text, detail text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.event_record(svix_id text, event jsonb, outcome text, reason text, detail text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION expected_instance(accept_instance boolean); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION incoming(resources jsonb, stated_ms bigint[], kinds text[], class text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.incoming(resources jsonb, stated_ms bigint[], kinds text[], class text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_drift(result text, before text, updated_ms bigint, settled_ms bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.is_drift(result text, before text, updated_ms bigint, settled_ms bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_live(object text, id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.is_live(object text, id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.is_live(object text, id text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION keep_audit_log(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.keep_audit_log() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION keep_private_metadata(object text, ids text[], resources jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.keep_private_metadata(object text, ids text[], resources jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION keepable_payload(event jsonb, user_id text, organization_id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.keepable_payload(event jsonb, user_id text, organization_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION keeps_private_metadata(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.keeps_private_metadata() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION last_event_at(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.last_event_at() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.last_event_at() TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION memberships_of(object text, id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.memberships_of(object text, id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.memberships_of(object text, id text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION misshapen(resource jsonb, texts text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.misshapen(resource jsonb, texts text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION offer_parents(resources jsonb, stated_ms bigint[], kinds text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.offer_parents(resources jsonb, stated_ms bigint[], kinds text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION pending_deletions(run bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.pending_deletions(run bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.pending_deletions(run bigint) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[]) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION preview_page(object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.preview_page(object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.preview_page(object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION project_rows(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.project_rows() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION project_users(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.project_users() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION purge(most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.purge(most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.purge(most integer) TO clerksync_writer;
+
+
+--
+-- Name: TABLE audit_log; Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+GRANT SELECT ON TABLE clerk_sync.audit_log TO service_role;
+
+
+--
+-- Name: FUNCTION recent_audit(table_schema text, table_name text, row_id text, user_id text, before bigint, most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.recent_audit(table_schema text, table_name text, row_id text, user_id text, before bigint, most integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION recent_events(only_outcome text, before timestamp with time zone, most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timestamp with time zone, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timestamp with time zone, most integer) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION recent_runs(most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.recent_runs(most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.recent_runs(most integer) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION reject_event(svix_id text, body bytea, why text, OUT outcome text, OUT reason text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text, OUT outcome text, OUT reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text, OUT outcome text, OUT reason text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION renew_run(run bigint, holder text, lease interval); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.renew_run(run bigint, holder text, lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.renew_run(run bigint, holder text, lease interval) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION replay_event(svix_id text, OUT outcome text, OUT reason text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.replay_event(svix_id text, OUT outcome text, OUT reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.replay_event(svix_id text, OUT outcome text, OUT reason text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION request_claims(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.request_claims() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_lock(run bigint, holder text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.require_lock(run bigint, holder text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION run_windows(run bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.run_windows(run bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.run_windows(run bigint) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION stated_rows(object text, ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.stated_rows(object text, ids text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION status(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.status() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.status() TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[]) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION tombstone_organizations(ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION tombstone_permissions(ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_permissions(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.tombstone_permissions(ids text[], deleted_at timestamp with time zone) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION tombstone_roles(ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_roles(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.tombstone_roles(ids text[], deleted_at timestamp with time zone) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION tombstone_users(ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION unaudit_table(target regclass); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.unaudit_table(target regclass) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION undated(object text, settled timestamp with time zone, after text, most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.undated(object text, settled timestamp with time zone, after text, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.undated(object text, settled timestamp with time zone, after text, most integer) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION unproject_users(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.unproject_users() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION verdict(stored text, stated text, kind text, same boolean); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.verdict(stored text, stated text, kind text, same boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION versions(object text, ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.versions(object text, ids text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION apply_clerk_event(svix_id text, event jsonb, OUT outcome text, OUT reason text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.apply_clerk_event(svix_id text, event jsonb, OUT outcome text, OUT reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.apply_clerk_event(svix_id text, event jsonb, OUT outcome text, OUT reason text) TO service_role;
+
+
+--
+-- Name: FUNCTION ensure_user(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.ensure_user() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.ensure_user() TO authenticated;
+
+
+--
+-- Name: TABLE organization_permissions; Type: ACL; Schema: clerk; Owner: -
+--
+
+GRANT SELECT ON TABLE clerk.organization_permissions TO service_role;
+
+
+--
+-- Name: TABLE organization_roles; Type: ACL; Schema: clerk; Owner: -
+--
+
+GRANT SELECT ON TABLE clerk.organization_roles TO service_role;
+
+
+--
+-- Name: TABLE role_permissions; Type: ACL; Schema: clerk; Owner: -
+--
+
+GRANT SELECT ON TABLE clerk.role_permissions TO service_role;
+
+
+--
+-- Name: TABLE organization_memberships; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.organization_memberships TO authenticated;
+GRANT SELECT ON TABLE public.organization_memberships TO service_role;
+
+
+--
+-- Name: TABLE organizations; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.organizations TO authenticated;
+GRANT SELECT ON TABLE public.organizations TO service_role;
+
+
+--
+-- Name: TABLE users; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.users TO authenticated;
+GRANT SELECT ON TABLE public.users TO service_role;
+
+
+--
+-- Name: COLUMN users.clerk_id; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT INSERT(clerk_id) ON TABLE public.users TO authenticated;
+
+
+--
+-- Name: TABLE users_public; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.users_public TO authenticated;
+GRANT SELECT ON TABLE public.users_public TO service_role;
+
+
+--
+-- PostgreSQL database dump complete
+--
+
+\unrestrict clerksync
+

@@ -1,0 +1,187 @@
+-- The copy. Nothing is unique except Clerk's own ids: Clerk allows what looks
+-- like a duplicate (two users with one unverified address, a slug used again),
+-- and a constraint of ours would refuse rows that Clerk has.
+--
+-- sync_version orders every statement that Clerk ever made about one object,
+-- whatever order the statements arrive in. Compared as text, greater wins:
+--
+--   0                                        a row that only holds an id
+--   1.<updated>.<stated>.<kind>.<digest>     a placeholder, told by a child
+--   2.<updated>.<stated>.<kind>.<digest>     told by Clerk about the object itself
+--   9                                        deleted, which is final
+--
+--   updated  the resource's updated_at, milliseconds, 15 digits
+--   stated   when Clerk said so: the webhook's own timestamp, or the moment a
+--            page of the full sync was requested; milliseconds, 15 digits
+--   kind     1 created, 2 updated, 3 read from the API
+--   digest   of the resource, so that two events of one millisecond converge;
+--            empty for what was read from the API
+
+create table {{exposed}}.users (
+  clerk_id           text primary key,
+  external_id        text,
+  email              text,
+  email_verified     boolean,
+  phone              text,
+  phone_verified     boolean,
+  username           text,
+  first_name         text,
+  last_name          text,
+  avatar_url         text,
+  metadata           jsonb not null default '{}',
+  unsafe_metadata    jsonb not null default '{}',
+  banned             boolean,
+  locked             boolean,
+  password_enabled   boolean,
+  two_factor_enabled boolean,
+  last_sign_in_at    timestamptz,
+  last_active_at     timestamptz,
+  created_at         timestamptz,
+  updated_at         timestamptz,
+  deleted_at         timestamptz,
+  synced_at          timestamptz not null default now(),
+  sync_version       text collate "C" not null default '0',
+  is_placeholder     boolean not null generated always as (sync_version < '2') stored
+);
+comment on table {{exposed}}.users is
+  'Clerk users, written only by clerksync. A row with deleted_at is a tombstone: its personal data is gone for good.';
+comment on column {{exposed}}.users.email is 'The address whose id is Clerk''s primary_email_address_id; null if there is none.';
+comment on column {{exposed}}.users.metadata is 'Clerk''s public_metadata.';
+comment on column {{exposed}}.users.unsafe_metadata is 'Writable by the user in the browser: never base a permission on it.';
+comment on column {{exposed}}.users.is_placeholder is 'True until Clerk has told us about the user itself.';
+
+create table {{exposed}}.users_public (
+  clerk_id   text primary key,
+  username   text,
+  first_name text,
+  last_name  text,
+  avatar_url text
+);
+comment on table {{exposed}}.users_public is
+  'The part of users that other users may read. Kept by a trigger on users; never write to it.';
+
+create table {{exposed}}.organizations (
+  clerk_org_id            text primary key,
+  name                    text,
+  slug                    text,
+  logo_url                text,
+  metadata                jsonb not null default '{}',
+  created_by              text,
+  max_allowed_memberships bigint,
+  admin_delete_enabled    boolean,
+  created_at              timestamptz,
+  updated_at              timestamptz,
+  deleted_at              timestamptz,
+  synced_at               timestamptz not null default now(),
+  sync_version            text collate "C" not null default '0',
+  is_placeholder          boolean not null generated always as (sync_version < '2') stored
+);
+comment on table {{exposed}}.organizations is 'Clerk organizations, written only by clerksync.';
+comment on column {{exposed}}.organizations.metadata is 'Clerk''s public_metadata.';
+comment on column {{exposed}}.organizations.created_by is 'Clerk id of the creator; kept as Clerk says it, also when that user is gone.';
+
+create table {{exposed}}.organization_memberships (
+  clerk_membership_id text primary key,
+  clerk_org_id        text not null,
+  clerk_user_id       text not null,
+  role                text,
+  permissions         text[] not null default '{}',
+  metadata            jsonb not null default '{}',
+  created_at          timestamptz,
+  updated_at          timestamptz,
+  deleted_at          timestamptz,
+  synced_at           timestamptz not null default now(),
+  sync_version        text collate "C" not null default '0',
+  constraint organization_memberships_org_fkey foreign key (clerk_org_id)
+    references {{exposed}}.organizations (clerk_org_id) on delete cascade,
+  constraint organization_memberships_user_fkey foreign key (clerk_user_id)
+    references {{exposed}}.users (clerk_id) on delete cascade
+);
+
+-- (organization, user) is not unique on purpose: who leaves and joins again has
+-- two memberships, the old one a tombstone.
+create index organization_memberships_user_idx
+  on {{exposed}}.organization_memberships (clerk_user_id, clerk_org_id);
+
+create index organization_memberships_org_idx
+  on {{exposed}}.organization_memberships (clerk_org_id, clerk_user_id);
+comment on table {{exposed}}.organization_memberships is 'Clerk organization memberships, written only by clerksync.';
+comment on column {{exposed}}.organization_memberships.role is 'Clerk''s own key, with its "org:" prefix.';
+comment on column {{exposed}}.organization_memberships.permissions is
+  'As Clerk stated them when the membership last changed; {{helpers}}.role_permissions knows what the role grants now.';
+
+-- Roles and permissions of the instance. Not exposed: applications reach them
+-- through policies.
+create table {{helpers}}.organization_roles (
+  clerk_role_id       text primary key,
+  key                 text,
+  name                text,
+  description         text,
+  is_creator_eligible boolean,
+  permission_ids      text[] not null default '{}',
+  created_at          timestamptz,
+  updated_at          timestamptz,
+  deleted_at          timestamptz,
+  synced_at           timestamptz not null default now(),
+  sync_version        text collate "C" not null default '0'
+);
+
+create index organization_roles_key_idx on {{helpers}}.organization_roles (key);
+
+create table {{helpers}}.organization_permissions (
+  clerk_permission_id text primary key,
+  key                 text,
+  name                text,
+  description         text,
+  type                text,
+  created_at          timestamptz,
+  updated_at          timestamptz,
+  deleted_at          timestamptz,
+  synced_at           timestamptz not null default now(),
+  sync_version        text collate "C" not null default '0'
+);
+
+create view {{helpers}}.role_permissions with (security_invoker = true) as
+select r.key as role, p.key as permission
+from {{helpers}}.organization_roles as r
+cross join lateral unnest(r.permission_ids) as granted (clerk_permission_id)
+join {{helpers}}.organization_permissions as p using (clerk_permission_id)
+where r.deleted_at is null
+  and p.deleted_at is null;
+
+comment on view {{helpers}}.role_permissions is
+  'What each role grants now: join organization_memberships.role with role.';
+
+-- Locked from the first moment: what follows opens exactly what is meant, in
+-- projects that grant everything by default as in those that grant nothing.
+alter table {{exposed}}.users enable row level security;
+alter table {{exposed}}.users_public enable row level security;
+alter table {{exposed}}.organizations enable row level security;
+alter table {{exposed}}.organization_memberships enable row level security;
+alter table {{helpers}}.organization_roles enable row level security;
+alter table {{helpers}}.organization_permissions enable row level security;
+
+revoke all on table
+  {{exposed}}.users, {{exposed}}.users_public, {{exposed}}.organizations, {{exposed}}.organization_memberships,
+  {{helpers}}.organization_roles, {{helpers}}.organization_permissions, {{helpers}}.role_permissions
+from public, anon, authenticated, service_role;
+
+grant select on table
+  {{exposed}}.users, {{exposed}}.users_public, {{exposed}}.organizations, {{exposed}}.organization_memberships
+to authenticated, service_role;
+
+grant select on table
+  {{helpers}}.organization_roles, {{helpers}}.organization_permissions, {{helpers}}.role_permissions
+to service_role;
+
+-- Live rows by creation time: a window asks which of them Clerk did not list.
+create index users_created_idx on {{exposed}}.users (created_at) where deleted_at is null;
+create index organizations_created_idx on {{exposed}}.organizations (created_at) where deleted_at is null;
+create index organization_memberships_created_idx
+  on {{exposed}}.organization_memberships (created_at) where deleted_at is null;
+
+-- A user who has just signed up may write before the webhook lands: its row,
+-- which the application's own tables refer to, is made from its token. The row
+-- holds the id and nothing else until Clerk tells about the user itself; column
+-- grant and policy see to it that nothing else can be written.
+grant insert (clerk_id) on table {{exposed}}.users to authenticated;

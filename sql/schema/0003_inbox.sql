@@ -1,0 +1,84 @@
+-- What arrived, what became of it, and what may be kept of it.
+
+create table clerk_sync.settings (
+  only_row               boolean primary key default true check (only_row),
+  instance_id            text,
+  store_private_metadata boolean not null default false,
+  keep_applied_payloads  boolean not null default false,
+  payload_retention      interval not null default '30 days',
+  event_retention        interval not null default '100 days',
+  tombstone_retention    interval not null default '180 days',
+  exposed_schema         text not null,
+  helpers_schema         text not null,
+  audit_retention        interval not null default '400 days',
+  constraint settings_retention_order check (payload_retention <= event_retention),
+  constraint settings_audit_retention check (audit_retention between '1 day' and '100 years')
+);
+comment on column clerk_sync.settings.instance_id is 'When set, events of any other Clerk instance are rejected.';
+comment on column clerk_sync.settings.keep_applied_payloads is
+  'False: a payload is kept only while its event is rejected and could be replayed.';
+comment on column clerk_sync.settings.event_retention is
+  'Longer than the 90 days for which Svix can send an old message again: until then its id must be known.';
+comment on column clerk_sync.settings.tombstone_retention is
+  'Likewise: an update sent again after the tombstone is gone would bring the row back.';
+comment on column clerk_sync.settings.audit_retention is 'How long records of clerk_sync.audit_log are kept; nothing removes them earlier.';
+
+insert into clerk_sync.settings (exposed_schema, helpers_schema) values ({{exposed_literal}}, {{helpers_literal}});
+
+create table clerk_sync.webhook_events (
+  svix_id         text primary key,
+  type            text not null,
+  outcome         text not null,
+  reason          text,
+  detail          text,
+  object_id       text,
+  user_id         text,
+  organization_id text,
+  instance_id     text,
+  stated_at       timestamptz,
+  received_at     timestamptz not null default now(),
+  replayed_at     timestamptz,
+  payload         jsonb,
+  raw_body        bytea,
+  constraint webhook_events_outcome check (outcome in ('applied', 'stale', 'ignored', 'rejected')),
+  constraint webhook_events_reason check ((outcome = 'rejected') = (reason is not null)),
+  constraint webhook_events_svix_id_length check (length(svix_id) between 1 and 256)
+);
+
+comment on table clerk_sync.webhook_events is 'One row a webhook message, by svix-id: the memory that makes a second delivery a duplicate.';
+comment on column clerk_sync.webhook_events.stated_at is 'The webhook''s own timestamp; null if it had none.';
+comment on column clerk_sync.webhook_events.reason is 'Why it was rejected: a stable code, never data of the event.';
+comment on column clerk_sync.webhook_events.raw_body is 'The body of a verified message that Postgres cannot hold as jsonb.';
+
+create index webhook_events_received_idx on clerk_sync.webhook_events (received_at);
+
+create index webhook_events_rejected_idx on clerk_sync.webhook_events (received_at) where outcome = 'rejected';
+
+-- A deleted user's or organization's payloads are emptied with it: find them.
+create index webhook_events_user_payload_idx on clerk_sync.webhook_events (user_id) where payload is not null;
+
+create index webhook_events_org_payload_idx on clerk_sync.webhook_events (organization_id) where payload is not null;
+
+-- Only filled when settings.store_private_metadata says so, and here because
+-- the Data API never sees this schema.
+create table clerk_sync.private_metadata (
+  object    text not null,
+  object_id text not null,
+  metadata  jsonb not null,
+  primary key (object, object_id),
+  constraint private_metadata_object check (object in ('user', 'organization', 'organization_membership'))
+);
+
+revoke all on table clerk_sync.settings, clerk_sync.webhook_events, clerk_sync.private_metadata
+from public, anon, authenticated, service_role;
+
+-- One membership as it was stated, and what that is to the row that is there.
+create type clerk_sync.stated_membership as (
+  id text, organization_id text, user_id text, role text, permissions text[], metadata jsonb,
+  created_at timestamptz, updated_at timestamptz, sync_version text, result text);
+
+create type clerk_sync.batched_event as (
+  "position" integer, svix_id text, event jsonb, type text, object text, object_id text, stated_ms bigint,
+  -- One object's events come one after another: its first in round 1, and so on.
+  round integer,
+  outcome text, reason text, detail text);

@@ -1,0 +1,83 @@
+-- The full sync: one run at a time, in windows that are remembered, so that a run
+-- which is stopped anywhere is resumed there. Nothing here needs a session: the
+-- lock is a row with a lease, safe behind a transaction pooler.
+
+create table clerk_sync.sync_runs (
+  id          bigint generated always as identity primary key,
+  state       text not null default 'running',
+  reason      text,
+  trigger     text not null,
+  instance_id text not null,
+  -- No run was complete before it, so that what it finds is no drift.
+  initial     boolean not null,
+  started_at  timestamptz not null default now(),
+  resumed_at  timestamptz,
+  ended_at    timestamptz,
+  drift       bigint,
+  report      jsonb,
+  constraint sync_runs_state check (state in ('running', 'partial', 'complete', 'stopped'))
+);
+
+create index sync_runs_started_idx on clerk_sync.sync_runs (started_at);
+
+-- Who works. A holder that dies loses the lock with its lease; one that was only
+-- slow finds out at its next write, which asks for the lock first.
+create table clerk_sync.sync_lock (
+  only_row   boolean primary key default true check (only_row),
+  run_id     bigint,
+  holder     text,
+  expires_at timestamptz not null default '-infinity'
+);
+
+insert into clerk_sync.sync_lock default values;
+
+-- A window is a span of creation times: from_ms up to, not with, to_ms; null is
+-- without end. It is planned first where Clerk can count a span (users), and
+-- written when done where Clerk can only list by offset.
+create table clerk_sync.sync_windows (
+  run_id      bigint not null references clerk_sync.sync_runs (id) on delete cascade,
+  object      text not null,
+  position    integer not null,
+  from_ms     bigint,
+  to_ms       bigint,
+  next_offset bigint,
+  listed      bigint not null default 0,
+  tally       jsonb,
+  finished_at timestamptz,
+  primary key (run_id, object, position)
+);
+
+-- What Clerk has confirmed to be gone. It is deleted when the whole run is known
+-- to be plausible, and forgotten with the run otherwise.
+create table clerk_sync.sync_absences (
+  run_id       bigint not null references clerk_sync.sync_runs (id) on delete cascade,
+  object       text not null,
+  object_id    text not null,
+  confirmed_at timestamptz not null,
+  primary key (run_id, object, object_id)
+);
+
+revoke all on table clerk_sync.sync_runs, clerk_sync.sync_lock, clerk_sync.sync_windows, clerk_sync.sync_absences
+from public, anon, authenticated, service_role;
+
+create view clerk_sync.full_syncs with (security_invoker = true) as
+select r.id,
+       case when r.state = 'running' and not w.working then 'partial' else r.state end as state,
+       case when r.state = 'running' and not w.working then 'killed' else r.reason end as reason,
+       r.trigger, r.instance_id, r.initial, r.started_at, r.resumed_at, r.ended_at,
+       r.ended_at - r.started_at as took,
+       r.drift,
+       (select count(*) from clerk_sync.sync_windows as s where s.run_id = r.id) as windows,
+       (select count(*) from clerk_sync.sync_windows as s where s.run_id = r.id and s.finished_at is not null)
+         as windows_finished,
+       r.report
+from clerk_sync.sync_runs as r
+cross join lateral (
+  select exists (
+    select from clerk_sync.sync_lock as l where l.run_id = r.id and l.expires_at > now()) as working
+) as w;
+
+comment on view clerk_sync.full_syncs is
+  'The history of full syncs. A partial one is resumed by the next, a stopped one waits for a decision.';
+
+revoke all on table clerk_sync.full_syncs from public, anon, authenticated, service_role;

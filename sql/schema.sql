@@ -805,24 +805,12 @@ $$;
 CREATE FUNCTION clerk_sync.apply_objects(object text, resources jsonb, stated_ms bigint) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 begin
-  case object
-  when 'user' then
-    return query select * from clerk_sync.apply_users(resources, array[stated_ms]);
-  when 'organization' then
-    return query select * from clerk_sync.apply_organizations(resources, array[stated_ms]);
-  when 'organization_membership' then
-    return query select * from clerk_sync.apply_memberships(resources, array[stated_ms]);
-  when 'role' then
-    return query select * from clerk_sync.apply_roles(resources, array[stated_ms]);
-  when 'permission' then
-    return query select * from clerk_sync.apply_permissions(resources, array[stated_ms]);
-  else
-    raise invalid_parameter_value using message = format('the copy holds no objects of the kind %L', object);
-  end case;
+  return query execute format('select * from clerk_sync.%I($1, array[$2])', (clerk_sync.object(object)).applies)
+  using resources, stated_ms;
 end
-$$;
+$_$;
 
 
 --
@@ -1658,6 +1646,20 @@ $$;
 
 
 --
+-- Name: column_or_null(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.column_or_null(alias text, name text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return case when name is null then 'null::text' else format('%I.%I', alias, name) end;
+end
+$$;
+
+
+--
 -- Name: copy_state(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -1779,6 +1781,24 @@ begin
   where d.n > 0;
 end
 $$;
+
+
+--
+-- Name: delete_objects(text, text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  deleted bigint;
+begin
+  execute format($q$ select count(*) from clerk_sync.%I($1, $2) as t where t.result = 'deleted' $q$, (clerk_sync.object(object)).deletes)
+  into deleted using ids, deleted_at;
+  return deleted;
+end
+$_$;
 
 
 --
@@ -2235,6 +2255,79 @@ begin
     end if;
   end loop;
   return null;
+end
+$$;
+
+
+--
+-- Name: objects; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.objects (
+    object text NOT NULL,
+    event text NOT NULL,
+    relation regclass NOT NULL,
+    key text NOT NULL,
+    organization_key text,
+    user_key text,
+    applies text NOT NULL,
+    deletes text NOT NULL,
+    dated boolean NOT NULL,
+    "position" integer NOT NULL
+);
+
+
+--
+-- Name: COLUMN objects.object; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.object IS 'As the Backend API and the full sync call it.';
+
+
+--
+-- Name: COLUMN objects.event; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.event IS 'What its event types begin with.';
+
+
+--
+-- Name: COLUMN objects.organization_key; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.organization_key IS 'The column that names its organization; likewise user_key.';
+
+
+--
+-- Name: COLUMN objects.applies; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.applies IS 'The function that applies statements about it; deletes makes tombstones, by ids.';
+
+
+--
+-- Name: COLUMN objects.dated; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.dated IS 'False where rows without a creation time are looked for in every list of it.';
+
+
+--
+-- Name: object(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.object(name text) RETURNS clerk_sync.objects
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  found_object clerk_sync.objects;
+begin
+  select * into found_object from clerk_sync.objects as o where o.object = object.name;
+  if not found then
+    raise invalid_parameter_value using message = format('the copy holds no objects of the kind %L', name);
+  end if;
+  return found_object;
 end
 $$;
 
@@ -2836,29 +2929,18 @@ $$;
 CREATE FUNCTION clerk_sync.stated_rows(object text, ids text[]) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 declare
-  own constant text[] := '{synced_at,sync_version,is_placeholder}';
+  o clerk_sync.objects := clerk_sync.object(object);
+  stated jsonb;
 begin
-  case object
-  when 'user' then
-    return (select jsonb_object_agg(r.clerk_id, to_jsonb(r) - own) from public.users as r
-            where r.clerk_id = any (ids));
-  when 'organization' then
-    return (select jsonb_object_agg(r.clerk_org_id, to_jsonb(r) - own) from public.organizations as r
-            where r.clerk_org_id = any (ids));
-  when 'organization_membership' then
-    return (select jsonb_object_agg(r.clerk_membership_id, to_jsonb(r) - own)
-            from public.organization_memberships as r where r.clerk_membership_id = any (ids));
-  when 'role' then
-    return (select jsonb_object_agg(r.clerk_role_id, to_jsonb(r) - own) from clerk.organization_roles as r
-            where r.clerk_role_id = any (ids));
-  when 'permission' then
-    return (select jsonb_object_agg(r.clerk_permission_id, to_jsonb(r) - own) from clerk.organization_permissions as r
-            where r.clerk_permission_id = any (ids));
-  end case;
+  execute format($q$
+    select jsonb_object_agg(r.%I, to_jsonb(r) - '{synced_at,sync_version,is_placeholder}'::text[])
+    from %s as r where r.%1$I = any ($1) $q$, o.key, o.relation)
+  into stated using ids;
+  return stated;
 end
-$$;
+$_$;
 
 
 --
@@ -2898,50 +2980,29 @@ $$;
 CREATE FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[]) RETURNS TABLE(id text, organization_id text, user_id text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-#variable_conflict use_column
+    AS $_$
 declare
-  since timestamptz := coalesce(to_timestamp(suspects.from_ms / 1000.0), '-infinity');
-  until timestamptz := coalesce(to_timestamp(suspects.to_ms / 1000.0), 'infinity');
+  o clerk_sync.objects := clerk_sync.object(object);
 begin
-  case object
-  when 'user' then
-    return query
-    select u.clerk_id, null::text, null::text from public.users as u
-    where u.deleted_at is null and u.created_at >= since and u.created_at < until
-    except select i, null, null from unnest(suspects.ids) as i;
-  when 'organization' then
-    return query
-    select o.clerk_org_id, o.clerk_org_id, null::text from public.organizations as o
-    where o.deleted_at is null and o.created_at >= since and o.created_at < until
-    except select i, i, null from unnest(suspects.ids) as i;
-  when 'organization_membership' then
-    return query
+  return query execute format($q$
     with absent as (
-      select m.clerk_membership_id from public.organization_memberships as m
-      where m.deleted_at is null and m.created_at >= since and m.created_at < until
-      except select i from unnest(suspects.ids) as i
+      select r.%1$I as id from %2$s as r
+      where r.deleted_at is null and (r.created_at >= $1 and r.created_at < $2 %3$s)
+      except select i from unnest($3) as i
     )
-    select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
-    from absent
-    join public.organization_memberships as m using (clerk_membership_id)
+    select a.id, %4$s, %5$s
+    from absent as a
+    join %2$s as r on r.%1$I = a.id
     where not exists (
-      select from clerk_sync.sync_absences as a
-      where a.run_id = suspects.run
-        and (a.object, a.object_id) in (('user', m.clerk_user_id), ('organization', m.clerk_org_id)));
-  when 'role' then
-    return query
-    select r.clerk_role_id, null::text, null::text from clerk.organization_roles as r
-    where r.deleted_at is null and coalesce(r.created_at, since) >= since and coalesce(r.created_at, since) < until
-    except select i, null, null from unnest(suspects.ids) as i;
-  when 'permission' then
-    return query
-    select p.clerk_permission_id, null::text, null::text from clerk.organization_permissions as p
-    where p.deleted_at is null and coalesce(p.created_at, since) >= since and coalesce(p.created_at, since) < until
-    except select i, null, null from unnest(suspects.ids) as i;
-  end case;
+      select from clerk_sync.sync_absences as s
+      where s.run_id = $4 and s.object <> $5
+        and (s.object, s.object_id) in (('user', %5$s), ('organization', %4$s))) $q$,
+    o.key, o.relation, case when not o.dated then 'or r.created_at is null' end,
+    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
+  using coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), coalesce(to_timestamp(to_ms / 1000.0), 'infinity'),
+        ids, run, object;
 end
-$$;
+$_$;
 
 
 --
@@ -3231,27 +3292,16 @@ $$;
 CREATE FUNCTION clerk_sync.versions(object text, ids text[]) RETURNS text[]
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
+declare
+  o clerk_sync.objects := clerk_sync.object(object);
+  versions text[];
 begin
-  case object
-  when 'user' then
-    return array(select r.sync_version from unnest(ids) as i (id)
-                 left join public.users as r on r.clerk_id = i.id order by i.id);
-  when 'organization' then
-    return array(select r.sync_version from unnest(ids) as i (id)
-                 left join public.organizations as r on r.clerk_org_id = i.id order by i.id);
-  when 'organization_membership' then
-    return array(select r.sync_version from unnest(ids) as i (id)
-                 left join public.organization_memberships as r on r.clerk_membership_id = i.id order by i.id);
-  when 'role' then
-    return array(select r.sync_version from unnest(ids) as i (id)
-                 left join clerk.organization_roles as r on r.clerk_role_id = i.id order by i.id);
-  when 'permission' then
-    return array(select r.sync_version from unnest(ids) as i (id)
-                 left join clerk.organization_permissions as r on r.clerk_permission_id = i.id order by i.id);
-  end case;
+  execute format('select array(select r.sync_version from unnest($1) as i (id) left join %s as r on r.%I = i.id order by i.id)', o.relation, o.key)
+  into versions using ids;
+  return versions;
 end
-$$;
+$_$;
 
 
 --
@@ -3489,8 +3539,7 @@ CREATE TABLE clerk_sync.migrations (
 CREATE TABLE clerk_sync.private_metadata (
     object text NOT NULL,
     object_id text NOT NULL,
-    metadata jsonb NOT NULL,
-    CONSTRAINT private_metadata_object CHECK ((object = ANY (ARRAY['user'::text, 'organization'::text, 'organization_membership'::text])))
+    metadata jsonb NOT NULL
 );
 
 
@@ -3790,6 +3839,30 @@ ALTER TABLE ONLY clerk_sync.audit_log
 
 ALTER TABLE ONLY clerk_sync.migrations
     ADD CONSTRAINT migrations_pkey PRIMARY KEY (version);
+
+
+--
+-- Name: objects objects_event_key; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.objects
+    ADD CONSTRAINT objects_event_key UNIQUE (event);
+
+
+--
+-- Name: objects objects_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.objects
+    ADD CONSTRAINT objects_pkey PRIMARY KEY (object);
+
+
+--
+-- Name: objects objects_position_key; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.objects
+    ADD CONSTRAINT objects_position_key UNIQUE ("position");
 
 
 --
@@ -4170,6 +4243,14 @@ CREATE TRIGGER clerksync_project_inserted AFTER INSERT ON public.users REFERENCI
 --
 
 CREATE TRIGGER clerksync_project_updated AFTER UPDATE ON public.users REFERENCING NEW TABLE AS written FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.project_users();
+
+
+--
+-- Name: private_metadata private_metadata_object_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.private_metadata
+    ADD CONSTRAINT private_metadata_object_fkey FOREIGN KEY (object) REFERENCES clerk_sync.objects(object);
 
 
 --
@@ -4581,6 +4662,13 @@ REVOKE ALL ON FUNCTION clerk_sync.check_event(event jsonb, expected_instance tex
 
 
 --
+-- Name: FUNCTION column_or_null(alias text, name text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.column_or_null(alias text, name text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION copy_state(user_id text, org_id text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -4601,6 +4689,13 @@ REVOKE ALL ON FUNCTION clerk_sync.count_window(run bigint, object text, "positio
 
 REVOKE ALL ON FUNCTION clerk_sync.delete_absent(run bigint, holder text, object text, most integer, OUT taken bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.delete_absent(run bigint, holder text, object text, most integer, OUT taken bigint) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION delete_objects(object text, ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
 
 
 --
@@ -4727,6 +4822,13 @@ GRANT ALL ON FUNCTION clerk_sync.memberships_of(object text, id text) TO clerksy
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.misshapen(resource jsonb, texts text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION object(name text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.object(name text) FROM PUBLIC;
 
 
 --

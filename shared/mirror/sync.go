@@ -71,7 +71,7 @@ type FieldDifference struct {
 // Suspect is a live row that Clerk did not list.
 type Suspect struct {
 	ID string
-	// OrganizationID is of organizations and memberships, UserID of memberships.
+	// The organization and the user that it belongs to, or is; empty for neither.
 	OrganizationID, UserID string
 }
 

@@ -299,53 +299,39 @@ begin
 end
 $$;
 
+create or replace function clerk_sync.column_or_null(alias text, name text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  return case when name is null then 'null::text' else format('%I.%I', alias, name) end;
+end
+$$;
+
 -- Live rows that were created within a span and are not among ids. Those whose
 -- user or organization is itself confirmed to be gone go with it.
 create or replace function clerk_sync.suspects(
   run bigint, object text, from_ms bigint, to_ms bigint, ids text[]
 ) returns table (id text, organization_id text, user_id text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
 declare
-  since timestamptz := coalesce(to_timestamp(suspects.from_ms / 1000.0), '-infinity');
-  until timestamptz := coalesce(to_timestamp(suspects.to_ms / 1000.0), 'infinity');
+  o clerk_sync.objects := clerk_sync.object(object);
 begin
-  case object
-  when 'user' then
-    return query
-    select u.clerk_id, null::text, null::text from {{exposed}}.users as u
-    where u.deleted_at is null and u.created_at >= since and u.created_at < until
-    except select i, null, null from unnest(suspects.ids) as i;
-  when 'organization' then
-    return query
-    select o.clerk_org_id, o.clerk_org_id, null::text from {{exposed}}.organizations as o
-    where o.deleted_at is null and o.created_at >= since and o.created_at < until
-    except select i, i, null from unnest(suspects.ids) as i;
-  when 'organization_membership' then
-    return query
+  return query execute format($q$
     with absent as (
-      select m.clerk_membership_id from {{exposed}}.organization_memberships as m
-      where m.deleted_at is null and m.created_at >= since and m.created_at < until
-      except select i from unnest(suspects.ids) as i
+      select r.%1$I as id from %2$s as r
+      where r.deleted_at is null and (r.created_at >= $1 and r.created_at < $2 %3$s)
+      except select i from unnest($3) as i
     )
-    select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
-    from absent
-    join {{exposed}}.organization_memberships as m using (clerk_membership_id)
+    select a.id, %4$s, %5$s
+    from absent as a
+    join %2$s as r on r.%1$I = a.id
     where not exists (
-      select from clerk_sync.sync_absences as a
-      where a.run_id = suspects.run
-        and (a.object, a.object_id) in (('user', m.clerk_user_id), ('organization', m.clerk_org_id)));
-  when 'role' then
-    return query
-    select r.clerk_role_id, null::text, null::text from {{helpers}}.organization_roles as r
-    where r.deleted_at is null and coalesce(r.created_at, since) >= since and coalesce(r.created_at, since) < until
-    except select i, null, null from unnest(suspects.ids) as i;
-  when 'permission' then
-    return query
-    select p.clerk_permission_id, null::text, null::text from {{helpers}}.organization_permissions as p
-    where p.deleted_at is null and coalesce(p.created_at, since) >= since and coalesce(p.created_at, since) < until
-    except select i, null, null from unnest(suspects.ids) as i;
-  end case;
+      select from clerk_sync.sync_absences as s
+      where s.run_id = $4 and s.object <> $5
+        and (s.object, s.object_id) in (('user', %5$s), ('organization', %4$s))) $q$,
+    o.key, o.relation, case when not o.dated then 'or r.created_at is null' end,
+    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
+  using coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), coalesce(to_timestamp(to_ms / 1000.0), 'infinity'),
+        ids, run, object;
 end
 $$;
 
@@ -470,6 +456,7 @@ revoke execute on function
   clerk_sync.count_window(bigint, text, integer, jsonb), clerk_sync.is_drift(text, text, bigint, bigint),
   clerk_sync.apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
+  clerk_sync.column_or_null(text, text),
   clerk_sync.suspects(bigint, text, bigint, bigint, text[]), clerk_sync.undated(text, timestamptz, text, integer),
   clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
 from public, anon, authenticated, service_role;

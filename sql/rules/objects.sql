@@ -20,49 +20,52 @@ begin
 end
 $$;
 
+-- What is known of a kind of object.
+create or replace function clerk_sync.object(name text) returns clerk_sync.objects
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  found_object clerk_sync.objects;
+begin
+  select * into found_object from clerk_sync.objects as o where o.object = object.name;
+  if not found then
+    raise invalid_parameter_value using message = format('the copy holds no objects of the kind %L', name);
+  end if;
+  return found_object;
+end
+$$;
+
 -- One page of what Clerk lists, through the rules.
 create or replace function clerk_sync.apply_objects(object text, resources jsonb, stated_ms bigint)
 returns table (id text, result text)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-  case object
-  when 'user' then
-    return query select * from clerk_sync.apply_users(resources, array[stated_ms]);
-  when 'organization' then
-    return query select * from clerk_sync.apply_organizations(resources, array[stated_ms]);
-  when 'organization_membership' then
-    return query select * from clerk_sync.apply_memberships(resources, array[stated_ms]);
-  when 'role' then
-    return query select * from clerk_sync.apply_roles(resources, array[stated_ms]);
-  when 'permission' then
-    return query select * from clerk_sync.apply_permissions(resources, array[stated_ms]);
-  else
-    raise invalid_parameter_value using message = format('the copy holds no objects of the kind %L', object);
-  end case;
+  return query execute format('select * from clerk_sync.%I($1, array[$2])', (clerk_sync.object(object)).applies)
+  using resources, stated_ms;
+end
+$$;
+
+-- Makes tombstones, and counts those that are news.
+create or replace function clerk_sync.delete_objects(object text, ids text[], deleted_at timestamptz) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  deleted bigint;
+begin
+  execute format($q$ select count(*) from clerk_sync.%I($1, $2) as t where t.result = 'deleted' $q$, (clerk_sync.object(object)).deletes)
+  into deleted using ids, deleted_at;
+  return deleted;
 end
 $$;
 
 -- The versions of some rows, in the order of their ids; null where there is none.
 create or replace function clerk_sync.versions(object text, ids text[]) returns text[]
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  o clerk_sync.objects := clerk_sync.object(object);
+  versions text[];
 begin
-  case object
-  when 'user' then
-    return array(select r.sync_version from unnest(ids) as i (id)
-                 left join {{exposed}}.users as r on r.clerk_id = i.id order by i.id);
-  when 'organization' then
-    return array(select r.sync_version from unnest(ids) as i (id)
-                 left join {{exposed}}.organizations as r on r.clerk_org_id = i.id order by i.id);
-  when 'organization_membership' then
-    return array(select r.sync_version from unnest(ids) as i (id)
-                 left join {{exposed}}.organization_memberships as r on r.clerk_membership_id = i.id order by i.id);
-  when 'role' then
-    return array(select r.sync_version from unnest(ids) as i (id)
-                 left join {{helpers}}.organization_roles as r on r.clerk_role_id = i.id order by i.id);
-  when 'permission' then
-    return array(select r.sync_version from unnest(ids) as i (id)
-                 left join {{helpers}}.organization_permissions as r on r.clerk_permission_id = i.id order by i.id);
-  end case;
+  execute format('select array(select r.sync_version from unnest($1) as i (id) left join %s as r on r.%I = i.id order by i.id)', o.relation, o.key)
+  into versions using ids;
+  return versions;
 end
 $$;
 
@@ -77,31 +80,21 @@ $$;
 create or replace function clerk_sync.stated_rows(object text, ids text[]) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-  own constant text[] := '{synced_at,sync_version,is_placeholder}';
+  o clerk_sync.objects := clerk_sync.object(object);
+  stated jsonb;
 begin
-  case object
-  when 'user' then
-    return (select jsonb_object_agg(r.clerk_id, to_jsonb(r) - own) from {{exposed}}.users as r
-            where r.clerk_id = any (ids));
-  when 'organization' then
-    return (select jsonb_object_agg(r.clerk_org_id, to_jsonb(r) - own) from {{exposed}}.organizations as r
-            where r.clerk_org_id = any (ids));
-  when 'organization_membership' then
-    return (select jsonb_object_agg(r.clerk_membership_id, to_jsonb(r) - own)
-            from {{exposed}}.organization_memberships as r where r.clerk_membership_id = any (ids));
-  when 'role' then
-    return (select jsonb_object_agg(r.clerk_role_id, to_jsonb(r) - own) from {{helpers}}.organization_roles as r
-            where r.clerk_role_id = any (ids));
-  when 'permission' then
-    return (select jsonb_object_agg(r.clerk_permission_id, to_jsonb(r) - own) from {{helpers}}.organization_permissions as r
-            where r.clerk_permission_id = any (ids));
-  end case;
+  execute format($q$
+    select jsonb_object_agg(r.%I, to_jsonb(r) - '{synced_at,sync_version,is_placeholder}'::text[])
+    from %s as r where r.%1$I = any ($1) $q$, o.key, o.relation)
+  into stated using ids;
+  return stated;
 end
 $$;
 
 revoke execute on function
   clerk_sync.keeps_private_metadata(), clerk_sync.keep_private_metadata(text, text[], jsonb),
-  clerk_sync.apply_objects(text, jsonb, bigint), clerk_sync.versions(text, text[]), clerk_sync.is_live(text, text),
+  clerk_sync.object(text), clerk_sync.apply_objects(text, jsonb, bigint),
+  clerk_sync.delete_objects(text, text[], timestamptz), clerk_sync.versions(text, text[]), clerk_sync.is_live(text, text),
   clerk_sync.stated_rows(text, text[])
 from public, anon, authenticated, service_role;
 grant execute on function clerk_sync.is_live(text, text) to clerksync_writer;

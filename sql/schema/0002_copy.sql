@@ -152,6 +152,37 @@ where r.deleted_at is null
 comment on view {{helpers}}.role_permissions is
   'What each role grants now: join organization_memberships.role with role.';
 
+-- What the copy holds, in one place: everything that is done alike with every kind of
+-- object looks here. Parents stand before their children.
+create table clerk_sync.objects (
+  object           text primary key,
+  event            text not null unique,
+  relation         regclass not null,
+  key              text not null,
+  organization_key text,
+  user_key         text,
+  applies          text not null,
+  deletes          text not null,
+  dated            boolean not null,
+  "position"       integer not null unique
+);
+
+comment on column clerk_sync.objects.object is 'As the Backend API and the full sync call it.';
+comment on column clerk_sync.objects.event is 'What its event types begin with.';
+comment on column clerk_sync.objects.organization_key is 'The column that names its organization; likewise user_key.';
+comment on column clerk_sync.objects.applies is 'The function that applies statements about it; deletes makes tombstones, by ids.';
+comment on column clerk_sync.objects.dated is 'False where rows without a creation time are looked for in every list of it.';
+
+insert into clerk_sync.objects values
+  ('user', 'user', format('%I.users', {{exposed_literal}}), 'clerk_id', null, 'clerk_id', 'apply_users', 'tombstone_users', true, 1),
+  ('organization', 'organization', format('%I.organizations', {{exposed_literal}}), 'clerk_org_id', 'clerk_org_id', null,
+   'apply_organizations', 'tombstone_organizations', true, 2),
+  ('role', 'role', '{{helpers}}.organization_roles', 'clerk_role_id', null, null, 'apply_roles', 'tombstone_roles', false, 3),
+  ('permission', 'permission', '{{helpers}}.organization_permissions', 'clerk_permission_id', null, null,
+   'apply_permissions', 'tombstone_permissions', false, 4),
+  ('organization_membership', 'organizationMembership', format('%I.organization_memberships', {{exposed_literal}}),
+   'clerk_membership_id', 'clerk_org_id', 'clerk_user_id', 'apply_memberships', 'end_memberships', true, 5);
+
 -- Locked from the first moment: what follows opens exactly what is meant, in
 -- projects that grant everything by default as in those that grant nothing.
 alter table {{exposed}}.users enable row level security;
@@ -165,6 +196,7 @@ revoke all on table
   {{exposed}}.users, {{exposed}}.users_public, {{exposed}}.organizations, {{exposed}}.organization_memberships,
   {{helpers}}.organization_roles, {{helpers}}.organization_permissions, {{helpers}}.role_permissions
 from public, anon, authenticated, service_role;
+revoke all on table clerk_sync.objects from public, anon, authenticated, service_role;
 
 grant select on table
   {{exposed}}.users, {{exposed}}.users_public, {{exposed}}.organizations, {{exposed}}.organization_memberships

@@ -62,11 +62,10 @@ create index webhook_events_org_payload_idx on clerk_sync.webhook_events (organi
 -- Only filled when settings.store_private_metadata says so, and here because
 -- the Data API never sees this schema.
 create table clerk_sync.private_metadata (
-  object    text not null,
+  object    text not null references clerk_sync.objects (object),
   object_id text not null,
   metadata  jsonb not null,
-  primary key (object, object_id),
-  constraint private_metadata_object check (object in ('user', 'organization', 'organization_membership'))
+  primary key (object, object_id)
 );
 
 revoke all on table clerk_sync.settings, clerk_sync.webhook_events, clerk_sync.private_metadata

@@ -901,8 +901,13 @@ begin
   if run is not null then
     perform clerk_sync.require_lock(run, holder);
     -- A page is sent again when its answer was lost, and the first may still be at
-    -- work then: what that one writes is counted there, and unchanged here.
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(object || ids[1], run));
+    -- work then: what that one writes is counted there, and unchanged here. The
+    -- window's row is the lock, since any login can take an advisory one.
+    insert into clerk_sync.sync_windows as w (run_id, object, position)
+    values (run, apply_page.object, apply_page."position")
+    on conflict on constraint sync_windows_pkey do nothing;
+    perform from clerk_sync.sync_windows as w
+    where w.run_id = run and w.object = apply_page.object and w.position = apply_page."position" for update;
     perform set_config('clerk_sync.cause', 'run_' || run, true);
   end if;
 
@@ -1506,6 +1511,7 @@ declare
   expected text;
   outcome  text := 'begun';
 begin
+  perform clerk_sync.check_lease(lease);
   select * into lock from clerk_sync.sync_lock for update;
   select * into run from clerk_sync.sync_runs as r order by r.id desc limit 1;
 
@@ -1646,6 +1652,22 @@ $$;
 
 
 --
+-- Name: check_lease(interval); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.check_lease(lease interval) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if lease is null or lease not between interval '1 second' and interval '15 minutes' then
+    raise invalid_parameter_value using message = 'the lease of a full sync is between a second and 15 minutes';
+  end if;
+end
+$$;
+
+
+--
 -- Name: column_or_null(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -1655,6 +1677,49 @@ CREATE FUNCTION clerk_sync.column_or_null(alias text, name text) RETURNS text
     AS $$
 begin
   return case when name is null then 'null::text' else format('%I.%I', alias, name) end;
+end
+$$;
+
+
+--
+-- Name: compare_page(text, jsonb, bigint, text[], bigint[], bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.compare_page(object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint) RETURNS TABLE(id text, result text, drift boolean, fields jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+declare
+  before   jsonb;
+  after    jsonb;
+  results  jsonb;
+  versions text[];
+  said     jsonb;
+begin
+  before := clerk_sync.stated_rows(object, ids);
+  versions := clerk_sync.versions(object, ids);
+  said := (select jsonb_object_agg(u.id, jsonb_build_array(u.ms, versions[u.position]))
+           from (select i.id, i.ms, row_number() over (order by i.id) as position
+                 from unnest(compare_page.ids, updated_ms) as i (id, ms)) as u);
+  begin
+    results := (select jsonb_object_agg(a.id, a.result)
+                from clerk_sync.apply_objects(compare_page.object, resources, stated_ms) as a);
+    after := clerk_sync.stated_rows(object, ids);
+    raise exception using errcode = 'CS000';
+  exception when sqlstate 'CS000' then null; -- taken back
+  end;
+
+  return query
+  select r.key, r.value,
+         clerk_sync.is_drift(r.value, said -> r.key ->> 1, (said -> r.key ->> 0)::bigint, settled_ms), d.fields
+  from jsonb_each_text(results) as r
+  cross join lateral (
+    select coalesce(jsonb_agg(jsonb_build_object('name', f.key, 'here', before -> r.key -> f.key, 'clerk', f.value)
+                              order by f.key), '[]') as fields
+    from jsonb_each(coalesce(after -> r.key, '{}')) as f
+    where r.value in ('created', 'updated') and f.value is distinct from coalesce(before -> r.key -> f.key, 'null')
+  ) as d;
 end
 $$;
 
@@ -2054,6 +2119,13 @@ CREATE FUNCTION clerk_sync.incoming(resources jsonb, stated_ms bigint[], kinds t
     AS $$
 #variable_conflict use_column
 begin
+  if incoming.class not in ('1', '2') or not incoming.kinds <@ '{1,2,3}' or array_position(incoming.kinds, null) > 0 then
+    raise invalid_parameter_value using message = 'a statement is of class 1 or 2 and of kind 1, 2 or 3';
+  end if;
+  if exists (select from unnest(incoming.stated_ms) as s (ms) where s.ms not between 0 and 99999999999999) then
+    raise invalid_parameter_value using message = 'stated_ms holds a time before 1970 or after 5138';
+  end if;
+
   return query
   select distinct on (1)
     r.resource ->> 'id',
@@ -2423,37 +2495,11 @@ CREATE FUNCTION clerk_sync.preview_page(object text, resources jsonb, stated_ms 
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-#variable_conflict use_column
-declare
-  before   jsonb;
-  after    jsonb;
-  results  jsonb;
-  versions text[];
-  said     jsonb;
 begin
-  before := clerk_sync.stated_rows(object, ids);
-  versions := clerk_sync.versions(object, ids);
-  said := (select jsonb_object_agg(u.id, jsonb_build_array(u.ms, versions[u.position]))
-           from (select i.id, i.ms, row_number() over (order by i.id) as position
-                 from unnest(preview_page.ids, updated_ms) as i (id, ms)) as u);
-  begin
-    results := (select jsonb_object_agg(a.id, a.result)
-                from clerk_sync.apply_objects(preview_page.object, resources, stated_ms) as a);
-    after := clerk_sync.stated_rows(object, ids);
-    raise exception using errcode = 'CS000';
-  exception when sqlstate 'CS000' then null; -- taken back
-  end;
-
   return query
-  select r.key, r.value,
-         clerk_sync.is_drift(r.value, said -> r.key ->> 1, (said -> r.key ->> 0)::bigint, settled_ms), d.fields
-  from jsonb_each_text(results) as r
-  cross join lateral (
-    select coalesce(jsonb_agg(jsonb_build_object('name', f.key, 'here', before -> r.key -> f.key, 'clerk', f.value)
-                              order by f.key), '[]') as fields
-    from jsonb_each(coalesce(after -> r.key, '{}')) as f
-    where r.value in ('created', 'updated') and f.value is distinct from coalesce(before -> r.key -> f.key, 'null')
-  ) as d;
+  select c.id, c.result, c.drift,
+         (select coalesce(jsonb_agg(jsonb_build_object('name', f -> 'name')), '[]') from jsonb_array_elements(c.fields) as f)
+  from clerk_sync.compare_page(object, resources, stated_ms, ids, updated_ms, settled_ms) as c;
 end
 $$;
 
@@ -2818,6 +2864,7 @@ CREATE FUNCTION clerk_sync.renew_run(run bigint, holder text, lease interval) RE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
+  perform clerk_sync.check_lease(lease);
   update clerk_sync.sync_lock as l set expires_at = now() + renew_run.lease
   where l.run_id = renew_run.run and l.holder = renew_run.holder and l.expires_at > now();
   return found;
@@ -3371,7 +3418,8 @@ CREATE TABLE clerk.organization_permissions (
     updated_at timestamp with time zone,
     deleted_at timestamp with time zone,
     synced_at timestamp with time zone DEFAULT now() NOT NULL,
-    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C"
+    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT organization_permissions_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
 );
 
 
@@ -3390,7 +3438,8 @@ CREATE TABLE clerk.organization_roles (
     updated_at timestamp with time zone,
     deleted_at timestamp with time zone,
     synced_at timestamp with time zone DEFAULT now() NOT NULL,
-    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C"
+    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT organization_roles_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
 );
 
 
@@ -3654,7 +3703,8 @@ CREATE TABLE public.organization_memberships (
     updated_at timestamp with time zone,
     deleted_at timestamp with time zone,
     synced_at timestamp with time zone DEFAULT now() NOT NULL,
-    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C"
+    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT organization_memberships_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
 );
 
 
@@ -3697,7 +3747,8 @@ CREATE TABLE public.organizations (
     deleted_at timestamp with time zone,
     synced_at timestamp with time zone DEFAULT now() NOT NULL,
     sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
-    is_placeholder boolean GENERATED ALWAYS AS ((sync_version < '2'::text)) STORED NOT NULL
+    is_placeholder boolean GENERATED ALWAYS AS ((sync_version < '2'::text)) STORED NOT NULL,
+    CONSTRAINT organizations_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
 );
 
 
@@ -3750,7 +3801,8 @@ CREATE TABLE public.users (
     deleted_at timestamp with time zone,
     synced_at timestamp with time zone DEFAULT now() NOT NULL,
     sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
-    is_placeholder boolean GENERATED ALWAYS AS ((sync_version < '2'::text)) STORED NOT NULL
+    is_placeholder boolean GENERATED ALWAYS AS ((sync_version < '2'::text)) STORED NOT NULL,
+    CONSTRAINT users_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
 );
 
 
@@ -4568,7 +4620,6 @@ GRANT ALL ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, exp
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.apply_memberships(resources jsonb, stated_ms bigint[], kinds text[], ended_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_memberships(resources jsonb, stated_ms bigint[], kinds text[], ended_at timestamp with time zone) TO clerksync_writer;
 
 
 --
@@ -4583,7 +4634,6 @@ REVOKE ALL ON FUNCTION clerk_sync.apply_objects(object text, resources jsonb, st
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.apply_organizations(resources jsonb, stated_ms bigint[], kinds text[], class text) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_organizations(resources jsonb, stated_ms bigint[], kinds text[], class text) TO clerksync_writer;
 
 
 --
@@ -4599,7 +4649,6 @@ GRANT ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" 
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.apply_permissions(resources jsonb, stated_ms bigint[], kinds text[], class text) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_permissions(resources jsonb, stated_ms bigint[], kinds text[], class text) TO clerksync_writer;
 
 
 --
@@ -4607,7 +4656,6 @@ GRANT ALL ON FUNCTION clerk_sync.apply_permissions(resources jsonb, stated_ms bi
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.apply_roles(resources jsonb, stated_ms bigint[], kinds text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_roles(resources jsonb, stated_ms bigint[], kinds text[]) TO clerksync_writer;
 
 
 --
@@ -4615,7 +4663,6 @@ GRANT ALL ON FUNCTION clerk_sync.apply_roles(resources jsonb, stated_ms bigint[]
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.apply_users(resources jsonb, stated_ms bigint[], kinds text[], class text) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_users(resources jsonb, stated_ms bigint[], kinds text[], class text) TO clerksync_writer;
 
 
 --
@@ -4662,10 +4709,24 @@ REVOKE ALL ON FUNCTION clerk_sync.check_event(event jsonb, expected_instance tex
 
 
 --
+-- Name: FUNCTION check_lease(lease interval); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.check_lease(lease interval) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION column_or_null(alias text, name text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.column_or_null(alias text, name text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION compare_page(object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.compare_page(object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint) FROM PUBLIC;
 
 
 --
@@ -4988,7 +5049,6 @@ GRANT ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigin
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone) TO clerksync_writer;
 
 
 --
@@ -5004,7 +5064,6 @@ GRANT ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at 
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.tombstone_permissions(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.tombstone_permissions(ids text[], deleted_at timestamp with time zone) TO clerksync_writer;
 
 
 --
@@ -5012,7 +5071,6 @@ GRANT ALL ON FUNCTION clerk_sync.tombstone_permissions(ids text[], deleted_at ti
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.tombstone_roles(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.tombstone_roles(ids text[], deleted_at timestamp with time zone) TO clerksync_writer;
 
 
 --

@@ -26,6 +26,8 @@ type findings struct {
 	begun bool
 	err   error
 	kinds map[mirror.Object]*foundKind
+	// namesOnly is whether values were kept back.
+	namesOnly bool
 }
 
 type foundKind struct {
@@ -40,6 +42,7 @@ func newFindings(asJSON bool, write func(text []byte)) *findings {
 func (f *findings) add(d mirror.Difference) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.namesOnly = f.namesOnly || slices.ContainsFunc(d.Fields, nameOnly)
 	if f.json {
 		f.element(d)
 		return
@@ -124,10 +127,16 @@ func fields(d mirror.Difference) []any {
 	}
 	parts := make([]string, len(d.Fields))
 	for i, field := range d.Fields {
+		if parts[i] = field.Name; nameOnly(field) {
+			continue
+		}
 		parts[i] = fmt.Sprintf("%s: %s → %s", field.Name, jsonText(field.Here), jsonText(field.Clerk))
 	}
 	return []any{strings.Join(parts, ", ")}
 }
+
+// nameOnly is whether a field's values were not shown to the login.
+func nameOnly(f mirror.FieldDifference) bool { return f.Here == nil && f.Clerk == nil }
 
 // maxValue is how much of a value is shown to people.
 const maxValue = 60

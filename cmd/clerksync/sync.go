@@ -200,6 +200,11 @@ func (cmd syncUsersCommand) sync(ctx context.Context, c console, work engine, le
 }
 
 func (cmd syncUsersCommand) print(c console, report fullsync.Report, findings *findings) error {
+	defer func() {
+		if findings.namesOnly {
+			c.say("clerksync: the values that differ are shown to the database's owner only: give the owner's string as DATABASE_URL to see them")
+		}
+	}()
 	switch {
 	case c.JSON && cmd.DryRun:
 		return findings.finish(report)

@@ -133,6 +133,12 @@ func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	got := clerksync(t, p.settings, "sync-users", "--dry-run")
+	if got.code != exitOK || !strings.Contains(got.stdout, "updated  "+changed+"  first_name") || strings.Contains(got.stdout, "Grace") || !strings.Contains(got.stderr, "the owner's string") {
+		t.Errorf("a dry run as the runtime role: exit %d\n%s%s\nwant names of fields, and why there are no values", got.code, got.stdout, got.stderr)
+	}
+
+	p.settings["DATABASE_URL"] = p.db.Owner()
 	for range 2 { // the second finds what the first has found
 		got := clerksync(t, p.settings, "sync-users", "--dry-run")
 		difference := fmt.Sprintf("first_name: %q → %q", before, "Grace")
@@ -152,7 +158,7 @@ func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 		t.Errorf("the dry runs have written %d rows", n)
 	}
 
-	got := clerksync(t, p.settings, "--json", "sync-users", "--dry-run")
+	got = clerksync(t, p.settings, "--json", "sync-users", "--dry-run")
 	var document struct {
 		Differences []mirror.Difference `json:"differences"`
 		Report      fullsync.Report     `json:"report"`

@@ -20,6 +20,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
@@ -82,6 +83,8 @@ type DB interface {
 // usable; call [New].
 type Store struct {
 	db DB
+	// namesOnly is whether the login was seen to be one that is not shown values.
+	namesOnly atomic.Bool
 }
 
 // New returns a Store that works through db.

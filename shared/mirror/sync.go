@@ -50,8 +50,8 @@ func (t *Tally) Add(other Tally) {
 	t.Drift += other.Drift
 }
 
-// Difference is one object of which the copy does not say what Clerk says. It
-// holds personal data.
+// Difference is one object of which the copy does not say what Clerk says. With
+// values it holds personal data.
 type Difference struct {
 	Object Object `json:"object"`
 	ID     string `json:"id"`
@@ -61,11 +61,12 @@ type Difference struct {
 	Fields []FieldDifference `json:"fields,omitempty"`
 }
 
-// FieldDifference is one column of a Difference, as JSON values.
+// FieldDifference is one column of a Difference. Its values are JSON, and empty where
+// the login is not shown any: the runtime role learns names of columns only.
 type FieldDifference struct {
 	Name  string          `json:"name"`
-	Here  json.RawMessage `json:"here"`
-	Clerk json.RawMessage `json:"clerk"`
+	Here  json.RawMessage `json:"here,omitempty"`
+	Clerk json.RawMessage `json:"clerk,omitempty"`
 }
 
 // Suspect is a live row that Clerk did not list.
@@ -142,13 +143,25 @@ func (s *Store) applyPage(
 	return t, nil
 }
 
-// PreviewPage says what ApplyPage would do, and does nothing.
+// PreviewPage says what ApplyPage would do, and does nothing. The owner of the
+// database is shown the values that differ, every other login their names.
 func (s *Store) PreviewPage(ctx context.Context, object Object, page clerk.Page, settled time.Time) (Tally, []Difference, error) {
 	if len(page.Items) == 0 {
 		return Tally{}, nil, nil
 	}
+	if !s.namesOnly.Load() {
+		t, differences, err := s.previewPage(ctx, "compare_page", object, page, settled)
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != "42501" {
+			return t, differences, err
+		}
+		s.namesOnly.Store(true)
+	}
+	return s.previewPage(ctx, "preview_page", object, page, settled)
+}
+
+func (s *Store) previewPage(ctx context.Context, function string, object Object, page clerk.Page, settled time.Time) (Tally, []Difference, error) {
 	ids, updated := latest(page.Items)
-	rows, err := s.db.Query(ctx, `select id, result, drift, fields from clerk_sync.preview_page($1, $2::jsonb, $3, $4, $5, $6)`,
+	rows, err := s.db.Query(ctx, `select id, result, drift, fields from clerk_sync.`+function+`($1, $2::jsonb, $3, $4, $5, $6)`,
 		object, page.Project(fields[object]).Resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli())
 	if err != nil {
 		return Tally{}, nil, fmt.Errorf("comparing %d objects of the kind %s: %w", len(ids), object, unavailable(ctx, err))

@@ -176,9 +176,9 @@ func TestPolicies_ShowNobodyAStrangersRow(t *testing.T) {
 			exec(t, conn, `
 				insert into public.users (clerk_id) values ('user_a'), ('user_b'), ('user_c'), ('user_left');
 				insert into public.organizations (clerk_org_id) values ('org_1'), ('org_2'), ('org_3');
-				insert into public.organization_memberships (clerk_membership_id, clerk_org_id, clerk_user_id, deleted_at) values
-					('m1', 'org_1', 'user_a', null), ('m2', 'org_1', 'user_b', null), ('m3', 'org_2', 'user_c', null),
-					('m4', 'org_1', 'user_left', now()), ('m5', 'org_3', 'user_a', now())`)
+				insert into public.organization_memberships (clerk_membership_id, clerk_org_id, clerk_user_id, deleted_at, sync_version) values
+					('m1', 'org_1', 'user_a', null, '0'), ('m2', 'org_1', 'user_b', null, '0'), ('m3', 'org_2', 'user_c', null, '0'),
+					('m4', 'org_1', 'user_left', now(), '9'), ('m5', 'org_3', 'user_a', now(), '9')`)
 			tests := []struct {
 				claims                                    string
 				users, public, organizations, memberships []string

@@ -213,7 +213,7 @@ func TestAudit_RecordsWhatAFullSyncDid(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	owner, writer := db.Conn(t, db.Owner()), db.Conn(t, db.Writer())
-	run := lines(t, writer, `select clerk_sync.begin_run('me', '1 hour', 'ins_1', 'test', false, false) ->> 'run_id'`)[0]
+	run := lines(t, writer, `select clerk_sync.begin_run('me', '15 minutes', 'ins_1', 'test', false, false) ->> 'run_id'`)[0]
 	page := func(stated int64, users ...string) {
 		t.Helper()
 		var ids []string
@@ -581,7 +581,7 @@ func TestAudit_HoldsNoPersonalData(t *testing.T) {
 	for n := range 3 {
 		applyEvent(t, writer, fmt.Sprintf("msg_%d", n), event("user.updated", int64(n), user(n)))
 	}
-	results(t, writer, `clerk_sync.apply_users($1::jsonb, array[3000000000000])`, list(user(9)))
+	results(t, db.Conn(t, db.Owner()), `clerk_sync.apply_users($1::jsonb, array[3000000000000])`, list(user(9)))
 	applyEvent(t, writer, "msg_9", event("user.deleted", 1e9, `{"id":"user_1"}`))
 	exec(t, owner, `delete from public.users`)
 	if got := lines(t, owner, `select count(*)::text from clerk_sync.audit_log`)[0]; got != "6" {

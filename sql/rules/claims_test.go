@@ -135,14 +135,14 @@ func TestMyOrgIDs_ByRoleAndByPermissionOfToday(t *testing.T) {
 		insert into clerk.organization_permissions (clerk_permission_id, key) values ('perm_1', 'org:bills:read');
 		insert into clerk.organization_roles (clerk_role_id, key, permission_ids) values
 			('role_1', 'org:admin', '{perm_1}'), ('role_2', 'org:member', '{}');
-		insert into public.organization_memberships (clerk_membership_id, clerk_org_id, clerk_user_id, role, permissions, deleted_at) values
-			('m1', 'org_1', 'user_a', 'org:admin', '{}', null),
+		insert into public.organization_memberships (clerk_membership_id, clerk_org_id, clerk_user_id, role, permissions, deleted_at, sync_version) values
+			('m1', 'org_1', 'user_a', 'org:admin', '{}', null, '0'),
 			-- The role was stripped of it since the membership last changed.
-			('m2', 'org_2', 'user_a', 'org:member', '{org:bills:read}', null),
+			('m2', 'org_2', 'user_a', 'org:member', '{org:bills:read}', null, '0'),
 			-- A role that nobody told us about yet.
-			('m3', 'org_3', 'user_a', 'org:guest', '{org:bills:read}', null),
-			('m4', 'org_4', 'user_a', 'org:admin', '{org:bills:read}', now()),
-			('m5', 'org_2', 'user_b', 'org:admin', '{}', null)`)
+			('m3', 'org_3', 'user_a', 'org:guest', '{org:bills:read}', null, '0'),
+			('m4', 'org_4', 'user_a', 'org:admin', '{org:bills:read}', now(), '9'),
+			('m5', 'org_2', 'user_b', 'org:admin', '{}', null, '0')`)
 	const a = `{"sub":"user_a","o":{"id":"org_2","rol":"admin"}}`
 	tests := []struct{ claims, call, want string }{
 		{a, `clerk.my_org_ids_with_role('{org:admin}')`, "org_1"},

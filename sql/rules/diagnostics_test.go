@@ -16,15 +16,15 @@ func TestCopyState_TellsWhatTheCopyKnows(t *testing.T) {
 	db := testdb.New(t)
 	exec(t, db.Conn(t, db.Owner()), `
 		insert into public.users (clerk_id, email, sync_version, deleted_at) values
-			('user_live', 'a@example.com', '2', null), ('user_told', null, '1', null), ('user_ensured', null, '0', null),
+			('user_live', 'a@example.com', '2.000000000000000.000000000000000.3.', null), ('user_told', null, '1.000000000000000.000000000000000.3.', null), ('user_ensured', null, '0', null),
 			('user_gone', null, '9', now());
 		insert into public.organizations (clerk_org_id, name, sync_version, deleted_at) values
-			('org_live', 'Acme', '2', null), ('org_told', null, '1', null), ('org_gone', null, '9', now());
+			('org_live', 'Acme', '2.000000000000000.000000000000000.3.', null), ('org_told', null, '1.000000000000000.000000000000000.3.', null), ('org_gone', null, '9', now());
 		insert into public.organization_memberships (clerk_membership_id, clerk_org_id, clerk_user_id, role, deleted_at, sync_version) values
 			('m1', 'org_live', 'user_live', 'org:member', now(), '9'),
-			('m2', 'org_live', 'user_live', 'org:admin', null, '2'),
+			('m2', 'org_live', 'user_live', 'org:admin', null, '2.000000000000000.000000000000000.3.'),
 			('m3', 'org_told', 'user_live', 'org:member', now(), '9'),
-			('m4', 'org_live', 'user_told', null, null, '2')`)
+			('m4', 'org_live', 'user_told', null, null, '2.000000000000000.000000000000000.3.')`)
 	conn := db.Conn(t, db.Diagnostics())
 	type state struct{ User, Organization, Membership, Role string }
 	tests := []struct {

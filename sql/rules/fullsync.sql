@@ -23,6 +23,17 @@ begin
 end
 $$;
 
+-- A holder that dies keeps all others out until its lease is over: a longer one than
+-- any function lives is a mistake, or worse.
+create or replace function clerk_sync.check_lease(lease interval) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  if lease is null or lease not between interval '1 second' and interval '15 minutes' then
+    raise invalid_parameter_value using message = 'the lease of a full sync is between a second and 15 minutes';
+  end if;
+end
+$$;
+
 -- Takes the lock and begins a run, or resumes the last one. Asked again by the
 -- same holder it answers the same, so that a lost answer can be asked for again.
 --
@@ -41,6 +52,7 @@ declare
   expected text;
   outcome  text := 'begun';
 begin
+  perform clerk_sync.check_lease(lease);
   select * into lock from clerk_sync.sync_lock for update;
   select * into run from clerk_sync.sync_runs as r order by r.id desc limit 1;
 
@@ -98,6 +110,7 @@ $$;
 create or replace function clerk_sync.renew_run(run bigint, holder text, lease interval) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
+  perform clerk_sync.check_lease(lease);
   update clerk_sync.sync_lock as l set expires_at = now() + renew_run.lease
   where l.run_id = renew_run.run and l.holder = renew_run.holder and l.expires_at > now();
   return found;
@@ -227,8 +240,13 @@ begin
   if run is not null then
     perform clerk_sync.require_lock(run, holder);
     -- A page is sent again when its answer was lost, and the first may still be at
-    -- work then: what that one writes is counted there, and unchanged here.
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(object || ids[1], run));
+    -- work then: what that one writes is counted there, and unchanged here. The
+    -- window's row is the lock, since any login can take an advisory one.
+    insert into clerk_sync.sync_windows as w (run_id, object, position)
+    values (run, apply_page.object, apply_page."position")
+    on conflict on constraint sync_windows_pkey do nothing;
+    perform from clerk_sync.sync_windows as w
+    where w.run_id = run and w.object = apply_page.object and w.position = apply_page."position" for update;
     perform set_config('clerk_sync.cause', 'run_' || run, true);
   end if;
 
@@ -259,9 +277,10 @@ begin
 end
 $$;
 
--- What apply_page would do, field by field. It is done and taken back, so that
--- the rules are not written twice; nobody else sees any of it.
-create or replace function clerk_sync.preview_page(
+-- What apply_page would do, field by field, with the values: for the owner's eyes. It is
+-- done and taken back, so that the rules are not written twice; no other transaction
+-- sees any of it.
+create or replace function clerk_sync.compare_page(
   object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint
 ) returns table (id text, result text, drift boolean, fields jsonb)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -277,10 +296,10 @@ begin
   versions := clerk_sync.versions(object, ids);
   said := (select jsonb_object_agg(u.id, jsonb_build_array(u.ms, versions[u.position]))
            from (select i.id, i.ms, row_number() over (order by i.id) as position
-                 from unnest(preview_page.ids, updated_ms) as i (id, ms)) as u);
+                 from unnest(compare_page.ids, updated_ms) as i (id, ms)) as u);
   begin
     results := (select jsonb_object_agg(a.id, a.result)
-                from clerk_sync.apply_objects(preview_page.object, resources, stated_ms) as a);
+                from clerk_sync.apply_objects(compare_page.object, resources, stated_ms) as a);
     after := clerk_sync.stated_rows(object, ids);
     raise exception using errcode = 'CS000';
   exception when sqlstate 'CS000' then null; -- taken back
@@ -296,6 +315,20 @@ begin
     from jsonb_each(coalesce(after -> r.key, '{}')) as f
     where r.value in ('created', 'updated') and f.value is distinct from coalesce(before -> r.key -> f.key, 'null')
   ) as d;
+end
+$$;
+
+-- The same with the names of the fields alone: the runtime role reads no table of the
+-- copy, and must not read it through a comparison either.
+create or replace function clerk_sync.preview_page(
+  object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint
+) returns table (id text, result text, drift boolean, fields jsonb)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
+  select c.id, c.result, c.drift,
+         (select coalesce(jsonb_agg(jsonb_build_object('name', f -> 'name')), '[]') from jsonb_array_elements(c.fields) as f)
+  from clerk_sync.compare_page(object, resources, stated_ms, ids, updated_ms, settled_ms) as c;
 end
 $$;
 
@@ -448,13 +481,14 @@ $$;
 
 revoke execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
-  clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
+  clerk_sync.check_lease(interval), clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.require_lock(bigint, text), clerk_sync.renew_run(bigint, text, interval),
   clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
   clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
   clerk_sync.count_window(bigint, text, integer, jsonb), clerk_sync.is_drift(text, text, bigint, bigint),
   clerk_sync.apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint),
+  clerk_sync.compare_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.column_or_null(text, text),
   clerk_sync.suspects(bigint, text, bigint, bigint, text[]), clerk_sync.undated(text, timestamptz, text, integer),

@@ -206,7 +206,5 @@ revoke execute on function
   clerk_sync.tombstone_memberships(jsonb, bigint[], text[], timestamptz), clerk_sync.memberships_of(text, text)
 from public, anon, authenticated, service_role;
 grant execute on function
-  clerk_sync.apply_memberships(jsonb, bigint[], text[], timestamptz),
-  clerk_sync.end_memberships(text[], timestamptz),
-  clerk_sync.tombstone_memberships(jsonb, bigint[], text[], timestamptz), clerk_sync.memberships_of(text, text)
+  clerk_sync.end_memberships(text[], timestamptz), clerk_sync.memberships_of(text, text)
 to clerksync_writer;

@@ -108,7 +108,4 @@ revoke execute on function
   clerk_sync.apply_organizations(jsonb, bigint[], text[], text),
   clerk_sync.tombstone_organizations(text[], timestamptz)
 from public, anon, authenticated, service_role;
-grant execute on function
-  clerk_sync.apply_organizations(jsonb, bigint[], text[], text),
-  clerk_sync.tombstone_organizations(text[], timestamptz)
-to clerksync_writer;
+grant execute on function clerk_sync.tombstone_organizations(text[], timestamptz) to clerksync_writer;

@@ -35,8 +35,8 @@ func TestTombstone_SeesMembershipsOfAParentThatHasJustAppeared(t *testing.T) {
 			awaitLock(t, owner, deleting, first)
 
 			// Now b appears, and a membership under it is being written.
-			exec(t, owner, `insert into public.users (clerk_id, sync_version) values ('user_b', '2')`)
-			exec(t, owner, `insert into public.organizations (clerk_org_id, sync_version) values ('org_b', '2')`)
+			exec(t, owner, `insert into public.users (clerk_id, sync_version) values ('user_b', '2.000000000000000.000000000000000.3.')`)
+			exec(t, owner, `insert into public.organizations (clerk_org_id, sync_version) values ('org_b', '2.000000000000000.000000000000000.3.')`)
 			exec(t, joining, "begin")
 			exec(t, joining, `select clerk_sync.apply_memberships('[{"id":"orgmem_1","role":"org:member","created_at":1900000000000,"updated_at":1900000000000,
 				"organization":{"id":"org_b"},"public_user_data":{"user_id":"user_b"}}]', array[1900000000000])`)

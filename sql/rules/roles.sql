@@ -155,7 +155,3 @@ revoke execute on function
   clerk_sync.apply_roles(jsonb, bigint[], text[]), clerk_sync.tombstone_roles(text[], timestamptz),
   clerk_sync.apply_permissions(jsonb, bigint[], text[], text), clerk_sync.tombstone_permissions(text[], timestamptz)
 from public, anon, authenticated, service_role;
-grant execute on function
-  clerk_sync.apply_roles(jsonb, bigint[], text[]), clerk_sync.tombstone_roles(text[], timestamptz),
-  clerk_sync.apply_permissions(jsonb, bigint[], text[], text), clerk_sync.tombstone_permissions(text[], timestamptz)
-to clerksync_writer;

@@ -37,7 +37,7 @@ const applyPage = `clerk_sync.apply_users($1::jsonb, array[$2::bigint])`
 func TestApplyUsers_TellsWhatBecameOfEachOfAPage(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	writer, owner := db.Conn(t, db.Writer()), db.Conn(t, db.Owner())
+	writer, owner := db.Conn(t, db.Owner()), db.Conn(t, db.Owner())
 	wantResults(t, "first page", results(t, writer, applyPage, list(userAs("user_a", "A", 10), userAs("user_b", "B", 10), userAs("user_c", "C", 10)), int64(2000000000000)),
 		"user_a created", "user_b created", "user_c created")
 	results(t, writer, `clerk_sync.tombstone_users(array['user_c'], now())`)
@@ -66,7 +66,7 @@ func TestApplyUsers_TellsWhatBecameOfEachOfAPage(t *testing.T) {
 func TestApply_AnUnchangedPageWritesNothing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	writer, owner := db.Conn(t, db.Writer()), db.Conn(t, db.Superuser())
+	writer, owner := db.Conn(t, db.Owner()), db.Conn(t, db.Superuser())
 	var users, organizations, memberships []string
 	for n := range 20 {
 		user, org := fmt.Sprintf("user_%d", n), fmt.Sprintf("org_%d", n%3)
@@ -101,7 +101,7 @@ func TestApply_AnUnchangedPageWritesNothing(t *testing.T) {
 func TestApplyMemberships_OfAPage(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	writer, owner := db.Conn(t, db.Writer()), db.Conn(t, db.Owner())
+	writer, owner := db.Conn(t, db.Owner()), db.Conn(t, db.Owner())
 	member := func(id, org, user, role string) string {
 		return fmt.Sprintf(`{"id":%q,"role":%q,"permissions":[],"created_at":5,"updated_at":10,
 			"organization":{"id":%q,"name":"Placeholder","updated_at":10},"public_user_data":{"user_id":%q,"first_name":"Placeholder"}}`, id, role, org, user)
@@ -125,7 +125,7 @@ func TestApplyMemberships_OfAPage(t *testing.T) {
 func TestTombstones_AreToldOnce(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
-	writer := db.Conn(t, db.Writer())
+	writer := db.Conn(t, db.Owner())
 	results(t, writer, applyPage, list(userAs("user_a", "A", 10)), int64(2000000000000))
 	for _, object := range []string{"users", "organizations", "roles", "permissions"} {
 		call := `clerk_sync.tombstone_` + object + `(array['user_a', 'unknown', 'unknown'], '2026-01-01')`

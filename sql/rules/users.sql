@@ -186,6 +186,4 @@ revoke execute on function
   clerk_sync.apply_users(jsonb, bigint[], text[], text), clerk_sync.tombstone_users(text[], timestamptz),
   clerk_sync.project_users(), clerk_sync.unproject_users()
 from public, anon, authenticated, service_role;
-grant execute on function
-  clerk_sync.apply_users(jsonb, bigint[], text[], text), clerk_sync.tombstone_users(text[], timestamptz)
-to clerksync_writer;
+grant execute on function clerk_sync.tombstone_users(text[], timestamptz) to clerksync_writer;

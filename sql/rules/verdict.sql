@@ -29,6 +29,13 @@ returns table (id text, resource jsonb, kind text, created_at timestamptz, updat
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
+  if incoming.class not in ('1', '2') or not incoming.kinds <@ '{1,2,3}' or array_position(incoming.kinds, null) > 0 then
+    raise invalid_parameter_value using message = 'a statement is of class 1 or 2 and of kind 1, 2 or 3';
+  end if;
+  if exists (select from unnest(incoming.stated_ms) as s (ms) where s.ms not between 0 and 99999999999999) then
+    raise invalid_parameter_value using message = 'stated_ms holds a time before 1970 or after 5138';
+  end if;
+
   return query
   select distinct on (1)
     r.resource ->> 'id',

@@ -16,6 +16,9 @@
 --   kind     1 created, 2 updated, 3 read from the API
 --   digest   of the resource, so that two events of one millisecond converge;
 --            empty for what was read from the API
+--
+-- A constraint holds this form: a row of another could be one that no statement ever
+-- changes, or that is deleted and looks live.
 
 create table {{exposed}}.users (
   clerk_id           text primary key,
@@ -41,7 +44,10 @@ create table {{exposed}}.users (
   deleted_at         timestamptz,
   synced_at          timestamptz not null default now(),
   sync_version       text collate "C" not null default '0',
-  is_placeholder     boolean not null generated always as (sync_version < '2') stored
+  is_placeholder     boolean not null generated always as (sync_version < '2') stored,
+  constraint users_version check (
+    sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
+    and (sync_version = '9') = (deleted_at is not null))
 );
 comment on table {{exposed}}.users is
   'Clerk users, written only by clerksync. A row with deleted_at is a tombstone: its personal data is gone for good.';
@@ -74,7 +80,10 @@ create table {{exposed}}.organizations (
   deleted_at              timestamptz,
   synced_at               timestamptz not null default now(),
   sync_version            text collate "C" not null default '0',
-  is_placeholder          boolean not null generated always as (sync_version < '2') stored
+  is_placeholder          boolean not null generated always as (sync_version < '2') stored,
+  constraint organizations_version check (
+    sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
+    and (sync_version = '9') = (deleted_at is not null))
 );
 comment on table {{exposed}}.organizations is 'Clerk organizations, written only by clerksync.';
 comment on column {{exposed}}.organizations.metadata is 'Clerk''s public_metadata.';
@@ -95,7 +104,10 @@ create table {{exposed}}.organization_memberships (
   constraint organization_memberships_org_fkey foreign key (clerk_org_id)
     references {{exposed}}.organizations (clerk_org_id) on delete cascade,
   constraint organization_memberships_user_fkey foreign key (clerk_user_id)
-    references {{exposed}}.users (clerk_id) on delete cascade
+    references {{exposed}}.users (clerk_id) on delete cascade,
+  constraint organization_memberships_version check (
+    sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
+    and (sync_version = '9') = (deleted_at is not null))
 );
 
 -- (organization, user) is not unique on purpose: who leaves and joins again has
@@ -123,7 +135,10 @@ create table {{helpers}}.organization_roles (
   updated_at          timestamptz,
   deleted_at          timestamptz,
   synced_at           timestamptz not null default now(),
-  sync_version        text collate "C" not null default '0'
+  sync_version        text collate "C" not null default '0',
+  constraint organization_roles_version check (
+    sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
+    and (sync_version = '9') = (deleted_at is not null))
 );
 
 create index organization_roles_key_idx on {{helpers}}.organization_roles (key);
@@ -138,7 +153,10 @@ create table {{helpers}}.organization_permissions (
   updated_at          timestamptz,
   deleted_at          timestamptz,
   synced_at           timestamptz not null default now(),
-  sync_version        text collate "C" not null default '0'
+  sync_version        text collate "C" not null default '0',
+  constraint organization_permissions_version check (
+    sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
+    and (sync_version = '9') = (deleted_at is not null))
 );
 
 create view {{helpers}}.role_permissions with (security_invoker = true) as

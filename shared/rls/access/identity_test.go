@@ -148,10 +148,14 @@ func TestLook_SaysWhichLoginWouldDo(t *testing.T) {
 func TestLook_ComparesTheCopyWithTheToken(t *testing.T) {
 	t.Parallel()
 	const event = `insert into clerk_sync.webhook_events (svix_id, type, outcome, received_at) values ('msg_1', 'user.created', 'applied', '2026-01-02T03:04:05Z');`
-	const aliceLive = event + `insert into public.users (clerk_id, sync_version, email) values ('user_alice', '2', 'alice@example.com');`
-	const acmeLive = aliceLive + `insert into public.organizations (clerk_org_id, sync_version, name) values ('org_acme', '2', 'Acme');`
+	const aliceLive = event + `insert into public.users (clerk_id, sync_version, email) values ('user_alice', '2.000000000000000.000000000000000.3.', 'alice@example.com');`
+	const acmeLive = aliceLive + `insert into public.organizations (clerk_org_id, sync_version, name) values ('org_acme', '2.000000000000000.000000000000000.3.', 'Acme');`
 	member := func(role, deleted string) string {
-		return acmeLive + fmt.Sprintf(`insert into public.organization_memberships (clerk_membership_id, clerk_org_id, clerk_user_id, role, deleted_at, sync_version) values ('m1', 'org_acme', 'user_alice', '%s', %s, '2')`, role, deleted)
+		version := map[string]string{"null": "2.000000000000000.000000000000000.3."}[deleted]
+		if version == "" {
+			version = "9"
+		}
+		return acmeLive + fmt.Sprintf(`insert into public.organization_memberships (clerk_membership_id, clerk_org_id, clerk_user_id, role, deleted_at, sync_version) values ('m1', 'org_acme', 'user_alice', '%s', %s, '%s')`, role, deleted, version)
 	}
 	const noOrganization = `{"sub":"user_alice"}`
 	tests := []struct {
@@ -191,7 +195,7 @@ func TestLook_ComparesTheCopyWithTheToken(t *testing.T) {
 
 func TestLook_FindsTheCopyInAnotherSchema(t *testing.T) {
 	t.Parallel()
-	db := project(t, `insert into app.users (clerk_id, sync_version) values ('user_alice', '2')`, testdb.WithSchema("app"))
+	db := project(t, `insert into app.users (clerk_id, sync_version) values ('user_alice', '2.000000000000000.000000000000000.3.')`, testdb.WithSchema("app"))
 	view := look(t, db.Conn(t, db.Diagnostics()), `{"sub":"user_alice"}`)
 	wantFinding(t, "mirror", found(t, view, "mirror.user"), finding.Warn, "The user is in the copy")
 	wantFinding(t, "users", found(t, view, "rls.app.users"), finding.Pass, "users_read_own (1)")

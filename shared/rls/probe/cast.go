@@ -157,6 +157,13 @@ func (p *prober) members() []struct{ user, org, role, deleted string } {
 // membership is the id of a persona's membership.
 func membership(user string) string { return "orgmem_" + strings.TrimPrefix(user, "user_") }
 
+// Versions of rows of the copy, as SQL: told by Clerk, and deleted. A persona's row must
+// look like one that the sync rules wrote.
+const (
+	told    = "'2.000000000000000.000000000000000.3.'"
+	deleted = "'9'"
+)
+
 // populate writes the personas into the copy, if there is one.
 func (p *prober) populate(ctx context.Context) error {
 	if p.database.Copy == "" {
@@ -164,23 +171,27 @@ func (p *prober) populate(ctx context.Context) error {
 	}
 	c := p.cast
 	in := func(table string) string { return catalog.Name{Schema: p.database.Copy, Table: table}.SQL() }
-	users := []string{"(" + literal(c.other) + ", '2')"}
-	organizations := fmt.Sprintf("(%s, %s, '2'), (%s, %s, '2')", literal(c.orgA), literal(c.owner), literal(c.orgB), literal(c.stranger))
+	users := []string{"(" + literal(c.other) + ", " + told + ")"}
+	organizations := fmt.Sprintf("(%s, %s, %[5]s), (%[3]s, %[4]s, %[5]s)", literal(c.orgA), literal(c.owner), literal(c.orgB), literal(c.stranger), told)
 	var memberships []string
 	for _, m := range p.members() {
-		users = append(users, "("+literal(m.user)+", '2')")
+		users = append(users, "("+literal(m.user)+", "+told+")")
 		permissions := "'{}'"
 		if m.role == roleAdmin {
 			permissions = literal("{" + strings.Join(p.hints.permissions, ",") + "}")
 		}
-		memberships = append(memberships, fmt.Sprintf("(%s, %s, %s, %s, %s, %s, '2')",
-			literal(membership(m.user)), literal(m.org), literal(m.user), literal(m.role), permissions, literal(m.deleted)))
+		version := told
+		if m.deleted != null {
+			version = deleted
+		}
+		memberships = append(memberships, fmt.Sprintf("(%s, %s, %s, %s, %s, %s, %s)",
+			literal(membership(m.user)), literal(m.org), literal(m.user), literal(m.role), permissions, literal(m.deleted), version))
 	}
 	var permissions, ids []string
 	for i, key := range p.hints.permissions {
 		id := fmt.Sprintf("perm_%s%d", p.maker.long, i)
 		ids = append(ids, id)
-		permissions = append(permissions, "("+literal(id)+", "+literal(key)+", '2')")
+		permissions = append(permissions, "("+literal(id)+", "+literal(key)+", "+told+")")
 	}
 	var roles []string
 	for i, key := range append([]string{roleAdmin, roleMember}, p.hints.roles...) {
@@ -188,7 +199,7 @@ func (p *prober) populate(ctx context.Context) error {
 		if key == roleAdmin {
 			grants = "{" + strings.Join(ids, ",") + "}"
 		}
-		roles = append(roles, fmt.Sprintf("(%s, %s, %s, '2')", literal(fmt.Sprintf("role_%s%d", p.maker.long, i)), literal(key), literal(grants)))
+		roles = append(roles, fmt.Sprintf("(%s, %s, %s, %s)", literal(fmt.Sprintf("role_%s%d", p.maker.long, i)), literal(key), literal(grants), told))
 	}
 	err := p.must(ctx, "writing the personas into the copy in schema "+p.database.Copy,
 		"insert into "+in("users")+" (clerk_id, sync_version) values "+strings.Join(users, ", "),

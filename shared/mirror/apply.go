@@ -26,7 +26,7 @@ func (s *Store) Apply(ctx context.Context, d Delivery) (Result, error) {
 	if d.InstanceID != "" {
 		instance = &d.InstanceID
 	}
-	result, err := s.decide(ctx, `select outcome, reason from clerk_sync.apply_event($1, $2::jsonb, $3)`,
+	result, err := s.decide(ctx, `select outcome, reason from clerk_sync.apply_event($1, $2::pg_catalog.jsonb, $3)`,
 		d.SvixID, string(d.Event.JSON), instance)
 	if notStorable(err) {
 		return s.Reject(ctx, d.SvixID, reasonNotStorable, d.Event.JSON)

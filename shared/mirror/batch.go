@@ -55,7 +55,7 @@ func (s *Store) applyBatch(ctx context.Context, deliveries []Delivery) ([]Result
 
 	var results []Result
 	err := repeat(ctx, func() error {
-		rows, err := s.db.Query(ctx, `select outcome, coalesce(reason, '') from clerk_sync.apply_events($1, $2::jsonb, $3)`,
+		rows, err := s.db.Query(ctx, `select outcome, coalesce(reason, '') from clerk_sync.apply_events($1, $2::pg_catalog.jsonb, $3)`,
 			ids, events.String(), pins)
 		if err != nil {
 			return err

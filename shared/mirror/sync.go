@@ -133,7 +133,7 @@ func (s *Store) applyPage(
 	err := repeatOr(ctx, lost, func() error {
 		return s.db.QueryRow(ctx, `
 			select created, updated, deleted, unchanged, stale, drift
-			from clerk_sync.apply_page($1, $2, $3, $4, $5::jsonb, $6, $7, $8, $9)`,
+			from clerk_sync.apply_page($1, $2, $3, $4, $5::pg_catalog.jsonb, $6, $7, $8, $9)`,
 			run, holder, position, object, resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli(),
 		).Scan(&t.Created, &t.Updated, &t.Deleted, &t.Unchanged, &t.Stale, &t.Drift)
 	})
@@ -161,7 +161,7 @@ func (s *Store) PreviewPage(ctx context.Context, object Object, page clerk.Page,
 
 func (s *Store) previewPage(ctx context.Context, function string, object Object, page clerk.Page, settled time.Time) (Tally, []Difference, error) {
 	ids, updated := latest(page.Items)
-	rows, err := s.db.Query(ctx, `select id, result, drift, fields from clerk_sync.`+function+`($1, $2::jsonb, $3, $4, $5, $6)`,
+	rows, err := s.db.Query(ctx, `select id, result, drift, fields from clerk_sync.`+function+`($1, $2::pg_catalog.jsonb, $3, $4, $5, $6)`,
 		object, page.Project(fields[object]).Resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli())
 	if err != nil {
 		return Tally{}, nil, fmt.Errorf("comparing %d objects of the kind %s: %w", len(ids), object, unavailable(ctx, err))

@@ -103,7 +103,7 @@ func (l *look) advice(code, expressions string) string {
 		return "What the policy or view calls or reads has to be granted too: grant execute on the function, or select on the table and usage on its schema, to " + l.caller.role +
 			"; or read the table in a security definer function."
 	case codeNoFunction, codeNoColumn, codeNoTable:
-		return "A policy, view or function names what is not there. Functions with an empty search path have to name everything with its schema."
+		return "A policy, view or function names what is not there. A function whose search path is empty, or pg_catalog, pg_temp, has to name everything of yours with its schema."
 	case codeReadOnly:
 		return "A policy or a function that it calls writes. The Data API reads in a read-only transaction, in which that fails too: move the write to a trigger."
 	case codeTooDeep:

@@ -61,6 +61,8 @@
 //	sequence_without_usage      a serial column that an inserting role cannot count up
 //	partition_around_policies   a partition that is open beside its parent
 //	view_over_definer_view      a view that reads as its caller, from one that does not
+//	definer_temporary_schema    functions with their owner's rights whose search path does not end in pg_temp;
+//	                            one finding for all of them
 //	internal_schema_exposed, exposed_schema_missing, schema_without_usage
 //
 // # Speed and recursion

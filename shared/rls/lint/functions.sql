@@ -11,6 +11,8 @@ select jsonb_build_object(
   'immutable', p.provolatile = 'i',
   'path', exists (
     select from unnest(p.proconfig) as setting where setting like 'search\_path=%'),
+  'search_path', (
+    select substr(setting, length('search_path=') + 1) from unnest(p.proconfig) as setting where setting like 'search\_path=%'),
   'body', case when l.lanname in ('sql', 'plpgsql') then coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc) end,
   'extension', exists (
     select from pg_catalog.pg_depend as d

@@ -126,6 +126,7 @@ var checks = []func(*linter){
 	(*linter).duplicateIndexes,
 	(*linter).views,
 	(*linter).functionsOf,
+	(*linter).temporarySchema,
 	(*linter).userMetadata,
 	(*linter).alwaysTrue,
 	(*linter).supabaseIdentity,

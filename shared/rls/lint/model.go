@@ -141,8 +141,9 @@ type function struct {
 	Definer   bool   `json:"definer"`
 	Trigger   bool   `json:"trigger"`
 	Immutable bool   `json:"immutable"`
-	// Path: its search path is set.
-	Path bool `json:"path"`
+	// Path: its search path is set, to SearchPath, as PostgreSQL stores it.
+	Path       bool   `json:"path"`
+	SearchPath string `json:"search_path"`
 	// Body is empty where the language is neither SQL nor PL/pgSQL.
 	Body       string   `json:"body"`
 	Extension  bool     `json:"extension"`

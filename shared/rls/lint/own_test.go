@@ -413,6 +413,15 @@ var ownCases = []struct {
 		want: []string{"fail public.bad"},
 	},
 	{
+		id: "definer_temporary_schema",
+		sql: `create schema private;
+			create function public.bad(a text) returns jsonb language sql security definer set search_path = '' as 'select a::jsonb';
+			create function private.bad() returns int language sql security definer set search_path = public, extensions as 'select 1';
+			create function public.good() returns int language sql security definer set search_path = pg_catalog, pg_temp as 'select 1';
+			create function public.invoker() returns int language sql set search_path = '' as 'select 1';`,
+		want: []string{"warn "},
+	},
+	{
 		id: "anon_security_definer_function_executable",
 		sql: `create schema private; grant usage on schema private to anon;
 			create function public.bad("A" int) returns int language sql security definer set search_path = '' as 'select 1';

@@ -36,7 +36,7 @@ func (l *linter) callsItself() {
 				ID: "policy_calls_itself", Status: finding.Fail, Object: p.on(r),
 				Title:  "A policy asks itself without an end",
 				Detail: fmt.Sprintf("It calls %s, which reads %s with its caller's rights, for whom the policy holds: SQLSTATE 54001, stack depth limit exceeded.", f, r),
-				Remedy: fmt.Sprintf("alter function %s security definer set search_path = '';\nIts body has to name everything with its schema, and the Data API must not serve its schema.", f),
+				Remedy: fmt.Sprintf("alter function %s security definer set search_path = pg_catalog, pg_temp;\nIts body has to name everything with its schema, and the Data API must not serve its schema.", f),
 			})
 		}
 	}
@@ -135,8 +135,8 @@ func (l *linter) circles() {
 			ID: "policy_recursive", Status: finding.Fail, Object: r.String(),
 			Title:  "Policies read each other in a circle",
 			Detail: fmt.Sprintf("Every %s fails with SQLSTATE 42P17: %s. Its policies read %s.", p.command, p.Circle, list(names(l.readBy(r)))),
-			Remedy: "Move the look-up into a function that no policy holds for, security definer with an empty search path, in a schema that the Data API does not serve: " +
-				"create function … returns setof text language sql stable security definer set search_path = ''; then column = any (array(select …)). " +
+			Remedy: "Move the look-up into a function that no policy holds for, security definer with a search path that names no schema of yours, in a schema that the Data API does not serve: " +
+				"create function … returns setof text language sql stable security definer set search_path = pg_catalog, pg_temp; then column = any (array(select …)). " +
 				"For organizations of Clerk there is clerk.my_org_ids().",
 		})
 	}

@@ -487,7 +487,7 @@ func (l *linter) functionsOf() {
 				ID: "function_search_path_mutable", Status: finding.Warn, Object: f.String(),
 				Title:  "A function looks names up where its caller says",
 				Detail: "It has no search path of its own, so whoever may create objects in a schema of the caller's path can put them in place of those that it means.",
-				Remedy: fmt.Sprintf("alter %s %s set search_path = '';\nThen write every name in its body with its schema.", f.ddl(), f),
+				Remedy: fmt.Sprintf("alter %s %s set search_path = pg_catalog, pg_temp;\nThen write every name in its body with its schema.", f.ddl(), f),
 			}
 			if f.Kind == "a" {
 				found.Status, found.Title = finding.Pass, "Supabase's linter names an aggregate that can have no search path"

@@ -174,7 +174,7 @@ func judgeErrors(s *scene, report *TableReport) {
 				tell("recursion", finding.Finding{
 					ID: "rls.probe.recursion", Status: finding.Fail, Title: "A policy leads back to itself",
 					Detail: "Every request fails with 42P17: " + names + ".",
-					Remedy: "Read the other table in a security definer function with an empty search_path, in a schema that is not exposed; clerk.my_org_ids() is one.",
+					Remedy: "Read the other table in a security definer function with set search_path = pg_catalog, pg_temp, in a schema that is not exposed; clerk.my_org_ids() is one.",
 				})
 			case d.By == ByPolicyError && c.SQLState == "22P02" && c.Persona != SupabaseUser:
 				tell("cast "+names, finding.Finding{

@@ -158,7 +158,8 @@ func load(schemaFiles, rulesFiles fs.FS, revision int) release {
 
 func loadRules(files fs.FS, revision int) Step {
 	var all strings.Builder
-	for _, name := range sqlFiles(files) {
+	names := slices.DeleteFunc(sqlFiles(files), func(name string) bool { return name == rules.Last })
+	for _, name := range append(names, rules.Last) {
 		fmt.Fprintf(&all, "-- %s\n\n%s\n", name, read(files, name))
 	}
 	text := all.String()

@@ -17,6 +17,9 @@ import "embed"
 //go:embed *.sql
 var Files embed.FS
 
+// Last is the file that alters functions of the others, and so is applied behind them.
+const Last = "settings.sql"
+
 // Revision orders the rules of different releases. Each release that changes a rule
 // raises it, so that an older program does not put back what a newer one made.
 const Revision = 1

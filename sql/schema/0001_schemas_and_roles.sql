@@ -40,16 +40,6 @@ begin
     alter role clerksync_writer set statement_timeout = '15s';
     alter role clerksync_writer set lock_timeout = '5s';
     alter role clerksync_writer set idle_in_transaction_session_timeout = '15s';
-    -- All that this role runs are the sync functions, whose plans are kept for the
-    -- session, and a pooler's sessions live long: a plan made while a table was
-    -- empty would read the whole table later. Every look-up is by an indexed id,
-    -- so plans are made once, without the alternatives, and nothing is compiled
-    -- that takes microseconds.
-    alter role clerksync_writer set plan_cache_mode = force_generic_plan;
-    alter role clerksync_writer set enable_seqscan = off;
-    alter role clerksync_writer set enable_hashjoin = off;
-    alter role clerksync_writer set enable_mergejoin = off;
-    alter role clerksync_writer set jit = off;
   end if;
 
   if not exists (select from pg_catalog.pg_roles where rolname = 'clerksync_diagnostics') then

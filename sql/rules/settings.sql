@@ -1,0 +1,23 @@
+-- How the planner treats the functions that are called from outside. All they do is by
+-- an indexed id, and their plans are kept for the session, which lives long behind a
+-- pooler: a plan made while a table was empty would read the whole table later. So
+-- plans are made once, without the alternatives, and nothing is compiled that takes
+-- microseconds. The settings belong to the functions, not to a login: whoever calls, the
+-- plans are the same. What these functions call inherits them.
+do $$
+declare
+  entry text;
+begin
+  foreach entry in array array[
+    'apply_event(text, jsonb, text)', 'apply_events(text[], jsonb, text[])', 'replay_event(text)',
+    'apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint)',
+    'compare_page(text, jsonb, bigint, text[], bigint[], bigint)',
+    'tombstone_users(text[], timestamptz)', 'tombstone_organizations(text[], timestamptz)', 'end_memberships(text[], timestamptz)',
+    'delete_absent(bigint, text, text, integer)', 'suspects(bigint, text, bigint, bigint, text[])',
+    'undated(text, timestamptz, text, integer)', 'finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz)'
+  ] loop
+    execute format('alter function clerk_sync.%s
+      set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off', entry);
+  end loop;
+end
+$$;

@@ -5,12 +5,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"clerksync/shared/clerk"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
@@ -94,9 +94,6 @@ func (f *findings) finish(report fullsync.Report) error {
 	return f.err
 }
 
-// kindOrder is the order in which kinds of objects are shown.
-var kindOrder = []mirror.Object{mirror.Users, mirror.Organizations, mirror.Memberships, mirror.Roles, mirror.Permissions}
-
 // rows lists what was found, for people.
 func (f *findings) rows(row func(...any)) {
 	f.mu.Lock()
@@ -104,10 +101,11 @@ func (f *findings) rows(row func(...any)) {
 	if len(f.kinds) == 0 {
 		return
 	}
-	for _, object := range slices.SortedFunc(maps.Keys(f.kinds), func(a, b mirror.Object) int {
-		return cmp.Compare(slices.Index(kindOrder, a), slices.Index(kindOrder, b))
-	}) {
-		kind := f.kinds[object]
+	for _, o := range clerk.Objects() {
+		object, kind := o.Kind, f.kinds[o.Kind]
+		if kind == nil {
+			continue
+		}
 		slices.SortFunc(kind.shown, func(a, b mirror.Difference) int { return cmp.Compare(a.ID, b.ID) })
 		for _, d := range kind.shown {
 			row(append([]any{d.Result, printable(d.ID)}, fields(d)...)...)
@@ -160,25 +158,17 @@ func reportRows(r fullsync.Report, now time.Time, row func(...any)) {
 		title = "dry run"
 	}
 	row(title, "listed", "created", "updated", "deleted", "unchanged", "stale", "drift")
-	for _, kind := range []struct {
-		name string
-		of   fullsync.ObjectReport
-	}{
-		{"users", r.Users},
-		{"organizations", r.Organizations},
-		{"organization_memberships", r.Memberships},
-		{"roles", r.Roles},
-		{"permissions", r.Permissions},
-	} {
-		if kind.of.Skipped != "" {
-			row(kind.name, "-", "-", "-", "-", "-", "-", "-", strings.ReplaceAll(kind.of.Skipped, "_", " "))
+	for _, object := range clerk.Objects() {
+		of := r.Of(object.Kind)
+		if of.Skipped != "" {
+			row(object.Plural, "-", "-", "-", "-", "-", "-", "-", strings.ReplaceAll(of.Skipped, "_", " "))
 			continue
 		}
-		drifted := &kind.of.Drift
+		drifted := &of.Drift
 		if r.Initial {
 			drifted = nil
 		}
-		row(kind.name, kind.of.Listed, kind.of.Created, kind.of.Updated, kind.of.Deleted, kind.of.Unchanged, kind.of.Stale, known(drifted))
+		row(object.Plural, of.Listed, of.Created, of.Updated, of.Deleted, of.Unchanged, of.Stale, known(drifted))
 	}
 	row()
 	row("result", ending(r))

@@ -7,7 +7,6 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/fullsync"
-	"clerksync/shared/mirror"
 	"clerksync/shared/telemetry"
 )
 
@@ -56,16 +55,8 @@ func (m metrics) observe(report fullsync.Report, r result) {
 }
 
 func (m metrics) observeObjects(report fullsync.Report) {
-	for _, kind := range []struct {
-		object mirror.Object
-		fullsync.ObjectReport
-	}{
-		{mirror.Users, report.Users},
-		{mirror.Organizations, report.Organizations},
-		{mirror.Memberships, report.Memberships},
-		{mirror.Roles, report.Roles},
-		{mirror.Permissions, report.Permissions},
-	} {
+	for _, object := range clerk.Objects() {
+		kind := report.Of(object.Kind)
 		values := []telemetry.Metric{
 			count("created", kind.Created), count("updated", kind.Updated), count("deleted", kind.Deleted),
 			count("unchanged", kind.Unchanged), count("stale", kind.Stale),
@@ -73,7 +64,7 @@ func (m metrics) observeObjects(report fullsync.Report) {
 		if !report.Initial {
 			values = append(values, count("drift", kind.Drift))
 		}
-		m.Emit([]telemetry.Dimension{{Name: "object", Value: string(kind.object)}}, values)
+		m.Emit([]telemetry.Dimension{{Name: "object", Value: string(object.Kind)}}, values)
 	}
 }
 

@@ -289,7 +289,7 @@ func (e *engine) withoutAbsentParents(object mirror.Object, suspects []mirror.Su
 // noteAbsent keeps what a dry run would record.
 func (e *engine) noteAbsent(object mirror.Object, w mirror.Window, absent []string) {
 	e.mu.Lock()
-	r := e.report.of(object)
+	r := e.report.Of(object)
 	r.Add(w.Tally)
 	r.Listed += w.Listed
 	for _, id := range absent {
@@ -347,9 +347,14 @@ func (e *engine) pending(ctx context.Context) ([]mirror.Pending, error) {
 		return err
 	})
 	slices.SortFunc(pending, func(a, b mirror.Pending) int {
-		return slices.Index(mirror.Objects, b.Object) - slices.Index(mirror.Objects, a.Object)
+		return place(b.Object) - place(a.Object)
 	})
 	return pending, err
+}
+
+// place is where a kind stands among all: parents before children.
+func place(object mirror.Object) int {
+	return slices.IndexFunc(clerk.Objects(), func(o clerk.Object) bool { return o.Kind == object })
 }
 
 func (e *engine) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
@@ -377,8 +382,8 @@ func (e *engine) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
 
 // tellAbsent reports the deletions of a dry run.
 func (e *engine) tellAbsent() {
-	for _, object := range mirror.Objects {
-		r := e.report.of(object)
+	for _, o := range clerk.Objects() {
+		object, r := o.Kind, e.report.Of(o.Kind)
 		for _, id := range slices.Sorted(maps.Keys(e.absent[object])) {
 			r.Deleted++
 			r.Drift++

@@ -3,11 +3,12 @@ package fullsync
 import (
 	"time"
 
+	"clerksync/shared/clerk"
 	"clerksync/shared/mirror"
 )
 
-// of is the part of the report about a kind.
-func (r *Report) of(object mirror.Object) *ObjectReport {
+// Of is the part of the report about a kind.
+func (r *Report) Of(object mirror.Object) *ObjectReport {
 	switch object {
 	case mirror.Users:
 		return &r.Users
@@ -26,14 +27,14 @@ func (r *Report) of(object mirror.Object) *ObjectReport {
 func (e *engine) update(object mirror.Object, change func(*ObjectReport)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	change(e.report.of(object))
+	change(e.report.Of(object))
 }
 
 // count takes what the windows of a run say: they are written with what they
 // count, so that no count is lost or doubled by a call that is killed.
 func (e *engine) count() {
-	for _, object := range mirror.Objects {
-		r := e.report.of(object)
+	for _, o := range clerk.Objects() {
+		object, r := o.Kind, e.report.Of(o.Kind)
 		r.Tally, r.Listed = mirror.Tally{}, 0
 		latest := 0
 		for _, w := range e.run.Windows {
@@ -56,8 +57,8 @@ func (e *engine) count() {
 // sum completes a report.
 func (e *engine) sum() {
 	e.report.Drift = 0
-	for _, object := range mirror.Objects {
-		e.report.Drift += e.report.of(object).Drift
+	for _, o := range clerk.Objects() {
+		e.report.Drift += e.report.Of(o.Kind).Drift
 	}
 	stats := e.Clerk.Stats()
 	e.report.Requests, e.report.Retries, e.report.RateLimited = stats.Requests, stats.Retries, stats.RateLimited

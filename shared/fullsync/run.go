@@ -94,8 +94,8 @@ func newEngine(o Options) *engine {
 		Options: o, applying: make(chan struct{}, o.Workers),
 		absent: map[mirror.Object]map[string]bool{}, totals: map[mirror.Object]int64{}, known: map[mirror.Object]string{},
 	}
-	for _, object := range mirror.Objects {
-		e.absent[object] = map[string]bool{}
+	for _, o := range clerk.Objects() {
+		e.absent[o.Kind] = map[string]bool{}
 	}
 	e.began = time.Now()
 	e.report.StartedAt = e.began

@@ -7,16 +7,22 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"clerksync/shared/clerk"
 )
 
-// mirroredType is the form of the types that the rules know by name or may come
-// to know: those whose payload may be kept.
-var mirroredType = regexp.MustCompile(`^(user|organization|organizationMembership|role|permission)\.[a-z]+$`)
+// verb is the form of what an event type says of its object.
+var verb = regexp.MustCompile(`^[a-z]+$`)
 
-// Mirrored says whether events of a type may be of use to the rules. Of any
-// other, which can carry one-time codes or live tickets, nothing but type, times
-// and the object's id is ever recorded, and nothing else should be kept anywhere.
-func Mirrored(eventType string) bool { return mirroredType.MatchString(eventType) }
+// Mirrored says whether events of a type may be of use to the rules: those whose payload
+// may be kept. Of any other, which can carry one-time codes or live tickets, nothing but
+// type, times and the object's id is ever recorded, and nothing else should be kept
+// anywhere.
+func Mirrored(eventType string) bool {
+	_, ours := clerk.KindOfEvent(eventType)
+	_, said, _ := strings.Cut(eventType, ".")
+	return ours && verb.MatchString(said)
+}
 
 // ApplyBatch hands many events to the sync rules as one statement, and so in one
 // transaction, and returns what they decided, in the order of deliveries. A

@@ -14,19 +14,16 @@ import (
 )
 
 // Object is a kind of object that the copy holds.
-type Object string
+type Object = clerk.Kind
 
-// The kinds of objects.
+// The kinds of objects. [clerk.Objects] lists them.
 const (
-	Users         Object = "user"
-	Organizations Object = "organization"
-	Memberships   Object = "organization_membership"
-	Roles         Object = "role"
-	Permissions   Object = "permission"
+	Users         = clerk.KindUser
+	Organizations = clerk.KindOrganization
+	Memberships   = clerk.KindMembership
+	Roles         = clerk.KindRole
+	Permissions   = clerk.KindPermission
 )
-
-// Objects are all kinds, children behind their parents.
-var Objects = []Object{Users, Organizations, Roles, Permissions, Memberships}
 
 // Tally counts what became of the objects that the full sync stated.
 type Tally struct {
@@ -76,37 +73,14 @@ type Suspect struct {
 	OrganizationID, UserID string
 }
 
-// What the rules read of each kind. The rest would only be parsed again by the
-// database, which takes longer than everything that the rules do.
-var (
-	userFields = clerk.Projection{
-		"id": nil, "external_id": nil, "username": nil, "first_name": nil, "last_name": nil, "image_url": nil,
-		"public_metadata": nil, "private_metadata": nil, "unsafe_metadata": nil,
-		"primary_email_address_id": nil, "primary_phone_number_id": nil,
-		"email_addresses": {"id": nil, "email_address": nil, "verification": {"status": nil}},
-		"phone_numbers":   {"id": nil, "phone_number": nil, "verification": {"status": nil}},
-		"banned":          nil, "locked": nil, "password_enabled": nil, "two_factor_enabled": nil,
-		"last_sign_in_at": nil, "last_active_at": nil, "created_at": nil, "updated_at": nil,
+// projections are what the rules read of each kind.
+var projections = func() map[Object]clerk.Projection {
+	all := map[Object]clerk.Projection{}
+	for _, o := range clerk.Objects() {
+		all[o.Kind] = o.Projection()
 	}
-	organizationFields = clerk.Projection{
-		"id": nil, "name": nil, "slug": nil, "image_url": nil, "public_metadata": nil, "private_metadata": nil,
-		"created_by": nil, "max_allowed_memberships": nil, "admin_delete_enabled": nil,
-		"created_at": nil, "updated_at": nil,
-	}
-	membershipFields = clerk.Projection{
-		"id": nil, "role": nil, "permissions": nil, "public_metadata": nil, "private_metadata": nil,
-		// What its parents' placeholders are made of.
-		"organization": {
-			"id": nil, "name": nil, "slug": nil, "image_url": nil, "public_metadata": nil, "created_by": nil,
-			"max_allowed_memberships": nil, "admin_delete_enabled": nil, "created_at": nil, "updated_at": nil,
-		},
-		"public_user_data": {"user_id": nil, "first_name": nil, "last_name": nil, "image_url": nil, "username": nil, "banned": nil},
-		"created_at":       nil, "updated_at": nil,
-	}
-	fields = map[Object]clerk.Projection{
-		Users: userFields, Organizations: organizationFields, Memberships: membershipFields,
-	}
-)
+	return all
+}()
 
 // ApplyPage hands what Clerk listed to the sync rules, as one statement, and
 // counts what became of it. What differed although Clerk had stated it by
@@ -128,7 +102,7 @@ func (s *Store) applyPage(
 		return Tally{}, nil
 	}
 	ids, updated := latest(page.Items)
-	resources := page.Project(fields[object]).Resources
+	resources := page.Project(projections[object]).Resources
 	var t Tally
 	err := repeatOr(ctx, lost, func() error {
 		return s.db.QueryRow(ctx, `
@@ -162,7 +136,7 @@ func (s *Store) PreviewPage(ctx context.Context, object Object, page clerk.Page,
 func (s *Store) previewPage(ctx context.Context, function string, object Object, page clerk.Page, settled time.Time) (Tally, []Difference, error) {
 	ids, updated := latest(page.Items)
 	rows, err := s.db.Query(ctx, `select id, result, drift, fields from clerk_sync.`+function+`($1, $2::pg_catalog.jsonb, $3, $4, $5, $6)`,
-		object, page.Project(fields[object]).Resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli())
+		object, page.Project(projections[object]).Resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli())
 	if err != nil {
 		return Tally{}, nil, fmt.Errorf("comparing %d objects of the kind %s: %w", len(ids), object, unavailable(ctx, err))
 	}

@@ -195,11 +195,11 @@ insert into clerk_sync.objects values
   ('user', 'user', format('%I.users', {{exposed_literal}}), 'clerk_id', null, 'clerk_id', 'apply_users', 'tombstone_users', true, 1),
   ('organization', 'organization', format('%I.organizations', {{exposed_literal}}), 'clerk_org_id', 'clerk_org_id', null,
    'apply_organizations', 'tombstone_organizations', true, 2),
-  ('role', 'role', '{{helpers}}.organization_roles', 'clerk_role_id', null, null, 'apply_roles', 'tombstone_roles', false, 3),
-  ('permission', 'permission', '{{helpers}}.organization_permissions', 'clerk_permission_id', null, null,
-   'apply_permissions', 'tombstone_permissions', false, 4),
   ('organization_membership', 'organizationMembership', format('%I.organization_memberships', {{exposed_literal}}),
-   'clerk_membership_id', 'clerk_org_id', 'clerk_user_id', 'apply_memberships', 'end_memberships', true, 5);
+   'clerk_membership_id', 'clerk_org_id', 'clerk_user_id', 'apply_memberships', 'end_memberships', true, 3),
+  ('role', 'role', '{{helpers}}.organization_roles', 'clerk_role_id', null, null, 'apply_roles', 'tombstone_roles', false, 4),
+  ('permission', 'permission', '{{helpers}}.organization_permissions', 'clerk_permission_id', null, null,
+   'apply_permissions', 'tombstone_permissions', false, 5);
 
 -- Locked from the first moment: what follows opens exactly what is meant, in
 -- projects that grant everything by default as in those that grant nothing.

@@ -161,8 +161,8 @@ func withLogins(ctx context.Context, config *pgx.ConnConfig, role string, do fun
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended('clerksync logins', 0))`); err != nil {
-			return fmt.Errorf("waiting for another change of the login roles: %w", err)
+		if _, err := tx.Exec(ctx, lockSQL); err != nil {
+			return fmt.Errorf("waiting for another change of the login roles, or a migration: %w", err)
 		}
 		l, err := readLogins(ctx, tx, role)
 		if err != nil {

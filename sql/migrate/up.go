@@ -39,8 +39,19 @@ var (
 // transaction with every reader of the tables queueing behind us.
 const limits = `set local lock_timeout = '10s'; set local statement_timeout = '5min'; set local search_path = pg_catalog, pg_temp`
 
-// lockSQL keeps two migrators apart until the transaction ends.
-const lockSQL = `select pg_catalog.pg_advisory_xact_lock(426771281515)` // "clerk"
+// lockSQL keeps two migrators apart until the transaction ends. The lock is a table that
+// no login of ours reaches; an advisory one, which anybody can take, serves only while
+// there is no table.
+const lockSQL = `do $$
+begin
+  if to_regclass('clerk_sync.rules') is null then
+    perform pg_catalog.pg_advisory_xact_lock(426771281515); -- "clerk"
+  end if;
+  if to_regclass('clerk_sync.rules') is not null then
+    lock table clerk_sync.rules in share row exclusive mode;
+  end if;
+end
+$$`
 
 // Plan lists every step with its state and keeps nothing. It fails as [Up] would,
 // before Up has begun: for a name that is taken, a role with other rights, a function

@@ -304,6 +304,25 @@ func usedNames(ctx context.Context, tx pgx.Tx, opts Options) (names, error) {
 	return n, nil
 }
 
+// SchemasInUse are the schemas that a database was migrated with; ok is false where it
+// was not. The runtime logins may ask, too.
+func SchemasInUse(ctx context.Context, config *pgx.ConnConfig) (used Options, ok bool, err error) {
+	err = once(ctx, config, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			select exists (
+				select from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
+				where n.nspname = 'clerk_sync' and p.proname = 'schemas' and p.pronargs = 0)`).Scan(&ok)
+		if err != nil || !ok {
+			return err
+		}
+		return tx.QueryRow(ctx, `select exposed, helpers from clerk_sync.schemas()`).Scan(&used.Schema, &used.Helpers)
+	})
+	if err != nil {
+		return Options{}, false, fmt.Errorf("reading which schemas are in use: %w", err)
+	}
+	return used, ok, nil
+}
+
 // refuse fails for what would stop a migration, or make it unsafe.
 func (d database) refuse(ctx context.Context, tx pgx.Tx, opts Options) error {
 	return errors.Join(checkSuperuser(ctx, tx, opts), d.checkTaken(ctx, tx), checkRoles(ctx, tx))

@@ -281,7 +281,7 @@ func TestColumns_ArePickedByWhatSpeaksForThem(t *testing.T) {
 	for _, test := range tests {
 		exec(t, conn, `drop table if exists public.t; create table public.t (`+test.columns+`)`)
 		table := read(t, conn, "public.t")
-		owner, organization, published := table.OwnerColumn("public"), table.OrganizationColumn("public"), table.PublishedColumn()
+		owner, organization, published := table.OwnerColumn("public", ""), table.OrganizationColumn("public", ""), table.PublishedColumn()
 		if owner.Column != test.owner || organization.Column != test.organization || published.Column != test.published {
 			t.Errorf("%s: picked %+v, %+v, %+v, want %q, %q, %q", test.columns, owner, organization, published, test.owner, test.organization, test.published)
 		}
@@ -296,7 +296,7 @@ func TestReadDatabase_KnowsTheAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !got.Helpers || got.Copy != "mirror" || !got.Bypasses || got.Version != testdb.Major(t) || got.User != "supabase_postgres" ||
+	if !got.HasHelpers || got.Helpers != "clerk" || got.Copy != "mirror" || !got.Bypasses || got.Version != testdb.Major(t) || got.User != "supabase_postgres" ||
 		!got.IsExposed("public") || !got.IsExposed("mirror") || got.IsExposed("clerk") ||
 		!got.MayUse("anon", "public") || got.MayUse("anon", "clerk_sync") || len(got.Roles) != 3 {
 		t.Errorf("ReadDatabase = %+v", got)
@@ -305,11 +305,11 @@ func TestReadDatabase_KnowsTheAPI(t *testing.T) {
 		t.Errorf("ReadDatabase with exposed schemas = %+v, %v", got, err)
 	}
 	// Also for roles that may enter none of clerksync's schemas.
-	if got, err = catalog.ReadDatabase(t.Context(), db.Conn(t, db.Diagnostics()), nil); err != nil || !got.Helpers || got.Bypasses || len(got.Roles) != 2 {
+	if got, err = catalog.ReadDatabase(t.Context(), db.Conn(t, db.Diagnostics()), nil); err != nil || !got.HasHelpers || got.Bypasses || len(got.Roles) != 2 {
 		t.Errorf("ReadDatabase as the diagnostics role = %+v, %v", got, err)
 	}
 	plain := testdb.New(t, testdb.WithoutMigrations())
-	if got, err = catalog.ReadDatabase(t.Context(), plain.Conn(t, plain.Owner()), nil); err != nil || got.Helpers || got.Copy != "" {
+	if got, err = catalog.ReadDatabase(t.Context(), plain.Conn(t, plain.Owner()), nil); err != nil || got.HasHelpers || got.Copy != "" {
 		t.Errorf("ReadDatabase before migrating = %+v, %v", got, err)
 	}
 }

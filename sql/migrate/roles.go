@@ -15,13 +15,13 @@ func checkRoles(ctx context.Context, tx pgx.Tx) error {
 		select r.rolname::text, w.problem, w.remedy
 		from pg_roles as r
 		cross join lateral (
-			select string_agg(a.word, ', ') as problem, format('alter role %I %s', r.rolname, string_agg('no' || a.word, ' ')) as remedy
+			select 'has ' || string_agg(a.word, ', ') as problem, format('alter role %I %s', r.rolname, string_agg('no' || a.word, ' ')) as remedy
 			from (values ('superuser', r.rolsuper), ('bypassrls', r.rolbypassrls), ('createrole', r.rolcreaterole),
 			             ('createdb', r.rolcreatedb), ('replication', r.rolreplication)) as a (word, held)
 			where a.held
 			having count(*) > 0
 			union all
-			select format('a member of %I', g.rolname), format('revoke %I from %I', g.rolname, r.rolname)
+			select format('is a member of %I', g.rolname), format('revoke %I from %I', g.rolname, r.rolname)
 			from pg_auth_members as m
 			join pg_roles as g on g.oid = m.roleid
 			where m.member = r.oid
@@ -36,7 +36,7 @@ func checkRoles(ctx context.Context, tx pgx.Tx) error {
 	var role, problem, remedy string
 	var problems []error
 	_, err = pgx.ForEachRow(rows, []any{&role, &problem, &remedy}, func() error {
-		problems = append(problems, fmt.Errorf("%w: %s is %s; mend it with: %s;", ErrRole, role, problem, remedy))
+		problems = append(problems, fmt.Errorf("%w: %s %s; mend it with: %s;", ErrRole, role, problem, remedy))
 		return nil
 	})
 	if err != nil {

@@ -44,3 +44,33 @@ func checkRoles(ctx context.Context, tx pgx.Tx) error {
 	}
 	return errors.Join(problems...)
 }
+
+// checkAdmin finds login roles of ours that another role made, while their pair is not
+// complete: since PostgreSQL 16 whoever completes it needs the ADMIN option on them.
+func checkAdmin(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, `
+		select r.rolname::text, quote_ident(current_user)
+		from (values ('clerksync_writer'), ('clerksync_diagnostics')) as f (first)
+		join pg_roles as r on r.rolname in (f.first, f.first || '_b')
+		where current_setting('server_version_num')::integer >= 160000
+		  and not (select me.rolsuper from pg_roles as me where me.rolname = current_user)
+		  and not pg_has_role(r.oid, 'member with admin option')
+		  and not exists (
+		    select from pg_auth_members as m
+		    join pg_roles as a on a.oid = m.roleid join pg_roles as b on b.oid = m.member
+		    where a.rolname = f.first and b.rolname = f.first || '_b')
+		order by 1`)
+	if err != nil {
+		return fmt.Errorf("looking at the login roles: %w", err)
+	}
+	var role, user string
+	var problems []error
+	_, err = pgx.ForEachRow(rows, []any{&role, &user}, func() error {
+		problems = append(problems, fmt.Errorf("%w: %s is of another role's making; mend it with: grant %[2]s to %s with admin option;", ErrRole, role, user))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("looking at the login roles: %w", err)
+	}
+	return errors.Join(problems...)
+}

@@ -317,6 +317,14 @@ func TestUp_RefusesLoginRolesWithOtherRights(t *testing.T) {
 		wantRefused(t, config, migrate.ErrRole, test.role, test.problem, test.remedy)
 		exec(t, super, test.remedy)
 	}
+	// Since 16 who did not make a role may not grant it.
+	if server.Major() >= 16 {
+		for _, role := range []string{"clerksync_writer", "clerksync_diagnostics", "clerksync_diagnostics_b"} {
+			remedy := "grant " + role + " to " + postgres.Owner + " with admin option"
+			wantRefused(t, config, migrate.ErrRole, role+" is of another role's making", remedy)
+			exec(t, super, remedy)
+		}
+	}
 	if _, err := migrate.Up(t.Context(), config, migrate.Options{}); err != nil {
 		t.Fatalf("Up after the remedies: %v", err)
 	}

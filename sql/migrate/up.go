@@ -329,7 +329,11 @@ func (d database) refuse(ctx context.Context, tx pgx.Tx, opts Options) error {
 	if len(d.pending()) == 0 {
 		return checkRoles(ctx, tx)
 	}
-	return errors.Join(checkSuperuser(ctx, tx, opts), d.checkTaken(ctx, tx), checkRoles(ctx, tx))
+	problems := []error{checkSuperuser(ctx, tx, opts), d.checkTaken(ctx, tx), checkRoles(ctx, tx)}
+	if d.fresh {
+		problems = append(problems, checkAdmin(ctx, tx))
+	}
+	return errors.Join(problems...)
 }
 
 func checkSuperuser(ctx context.Context, tx pgx.Tx, opts Options) error {

@@ -3010,6 +3010,18 @@ $$;
 
 
 --
+-- Name: schemas(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.schemas(OUT exposed text, OUT helpers text) RETURNS record
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select s.exposed_schema, s.helpers_schema from clerk_sync.settings as s
+$$;
+
+
+--
 -- Name: stated_rows(text, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -5079,6 +5091,15 @@ REVOKE ALL ON FUNCTION clerk_sync.require_lock(run bigint, holder text) FROM PUB
 
 REVOKE ALL ON FUNCTION clerk_sync.run_windows(run bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.run_windows(run bigint) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION schemas(OUT exposed text, OUT helpers text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.schemas(OUT exposed text, OUT helpers text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.schemas(OUT exposed text, OUT helpers text) TO clerksync_writer;
+GRANT ALL ON FUNCTION clerk_sync.schemas(OUT exposed text, OUT helpers text) TO clerksync_diagnostics;
 
 
 --

@@ -108,7 +108,7 @@ func TestMigrate_PlansAppliesAndVerifies(t *testing.T) {
 	if got := clerksync(t, settings, "migrate", "plan"); got.code != exitOK || strings.Count(got.stdout, "pending") == 0 {
 		t.Errorf("plan before: %+v", got)
 	}
-	if got := clerksync(t, settings, "migrate", "up"); got.code != exitOK || !strings.Contains(got.stdout, "0001_schemas_and_roles  applied") {
+	if got := clerksync(t, settings, "migrate", "up"); got.code != exitOK || !strings.Contains(strings.Join(strings.Fields(got.stdout), " "), "0001_schemas_and_roles applied") {
 		t.Errorf("up: %+v", got)
 	}
 	if got := clerksync(t, settings, "migrate", "verify"); got != (result{}) {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -178,8 +180,12 @@ type exportCommand struct {
 	Dir string `help:"Folder to write to." default:"supabase/migrations" type:"path" placeholder:"DIR"`
 }
 
-func (cmd exportCommand) Run(c console) error {
-	written, err := migrate.Export(cmd.Dir, cmd.options(), time.Now())
+func (cmd exportCommand) Run(ctx context.Context, c console) error {
+	options, err := cmd.schemas(ctx, c)
+	if err != nil {
+		return err
+	}
+	written, err := migrate.Export(cmd.Dir, options, time.Now())
 	if err != nil {
 		return err
 	}
@@ -191,4 +197,41 @@ func (cmd exportCommand) Run(c console) error {
 			row(path)
 		}
 	})
+}
+
+// schemas are those that the files are for: of the database that DATABASE_URL names,
+// where it was migrated and the folder has no earlier files, which say it themselves.
+func (cmd exportCommand) schemas(ctx context.Context, c console) (migrate.Options, error) {
+	options := cmd.options()
+	there, err := migrate.Exported(cmd.Dir)
+	if err != nil || there || !mayHold(c, "DATABASE_URL") {
+		return options, err
+	}
+	used, migrated, err := schemasInUse(ctx, c)
+	switch {
+	case err != nil && options.Schema != "" && options.Helpers != "":
+		c.say("clerksync: warning: whether the database has the same schemas is not known: %s", harmless(err.Error()))
+		return options, nil
+	case err != nil:
+		return options, &hintedError{
+			err:  err,
+			hint: "to export for a database that was not migrated yet, unset DATABASE_URL; otherwise give its schemas with --schema and --helpers-schema",
+		}
+	case !migrated:
+		return options, nil
+	case cmp.Or(options.Schema, used.Schema) != used.Schema || cmp.Or(options.Helpers, used.Helpers) != used.Helpers:
+		return options, fmt.Errorf("%w: the database was migrated with the schemas %q (--schema) and %q (--helpers-schema)", migrate.ErrSchema, used.Schema, used.Helpers)
+	}
+	c.say("clerksync: the files are for the schemas %q and %q, with which the database was migrated", used.Schema, used.Helpers)
+	return used, nil
+}
+
+// schemasInUse asks the database of DATABASE_URL.
+func schemasInUse(ctx context.Context, c console) (migrate.Options, bool, error) {
+	parsed, err := databaseConfig(ctx, c)
+	if err != nil {
+		return migrate.Options{}, false, err
+	}
+	used, migrated, err := migrate.SchemasInUse(ctx, parsed.Connection())
+	return used, migrated, explainConnection(err)
 }

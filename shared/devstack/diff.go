@@ -111,10 +111,11 @@ type table struct {
 
 // copyTables are the tables of the copy in the schema that was chosen for it.
 func copyTables(ctx context.Context, db DB) ([]table, error) {
-	var schema string
-	if err := db.QueryRow(ctx, `select exposed_schema from clerk_sync.settings`).Scan(&schema); err != nil {
-		return nil, fmt.Errorf("reading which schema the copy is in: %w", err)
+	var schema, helpers string
+	if err := db.QueryRow(ctx, `select exposed_schema, helpers_schema from clerk_sync.settings`).Scan(&schema, &helpers); err != nil {
+		return nil, fmt.Errorf("reading which schemas the copy is in: %w", err)
 	}
+	helper := func(name string) string { return pgx.Identifier{helpers, name}.Sanitize() }
 	exposed := func(name string) string { return pgx.Identifier{schema, name}.Sanitize() }
 	return []table{
 		{
@@ -151,7 +152,7 @@ func copyTables(ctx context.Context, db DB) ([]table, error) {
 			expect:  func(s clerkdouble.Snapshot) map[string]fields { return mapValues(s.Memberships, membershipFields) },
 		},
 		{
-			name: "clerk.organization_roles", title: "clerk.organization_roles", key: "clerk_role_id", prefix: "role",
+			name: helper("organization_roles"), title: helpers + ".organization_roles", key: "clerk_role_id", prefix: "role",
 			columns: []string{
 				"key", "name", "description", "is_creator_eligible", "permission_ids", "created_at", "updated_at", "deleted_at",
 			},
@@ -159,7 +160,7 @@ func copyTables(ctx context.Context, db DB) ([]table, error) {
 			expect:  func(s clerkdouble.Snapshot) map[string]fields { return mapValues(s.Roles, roleFields) },
 		},
 		{
-			name: "clerk.organization_permissions", title: "clerk.organization_permissions", key: "clerk_permission_id", prefix: "perm",
+			name: helper("organization_permissions"), title: helpers + ".organization_permissions", key: "clerk_permission_id", prefix: "perm",
 			columns: []string{"key", "name", "description", "type", "created_at", "updated_at", "deleted_at"},
 			expect:  func(s clerkdouble.Snapshot) map[string]fields { return mapValues(s.Permissions, permissionFields) },
 		},

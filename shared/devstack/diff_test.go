@@ -59,11 +59,13 @@ func small(t *testing.T, options ...testdb.Option) (*pgx.Conn, *clerkdouble.Inst
 
 func TestDiff_FindsNoneInAFaithfulCopy(t *testing.T) {
 	t.Parallel()
-	for _, schema := range []string{"public", "app data"} {
-		conn, instance, _ := small(t, testdb.WithSchema(schema))
+	for schemas, where := range map[string]testdb.Option{
+		"public": testdb.WithSchema("public"), "app data": testdb.WithSchema("app data"), "app and claims": testdb.Elsewhere(),
+	} {
+		conn, instance, _ := small(t, where)
 		differences, err := devstack.Diff(t.Context(), conn, instance.Snapshot(), nil)
 		if err != nil || len(differences) > 0 {
-			t.Errorf("schema %q: Diff = %v, %v, want no difference", schema, differences, err)
+			t.Errorf("%s: Diff = %v, %v, want no difference", schemas, differences, err)
 		}
 	}
 }

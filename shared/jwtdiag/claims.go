@@ -278,7 +278,7 @@ func (x *diagnosis) checkStatus() *check {
 	case status == "pending":
 		return warned(id, "The session is pending: a task is left, such as choosing an organization",
 			"Clerk's libraries treat the user as signed out until it is done; Supabase does not know the claim and lets the user in.",
-			"Let the user finish (<TaskChooseOrganization /> and its like). In policies: (select clerk.session_is_active()), as configure-rls --require active-session writes it.")
+			x.helpers.Fill("Let the user finish (<TaskChooseOrganization /> and its like). In policies: (select {{helpers}}.session_is_active()), as configure-rls --require active-session writes it."))
 	default:
 		what := show(status)
 		if !isText {
@@ -374,7 +374,7 @@ func (x *diagnosis) checkOrganization() *check {
 	case !o.there && x.kind != Session:
 		return skipped(id, "The token names no organization", "templates do so only where they say so", `Add "org_id": "{{org.id}}" to the template, or send session tokens.`)
 	case !o.there:
-		return passed(id, "No organization is active", "Policies that ask for the active organization match no row, without an error. The user may choose one, or policies may ask for all of the user's organizations: clerk.my_org_ids().")
+		return passed(id, "No organization is active", "Policies that ask for the active organization match no row, without an error. The user may choose one, or policies may ask for all of the user's organizations: "+x.helpers.String()+".my_org_ids().")
 	case !strings.HasPrefix(o.id, "org_"):
 		return warned(id, "The active organization "+show(o.id)+" is no id of Clerk", "Clerk's ids begin with org_; a slug does not.", "")
 	case o.role == "":
@@ -426,7 +426,7 @@ func (x *diagnosis) checkPermissions() *check {
 			detail = join(detail, "Only one of the two grants "+listed(p.Disputed))
 		}
 		return warned(id, "Clerk's own libraries read this token's permissions differently", join(detail, granted(p.Agreed)+" by both; the helpers in the database grant what both do"),
-			"Ask the copy in policies, clerk.my_org_ids_with_permission(…), and Clerk's API elsewhere.")
+			"Ask the copy in policies, "+x.helpers.String()+".my_org_ids_with_permission(…), and Clerk's API elsewhere.")
 	}
 	return passed(id, granted(p.Agreed), "")
 }

@@ -100,6 +100,8 @@ type diagnosis struct {
 	// named is what the database says of the role that the token names; nil where
 	// that is not known.
 	named *access.Role
+	// helpers is where the database has clerksync's functions, as far as it was asked.
+	helpers catalog.Helpers
 	// permissions are those that the token grants in its active organization.
 	permissions []string
 
@@ -125,6 +127,8 @@ func (d *Diagnoser) Diagnose(ctx context.Context, r Request) Report {
 	x.add(x.checkProvider())
 	x.add(x.checkSignature())
 	x.lookUpRole(ctx)
+	view := x.look(ctx, r.Tables)
+	x.helpers = view.Helpers
 	for _, ask := range []func() *check{
 		x.checkIssuer, x.checkExpiry, x.checkNotBefore, x.checkIssuedAt, x.checkParty, x.checkAudience, x.checkSubject, x.checkRole, x.checkStatus,
 		x.checkVersion, x.checkOrganization, x.checkPermissions,
@@ -133,7 +137,6 @@ func (d *Diagnoser) Diagnose(ctx context.Context, r Request) Report {
 	}
 	verdicts := x.verdicts()
 	x.subordinate()
-	view := x.look(ctx, r.Tables)
 	report := Report{
 		Verdicts: verdicts, Surfaces: x.surfaces(verdicts.Supabase), Token: x.token(), Tables: view.Tables, CheckedAt: x.now.UTC(),
 	}
@@ -143,7 +146,7 @@ func (d *Diagnoser) Diagnose(ctx context.Context, r Request) Report {
 	report.Findings = append(report.Findings, view.Findings...)
 	report.Cause, report.Sentence = conclude(report.Findings, verdicts, nil)
 	if r.Symptom != "" {
-		report.Causes = explain(r.Symptom, report)
+		report.Causes = explain(r.Symptom, report, x.helpers)
 		report.Cause, report.Sentence = conclude(report.Findings, verdicts, report.Causes)
 	}
 	return report

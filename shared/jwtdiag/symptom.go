@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"clerksync/shared/finding"
+	"clerksync/shared/rls/catalog"
 )
 
 // symptom is something that people see and search for.
@@ -21,7 +22,9 @@ type symptom struct {
 
 // cause is what can be behind a symptom.
 type cause struct {
-	title, detail, remedy string
+	title, detail string
+	// remedy is for [catalog.Helpers.Fill].
+	remedy string
 	// found and absent look for it in a report: found confirms it, absent rules it
 	// out. Either may be nil.
 	found, absent func(Report) string
@@ -128,7 +131,7 @@ const (
 var causesByID = map[string]cause{
 	"uuid.auth_uid": {
 		"Something calls auth.uid(), which casts the Clerk id to uuid", "A policy, a column's default, a trigger or a function. On an empty table nothing fails yet.",
-		"Use clerk.user_id() and text columns. clerksync configure-rls lint finds the places.",
+		"Use {{helpers}}.user_id() and text columns. clerksync configure-rls lint finds the places.",
 		either(is("rls.*", "auth.uid", warn, fail), is("database.uid", "22p02", warn, fail)), is("database.uid", "is a uuid", pass),
 	},
 	"uuid.column": {
@@ -139,7 +142,7 @@ var causesByID = map[string]cause{
 		"A storage policy uses the column owner, which is a uuid", "See supabase/supabase#29609.", "Use owner_id, which is text.", nil, is("claim.sub", "uuid", warn),
 	},
 	"uuid.operator": {
-		"A policy compares auth.uid() with a text column", "The policy cannot even be made.", "Compare with (select clerk.user_id()).", nil, nil,
+		"A policy compares auth.uid() with a text column", "The policy cannot even be made.", "Compare with (select {{helpers}}.user_id()).", nil, nil,
 	},
 	"json.claims_setting": {
 		"Something set request.jwt.claims to what is no JSON", "A pre-request function or a test.", "Set it with set_config('request.jwt.claims', …, true) to the whole payload.", nil, nil,
@@ -210,7 +213,7 @@ var causesByID = map[string]cause{
 		either(is("claim.iss", "instance", fail), is("header.kid", "instance", fail)), either(is("claim.iss", "", pass)),
 	},
 	"org.none": {
-		"No organization is active in the token", "The policy asks for one.", "Let the user choose one, or ask for all of the user's: clerk.my_org_ids().", is("claim.org", "no organization", pass), is("claim.org", "in the organization", pass),
+		"No organization is active in the token", "The policy asks for one.", "Let the user choose one, or ask for all of the user's: {{helpers}}.my_org_ids().", is("claim.org", "no organization", pass), is("claim.org", "in the organization", pass),
 	},
 	"grant.missing": {
 		"The role lacks a grant on the table, its schema or its sequence", "New projects since May 2026, and all since October 2026, grant nothing on new tables by themselves.",
@@ -218,22 +221,22 @@ var causesByID = map[string]cause{
 	},
 	"rls.check": {
 		"The row is not one that the policy lets this user write", "with check is false for it: another owner, another organization, or no value at all.",
-		"Let the database fill the owner: default clerk.user_id(). clerksync configure-rls test shows what each kind of caller may write.", nil, nil,
+		"Let the database fill the owner: default {{helpers}}.user_id(). clerksync configure-rls test shows what each kind of caller may write.", nil, nil,
 	},
 	"rls.returning": {
 		"The row may be written but not read back", "insert().select() and Prefer: return=representation need a select policy that lets the new row through.", "Add the select policy, or leave out .select().", nil, nil,
 	},
 	"rls.recursion": {
-		"A policy reads its own table", "A membership table that asks itself.", "Read it in a security definer function: clerk.my_org_ids().", is("rls.*", "42p17", fail), nil,
+		"A policy reads its own table", "A membership table that asks itself.", "Read it in a security definer function: {{helpers}}.my_org_ids().", is("rls.*", "42p17", fail), nil,
 	},
 	"rls.slow": {
-		"A policy is slow", "anon has 3 seconds, authenticated 8. A call for each row, or no index.", "(select clerk.user_id()) in place of clerk.user_id(), and an index on the column; clerksync configure-rls lint finds both.", is("rls.*", "57014", warn, fail), nil,
+		"A policy is slow", "anon has 3 seconds, authenticated 8. A call for each row, or no index.", "(select {{helpers}}.user_id()) in place of {{helpers}}.user_id(), and an index on the column; clerksync configure-rls lint finds both.", is("rls.*", "57014", warn, fail), nil,
 	},
 	"empty.role": {
 		"The request ran as anon", "No token, or a token without a role: where anon may select, that gives no rows and no error.", activateIntegration, is("claim.role", "anon", warn, fail), is("claim.role", "", pass),
 	},
 	"empty.org": {
-		"No organization is active, or the policy reads the other version of the claim", "auth.jwt()->>'o.id' is always null; org_id is of version 1.", "Use clerk.org_id(), which reads both, or clerk.my_org_ids().",
+		"No organization is active, or the policy reads the other version of the claim", "auth.jwt()->>'o.id' is always null; org_id is of version 1.", "Use {{helpers}}.org_id(), which reads both, or {{helpers}}.my_org_ids().",
 		is("claim.org", "no organization", pass), is("claim.org", "in the organization", pass),
 	},
 	"empty.rows": {
@@ -288,10 +291,10 @@ const maxSymptom = 16 << 10
 // Explain lists what can be behind a symptom while no token is known: an error
 // code, a message, or the body of an error, PostgREST's or another. The likeliest
 // come first; it is empty where the symptom is not known.
-func Explain(symptom string) []Cause { return explain(symptom, Report{}) }
+func Explain(symptom string) []Cause { return explain(symptom, Report{}, "") }
 
 // explain orders the causes by what the report knows of them.
-func explain(text string, r Report) []Cause {
+func explain(text string, r Report, helpers catalog.Helpers) []Cause {
 	if len(text) > maxSymptom {
 		text = text[:maxSymptom]
 	}
@@ -303,7 +306,7 @@ func explain(text string, r Report) []Cause {
 		}
 		for i, id := range s.causes {
 			c := causesByID[id]
-			one := Cause{ID: id, Likelihood: Possible, Title: c.title, Detail: sentence(c.detail), Remedy: c.remedy}
+			one := Cause{ID: id, Likelihood: Possible, Title: c.title, Detail: sentence(c.detail), Remedy: helpers.Fill(c.remedy)}
 			if i == 0 {
 				one.Likelihood = Likely
 			}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"clerksync/shared/rls/catalog"
 )
 
 var update = flag.Bool("update", false, "write docs/troubleshooting.md anew")
@@ -65,7 +67,7 @@ causes it was: see [jwt-diagnostics.md](jwt-diagnostics.md). This page is writte
 		for i, id := range s.causes {
 			c := causesByID[id]
 			fmt.Fprintf(&b, "%d. **%s.**", i+1, c.title)
-			for _, text := range []string{sentence(c.detail), c.remedy} {
+			for _, text := range []string{sentence(c.detail), catalog.DefaultHelpers.Fill(c.remedy)} {
 				if text != "" {
 					b.WriteString(" " + text)
 				}

@@ -24,7 +24,7 @@ func (b *builder) bind() {
 	}
 	storage := b.spec.Table == storageObjects
 	if uses(wordOwner, wordFellow) {
-		choice := b.table.OwnerColumn(b.db.Copy)
+		choice := b.table.OwnerColumn(b.db.Copy, b.db.Helpers)
 		switch {
 		case storage:
 			choice = catalog.Choice{Column: "owner_id"}
@@ -39,7 +39,7 @@ func (b *builder) bind() {
 			b.binding.organization = "(storage.foldername(name))[1]"
 		} else {
 			b.binding.organization = b.subject("organization", "org-column", "which organization it belongs to",
-				b.spec.OrganizationColumn, b.table.OrganizationColumn(b.db.Copy))
+				b.spec.OrganizationColumn, b.table.OrganizationColumn(b.db.Copy, b.db.Helpers))
 		}
 	}
 	if insert := b.rules[catalog.Insert]; b.binding.organization != "" && insert.uses(wordMember, wordActiveOrg, wordPermission, wordActivePermission) && !insert.uses(wordOwner) {
@@ -55,7 +55,7 @@ func (b *builder) bind() {
 
 // checkAuthor warns where members can write rows in each other's names.
 func (b *builder) checkAuthor(insert Rule) {
-	author := b.table.OwnerColumn(b.db.Copy)
+	author := b.table.OwnerColumn(b.db.Copy, b.db.Helpers)
 	if author.Column == "" {
 		return
 	}

@@ -117,6 +117,7 @@ func (b *builder) build(exposed []string) error {
 	if b.db, err = catalog.ReadDatabase(b.ctx, b.tx, exposed); err != nil {
 		return err
 	}
+	b.binding.helpers = b.db.Helpers
 	b.table, err = catalog.ReadTable(b.ctx, b.tx, b.spec.Table)
 	if errors.Is(err, catalog.ErrNotFound) {
 		b.find(finding.Finding{
@@ -136,7 +137,7 @@ func (b *builder) build(exposed []string) error {
 	if b.spec.Drop {
 		return b.drop()
 	}
-	if !b.db.Helpers {
+	if !b.db.HasHelpers {
 		b.find(finding.Finding{
 			ID: "rls.helpers", Status: finding.Fail, Title: "The functions that policies call are missing",
 			Detail: "The database was not migrated, or by an earlier release.", Remedy: `Run "clerksync migrate up" first.`,
@@ -242,7 +243,7 @@ func (b *builder) checkTable() {
 		return // Supabase lets a project's owner make policies here, and nothing else.
 	case slices.Contains(platform, name.Schema) || strings.HasPrefix(name.Schema, "pg_"):
 		fail("rls.table.platform", "The table belongs to the platform", "Schema "+name.Schema+" is Supabase's or Postgres' own.", "Name a table of your own.")
-	case name.Schema == "clerk" || name.Schema == "clerk_sync":
+	case b.db.Helpers.Is(name.Schema) || name.Schema == "clerk_sync":
 		fail("rls.table.private", "The table is not for applications", "Schema "+name.Schema+" is clerksync's own and is never exposed.", "Name a table of your own.")
 	case t.Extension != "":
 		fail("rls.table.extension", "The table belongs to an extension", "Extension "+t.Extension+" made it; an update of that would undo the change.", "Name a table of your own.")
@@ -348,13 +349,14 @@ func (b *builder) checkNames() error {
 		if len(names.asked) == 0 {
 			continue
 		}
-		rows, err := b.tx.Query(b.ctx, "select key from clerk."+names.table+" where deleted_at is null and key is not null order by key")
+		table := catalog.Name{Schema: string(b.db.Helpers), Table: names.table}
+		rows, err := b.tx.Query(b.ctx, "select key from "+table.SQL()+" where deleted_at is null and key is not null order by key")
 		if err != nil {
 			return err
 		}
 		known, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return fmt.Errorf("reading clerk.%s: %w", names.table, err)
+			return fmt.Errorf("reading %s: %w", table, err)
 		}
 		slices.Sort(names.asked)
 		for _, name := range slices.Compact(names.asked) {

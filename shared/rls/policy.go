@@ -90,7 +90,7 @@ func (b *builder) restrictive(r Restriction) []catalog.Policy {
 	if r.Name == notImpersonate {
 		name = "forbid_impersonation"
 	}
-	condition := r.sql()
+	condition := r.sql(b.db.Helpers)
 	if b.spec.Bucket != "" {
 		// A restriction speaks about every row, so it lets other buckets pass.
 		condition = "bucket_id <> " + catalog.QuoteLiteral(b.spec.Bucket) + " or " + condition

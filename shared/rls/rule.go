@@ -342,6 +342,7 @@ type binding struct {
 	organization string // SQL of the organization
 	published    string // SQL of the condition
 	claim        []string
+	helpers      catalog.Helpers
 }
 
 // sql writes a reduced rule as a condition on a row. What does not depend on the
@@ -358,44 +359,45 @@ func (r Rule) sql(b binding) string {
 		}
 		return strings.Join(texts, " "+r.join+" ")
 	}
+	helper := b.helpers.String() + "."
 	switch r.word {
 	case wordOwner:
-		return b.owner + " = (select clerk.user_id())"
+		return b.owner + " = (select " + helper + "user_id())"
 	case wordFellow:
-		return b.owner + " = any (array(select clerk.my_fellow_ids()))"
+		return b.owner + " = any (array(select " + helper + "my_fellow_ids()))"
 	case wordMember:
 		if len(r.args) == 0 {
-			return b.organization + " = any (array(select clerk.my_org_ids()))"
+			return b.organization + " = any (array(select " + helper + "my_org_ids()))"
 		}
-		return b.organization + " = any (array(select clerk.my_org_ids_with_role(" + array(r.args) + ")))"
+		return b.organization + " = any (array(select " + helper + "my_org_ids_with_role(" + array(r.args) + ")))"
 	case wordPermission:
 		var each []string
 		for _, p := range r.args {
-			each = append(each, b.organization+" = any (array(select clerk.my_org_ids_with_permission("+catalog.QuoteLiteral(p)+")))")
+			each = append(each, b.organization+" = any (array(select "+helper+"my_org_ids_with_permission("+catalog.QuoteLiteral(p)+")))")
 		}
 		return strings.Join(each, " or ")
 	case wordActiveOrg:
-		active := b.organization + " = (select clerk.org_id())"
+		active := b.organization + " = (select " + helper + "org_id())"
 		if len(r.args) == 0 {
 			return active
 		}
-		return active + " and (select clerk.org_role() = any (" + array(r.args) + "))"
+		return active + " and (select " + helper + "org_role() = any (" + array(r.args) + "))"
 	case wordActivePermission:
 		var each []string
 		for _, p := range r.args {
-			each = append(each, "(select clerk.has_org_permission("+catalog.QuoteLiteral(p)+"))")
+			each = append(each, "(select "+helper+"has_org_permission("+catalog.QuoteLiteral(p)+"))")
 		}
 		granted := strings.Join(each, " or ")
 		if len(each) > 1 {
 			granted = "(" + granted + ")"
 		}
-		return b.organization + " = (select clerk.org_id()) and " + granted
+		return b.organization + " = (select " + helper + "org_id()) and " + granted
 	case wordAppRole:
-		return "(select clerk.claim_values(" + array(b.claim) + ") && " + array(r.args) + ")"
+		return "(select " + helper + "claim_values(" + array(b.claim) + ") && " + array(r.args) + ")"
 	case wordPublished:
 		return b.published
 	case wordSignedIn:
-		return "(select clerk.user_id() is not null)"
+		return "(select " + helper + "user_id() is not null)"
 	case wordEveryone:
 		return "true"
 	default:

@@ -106,17 +106,17 @@ func (r Restriction) String() string {
 }
 
 // sql is the restriction as a condition.
-func (r Restriction) sql() string {
+func (r Restriction) sql(helpers catalog.Helpers) string {
 	switch r.Name {
 	case activeSession:
-		return "(select clerk.session_is_active())"
+		return helpers.Fill("(select {{helpers}}.session_is_active())")
 	case secondFactor:
 		if r.Minutes > 0 {
-			return fmt.Sprintf("(select clerk.has_second_factor(%d))", r.Minutes)
+			return fmt.Sprintf(helpers.Fill("(select {{helpers}}.has_second_factor(%d))"), r.Minutes)
 		}
-		return "(select clerk.has_second_factor())"
+		return helpers.Fill("(select {{helpers}}.has_second_factor())")
 	default:
-		return "not (select clerk.is_impersonated())"
+		return helpers.Fill("not (select {{helpers}}.is_impersonated())")
 	}
 }
 

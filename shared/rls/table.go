@@ -160,8 +160,8 @@ func (b *builder) setDefaults() {
 		quoted, call string
 		used         bool
 	}{
-		{b.binding.owner, "clerk.user_id()", insert.uses(wordOwner)},
-		{b.binding.organization, "clerk.org_id()", insert.uses(wordMember, wordPermission, wordActiveOrg, wordActivePermission)},
+		{b.binding.owner, b.db.Helpers.String() + ".user_id()", insert.uses(wordOwner)},
+		{b.binding.organization, b.db.Helpers.String() + ".org_id()", insert.uses(wordMember, wordPermission, wordActiveOrg, wordActivePermission)},
 	} {
 		if !d.used {
 			continue
@@ -254,7 +254,7 @@ func (b *builder) drop() error {
 		return nil
 	}
 	for _, column := range b.table.Columns {
-		if column.Default == "clerk.user_id()" || column.Default == "clerk.org_id()" {
+		if column.Default == b.db.Helpers.String()+".user_id()" || column.Default == b.db.Helpers.String()+".org_id()" {
 			b.remove("alter table %s alter column %s drop default", b.spec.Table, catalog.QuoteIdentifier(column.Name))
 		}
 	}

@@ -66,6 +66,22 @@ func (r release) export(dir string, opts Options, now time.Time) ([]string, erro
 	return written, nil
 }
 
+// Exported reports whether a folder has files of an earlier [Export], which say for
+// which schemas they are.
+func Exported(dir string) (bool, error) {
+	earlier, err := this.firstExported(dir)
+	return earlier != "", err
+}
+
+// firstExported is the exported file of the first step, or nothing.
+func (r release) firstExported(dir string) (string, error) {
+	earlier, err := filepath.Glob(filepath.Join(dir, "*"+exportedMark+r.steps[0].Name+".sql"))
+	if err != nil || len(earlier) == 0 {
+		return "", err
+	}
+	return earlier[0], nil
+}
+
 const (
 	// exportedMark stands in the name of every exported file.
 	exportedMark = "_clerksync_"
@@ -86,11 +102,11 @@ func exported(s Step, n names) string {
 // exportedNames reads the schemas from a file that was exported before.
 func (r release) exportedNames(dir string, opts Options) (names, error) {
 	n := chosen(opts)
-	earlier, err := filepath.Glob(filepath.Join(dir, "*"+exportedMark+r.steps[0].Name+".sql"))
-	if err != nil || len(earlier) == 0 {
+	earlier, err := r.firstExported(dir)
+	if err != nil || earlier == "" {
 		return n, err
 	}
-	file, err := os.Open(earlier[0])
+	file, err := os.Open(earlier)
 	if err != nil {
 		return n, err
 	}
@@ -106,11 +122,11 @@ func (r release) exportedNames(dir string, opts Options) (names, error) {
 			break
 		}
 		if cmp.Or(opts.Schema, used.exposed) != used.exposed || cmp.Or(opts.Helpers, used.helpers) != used.helpers {
-			return n, fmt.Errorf("%w: %s is for the schemas %q and %q", ErrSchema, earlier[0], used.exposed, used.helpers)
+			return n, fmt.Errorf("%w: %s is for the schemas %q and %q", ErrSchema, earlier, used.exposed, used.helpers)
 		}
 		return used, nil
 	}
-	return n, fmt.Errorf("%w: %s lacks its line %q", ErrChanged, earlier[0], exportedIn)
+	return n, fmt.Errorf("%w: %s lacks its line %q", ErrChanged, earlier, exportedIn)
 }
 
 // writeWhole writes a file that is there whole or not at all: an empty migration would

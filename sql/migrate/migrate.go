@@ -212,14 +212,14 @@ func checkNames(n names) error {
 	case n.exposed == DefaultHelpers:
 		return fmt.Errorf("schema %q is reserved; choose one of your own, such as %q or \"app\"", n.exposed, DefaultSchema)
 	}
-	for _, name := range []string{n.exposed, n.helpers} {
-		switch {
+	for _, s := range []struct{ name, example string }{{n.exposed, "app"}, {n.helpers, "clerk_claims"}} {
+		switch name := s.name; {
 		case len(name) > 63:
 			return fmt.Errorf("schema name of %d bytes is longer than the 63 that Postgres allows", len(name))
 		case strings.ContainsRune(name, 0):
 			return fmt.Errorf("schema name %q holds a NUL character", name)
 		case strings.HasPrefix(name, "pg_") || slices.Contains(reserved, name):
-			return fmt.Errorf("schema %q is reserved; choose one of your own, such as %q or \"app\"", name, DefaultSchema)
+			return fmt.Errorf("schema %q is reserved; choose one of your own, such as %q", name, s.example)
 		}
 	}
 	return nil

@@ -177,7 +177,7 @@ func TestRules_NeverReplaceAFunctionOfTheTeams(t *testing.T) {
 			_, config, conn := fresh(t)
 			exec(t, conn, `create schema clerk; `+sql)
 			before := lines(t, conn, `select prosrc from pg_proc where pronamespace = 'clerk'::regnamespace`)
-			wantRefused(t, config, migrate.ErrTaken, "--helpers-schema")
+			wantRefused(t, config, migrate.ErrTaken, "choose another schema with --helpers-schema")
 			if after := lines(t, conn, `select prosrc from pg_proc where pronamespace = 'clerk'::regnamespace`); !slices.Equal(before, after) {
 				t.Errorf("the team's function became %q", after)
 			}
@@ -196,6 +196,54 @@ func TestRules_NeverReplaceAFunctionOfTheTeams(t *testing.T) {
 			exec(t, conn, `select clerk_claims.user_id()`)
 		})
 	}
+}
+
+// What to do names the schema that is taken.
+func TestUp_SaysWhichSchemaIsTaken(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		sql  string
+		opts migrate.Options
+		want []string
+	}{
+		"a function of the exposed schema": {
+			`create function public.ensure_user() returns text language sql as $$ select 'mine' $$`, migrate.Options{},
+			[]string{"public.ensure_user()", "choose another schema with --schema, or"},
+		},
+		"functions of both": {
+			`create schema clerk; create function clerk.user_id() returns text language sql as $$ select 'mine' $$;
+			 create schema "My App"; create function "My App".ensure_user() returns text language sql as $$ select 'mine' $$`,
+			migrate.Options{Schema: "My App"}, []string{`"My App".ensure_user()`, "clerk.user_id()", "choose another schema with --schema and --helpers-schema, or"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, config, conn := fresh(t)
+			exec(t, conn, test.sql)
+			_, err := migrate.Plan(t.Context(), config, test.opts)
+			for _, part := range test.want {
+				if !errors.Is(err, migrate.ErrTaken) || !strings.Contains(err.Error(), part) {
+					t.Errorf("Plan: %v, want ErrTaken with %q", err, part)
+				}
+			}
+		})
+	}
+	t.Run("another role's schema", func(t *testing.T) {
+		t.Parallel()
+		db, config, _ := fresh(t)
+		exec(t, db.Conn(t, db.Superuser()), `create schema clerk`)
+		if _, err := migrate.Plan(t.Context(), config, migrate.Options{}); err == nil || !strings.Contains(err.Error(), "must be owner of schema clerk") || !strings.Contains(err.Error(), "--helpers-schema") {
+			t.Errorf("Plan: %v, want what to do about the schema", err)
+		}
+	})
+	t.Run("when schemas were chosen", func(t *testing.T) {
+		t.Parallel()
+		config, conn := earlier(t, `select 1`)
+		exec(t, conn, `update clerk_sync.rules set functions = array_remove(functions, 'clerk.user_id()')`)
+		if _, err := migrate.Plan(t.Context(), config, migrate.Options{}); !errors.Is(err, migrate.ErrTaken) || !strings.Contains(err.Error(), "; rename yours") {
+			t.Errorf("Plan: %v, want ErrTaken and no choice of a schema", err)
+		}
+	})
 }
 
 func TestRules_OfALaterReleaseAreNotPutBack(t *testing.T) {
@@ -241,6 +289,10 @@ func TestUp_RefusesASuperuserUnlessItIsMeant(t *testing.T) {
 	if _, err := migrate.Up(t.Context(), config, migrate.Options{AsSuperuser: true}); err != nil {
 		t.Errorf("Up that is meant: %v", err)
 	}
+	// Then it makes nothing any more.
+	if _, err := migrate.Plan(t.Context(), config, migrate.Options{}); err != nil {
+		t.Errorf("Plan with nothing pending: %v", err)
+	}
 }
 
 // Roles belong to the whole cluster: this test has one of its own.
@@ -265,12 +317,21 @@ func TestUp_RefusesLoginRolesWithOtherRights(t *testing.T) {
 		wantRefused(t, config, migrate.ErrRole, test.role, test.problem, test.remedy)
 		exec(t, super, test.remedy)
 	}
+	// Since 16 who did not make a role may not grant it.
+	if server.Major() >= 16 {
+		for _, role := range []string{"clerksync_writer", "clerksync_diagnostics", "clerksync_diagnostics_b"} {
+			remedy := "grant " + role + " to " + postgres.Owner + " with admin option"
+			wantRefused(t, config, migrate.ErrRole, role+" is of another role's making", remedy)
+			exec(t, super, remedy)
+		}
+	}
 	if _, err := migrate.Up(t.Context(), config, migrate.Options{}); err != nil {
 		t.Fatalf("Up after the remedies: %v", err)
 	}
 	exec(t, super, `alter role clerksync_writer_b createdb; grant pg_read_all_data to clerksync_writer`)
+	wantRefused(t, config, migrate.ErrRole, "clerksync_writer_b", "clerksync_writer")
 	err = migrate.Verify(t.Context(), config, migrate.Options{})
-	for _, part := range []string{"clerksync_writer_b is createdb", "revoke pg_read_all_data from clerksync_writer"} {
+	for _, part := range []string{"clerksync_writer_b has createdb", "revoke pg_read_all_data from clerksync_writer"} {
 		if !errors.Is(err, migrate.ErrRole) || !strings.Contains(err.Error(), part) {
 			t.Errorf("Verify: %v, want ErrRole with %q", err, part)
 		}

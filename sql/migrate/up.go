@@ -118,12 +118,12 @@ func (r release) up(ctx context.Context, config *pgx.ConnConfig, opts Options) (
 		if err != nil {
 			return err
 		}
+		if err := d.refuse(ctx, tx, opts); err != nil {
+			return err
+		}
 		pending := d.pending()
 		if len(pending) == 0 {
 			return nil
-		}
-		if err := d.refuse(ctx, tx, opts); err != nil {
-			return err
 		}
 		if err := d.apply(ctx, tx, pending); err != nil {
 			return fmt.Errorf("migrating: %w", err)
@@ -315,9 +315,36 @@ func usedNames(ctx context.Context, tx pgx.Tx, opts Options) (names, error) {
 	return n, nil
 }
 
-// refuse fails for what would stop a migration, or make it unsafe.
+// SchemasInUse are the schemas that a database was migrated with; ok is false where it
+// was not. The runtime logins may ask, too.
+func SchemasInUse(ctx context.Context, config *pgx.ConnConfig) (used Options, ok bool, err error) {
+	err = once(ctx, config, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			select exists (
+				select from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace
+				where n.nspname = 'clerk_sync' and p.proname = 'schemas' and p.pronargs = 0)`).Scan(&ok)
+		if err != nil || !ok {
+			return err
+		}
+		return tx.QueryRow(ctx, `select exposed, helpers from clerk_sync.schemas()`).Scan(&used.Schema, &used.Helpers)
+	})
+	if err != nil {
+		return Options{}, false, fmt.Errorf("reading which schemas are in use: %w", err)
+	}
+	return used, ok, nil
+}
+
+// refuse fails for what would stop a migration, or make it unsafe; for login roles
+// with other rights also where nothing is pending.
 func (d database) refuse(ctx context.Context, tx pgx.Tx, opts Options) error {
-	return errors.Join(checkSuperuser(ctx, tx, opts), d.checkTaken(ctx, tx), checkRoles(ctx, tx))
+	if len(d.pending()) == 0 {
+		return checkRoles(ctx, tx)
+	}
+	problems := []error{checkSuperuser(ctx, tx, opts), d.checkTaken(ctx, tx), checkRoles(ctx, tx)}
+	if d.fresh {
+		problems = append(problems, checkAdmin(ctx, tx))
+	}
+	return errors.Join(problems...)
 }
 
 func checkSuperuser(ctx context.Context, tx pgx.Tx, opts Options) error {
@@ -330,7 +357,7 @@ func checkSuperuser(ctx context.Context, tx pgx.Tx, opts Options) error {
 		return fmt.Errorf("looking at the migrating role: %w", err)
 	}
 	if super {
-		return fmt.Errorf("%w: connect as the role that owns the project (postgres on Supabase), not as %q; --as-superuser says that it is meant", ErrSuperuser, user)
+		return fmt.Errorf("%w: %q is one; connect as the role that owns the project (on Supabase that is postgres, which is no superuser there), or give --as-superuser if this is meant", ErrSuperuser, user)
 	}
 	return nil
 }
@@ -387,11 +414,11 @@ func (d database) rehearse(ctx context.Context, tx pgx.Tx) error {
 
 func (d database) apply(ctx context.Context, tx pgx.Tx, pending []Step) error {
 	if _, err := tx.Exec(ctx, historyDDL); err != nil {
-		return explain("preparing", err)
+		return d.explain("preparing", err)
 	}
 	for _, s := range pending {
 		if _, err := tx.Exec(ctx, s.sql(d.names)); err != nil {
-			return explain(s.Name, err)
+			return d.explain(s.Name, err)
 		}
 	}
 	return nil
@@ -412,26 +439,46 @@ func (d database) missingFunctions(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// explain adds to a failed step which it was, and where the refusal of the rules'
-// script belongs.
-func explain(step string, err error) error {
+// explain adds to a failed step which it was and what to do, and where the refusal of
+// the rules' script belongs.
+func (d database) explain(step string, err error) error {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	if !ok {
 		return fmt.Errorf("%s: %w", step, err)
 	}
 	switch pgErr.Code {
 	case "CS001":
-		return fmt.Errorf("%w: %s; choose another schema with --helpers-schema, or rename yours", ErrTaken, pgErr.Message)
+		return fmt.Errorf("%w: %s; %s", ErrTaken, pgErr.Message, d.anotherName(pgErr.Message))
 	case "CS002":
 		return fmt.Errorf("%w: %s. %s", ErrUsed, pgErr.Message, pgErr.Hint)
 	case "CS003":
 		return fmt.Errorf("%w: %s", ErrUnknown, pgErr.Message)
 	}
 	text := fmt.Sprintf("%s: %s (SQLSTATE %s)", step, pgErr.Message, pgErr.Code)
-	if pgErr.Hint != "" {
+	switch {
+	case pgErr.Hint != "":
 		text += "; hint: " + pgErr.Hint
+	case pgErr.Code == "42501" && d.fresh: // "must be owner of …" is another role's thing of a name that is needed
+		text += "; connect as the role that owns the project, or choose schemas of your own with --schema and --helpers-schema"
+	case pgErr.Code == "42501":
+		text += "; connect as the role that migrated before"
 	}
 	return &stepError{text + "; nothing was kept", pgErr}
+}
+
+// anotherName is what to do about functions of the team's. Schemas are chosen once.
+func (d database) anotherName(functions string) string {
+	var flags []string
+	for _, s := range []struct{ name, flag string }{{d.names.exposed, "--schema"}, {d.names.helpers, "--helpers-schema"}} {
+		plain, quoted := " "+s.name+".", " "+pgx.Identifier{s.name}.Sanitize()+"."
+		if d.fresh && (strings.Contains(functions, plain) || strings.Contains(functions, quoted)) {
+			flags = append(flags, s.flag)
+		}
+	}
+	if len(flags) == 0 {
+		return "rename yours"
+	}
+	return "choose another schema with " + strings.Join(flags, " and ") + ", or rename yours"
 }
 
 // stepError says what failed in words of its own, with PostgreSQL's error behind it.

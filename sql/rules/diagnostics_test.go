@@ -86,9 +86,20 @@ func TestCopyState_ReadsTheCopyWhereItIs(t *testing.T) {
 	}
 }
 
-// The diagnostics reach one function of the schema and nothing else there, and
-// nobody new reaches that function.
-func TestDiagnosticsRole_MayExecuteOneFunction(t *testing.T) {
+// Who may not read the settings learns from them where things are.
+func TestSchemas_AreThoseThatWereChosen(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.WithSchema("app"), testdb.WithHelpers("claims"))
+	for _, login := range []string{db.Owner(), db.Writer(), db.Diagnostics()} {
+		if got := lines(t, db.Conn(t, login), `select exposed || ' ' || helpers from clerk_sync.schemas()`); got[0] != "app claims" {
+			t.Errorf("schemas = %s, want app and claims", got[0])
+		}
+	}
+}
+
+// The diagnostics reach two functions of the schema and nothing else there, and
+// nobody new reaches the one that reads the copy.
+func TestDiagnosticsRole_MayExecuteTwoFunctions(t *testing.T) {
 	t.Parallel()
 	for name, regime := range regimes {
 		t.Run(name, func(t *testing.T) {
@@ -99,8 +110,9 @@ func TestDiagnosticsRole_MayExecuteOneFunction(t *testing.T) {
 				select p.oid::regprocedure::text from pg_proc p
 				where p.pronamespace in ('clerk_sync'::regnamespace, 'clerk'::regnamespace)
 				  and has_function_privilege('clerksync_diagnostics', p.oid, 'execute')
-				  and not has_function_privilege('authenticated', p.oid, 'execute')`)
-			if diff := cmp.Diff([]string{"clerk_sync.copy_state(text,text)"}, got); diff != "" {
+				  and not has_function_privilege('authenticated', p.oid, 'execute')
+				order by 1`)
+			if diff := cmp.Diff([]string{"clerk_sync.copy_state(text,text)", "clerk_sync.schemas()"}, got); diff != "" {
 				t.Errorf("functions that clerksync_diagnostics may execute (-want +got):\n%s", diff)
 			}
 			got = lines(t, conn, `

@@ -27,6 +27,12 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select max(w.received_at) from clerk_sync.webhook_events as w
 $$;
 
+-- The schemas that were chosen when migrating, for logins that may not read the settings.
+create or replace function clerk_sync.schemas(out exposed text, out helpers text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select s.exposed_schema, s.helpers_schema from clerk_sync.settings as s
+$$;
+
 -- What the diagnostics may learn beyond what a user sees by itself: whether the
 -- copy knows a user, its active organization and its membership there, and when
 -- the copy last heard from Clerk. States, the role's key and a time; no columns
@@ -61,7 +67,7 @@ comment on function clerk_sync.copy_state(text, text) is
   'What the copy knows of a user and its organization: live, placeholder, deleted or absent. For clerksync_diagnostics.';
 
 revoke execute on function
-  clerk_sync.status(), clerk_sync.last_event_at(), clerk_sync.copy_state(text, text)
+  clerk_sync.status(), clerk_sync.last_event_at(), clerk_sync.schemas(), clerk_sync.copy_state(text, text)
 from public, anon, authenticated, service_role;
-grant execute on function clerk_sync.status(), clerk_sync.last_event_at() to clerksync_writer;
-grant execute on function clerk_sync.copy_state(text, text) to clerksync_diagnostics;
+grant execute on function clerk_sync.status(), clerk_sync.last_event_at(), clerk_sync.schemas() to clerksync_writer;
+grant execute on function clerk_sync.schemas(), clerk_sync.copy_state(text, text) to clerksync_diagnostics;

@@ -221,6 +221,7 @@ func samples() []sample {
 	add("clerk_sync.status", ``)
 	add("clerk_sync.purge", ``)
 	add("clerk_sync.copy_state", `'user_p1', 'org_p1'`)
+	add("clerk_sync.schemas", ``)
 
 	for _, function := range []string{
 		"claims", "user_id", "org_id", "org_role", "my_org_ids", "my_fellow_ids", "session_is_active", "has_second_factor", "is_impersonated", "org_permissions",

@@ -14,6 +14,7 @@ import (
 
 	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
+	"clerksync/sql/migrate"
 )
 
 // maxConnections is enough for parallel tests that each run a pool.
@@ -24,13 +25,18 @@ type recipe struct {
 	regime   postgres.Regime
 	migrated bool
 	schema   string
+	helpers  string
 }
 
 func (r recipe) String() string {
 	if !r.migrated {
 		return r.regime.String() + ", not migrated"
 	}
-	return r.regime.String() + ", schema " + r.schema
+	return r.regime.String() + ", schemas " + r.schema + " and " + r.helpers
+}
+
+func (r recipe) options() migrate.Options {
+	return migrate.Options{Schema: r.schema, Helpers: r.helpers}
 }
 
 // name is the same for the same migrations only, so that a template can never
@@ -38,7 +44,7 @@ func (r recipe) String() string {
 func (r recipe) name() string {
 	contents := r.String()
 	if r.migrated {
-		contents += migrationHash(r.schema)
+		contents += migrate.Hash(r.options())
 	}
 	return fmt.Sprintf("template_%x", sha256.Sum256([]byte(contents)))[:40]
 }
@@ -146,7 +152,7 @@ func (c *cluster) build(ctx context.Context, r recipe, name string) error {
 		return err
 	}
 	if r.migrated {
-		if err := migrateAs(ctx, c.server.URL(name, postgres.Owner, ""), r.schema); err != nil {
+		if err := migrateAs(ctx, c.server.URL(name, postgres.Owner, ""), r.options()); err != nil {
 			return err
 		}
 	}

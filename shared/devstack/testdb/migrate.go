@@ -9,17 +9,12 @@ import (
 	"clerksync/sql/migrate"
 )
 
-// migrationHash is the same for the same migrations into the same schema.
-func migrationHash(schema string) string {
-	return migrate.Hash(migrate.Options{Schema: schema})
-}
-
-// migrate applies every migration as the role that connString names.
-func migrateAs(ctx context.Context, connString, schema string) error {
+// migrateAs applies every migration as the role that connString names.
+func migrateAs(ctx context.Context, connString string, options migrate.Options) error {
 	config, err := pgx.ParseConfig(connString)
 	if err != nil {
 		return fmt.Errorf("reading the connection string: %w", err)
 	}
-	_, err = migrate.Up(ctx, config, migrate.Options{Schema: schema})
+	_, err = migrate.Up(ctx, config, options)
 	return err
 }

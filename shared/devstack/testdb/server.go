@@ -90,7 +90,7 @@ func migrateServer(t testing.TB, server *postgres.Server, database string) {
 	asSuperuser(t, server, database, func(ctx context.Context, conn *pgx.Conn) error {
 		return postgres.Stubs(ctx, conn, postgres.Explicit)
 	})
-	if err := migrateAs(t.Context(), server.URL(database, postgres.Owner, ""), migrate.DefaultSchema); err != nil {
+	if err := migrateAs(t.Context(), server.URL(database, postgres.Owner, ""), migrate.Options{}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -7,7 +7,7 @@
 //		conn := db.Conn(t, db.Writer())
 //
 // The server is started by the first test that asks and shared by the test
-// binary; each combination of migrations, schema and regime is built once as a
+// binary; each combination of migrations, schemas and regime is built once as a
 // template, and a test's database is a clone of it, dropped when the test has
 // passed. CLERKSYNC_TEST_POSTGRES=15 or 17 chooses the version; without it
 // whatever is found serves. Without a PostgreSQL the test is skipped, or fails
@@ -75,10 +75,15 @@ func WithSchema(schema string) Option {
 	return func(r *recipe) { r.schema = schema }
 }
 
+// WithHelpers puts what policies call into another schema than clerk.
+func WithHelpers(schema string) Option {
+	return func(r *recipe) { r.helpers = schema }
+}
+
 // New makes a database for t and drops it when t has passed.
 func New(t testing.TB, options ...Option) *DB {
 	t.Helper()
-	r := recipe{regime: postgres.Explicit, migrated: true, schema: "public"}
+	r := recipe{regime: postgres.Explicit, migrated: true, schema: "public", helpers: "clerk"}
 	for _, option := range options {
 		option(&r)
 	}

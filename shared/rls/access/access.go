@@ -87,6 +87,8 @@ type View struct {
 	Findings []finding.Finding
 	// Tables are those that could be looked at.
 	Tables []Table
+	// Helpers is where clerksync's functions are, as far as the look came.
+	Helpers catalog.Helpers
 }
 
 // Table is what the caller sees of one table.

@@ -55,7 +55,7 @@ func readCaller(o Options) (caller, error) {
 		return caller{}, fmt.Errorf("%w: the claims cannot be read again", ErrOptions)
 	}
 	c.collect(values)
-	// clerk.org_role() adds the prefix that tokens of version 2 leave out.
+	// The helper org_role() adds the prefix that tokens of version 2 leave out.
 	var organization struct {
 		Role string `json:"rol"`
 	}

@@ -82,20 +82,21 @@ func short(text string) string {
 	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
-const clerkID = "(select clerk.user_id())"
+// clerkID is how SQL reads the caller's Clerk id.
+func (l *look) clerkID() string { return l.database.Helpers.Fill("(select {{helpers}}.user_id())") }
 
 // advice is what to do about a code; expressions are the text of the policies
 // that could be behind it.
 func (l *look) advice(code, expressions string) string {
 	switch code {
 	case codeInvalidText:
-		return "A Clerk id (user_…, org_…) is no uuid: compare text columns with " + clerkID +
+		return "A Clerk id (user_…, org_…) is no uuid: compare text columns with " + l.clerkID() +
 			" in place of auth.uid() and of casts to uuid. \"clerksync configure-rls lint\" finds all places."
 	case codeRecursion:
-		return "A policy reads a table whose policies lead back to it. Read it in a security definer function that the Data API does not serve, such as clerk.my_org_ids(): " +
-			"organization = any (array(select clerk.my_org_ids()))."
+		return l.database.Helpers.Fill("A policy reads a table whose policies lead back to it. Read it in a security definer function that the Data API does not serve, such as {{helpers}}.my_org_ids(): " +
+			"organization = any (array(select {{helpers}}.my_org_ids())).")
 	case codeCancelled:
-		return "Write what depends on the caller alone as a sub-select, such as " + clerkID + ", use = any (array(select …)) for lists, and index the columns that policies compare. " +
+		return "Write what depends on the caller alone as a sub-select, such as " + l.clerkID() + ", use = any (array(select …)) for lists, and index the columns that policies compare. " +
 			"\"clerksync configure-rls lint\" shows where."
 	case codeLocked:
 		return "Another transaction holds the table, a migration perhaps. Look again when it has ended; pg_stat_activity shows it."
@@ -110,7 +111,7 @@ func (l *look) advice(code, expressions string) string {
 		return "Functions or policies call each other without end. Read the table in a security definer function whose owner bypasses row level security."
 	}
 	if strings.Contains(expressions, "jwt") && strings.HasPrefix(code, "22") {
-		return "A claim has another shape than the policy expects. Use the helpers of the schema clerk, which read NULL then."
+		return l.database.Helpers.Fill("A claim has another shape than the policy expects. Use the helpers of the schema {{helpers}}, which read NULL then.")
 	}
 	return "Run the select as this user to see all of the error, and correct the policy, view or function behind it."
 }

@@ -232,8 +232,8 @@ func (e expression) callsUID() bool {
 // Functions that only take the claims apart, and those of Postgres that add
 // nothing to them.
 var claimFunctions = map[string][]string{
-	"auth":  {"uid", "jwt", "role", "email"},
-	"clerk": {"user_id", "org_id", "org_role", "claims", "claim", "claim_values", "org_permissions", "has_org_permission", "session_is_active", "has_second_factor", "is_impersonated"},
+	"auth":        {"uid", "jwt", "role", "email"},
+	"{{helpers}}": {"user_id", "org_id", "org_role", "claims", "claim", "claim_values", "org_permissions", "has_org_permission", "session_is_active", "has_second_factor", "is_impersonated"},
 	"": {
 		"coalesce", "nullif", "lower", "upper", "btrim", "split_part", "string_to_array", "starts_with", "concat", "regexp_replace",
 		"array_length", "cardinality", "jsonb_typeof", "jsonb_array_elements_text", "jsonb_extract_path_text",
@@ -242,7 +242,7 @@ var claimFunctions = map[string][]string{
 
 // claimsOnly reports whether an expression is made of nothing but the caller's
 // claims, so that its value is the caller's own.
-func (e expression) claimsOnly() bool {
+func (e expression) claimsOnly(helpers catalog.Helpers) bool {
 	for i, t := range e.Tokens {
 		if t.Is("from") || t.Is("join") || t.Is("table") {
 			return false
@@ -253,6 +253,9 @@ func (e expression) claimsOnly() bool {
 		name, schema := e.At(i-1), ""
 		if e.At(i-2).Is(".") && e.At(i-3).IsIdentifier() {
 			schema = e.At(i - 3).Text
+		}
+		if helpers.Is(schema) {
+			schema = "{{helpers}}"
 		}
 		switch {
 		case schema == "" && name.Kind == sqltext.Word && slices.Contains(notFunctions, name.Text):

@@ -91,7 +91,7 @@ func TestClaimsOnly_IsStrictAboutWhatIsTheCallers(t *testing.T) {
 		`((auth.jwt() ->> 'x'::text))::public.secret_domain`:             true,
 		`(( SELECT auth.jwt() AS jwt) ->> 'sub'::character varying(20))`: true,
 	} {
-		if got := parse(expression, docs).claimsOnly(); got != want {
+		if got := parse(expression, docs).claimsOnly(""); got != want {
 			t.Errorf("claimsOnly(%s) = %t, want %t", expression, got, want)
 		}
 	}
@@ -139,7 +139,7 @@ func FuzzParts(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, source string) {
 		e := parse(source, docs)
-		e.claimsOnly()
+		e.claimsOnly("")
 		e.callsUID()
 		for _, p := range e.parts() {
 			if !strings.Contains(source, p.text) || p.text == "" {

@@ -1,4 +1,5 @@
--- What the database says about itself and the role $1, as JSON.
+-- What the database says about itself and the role $1, as JSON; $2 is the schema of
+-- clerksync's helpers.
 select jsonb_build_object(
   'login', current_user,
   'bypasses', (select r.rolbypassrls or r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user),
@@ -10,14 +11,14 @@ select jsonb_build_object(
     where r.rolname = $1::text),
   -- What the helpers are, and whether the role may call them.
   'helpers', (
-    select coalesce(jsonb_object_agg(n.nspname || '.' || p.proname,
+    select coalesce(jsonb_object_agg(case n.nspname when 'auth' then 'auth.' else '' end || p.proname,
       pg_catalog.has_schema_privilege(r.oid, n.oid, 'usage') and pg_catalog.has_function_privilege(r.oid, p.oid, 'execute')), '{}')
     from pg_catalog.pg_proc as p
     join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
     join pg_catalog.pg_roles as r on r.rolname = $1::text
     where p.pronargs = 0
       and (n.nspname = 'auth' and p.proname in ('jwt', 'uid')
-           or n.nspname = 'clerk' and p.proname in ('user_id', 'org_id', 'org_role', 'session_is_active', 'org_permissions'))),
+           or n.nspname = $2::text and p.proname in ('user_id', 'org_id', 'org_role', 'session_is_active', 'org_permissions'))),
   -- Absent: null; otherwise whether the connected role may call it.
   'copy_state', (
     select pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_function_privilege(p.oid, 'execute')

@@ -18,15 +18,16 @@ type identity struct{ user, organization, role string }
 const identitySQL = `select c ->> 'sub', coalesce(c -> 'o' ->> 'id', c ->> 'org_id'), coalesce(c -> 'o' ->> 'rol', c ->> 'org_role')
 from (select current_setting('request.jwt.claims')::jsonb as c) as claims`
 
-// helper is a function that reads the claims, and how to ask it.
+// helper is a function that reads the claims, and how to ask it. Without a schema it
+// is one of clerksync's.
 type helper struct{ name, sql string }
 
 var helpers = []helper{
-	{"clerk.user_id", "select left(clerk.user_id(), 200)"},
-	{"clerk.org_id", "select left(clerk.org_id(), 200)"},
-	{"clerk.org_role", "select left(clerk.org_role(), 200)"},
-	{"clerk.session_is_active", "select clerk.session_is_active()::text"},
-	{"clerk.org_permissions", "select left(string_agg(p, ', ' order by p), 300) from clerk.org_permissions() as p"},
+	{"user_id", "select left({{helpers}}.user_id(), 200)"},
+	{"org_id", "select left({{helpers}}.org_id(), 200)"},
+	{"org_role", "select left({{helpers}}.org_role(), 200)"},
+	{"session_is_active", "select {{helpers}}.session_is_active()::text"},
+	{"org_permissions", "select left(string_agg(p, ', ' order by p), 300) from {{helpers}}.org_permissions() as p"},
 }
 
 // identify becomes the caller and asks what Postgres reads. allowed is false
@@ -41,7 +42,7 @@ func (l *look) identify(ctx context.Context) (who identity, allowed bool, err er
 	for _, h := range helpers {
 		if l.facts.Helpers[h.name] {
 			asked = append(asked, h)
-			statements = append(statements, h.sql)
+			statements = append(statements, l.database.Helpers.Fill(h.sql))
 		}
 	}
 	// Last, since it usually fails.
@@ -168,16 +169,17 @@ func (l *look) claimsFinding(claims, jwt answer, asked []helper, said []answer) 
 	if len(asked) < len(helpers) {
 		var absent, refused []string
 		for _, h := range helpers {
+			name := l.database.Helpers.String() + "." + h.name + "()"
 			switch callable, there := l.facts.Helpers[h.name]; {
 			case !there:
-				absent = append(absent, h.name+"()")
+				absent = append(absent, name)
 			case !callable:
-				refused = append(refused, h.name+"()")
+				refused = append(refused, name)
 			}
 		}
 		if len(refused) > 0 {
 			parts = append(parts, fmt.Sprintf("%s not granted to %s", strings.Join(refused, ", ")+plural(int64(len(refused)), " is", " are"), l.caller.role))
-			worse(finding.Fail, "The role may not call clerksync's helpers", fmt.Sprintf("grant usage on schema clerk to %s;\ngrant execute on all functions in schema clerk to %[1]s;", l.caller.role))
+			worse(finding.Fail, "The role may not call clerksync's helpers", fmt.Sprintf("grant usage on schema %s to %s;\ngrant execute on all functions in schema %[1]s to %[2]s;", l.database.Helpers, l.caller.role))
 		}
 		if len(absent) > 0 {
 			parts = append(parts, strings.Join(absent, ", ")+plural(int64(len(absent)), " is", " are")+" not there")
@@ -185,19 +187,19 @@ func (l *look) claimsFinding(claims, jwt answer, asked []helper, said []answer) 
 		}
 	}
 	for i, a := range said {
-		name := asked[i].name
+		name := l.database.Helpers.String() + "." + asked[i].name
 		switch {
 		case a.refused != nil:
 			parts = append(parts, name+"() fails: "+l.said(a.refused))
 			worse(finding.Fail, name+"() fails for this caller", l.advice(a.refused.Code, "auth.jwt()"))
-		case name == "clerk.org_permissions" && a.text(0) == "":
+		case asked[i].name == "org_permissions" && a.text(0) == "":
 			parts = append(parts, name+"() is empty")
 		case a.text(0) == "":
 			parts = append(parts, name+"() is NULL")
 		default:
 			parts = append(parts, name+"() is "+a.text(0))
 		}
-		if name == "clerk.user_id" && a.refused == nil && a.text(0) == "" {
+		if asked[i].name == "user_id" && a.refused == nil && a.text(0) == "" {
 			worse(finding.Warn, "The claims name no user", "Policies that compare with the user match nothing. Send a session token of Clerk, whose sub is the user.")
 		}
 	}
@@ -224,7 +226,7 @@ func (l *look) uidFinding(a answer) finding.Finding {
 		return finding.Finding{
 			Status: finding.Warn, Title: "auth.uid() fails for this user",
 			Detail: "It casts the sub claim to uuid, and a Clerk id is none: policies, defaults and triggers that call it answer 400 with SQLSTATE 22P02, a policy as soon as there is a row to look at.",
-			Remedy: "Use " + clerkID + ", or ((select auth.jwt()) ->> 'sub'), with text columns. \"clerksync configure-rls lint\" finds the places.",
+			Remedy: "Use " + l.clerkID() + ", or ((select auth.jwt()) ->> 'sub'), with text columns. \"clerksync configure-rls lint\" finds the places.",
 		}
 	case a.refused != nil:
 		l.uidFails = true

@@ -44,7 +44,7 @@ func (l *look) judge(r relation, t *Table, guarded bool, parts [][]part) finding
 		}
 		f.Remedy = fmt.Sprintf("alter table %s enable row level security;", r.Name)
 		if len(r.Policies) == 0 {
-			f.Remedy += "\nAnd say who may do what: " + configure(r)
+			f.Remedy += "\nAnd say who may do what: " + l.configure(r)
 		}
 	case permissive(t.Policies) == 0:
 		l.noPolicy(r, t, &f)
@@ -184,16 +184,16 @@ func (l *look) noPolicy(r relation, t *Table, f *finding.Finding) {
 	} else {
 		f.Detail += " There are: " + strings.Join(others, "; ") + "."
 	}
-	f.Remedy = configure(r)
+	f.Remedy = l.configure(r)
 	if role == anon {
 		f.Detail += " For callers who are not signed in that is usually meant: send a token whose role claim is authenticated."
 	}
 }
 
 // configure is the command that writes policies for a table.
-func configure(r relation) string {
+func (l *look) configure(r relation) string {
 	pattern := "owner"
-	if r.OwnerColumn("").Column == "" && r.OrganizationColumn("").Column != "" {
+	if r.OwnerColumn("", l.database.Helpers).Column == "" && r.OrganizationColumn("", l.database.Helpers).Column != "" {
 		pattern = "organization"
 	}
 	name := r.Name.String()
@@ -241,7 +241,7 @@ func (l *look) wouldHold(t *Table, parts [][]part) string {
 	for i, p := range t.Policies {
 		for j, v := range p.Values {
 			if holds(parts[i][j], v) && (!p.Permissive || permissive(t.Policies) == 1) {
-				return fmt.Sprintf(" The policy %s would hold back any: %s.", catalog.QuoteIdentifier(p.Name), told(parts[i][j], v))
+				return fmt.Sprintf(" The policy %s would hold back any: %s.", catalog.QuoteIdentifier(p.Name), l.told(parts[i][j], v))
 			}
 		}
 	}
@@ -259,11 +259,11 @@ func (l *look) reasons(t *Table, parts [][]part) (reasons []string, remedy strin
 		var values []string
 		certain := ""
 		for j, v := range p.Values {
-			text := told(parts[i][j], v)
+			text := l.told(parts[i][j], v)
 			if holds(parts[i][j], v) && certain == "" {
 				certain = text
 				if remedy == "" {
-					remedy = remedyFor(parts[i][j], v)
+					remedy = l.remedyFor(parts[i][j], v)
 				}
 				continue
 			}
@@ -328,15 +328,15 @@ func where(values []string) string {
 }
 
 // told is a part and its value in words.
-func told(p part, v Value) string {
+func (l *look) told(p part, v Value) string {
 	expression := plain(v.Expression)
 	switch {
 	case v.Code != "":
 		return fmt.Sprintf("%s fails with SQLSTATE %s", expression, v.Code)
 	case v.Value == nil:
-		return expression + " is NULL" + why(p)
+		return expression + " is NULL" + l.why(p)
 	case p.list && *v.Value == "{}":
-		return expression + " is empty" + why(p)
+		return expression + " is empty" + l.why(p)
 	case v.Withheld || *v.Value == "true" || *v.Value == "false":
 		return expression + " is " + *v.Value
 	default:
@@ -345,29 +345,29 @@ func told(p part, v Value) string {
 }
 
 // why says what a part lacks that is NULL or empty.
-func why(p part) string {
-	has := func(text string) bool { return strings.Contains(p.text, text) }
+func (l *look) why(p part) string {
+	has := func(text string) bool { return strings.Contains(p.text, l.database.Helpers.Fill(text)) }
 	switch {
 	case has("'o.id'") || has("'o.rol'") || has("'o.slg'"):
 		return " (the name is taken as one claim, not as a path)"
-	case has("clerk.org_id()") || has("clerk.org_role()") || has("clerk.org_permissions()") || has("'o'") || has("'org_id'") || has("'org_role'") || has("{o,"):
+	case has("{{helpers}}.org_id()") || has("{{helpers}}.org_role()") || has("{{helpers}}.org_permissions()") || has("'o'") || has("'org_id'") || has("'org_role'") || has("{o,"):
 		return " (no organization is active in the token)"
-	case has("clerk.my_org_ids"):
+	case has("{{helpers}}.my_org_ids"):
 		return " (the copy knows no such membership of the caller)"
-	case has("clerk.user_id()") || has("'sub'") || has("auth.uid()"):
+	case has("{{helpers}}.user_id()") || has("'sub'") || has("auth.uid()"):
 		return " (the token names no user)"
 	default:
 		return ""
 	}
 }
 
-func remedyFor(p part, v Value) string {
-	switch why(p) {
+func (l *look) remedyFor(p part, v Value) string {
+	switch l.why(p) {
 	case " (the name is taken as one claim, not as a path)":
-		return "Write -> 'o' ->> 'id' in place of ->> 'o.id', or use (select clerk.org_id())."
+		return l.database.Helpers.Fill("Write -> 'o' ->> 'id' in place of ->> 'o.id', or use (select {{helpers}}.org_id()).")
 	case " (no organization is active in the token)":
 		if v.Value == nil || p.list {
-			return "Make an organization active before the token is fetched (setActive), or take the caller's organizations from the copy: organization = any (array(select clerk.my_org_ids()))."
+			return l.database.Helpers.Fill("Make an organization active before the token is fetched (setActive), or take the caller's organizations from the copy: organization = any (array(select {{helpers}}.my_org_ids())).")
 		}
 	case " (the copy knows no such membership of the caller)":
 		return `Look at mirror.user: a membership that the copy lacks is fetched with "clerksync sync-users".`

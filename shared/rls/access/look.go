@@ -37,13 +37,14 @@ type look struct {
 
 // facts is the answer of facts.sql.
 type facts struct {
-	Login        string          `json:"login"`
-	Bypasses     bool            `json:"bypasses"`
-	RoleBypasses bool            `json:"role_bypasses"`
-	Is           []string        `json:"is"`
-	Helpers      map[string]bool `json:"helpers"`
-	CopyState    *bool           `json:"copy_state"`
-	PreRequest   string          `json:"pre_request"`
+	Login        string   `json:"login"`
+	Bypasses     bool     `json:"bypasses"`
+	RoleBypasses bool     `json:"role_bypasses"`
+	Is           []string `json:"is"`
+	// Helpers are by name; those of Supabase have their schema, auth.
+	Helpers    map[string]bool `json:"helpers"`
+	CopyState  *bool           `json:"copy_state"`
+	PreRequest string          `json:"pre_request"`
 }
 
 // relation is a table and what the caller's role may do with it.
@@ -114,9 +115,6 @@ func (l *look) run(ctx context.Context) error {
 
 func (l *look) prepare(ctx context.Context) error {
 	l.results = map[catalog.Name]result{}
-	if err := l.json(ctx, "reading what the database says about itself", &l.facts, factsSQL, l.caller.role); err != nil {
-		return err
-	}
 	refused, err := l.own(ctx, func() (err error) {
 		l.database, err = catalog.ReadDatabase(ctx, l, nil)
 		return err
@@ -124,7 +122,10 @@ func (l *look) prepare(ctx context.Context) error {
 	if refused != nil {
 		return fmt.Errorf("reading the database's settings: %s", plainText(refused))
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return l.json(ctx, "reading what the database says about itself", &l.facts, factsSQL, l.caller.role, string(l.database.Helpers))
 }
 
 // json reads one JSON document as the connected role.
@@ -233,7 +234,7 @@ func (l *look) view(stopped error) View {
 	if stopped != nil {
 		because = sentence(stopped.Error())
 	}
-	var v View
+	v := View{Helpers: l.database.Helpers}
 	add := func(id, object string, f finding.Finding) {
 		if f.Status == "" {
 			f = finding.Finding{Status: finding.Skip, Title: "Could not be looked at", Detail: because}

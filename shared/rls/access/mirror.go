@@ -66,13 +66,13 @@ func (l *look) lookUp(ctx context.Context, who identity) error {
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return fmt.Errorf("reading the state of the copy: %w", err)
 	}
-	l.mirror = s.finding(who, cmp.Or(l.database.Copy, catalog.DefaultSchema))
+	l.mirror = s.finding(who, cmp.Or(l.database.Copy, catalog.DefaultSchema), l.database.Helpers)
 	return nil
 }
 
 // finding judges the state. Tokens are a snapshot that is up to a minute old, and
 // webhooks take a moment: what differs may be right soon.
-func (s state) finding(who identity, copySchema string) finding.Finding {
+func (s state) finding(who identity, copySchema string, helpers catalog.Helpers) finding.Finding {
 	f := finding.Finding{Status: finding.Pass, Title: "The copy knows the user"}
 	var said []string
 	worse := func(status finding.Status, title, remedy string) {
@@ -97,7 +97,7 @@ func (s state) finding(who identity, copySchema string) finding.Finding {
 	}
 
 	if who.organization != "" {
-		s.organization(who, &said, worse)
+		s.organization(who, helpers, &said, worse)
 	}
 	if s.LastEventAt != nil {
 		said = append(said, "the last verified webhook was received at "+s.LastEventAt.UTC().Format(time.RFC3339))
@@ -109,7 +109,7 @@ func (s state) finding(who identity, copySchema string) finding.Finding {
 	return f
 }
 
-func (s state) organization(who identity, said *[]string, worse func(finding.Status, string, string)) {
+func (s state) organization(who identity, helpers catalog.Helpers, said *[]string, worse func(finding.Status, string, string)) {
 	const sync = `Fetch it now: "clerksync sync-users%s". A token is a snapshot of up to a minute, and webhooks take a moment: if the difference stays, check the webhook endpoint.`
 	remedy := fmt.Sprintf(sync, flag("--organization", who.organization))
 	switch s.Organization {
@@ -123,10 +123,10 @@ func (s state) organization(who identity, said *[]string, worse func(finding.Sta
 	}
 	switch {
 	case s.Membership == deleted:
-		*said = append(*said, "the membership in it has ended, so clerk.my_org_ids() leaves it out")
+		*said = append(*said, "the membership in it has ended, so "+helpers.String()+".my_org_ids() leaves it out")
 		worse(finding.Warn, "The membership in the active organization has ended", remedy)
 	case s.Membership != live:
-		*said = append(*said, "the membership in it is not in the copy, so clerk.my_org_ids() leaves it out")
+		*said = append(*said, "the membership in it is not in the copy, so "+helpers.String()+".my_org_ids() leaves it out")
 		worse(finding.Warn, "The membership in the active organization is not in the copy", remedy)
 	case who.role != "" && s.Role != who.role:
 		role := s.Role

@@ -101,7 +101,7 @@ func (l *look) notExposed(r relation, t *Table, f *finding.Finding) {
 	}
 	const expose = "Add the schema to the exposed ones (Project Settings, Data API), if that is meant."
 	switch {
-	case slices.Contains(closedSchemas, r.Schema):
+	case slices.Contains(closedSchemas, r.Schema) || l.database.Helpers.Is(r.Schema):
 		f.Remedy = "This schema is not for requests: leave it closed."
 	case f.Remedy == "":
 		f.Remedy = expose
@@ -110,8 +110,8 @@ func (l *look) notExposed(r relation, t *Table, f *finding.Finding) {
 	}
 }
 
-// closedSchemas hold what no request has any business with.
-var closedSchemas = []string{"clerk_sync", "clerk", "auth", "vault", "pg_catalog", "information_schema"}
+// closedSchemas hold what no request has any business with; the helpers' schema is one more.
+var closedSchemas = []string{"clerk_sync", "auth", "vault", "pg_catalog", "information_schema"}
 
 // callsUID adds that auth.uid() fails wherever the table has it: also where no
 // row is there yet to fail for.
@@ -370,7 +370,7 @@ func (l *look) value(r relation, p part, a answer) Value {
 	if len([]rune(text)) > maxValue {
 		text = string([]rune(text)[:maxValue]) + "…"
 	}
-	own := a.text(2) == "boolean" || l.caller.own[text] || parse(p.text, r.Table).claimsOnly()
+	own := a.text(2) == "boolean" || l.caller.own[text] || parse(p.text, r.Table).claimsOnly(l.database.Helpers)
 	if p.list && !own {
 		own = a.text(1) == "0"
 		if elements, ok := elements(text); ok {

@@ -281,7 +281,7 @@ func TestColumns_ArePickedByWhatSpeaksForThem(t *testing.T) {
 	for _, test := range tests {
 		exec(t, conn, `drop table if exists public.t; create table public.t (`+test.columns+`)`)
 		table := read(t, conn, "public.t")
-		owner, organization, published := table.OwnerColumn("public"), table.OrganizationColumn("public"), table.PublishedColumn()
+		owner, organization, published := table.OwnerColumn("public", ""), table.OrganizationColumn("public", ""), table.PublishedColumn()
 		if owner.Column != test.owner || organization.Column != test.organization || published.Column != test.published {
 			t.Errorf("%s: picked %+v, %+v, %+v, want %q, %q, %q", test.columns, owner, organization, published, test.owner, test.organization, test.published)
 		}
@@ -296,7 +296,7 @@ func TestReadDatabase_KnowsTheAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !got.Helpers || got.Copy != "mirror" || !got.Bypasses || got.Version != testdb.Major(t) || got.User != "supabase_postgres" ||
+	if !got.HasHelpers || got.Helpers != "clerk" || got.Copy != "mirror" || !got.Bypasses || got.Version != testdb.Major(t) || got.User != "supabase_postgres" ||
 		!got.IsExposed("public") || !got.IsExposed("mirror") || got.IsExposed("clerk") ||
 		!got.MayUse("anon", "public") || got.MayUse("anon", "clerk_sync") || len(got.Roles) != 3 {
 		t.Errorf("ReadDatabase = %+v", got)
@@ -305,11 +305,41 @@ func TestReadDatabase_KnowsTheAPI(t *testing.T) {
 		t.Errorf("ReadDatabase with exposed schemas = %+v, %v", got, err)
 	}
 	// Also for roles that may enter none of clerksync's schemas.
-	if got, err = catalog.ReadDatabase(t.Context(), db.Conn(t, db.Diagnostics()), nil); err != nil || !got.Helpers || got.Bypasses || len(got.Roles) != 2 {
+	if got, err = catalog.ReadDatabase(t.Context(), db.Conn(t, db.Diagnostics()), nil); err != nil || !got.HasHelpers || got.Bypasses || len(got.Roles) != 2 {
 		t.Errorf("ReadDatabase as the diagnostics role = %+v, %v", got, err)
 	}
 	plain := testdb.New(t, testdb.WithoutMigrations())
-	if got, err = catalog.ReadDatabase(t.Context(), plain.Conn(t, plain.Owner()), nil); err != nil || got.Helpers || got.Copy != "" {
+	if got, err = catalog.ReadDatabase(t.Context(), plain.Conn(t, plain.Owner()), nil); err != nil || got.HasHelpers || got.Copy != "" {
 		t.Errorf("ReadDatabase before migrating = %+v, %v", got, err)
+	}
+}
+
+func TestReadDatabase_KnowsWhereTheHelpersAre(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t, testdb.Elsewhere())
+	// The last may not enter clerk_sync, where it is recorded.
+	for _, login := range []string{db.Owner(), db.Diagnostics(), db.Writer(), db.As("authenticator")} {
+		if got, err := catalog.ReadDatabase(t.Context(), db.Conn(t, login), nil); err != nil || got.Helpers != "claims" || !got.HasHelpers || got.Copy != "app" {
+			t.Errorf("ReadDatabase as %s = %+v, %v", got.User, got, err)
+		}
+	}
+	// A function of the same name elsewhere is not taken for ours, nor missed for it.
+	exec(t, db.Conn(t, db.Owner()), `create schema clerk; create function clerk.my_org_ids_with_role() returns int language sql as 'select 1'`)
+	if got, err := catalog.ReadDatabase(t.Context(), db.Conn(t, db.Diagnostics()), nil); err != nil || got.Helpers != "claims" || !got.HasHelpers {
+		t.Errorf("ReadDatabase beside another's schema clerk = %+v, %v", got, err)
+	}
+	plain := testdb.New(t, testdb.WithoutMigrations())
+	if got, err := catalog.ReadDatabase(t.Context(), plain.Conn(t, plain.Owner()), nil); err != nil || got.Helpers != catalog.DefaultHelpers || got.HasHelpers {
+		t.Errorf("ReadDatabase before migrating = %+v, %v", got, err)
+	}
+}
+
+// A name that is a word of SQL is quoted wherever it stands.
+func TestHelpers_AreWrittenAsSQL(t *testing.T) {
+	t.Parallel()
+	for helpers, want := range map[catalog.Helpers]string{"": "clerk.user_id()", "claims": "claims.user_id()", "user": `"user".user_id()`} {
+		if got := helpers.Fill("{{helpers}}.user_id()"); got != want {
+			t.Errorf("Fill for %q = %s, want %s", helpers, got, want)
+		}
 	}
 }

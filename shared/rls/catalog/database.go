@@ -18,8 +18,10 @@ type Database struct {
 	Bypasses bool `json:"bypasses"`
 	// Roles are those of anon, authenticated and service_role that the connected role may become.
 	Roles []string `json:"roles"`
-	// Helpers: clerksync's functions for policies are there, in the state this program needs.
-	Helpers bool `json:"helpers"`
+	// Helpers is the schema of clerksync's functions for policies, or where they would be.
+	Helpers Helpers `json:"-"`
+	// HasHelpers: they are there, in the state this program needs.
+	HasHelpers bool `json:"-"`
 	// Copy is the schema of clerksync's copy; empty before its migrations.
 	Copy string `json:"copy"`
 	// Exposed are the schemas that the Data API serves.
@@ -40,10 +42,25 @@ func ReadDatabase(ctx context.Context, q Querier, exposed []string) (Database, e
 	if err := q.QueryRow(ctx, databaseSQL).Scan(&text); err != nil {
 		return Database{}, fmt.Errorf("reading the database's settings: %w", err)
 	}
-	var d Database
-	if err := json.Unmarshal([]byte(text), &d); err != nil {
+	var read struct {
+		Database
+		HelpersIn []string `json:"helpers_in"`
+		Schemas   bool     `json:"schemas"`
+	}
+	if err := json.Unmarshal([]byte(text), &read); err != nil {
 		return Database{}, fmt.Errorf("reading the database's settings: %w", err)
 	}
+	d := read.Database
+	d.Helpers = DefaultHelpers
+	switch {
+	case read.Schemas:
+		if err := q.QueryRow(ctx, "select helpers from clerk_sync.schemas()").Scan(&d.Helpers); err != nil {
+			return Database{}, fmt.Errorf("reading the database's settings: %w", err)
+		}
+	case len(read.HelpersIn) == 1: // and the connected role may not ask
+		d.Helpers = Helpers(read.HelpersIn[0])
+	}
+	d.HasHelpers = slices.Contains(read.HelpersIn, string(d.Helpers))
 	switch {
 	case len(exposed) > 0:
 		d.Exposed = exposed

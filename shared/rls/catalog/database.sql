@@ -8,9 +8,15 @@ select jsonb_build_object(
   'bypasses', (select r.rolbypassrls or r.rolsuper from pg_catalog.pg_roles as r where r.rolname = current_user),
   'roles', (select coalesce(jsonb_agg(api.role order by api.role), '[]') from api where pg_catalog.pg_has_role(api.role, 'member')),
   -- Looked up by hand: to_regprocedure refuses roles that may not use the schema.
-  'helpers', exists (
+  'helpers_in', (
+    select coalesce(jsonb_agg(n.nspname), '[]')
+    from pg_catalog.pg_proc as p join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+    where p.proname = 'my_org_ids_with_role'),
+  -- Whether the settings can be asked for the schemas: see clerk_sync.schemas().
+  'schemas', exists (
     select from pg_catalog.pg_proc as p join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
-    where n.nspname = 'clerk' and p.proname = 'my_org_ids_with_role'),
+    where n.nspname = 'clerk_sync' and p.proname = 'schemas' and p.pronargs = 0
+      and pg_catalog.has_schema_privilege(n.oid, 'usage') and pg_catalog.has_function_privilege(p.oid, 'execute')),
   -- The copy's schema is where the tables are that its functions belong to: the
   -- settings themselves are not for every role to read.
   'copy', coalesce((

@@ -33,14 +33,14 @@ const plain = 4
 
 // OwnerColumn picks the column that holds the Clerk id of who a row belongs to,
 // whatever its type; copySchema is the schema of the copy, or empty.
-func (t Table) OwnerColumn(copySchema string) Choice {
-	return t.choose(ownerNames, Name{Schema: copySchema, Table: "users"}, "clerk_id", []string{"clerk.user_id()", "->> 'sub'", "auth.uid()"})
+func (t Table) OwnerColumn(copySchema string, helpers Helpers) Choice {
+	return t.choose(ownerNames, Name{Schema: copySchema, Table: "users"}, "clerk_id", []string{helpers.String() + ".user_id()", "->> 'sub'", "auth.uid()"})
 }
 
 // OrganizationColumn picks the column that holds the Clerk id of the
 // organization that a row belongs to.
-func (t Table) OrganizationColumn(copySchema string) Choice {
-	return t.choose(organizationNames, Name{Schema: copySchema, Table: "organizations"}, "clerk_org_id", []string{"clerk.org_id()", "->> 'org_id'"})
+func (t Table) OrganizationColumn(copySchema string, helpers Helpers) Choice {
+	return t.choose(organizationNames, Name{Schema: copySchema, Table: "organizations"}, "clerk_org_id", []string{helpers.String() + ".org_id()", "->> 'org_id'"})
 }
 
 // PublishedColumn picks the column that says whether a row is published.

@@ -124,7 +124,7 @@ func (l *linter) restrictions() {
 			ID: "policies_only_restrictive", Status: finding.Warn, Object: r.String(),
 			Title:  "Policies restrict what no policy grants",
 			Detail: "All policies of the table are restrictive, and a row needs a permissive one to pass as well: nobody gets any.",
-			Remedy: configure(r),
+			Remedy: l.configure(r),
 		})
 	}
 }
@@ -150,7 +150,7 @@ func (l *linter) writesWithoutSelect() {
 					ID: "write_without_select", Status: finding.Warn, Object: r.String(),
 					Title:  "Rows are to be written that cannot be found",
 					Detail: fmt.Sprintf("%s may %s, but has no policy or no privilege to select: a statement with a condition touches no row, or is refused.", role, strings.Join(blind, " and ")),
-					Remedy: fmt.Sprintf("grant select on %s to %s;\nAnd a policy for select with the condition of the others: %s", r, role, configure(r)),
+					Remedy: fmt.Sprintf("grant select on %s to %s;\nAnd a policy for select with the condition of the others: %s", r, role, l.configure(r)),
 				})
 			} else if r.reaches(role, "insert") && r.lets("insert", role) {
 				l.add(r.Schema, finding.Finding{
@@ -297,8 +297,8 @@ func (l *linter) guardedParent(r *relation, seen map[int64]bool) *relation {
 	return nil
 }
 
-// internal are schemas that the Data API must never serve.
-var internal = []string{"auth", "clerk", "clerk_sync", "pgsodium", "storage", "vault"}
+// internal are schemas that the Data API must never serve, beside that of the helpers.
+var internal = []string{"auth", "clerk_sync", "pgsodium", "storage", "vault"}
 
 // exposure is about the list of schemas that the Data API serves.
 func (l *linter) exposure() {
@@ -306,7 +306,7 @@ func (l *linter) exposure() {
 		object := "schema " + catalog.QuoteIdentifier(schema)
 		settings := "take it off the exposed schemas in the project's Data API settings"
 		switch {
-		case slices.Contains(internal, schema):
+		case slices.Contains(internal, schema) || l.Helpers.Is(schema):
 			l.add(schema, finding.Finding{
 				ID: "internal_schema_exposed", Status: finding.Fail, Object: object,
 				Title:  "The Data API serves a schema that is not meant for it",
@@ -367,7 +367,7 @@ func (l *linter) withOwnerID(e expression, r *relation) string {
 			done = t.End
 		}
 	}
-	return l.withClerkID(parse(b.String() + e.Source[done:]))
+	return l.withClerkID(parse(b.String()+e.Source[done:], l.Helpers))
 }
 
 //go:embed buckets.sql

@@ -15,7 +15,7 @@ var dotted = regexp.MustCompile(`^(o|org|act|metadata|public_metadata|private_me
 
 // versionOne are claims of session tokens before version 2, and where version 2 has them.
 var versionOne = map[string]string{
-	"org_id": "clerk.org_id()", "org_role": "clerk.org_role()", "org_slug": "clerk.claim('{o,slg}')", "org_permissions": "clerk.has_org_permission(…)",
+	"org_id": "{{helpers}}.org_id()", "org_role": "{{helpers}}.org_role()", "org_slug": "{{helpers}}.claim('{o,slg}')", "org_permissions": "{{helpers}}.has_org_permission(…)",
 }
 
 // supabaseOnly are claims that Supabase Auth puts into a token, and Clerk does not.
@@ -41,7 +41,7 @@ func (l *linter) claimPaths() {
 						ID: "claim_path_dotted", Status: finding.Fail, Object: at.object,
 						Title:  "A claim is looked up by a path that is taken for a name",
 						Detail: fmt.Sprintf("->> '%s' looks for one claim of that whole name, which no token has: it is always null.", part),
-						Remedy: fmt.Sprintf("Write the path as #>> '{%s}', or %s.", strings.Join(keys, ","), helper(keys)),
+						Remedy: fmt.Sprintf("Write the path as #>> '{%s}', or %s.", strings.Join(keys, ","), l.Helpers.Fill(helper(keys))),
 					})
 				}
 			}
@@ -51,7 +51,7 @@ func (l *linter) claimPaths() {
 					ID: "claim_version_one", Status: finding.Warn, Object: at.object,
 					Title:  "A claim is read that only old session tokens have",
 					Detail: fmt.Sprintf("%s is null in tokens of version 2, Clerk's own since April 2025, which keep the organization under \"o\".", first),
-					Remedy: fmt.Sprintf("Use (select %s), which reads both versions.", replacement),
+					Remedy: fmt.Sprintf("Use (select %s), which reads both versions.", l.Helpers.Fill(replacement)),
 				})
 			}
 			if slices.Contains(supabaseOnly, first) {
@@ -59,7 +59,7 @@ func (l *linter) claimPaths() {
 					ID: "claim_absent", Status: finding.Warn, Object: at.object,
 					Title:  "A claim is read that Clerk's tokens do not have",
 					Detail: fmt.Sprintf("Only Supabase Auth sets %s; for a Clerk user it is null unless somebody added it to the session token.", first),
-					Remedy: absentRemedy(first),
+					Remedy: l.Helpers.Fill(absentRemedy(first)),
 				})
 			}
 			if setting := at.setting(c); setting != "" && !at.readsAll() {
@@ -67,7 +67,7 @@ func (l *linter) claimPaths() {
 					ID: "claim_setting", Status: finding.Warn, Object: at.object,
 					Title:  "A setting is read that the Data API no longer makes",
 					Detail: fmt.Sprintf("In requests of the Data API current_setting('%s') is empty: the claims are in request.jwt.claims.", setting),
-					Remedy: fmt.Sprintf("Use (select clerk.claim('{%s}')).", first),
+					Remedy: fmt.Sprintf("Use (select %s.claim('{%s}')).", l.Helpers, first),
 				})
 			}
 		}
@@ -77,27 +77,28 @@ func (l *linter) claimPaths() {
 	}
 }
 
+// helper is how a claim is read, for [catalog.Helpers.Fill].
 func helper(keys []string) string {
 	switch strings.Join(keys, ".") {
 	case "o.id":
-		return "(select clerk.org_id())"
+		return "(select {{helpers}}.org_id())"
 	case "o.rol":
-		return "(select clerk.org_role())"
+		return "(select {{helpers}}.org_role())"
 	default:
-		return "(select clerk.claim('{" + strings.Join(keys, ",") + "}'))"
+		return "(select {{helpers}}.claim('{" + strings.Join(keys, ",") + "}'))"
 	}
 }
 
 func absentRemedy(name string) string {
 	switch name {
 	case "aal", "amr":
-		return "Use (select clerk.has_second_factor())."
+		return "Use (select {{helpers}}.has_second_factor())."
 	case "session_id":
-		return "Clerk's name for it is sid: (select clerk.claim('{sid}'))."
+		return "Clerk's name for it is sid: (select {{helpers}}.claim('{sid}'))."
 	case "is_anonymous":
 		return "Clerk has no anonymous users: let the policy be for authenticated."
 	default:
-		return "Put what decides into Clerk's public metadata and a claim of the session token: (select clerk.claim('{metadata,role}'))."
+		return "Put what decides into Clerk's public metadata and a claim of the session token: (select {{helpers}}.claim('{metadata,role}'))."
 	}
 }
 
@@ -117,7 +118,7 @@ func (e expression) readsAll() bool {
 }
 
 // rolePrefix finds a role that is compared with a text of the other form:
-// clerk.org_role() always has "org:", the claim o.rol never.
+// the helper org_role() always has "org:", the claim o.rol never.
 func (l *linter) rolePrefix(at place) {
 	for _, leaf := range at.leaves() {
 		var claims []claim
@@ -130,7 +131,7 @@ func (l *linter) rolePrefix(at place) {
 			continue
 		}
 		c := claims[0]
-		prefixed := at.Tokens[c.start].Is("clerk")
+		prefixed := at.Tokens[c.start].IsIdentifier() && l.Helpers.Is(at.Tokens[c.start].Text)
 		var other []string
 		compared := false
 		for i := leaf.from; i <= leaf.to; i++ {
@@ -152,12 +153,12 @@ func (l *linter) rolePrefix(at place) {
 		f := finding.Finding{
 			ID: "org_role_prefix", Status: finding.Fail, Object: at.object,
 			Title:  "A role of the organization is compared with a text that it never has",
-			Detail: fmt.Sprintf("clerk.org_role() always has its prefix, and '%s' has none.", strings.Join(other, "', '")),
+			Detail: fmt.Sprintf("%s.org_role() always has its prefix, and '%s' has none.", l.Helpers, strings.Join(other, "', '")),
 			Remedy: fmt.Sprintf("Compare with 'org:%s'.", other[0]),
 		}
 		if !prefixed {
 			f.Detail = fmt.Sprintf("The claim o.rol comes without the prefix of '%s'.", strings.Join(other, "', '"))
-			f.Remedy = "Use (select clerk.org_role()), which has it in tokens of both versions."
+			f.Remedy = l.Helpers.Fill("Use (select {{helpers}}.org_role()), which has it in tokens of both versions.")
 		}
 		l.add(at.schema, f)
 	}

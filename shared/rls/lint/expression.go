@@ -14,9 +14,14 @@ import (
 // What the database writes itself is regular: every operator has its own
 // parentheses, relations come with their schema, and inside of a sub-select
 // every column comes with its relation.
-type expression struct{ sqltext.SQL }
+type expression struct {
+	sqltext.SQL
+	helpers catalog.Helpers
+}
 
-func parse(source string) expression { return expression{sqltext.Parse(source)} }
+func parse(source string, helpers catalog.Helpers) expression {
+	return expression{sqltext.Parse(source), helpers}
+}
 
 // call is the call of a function.
 type call struct {
@@ -26,6 +31,9 @@ type call struct {
 }
 
 func (c call) is(schema, name string) bool { return c.schema == schema && c.name == name }
+
+// helper reports whether a call is of one of clerksync's functions.
+func (e expression) helper(c call, name string) bool { return e.helpers.Is(c.schema) && c.name == name }
 
 func (c call) String() string {
 	if c.schema == "" {
@@ -153,14 +161,14 @@ func (c claim) first() string {
 }
 
 // claims are the claims that an expression reads: through auth.jwt(),
-// clerk.claims(), clerk.claim(…) and the setting itself.
+// the helpers claims(), claim(…) and their like, and the setting itself.
 func (e expression) claims() []claim {
 	var found []claim
 	for _, c := range e.calls() {
 		switch {
-		case c.is("auth", "jwt"), c.is("clerk", "claims"):
+		case c.is("auth", "jwt"), e.helper(c, "claims"):
 			found = append(found, e.follow(c, nil))
-		case c.is("clerk", "claim"):
+		case e.helper(c, "claim"):
 			found = append(found, claim{path: e.pathArgument(c), start: c.start, end: c.end})
 		case (c.schema == "" || c.schema == "pg_catalog") && c.name == "current_setting" && e.At(c.open+1).Kind == sqltext.Literal:
 			setting := e.At(c.open + 1).Text
@@ -170,11 +178,11 @@ func (e expression) claims() []claim {
 			case strings.HasPrefix(setting, "request.jwt.claim."):
 				found = append(found, claim{path: []string{strings.TrimPrefix(setting, "request.jwt.claim.")}, start: c.start, end: c.end})
 			}
-		case c.is("clerk", "user_id"), c.is("auth", "uid"):
+		case e.helper(c, "user_id"), c.is("auth", "uid"):
 			found = append(found, claim{path: []string{"sub"}, start: c.start, end: c.end})
-		case c.is("clerk", "org_id"):
+		case e.helper(c, "org_id"):
 			found = append(found, claim{path: []string{"o", "id"}, start: c.start, end: c.end})
-		case c.is("clerk", "org_role"):
+		case e.helper(c, "org_role"):
 			found = append(found, claim{path: []string{"o", "rol"}, start: c.start, end: c.end})
 		case c.is("auth", "role"):
 			found = append(found, claim{path: []string{"role"}, start: c.start, end: c.end})
@@ -260,7 +268,7 @@ func (e expression) typeEnd(i int) int {
 	return i
 }
 
-// pathArgument reads the path that is given to clerk.claim.
+// pathArgument reads the path that is given to the helper claim.
 func (e expression) pathArgument(c call) []string {
 	var path []string
 	for i := c.open + 1; i < c.end; i++ {

@@ -25,7 +25,7 @@ func TestClaims_FollowPaths(t *testing.T) {
 		{`app.jwt() ->> 'sub' || current_setting('app.x')`, ""},
 	} {
 		var got []string
-		for _, claim := range parse(c.source).claims() {
+		for _, claim := range parse(c.source, "").claims() {
 			if len(claim.path) > 0 {
 				got = append(got, strings.Join(claim.path, "."))
 			}
@@ -47,7 +47,7 @@ func FuzzParse(f *testing.F) {
 	}
 	r := &relation{Schema: "public", Name: "a", Columns: []column{{Number: 1, Name: "b", Type: "uuid"}}}
 	f.Fuzz(func(t *testing.T, source string) {
-		e := parse(source)
+		e := parse(source, "")
 		end := 0
 		for i, token := range e.Tokens {
 			if token.Start < end || token.End <= token.Start || token.End > len(source) {

@@ -35,17 +35,17 @@ func (l *linter) places(yield func(place) bool) {
 	for r := range l.own {
 		for _, c := range r.Columns {
 			object := "column " + catalog.QuoteIdentifier(c.Name) + " of " + r.String()
-			if c.Default != "" && !yield(place{r.Schema, object, "default", parse(c.Default), r, nil, nil}) {
+			if c.Default != "" && !yield(place{r.Schema, object, "default", parse(c.Default, l.Helpers), r, nil, nil}) {
 				return
 			}
 		}
 		for _, t := range r.Triggers {
 			object := "trigger " + catalog.QuoteIdentifier(t.Name) + " on " + r.String()
-			if !yield(place{r.Schema, object, "trigger", parse(t.Definition), r, nil, nil}) {
+			if !yield(place{r.Schema, object, "trigger", parse(t.Definition, l.Helpers), r, nil, nil}) {
 				return
 			}
 		}
-		if r.Definition != "" && !yield(place{r.Schema, r.String(), "view", parse(r.Definition), r, nil, nil}) {
+		if r.Definition != "" && !yield(place{r.Schema, r.String(), "view", parse(r.Definition, l.Helpers), r, nil, nil}) {
 			return
 		}
 	}
@@ -58,8 +58,8 @@ func (l *linter) places(yield func(place) bool) {
 
 // userID is how SQL reads the caller's Clerk id in this database.
 func (l *linter) userID() string {
-	if slices.Contains(l.exists, "clerk") {
-		return "clerk.user_id()"
+	if slices.ContainsFunc(l.exists, l.Helpers.Is) {
+		return l.Helpers.String() + ".user_id()"
 	}
 	return "(select auth.jwt()) ->> 'sub'"
 }
@@ -152,7 +152,7 @@ func (l *linter) clerkPolicy(p *policy, r *relation) string {
 	for _, c := range columns {
 		fmt.Fprintf(&b, " alter table %s alter column %s type text using %[2]s::text;", r, catalog.QuoteIdentifier(c))
 	}
-	return b.String() + " Then: " + configure(r)
+	return b.String() + " Then: " + l.configure(r)
 }
 
 // defaultText is an expression as a default: no sub-select can stand there.
@@ -275,7 +275,7 @@ func (l *linter) userIDTypes() {
 					ID: "user_id_uuid_column", Status: finding.Fail, Object: at.object,
 					Title:  "A uuid can never equal a Clerk id",
 					Detail: fmt.Sprintf("The column %s is uuid and is compared with the caller's id (user_…) as text: no row ever matches.", catalog.QuoteIdentifier(name)),
-					Remedy: dropPolicy(at.policy, at.relation) + fmt.Sprintf(" alter table %s alter column %s type text;\nThen: %s", at.relation, catalog.QuoteIdentifier(name), configure(at.relation)),
+					Remedy: dropPolicy(at.policy, at.relation) + fmt.Sprintf(" alter table %s alter column %s type text;\nThen: %s", at.relation, catalog.QuoteIdentifier(name), l.configure(at.relation)),
 				})
 			}
 		}
@@ -289,7 +289,7 @@ func (l *linter) userIDTypes() {
 				ID: "user_id_uuid_column", Status: finding.Warn, Object: "column " + catalog.QuoteIdentifier(name) + " of " + r.String(),
 				Title:  "A column for the owner of a row cannot hold a Clerk id",
 				Detail: fmt.Sprintf("%s is uuid and refers to no table that would translate it; a Clerk id (user_…) is text.", catalog.QuoteIdentifier(name)),
-				Remedy: fmt.Sprintf("alter table %s alter column %s type text;\nThen: %s", r, catalog.QuoteIdentifier(name), configure(r)),
+				Remedy: fmt.Sprintf("alter table %s alter column %s type text;\nThen: %s", r, catalog.QuoteIdentifier(name), l.configure(r)),
 			})
 		}
 	}
@@ -298,7 +298,7 @@ func (l *linter) userIDTypes() {
 // suggestion is what to do about the expression of a place.
 func (l *linter) suggestion(at place) string {
 	if at.policy != nil {
-		return configure(at.relation)
+		return l.configure(at.relation)
 	}
 	return "use " + l.userID()
 }
@@ -373,7 +373,7 @@ func (l *linter) uuidOwner(r *relation) string {
 	for _, p := range r.Policies {
 		for _, e := range p.clauses() {
 			for _, call := range e.calls() {
-				if call.schema != "" && call.schema != "clerk" && mine(call.schema) || call.is("auth", "uid") {
+				if call.schema != "" && !l.Helpers.Is(call.schema) && mine(call.schema) || call.is("auth", "uid") {
 					return "" // The policy's own finding where it is auth.uid().
 				}
 			}

@@ -52,10 +52,12 @@ func about(findings []finding.Finding, id string) []string {
 func TestRun_FindsNothingInWhatIsShipped(t *testing.T) {
 	t.Parallel()
 	for name, regime := range regimes {
-		for _, schema := range []string{"public", "Clerk Copy"} {
-			t.Run(name+", "+schema, func(t *testing.T) {
+		for schemas, where := range map[string]testdb.Option{
+			"public": testdb.WithSchema("public"), "Clerk Copy": testdb.WithSchema("Clerk Copy"), "app and claims": testdb.Elsewhere(),
+		} {
+			t.Run(name+", "+schemas, func(t *testing.T) {
 				t.Parallel()
-				db := testdb.New(t, testdb.WithRegime(regime), testdb.WithSchema(schema))
+				db := testdb.New(t, testdb.WithRegime(regime), where)
 				findings := run(t, db.Conn(t, db.Owner()), lint.Options{})
 				for _, f := range findings {
 					if f.Status != finding.Pass {

@@ -193,12 +193,12 @@ func readModel(ctx context.Context, q catalog.Querier, exposed []string) (*model
 		m.relation[r.OID], m.byName[r.name()] = r, r
 		for i := range r.Policies {
 			p := &r.Policies[i]
-			p.using, p.check = parse(p.Using), parse(p.Check)
+			p.using, p.check = parse(p.Using, m.Helpers), parse(p.Check, m.Helpers)
 		}
 	}
 	for _, f := range m.functions {
 		m.function[f.OID] = f
-		f.body = parse(f.Body)
+		f.body = parse(f.Body, m.Helpers)
 	}
 	return m, nil
 }

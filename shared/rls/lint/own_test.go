@@ -1,23 +1,42 @@
 package lint_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/finding"
 	"clerksync/shared/rls/lint"
 )
 
-// Each case makes what a check is to find, and beside it what looks alike and is
-// in order; want is everything that the check reports.
-var ownCases = []struct {
+type ownCase struct {
 	id      string
 	exposed []string
 	sql     string
 	want    []string
-}{
+}
+
+// run lints a database with what the case makes, where its schemas are.
+func (c ownCase) run(t *testing.T, moved func(string) string, options ...testdb.Option) []finding.Finding {
+	t.Helper()
+	db := testdb.New(t, options...)
+	admin := db.Conn(t, db.Superuser())
+	exec(t, admin, services)
+	exec(t, admin, moved(c.sql))
+	var exposed []string
+	for _, schema := range c.exposed {
+		exposed = append(exposed, strings.TrimPrefix(moved("schema "+schema), "schema "))
+	}
+	return run(t, db.Conn(t, db.Owner()), lint.Options{Exposed: exposed})
+}
+
+// Each case makes what a check is to find, and beside it what looks alike and is
+// in order; want is everything that the check reports.
+var ownCases = []ownCase{
 	{
 		id: "auth_uid",
 		sql: `create table public.bad (id int primary key, u uuid not null default auth.uid(), t text);
@@ -475,15 +494,45 @@ func TestRun_FindsWhatIsWrongAndNothingBesideIt(t *testing.T) {
 		for _, regime := range []postgres.Regime{postgres.Explicit, postgres.Legacy} {
 			t.Run(c.id+"/"+regime.String(), func(t *testing.T) {
 				t.Parallel()
-				db := testdb.New(t, testdb.WithRegime(regime))
-				admin := db.Conn(t, db.Superuser())
-				exec(t, admin, services)
-				exec(t, admin, c.sql)
-				findings := run(t, db.Conn(t, db.Owner()), lint.Options{Exposed: c.exposed})
+				findings := c.run(t, func(text string) string { return text }, testdb.WithRegime(regime))
 				if diff := cmp.Diff(c.want, about(findings, "lint."+c.id)); diff != "" {
 					t.Errorf("%s (-want +got):\n%s\nall of them:\n%s", c.id, diff, statuses(findings))
 				}
 			})
 		}
+	}
+}
+
+// Where policies call helpers of another schema the same is found, said and proposed
+// about that one.
+func TestRun_FindsTheSameWhereverTheHelpersAre(t *testing.T) {
+	t.Parallel()
+	for _, c := range ownCases {
+		t.Run(c.id, func(t *testing.T) {
+			t.Parallel()
+			usual := func(text string) string { return text }
+			lines := func(findings []finding.Finding, moved func(string) string) []string {
+				var lines []string
+				for line := range strings.Lines(statuses(findings)) {
+					lines = append(lines, moved(line))
+				}
+				slices.Sort(lines)
+				return lines
+			}
+			// The copy and the exposed schemas are part of the difference.
+			if len(c.exposed) == 0 {
+				c.exposed = []string{"public", "app"}
+			}
+			want := lines(c.run(t, testdb.MovedCopy, testdb.WithSchema("app")), testdb.Moved)
+			got := lines(c.run(t, testdb.Moved, testdb.Elsewhere()), usual)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("findings (-clerk +claims):\n%s", diff)
+			}
+			for _, line := range got {
+				if testdb.NamesUsualHelpers(line) {
+					t.Errorf("it names the schema clerk: %s", line)
+				}
+			}
+		})
 	}
 }

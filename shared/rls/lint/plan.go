@@ -137,7 +137,7 @@ func (l *linter) circles() {
 			Detail: fmt.Sprintf("Every %s fails with SQLSTATE 42P17: %s. Its policies read %s.", p.command, p.Circle, list(names(l.readBy(r)))),
 			Remedy: "Move the look-up into a function that no policy holds for, security definer with a search path that names no schema of yours, in a schema that the Data API does not serve: " +
 				"create function … returns setof text language sql stable security definer set search_path = pg_catalog, pg_temp; then column = any (array(select …)). " +
-				"For organizations of Clerk there is clerk.my_org_ids().",
+				"For organizations of Clerk there is " + l.Helpers.String() + ".my_org_ids().",
 		})
 	}
 }

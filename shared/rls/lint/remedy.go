@@ -9,13 +9,13 @@ import (
 
 // configure is the command that generates a table's policies: for the rows of an
 // organization where only that is what the columns tell.
-func configure(r *relation) string {
+func (l *linter) configure(r *relation) string {
 	var t catalog.Table
 	for _, c := range r.Columns {
 		t.Columns = append(t.Columns, catalog.Column{Name: c.Name, Default: c.Default, Generated: c.Generated})
 	}
 	pattern := "owner"
-	if t.OwnerColumn("").Column == "" && t.OrganizationColumn("").Column != "" {
+	if t.OwnerColumn("", l.Helpers).Column == "" && t.OrganizationColumn("", l.Helpers).Column != "" {
 		pattern = "organization"
 	}
 	return "clerksync configure-rls " + shell(r.String()) + " --pattern " + pattern
@@ -52,7 +52,7 @@ func alterPolicy(p *policy, r *relation, using, check string) string {
 
 // bare leaves out parentheses around the whole of an expression.
 func bare(source string) string {
-	e := parse(source)
+	e := parse(source, "")
 	last := len(e.Tokens) - 1
 	if last > 0 && e.Pair[0] == last && !e.subselect(0) {
 		return strings.TrimSpace(source[e.Tokens[0].End:e.Tokens[last].Start])

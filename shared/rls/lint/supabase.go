@@ -226,7 +226,7 @@ func (l *linter) multiplePermissive() {
 		}
 		if remedy == "" {
 			remedy = "Make one policy for each command and role, its conditions joined with \"or\"; in place of \"for all\" write one for each command. " +
-				"Where all rows have an owner or an organization: " + configure(r)
+				"Where all rows have an owner or an organization: " + l.configure(r)
 		}
 		l.add(r.Schema, finding.Finding{
 			ID: "multiple_permissive_policies", Status: finding.Warn, Object: r.String(),
@@ -280,7 +280,7 @@ func (l *linter) rowSecurity() {
 			l.reachable(r)
 			continue
 		}
-		remedy := enable(r) + " Then say who may do what: " + configure(r)
+		remedy := enable(r) + " Then say who may do what: " + l.configure(r)
 		if r.Extension {
 			remedy = "The table belongs to an extension: " + revoke("all", r.String(), r.holders("select", "insert", "update", "delete"))
 		}
@@ -336,7 +336,7 @@ func (l *linter) policiesAndSwitch(r *relation) {
 		if len(open) > 0 && l.IsExposed(r.Schema) {
 			f.Status, f.Title = finding.Warn, "Nobody gets a row of a table that is open to the Data API"
 			f.Detail = fmt.Sprintf("%s may use the table, and there is no policy that lets a row through.", list(open))
-			f.Remedy = configure(r) + "; or, to close the table: " + revoke("all", r.String(), r.holders(commands...))
+			f.Remedy = l.configure(r) + "; or, to close the table: " + revoke("all", r.String(), r.holders(commands...))
 		}
 		l.add(r.Schema, f)
 	}
@@ -364,7 +364,7 @@ func (l *linter) reachable(r *relation) {
 		ID: "rls_disabled_reachable", Status: finding.Fail, Object: r.String(),
 		Title:  "A table of the Data API has no row level security",
 		Detail: strings.Join(open, "; ") + " in every row of it. Supabase's linter only looks for the right to read whole tables.",
-		Remedy: enable(r) + " Then say who may do what: " + configure(r),
+		Remedy: enable(r) + " Then say who may do what: " + l.configure(r),
 	})
 }
 
@@ -528,7 +528,7 @@ func (l *linter) userMetadata() {
 			ID: "rls_references_user_metadata", Status: finding.Fail, Object: p.on(r),
 			Title:  "A policy trusts what users can write themselves",
 			Detail: "It reads user_metadata, which Supabase Auth lets every user change; Clerk's tokens have no such claim.",
-			Remedy: "Put what decides into Clerk's public metadata and a claim of the session token, and compare that: ((select clerk.claim('{metadata,role}')) = 'admin').",
+			Remedy: l.Helpers.Fill("Put what decides into Clerk's public metadata and a claim of the session token, and compare that: ((select {{helpers}}.claim('{metadata,role}')) = 'admin')."),
 		})
 	}
 }
@@ -570,7 +570,7 @@ func (l *linter) alwaysTrue() {
 			ID: "rls_policy_always_true", Status: finding.Warn, Object: p.on(r),
 			Title:  "A policy lets everybody write every row",
 			Detail: fmt.Sprintf("For %s its %s is always true, for %s.", p.Command, strings.Join(open, " and its "), list(p.Roles)),
-			Remedy: dropPolicy(p, r) + " Then: " + configure(r),
+			Remedy: dropPolicy(p, r) + " Then: " + l.configure(r),
 		})
 	}
 }

@@ -53,11 +53,11 @@ func (l *linter) temporarySchema() {
 // ours reports whether clerksync made a function: what is wrong with it a migration
 // mends, and not its user.
 func (l *linter) ours(f *function) bool {
-	switch f.Schema {
-	case "clerk", "clerk_sync":
+	switch {
+	case f.Schema == "clerk_sync" || l.Helpers.Is(f.Schema):
 		return true
-	case l.Copy:
-		return f.Name == "apply_clerk_event" || f.Name == "ensure_user"
+	case f.Schema == l.Copy:
+		return slices.Contains([]string{"apply_clerk_event", "apply_clerk_event_text", "ensure_user"}, f.Name)
 	default:
 		return false
 	}

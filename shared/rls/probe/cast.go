@@ -171,6 +171,7 @@ func (p *prober) populate(ctx context.Context) error {
 	}
 	c := p.cast
 	in := func(table string) string { return catalog.Name{Schema: p.database.Copy, Table: table}.SQL() }
+	helper := func(table string) string { return catalog.Name{Schema: string(p.database.Helpers), Table: table}.SQL() }
 	users := []string{"(" + literal(c.other) + ", " + told + ")"}
 	organizations := fmt.Sprintf("(%s, %s, %[5]s), (%[3]s, %[4]s, %[5]s)", literal(c.orgA), literal(c.owner), literal(c.orgB), literal(c.stranger), told)
 	var memberships []string
@@ -205,8 +206,8 @@ func (p *prober) populate(ctx context.Context) error {
 		"insert into "+in("users")+" (clerk_id, sync_version) values "+strings.Join(users, ", "),
 		"insert into "+in("organizations")+" (clerk_org_id, created_by, sync_version) values "+organizations,
 		"insert into "+in("organization_memberships")+" (clerk_membership_id, clerk_org_id, clerk_user_id, role, permissions, deleted_at, sync_version) values "+strings.Join(memberships, ", "),
-		"insert into clerk.organization_permissions (clerk_permission_id, key, sync_version) values "+strings.Join(permissions, ", "),
-		"insert into clerk.organization_roles (clerk_role_id, key, permission_ids, sync_version) values "+strings.Join(roles, ", "))
+		"insert into "+helper("organization_permissions")+" (clerk_permission_id, key, sync_version) values "+strings.Join(permissions, ", "),
+		"insert into "+helper("organization_roles")+" (clerk_role_id, key, permission_ids, sync_version) values "+strings.Join(roles, ", "))
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == "42501" {
 		return fmt.Errorf("%w: %w; connect as the role that ran clerksync's migrations", ErrPrivileges, err)

@@ -134,7 +134,7 @@ func (p *prober) failing(ctx context.Context, s *scene, persona Persona, rights 
 			}
 			d.Policies = append(d.Policies, policy.Name)
 			d.Detail = answer.text
-			if note := explainCode(code, policy.Using+policy.Check); note != "" {
+			if note := s.helpers.Fill(explainCode(code, policy.Using+policy.Check)); note != "" {
 				d.Detail += "; " + note
 			}
 		}
@@ -145,13 +145,13 @@ func (p *prober) failing(ctx context.Context, s *scene, persona Persona, rights 
 	return Decision{}, nil
 }
 
-// explainCode says in a sentence what stands behind a code.
+// explainCode says in a sentence what stands behind a code, for [catalog.Helpers.Fill].
 func explainCode(code, expression string) string {
 	switch {
 	case code == "22P02" && strings.Contains(expression, "uid()"):
-		return "auth.uid() casts the sub claim to uuid, and a Clerk id is none: compare a text column with (select clerk.user_id())"
+		return "auth.uid() casts the sub claim to uuid, and a Clerk id is none: compare a text column with (select {{helpers}}.user_id())"
 	case code == "42P17":
-		return "the policy reads a table whose policies lead back to it: read it in a security definer function, such as clerk.my_org_ids()"
+		return "the policy reads a table whose policies lead back to it: read it in a security definer function, such as {{helpers}}.my_org_ids()"
 	default:
 		return ""
 	}

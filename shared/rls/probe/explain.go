@@ -132,7 +132,7 @@ func (s *scene) inspect(root node, off bool) []finding.Finding {
 					list = append(list, finding.Finding{
 						ID: "rls.probe.per_row", Status: finding.Warn, Object: object, Title: "A policy runs a query for each row",
 						Detail: "A correlated subquery stands in the filter: " + n.Filter,
-						Remedy: "Turn it around: organization = any (array(select clerk.my_org_ids())) is evaluated once and uses the index.",
+						Remedy: s.helpers.Fill("Turn it around: organization = any (array(select {{helpers}}.my_org_ids())) is evaluated once and uses the index."),
 					})
 				}
 			}
@@ -140,7 +140,7 @@ func (s *scene) inspect(root node, off bool) []finding.Finding {
 				list = append(list, finding.Finding{
 					ID: "rls.probe.per_row", Status: finding.Warn, Object: object, Title: "A policy calls a function for each row",
 					Detail: name + " stands in the filter: " + n.Filter,
-					Remedy: "Wrap the call: (select clerk.user_id()) in place of clerk.user_id() is evaluated once; a function that takes columns of the row cannot be wrapped, so turn it around into one that returns ids.",
+					Remedy: s.helpers.Fill("Wrap the call: (select {{helpers}}.user_id()) in place of {{helpers}}.user_id() is evaluated once; a function that takes columns of the row cannot be wrapped, so turn it around into one that returns ids."),
 				})
 			}
 			// Older servers do not print what is looked up in a hashed subquery.

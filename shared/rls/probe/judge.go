@@ -63,7 +63,7 @@ func (p *prober) judge(s *scene, report *TableReport) {
 		})
 	}
 	judgeForgeries(s, report, allowed)
-	judgeClaims(report, cell)
+	judgeClaims(s, report, cell)
 	judgeErrors(s, report)
 	p.judgePolicies(s, report)
 }
@@ -88,7 +88,7 @@ func judgeForgeries(s *scene, report *TableReport, allowed func(PersonaID, ...Co
 		report.finding(finding.Finding{
 			ID: "rls.probe.forged_owner", Status: finding.Fail, Title: "Rows can be added in somebody else's name",
 			Detail: "An insert whose " + catalog.QuoteIdentifier(report.Columns.Owner) + " is a stranger's id was accepted.",
-			Remedy: "Give the insert policy a with check that compares the owner's column with (select clerk.user_id()); " + regenerate(s),
+			Remedy: s.helpers.Fill("Give the insert policy a with check that compares the owner's column with (select {{helpers}}.user_id()); ") + regenerate(s),
 		})
 	}
 	if len(allowed(OtherUser, ForgeOrganization)) > 0 || len(allowed(Member, ForgeOrganization)) > 0 {
@@ -132,7 +132,7 @@ func colleagues(report *TableReport) bool {
 }
 
 // judgeClaims compares personas that must fare alike.
-func judgeClaims(report *TableReport, cell func(PersonaID, CommandID) Cell) {
+func judgeClaims(s *scene, report *TableReport, cell func(PersonaID, CommandID) Cell) {
 	var better []string
 	for _, command := range report.commands() {
 		if cell(SelfMadeClaims, command).Text != cell(OtherUser, command).Text {
@@ -143,7 +143,7 @@ func judgeClaims(report *TableReport, cell func(PersonaID, CommandID) Cell) {
 		report.finding(finding.Finding{
 			ID: "rls.probe.self_made_claims", Status: finding.Fail, Title: "A policy trusts claims that users edit themselves",
 			Detail: "With the owner's ids in unsafe_metadata or user_metadata, an unrelated user fared differently at: " + strings.Join(better, ", ") + ".",
-			Remedy: "Read identity from sub and o, through clerk.user_id() and clerk.org_id(), and roles from public metadata only.",
+			Remedy: s.helpers.Fill("Read identity from sub and o, through {{helpers}}.user_id() and {{helpers}}.org_id(), and roles from public metadata only."),
 		})
 	}
 }
@@ -174,13 +174,13 @@ func judgeErrors(s *scene, report *TableReport) {
 				tell("recursion", finding.Finding{
 					ID: "rls.probe.recursion", Status: finding.Fail, Title: "A policy leads back to itself",
 					Detail: "Every request fails with 42P17: " + names + ".",
-					Remedy: "Read the other table in a security definer function with set search_path = pg_catalog, pg_temp, in a schema that is not exposed; clerk.my_org_ids() is one.",
+					Remedy: s.helpers.Fill("Read the other table in a security definer function with set search_path = pg_catalog, pg_temp, in a schema that is not exposed; {{helpers}}.my_org_ids() is one."),
 				})
 			case d.By == ByPolicyError && c.SQLState == "22P02" && c.Persona != SupabaseUser:
 				tell("cast "+names, finding.Finding{
 					ID: "rls.probe.clerk_id_cast", Status: finding.Fail, Title: "A policy fails for every Clerk user",
 					Detail: names + ": " + d.Detail + ".",
-					Remedy: "Use (select clerk.user_id()) in place of auth.uid(), over a text column; " + regenerate(s),
+					Remedy: s.helpers.Fill("Use (select {{helpers}}.user_id()) in place of auth.uid(), over a text column; ") + regenerate(s),
 				})
 			case d.By == ByPolicyError:
 				tell("error "+names+c.SQLState, finding.Finding{
@@ -223,7 +223,7 @@ func (p *prober) judgePolicies(s *scene, report *TableReport) {
 				ID: "rls.probe.never_true", Status: finding.Warn, Object: s.Name.String() + "." + catalog.QuoteIdentifier(policy.Name),
 				Title:  "The policy lets nobody through",
 				Detail: "It was true for no persona and no row.",
-				Remedy: "Check what it reads of the token: the organization of version 2 is at o → id, which \"->> 'o.id'\" does not reach; clerk.org_id() does.",
+				Remedy: "Check what it reads of the token: the organization of version 2 is at o → id, which \"->> 'o.id'\" does not reach; " + s.helpers.String() + ".org_id() does.",
 			})
 		}
 		if missing := s.uncovered(policy); len(missing) > 0 {

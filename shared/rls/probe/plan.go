@@ -24,6 +24,7 @@ type plan struct {
 	catalog.Table
 	shape
 	columns Columns
+	helpers catalog.Helpers
 	// on and off are the values of the published column.
 	on, off string
 	// foreign are the owner's and the organization's columns that are no text, so
@@ -62,7 +63,7 @@ func (p *prober) plan(ctx context.Context, name catalog.Name) (*plan, error) {
 		return nil, err
 	}
 	made := &plan{
-		Table: t, shape: x, links: true,
+		Table: t, shape: x, helpers: p.database.Helpers, links: true,
 		foreign: map[string]bool{}, pinned: map[string][]string{}, fixed: map[string]string{}, fill: map[string]bool{},
 	}
 	if err := made.choose(p.options.Columns[name], p.database.Copy); err != nil {
@@ -94,10 +95,10 @@ func (t *plan) choose(override Columns, copySchema string) error {
 		return set, nil
 	}
 	var err error
-	if t.columns.Owner, err = pick(override.Owner, t.OwnerColumn(copySchema)); err != nil {
+	if t.columns.Owner, err = pick(override.Owner, t.OwnerColumn(copySchema, t.helpers)); err != nil {
 		return err
 	}
-	if t.columns.Organization, err = pick(override.Organization, t.OrganizationColumn(copySchema)); err != nil {
+	if t.columns.Organization, err = pick(override.Organization, t.OrganizationColumn(copySchema, t.helpers)); err != nil {
 		return err
 	}
 	if t.columns.Published, err = pick(override.Published, t.PublishedColumn()); err != nil {

@@ -227,7 +227,7 @@ func BenchmarkApplyBatch_Shapes(b *testing.B) {
 		body func(n int) []byte
 	}{
 		{"distinct users", func(n int) []byte {
-			return benchUser(n % known).Name(fmt.Sprint(next), "Last").UpdatedAt(at(next)).Event(clerk.UserUpdated, at(next))
+			return benchUser(n%known).Name(fmt.Sprint(next), "Last").UpdatedAt(at(next)).Event(clerk.UserUpdated, at(next))
 		}},
 		{"one user", func(int) []byte {
 			return benchUser(0).Name(fmt.Sprint(next), "Last").UpdatedAt(at(next)).Event(clerk.UserUpdated, at(next))

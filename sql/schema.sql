@@ -636,7 +636,8 @@ begin
   ) as d
   left join lateral clerk_sync.check_event(d.event, nullif(d.expected_instance, '')) as c on not d.known;
 
-  foreach this_step in array array['user.deleted', 'organization.deleted', 'organizationMembership.deleted',
+  -- The first may lock a table, and must hold nothing else then.
+  foreach this_step in array array['organizationMembership.deleted', 'user.deleted', 'organization.deleted',
                                    'user', 'organization', 'organizationMembership', 'alone'] loop
     select array_agg(i."position"::integer order by i."position"), array_agg(i.event order by i."position"),
            array_agg(i.stated_ms order by i."position"), array_agg(i.svix_id order by i."position")
@@ -3302,11 +3303,12 @@ declare
   known_kinds   text[];
 begin
   -- One of which only the id is known may just be made by another transaction, and there
-  -- is no row that both would meet. So this waits for all that write memberships.
+  -- is no row that both would meet. So this waits for all that write or lock memberships,
+  -- before it holds anything that they could wait for.
   if exists (
     select from jsonb_array_elements(tombstone_memberships.resources) as r
     where r ->> 'id' = any (absent) and not clerk_sync.names_parents(r)) then
-    lock table public.organization_memberships in share row exclusive mode;
+    lock table public.organization_memberships in exclusive mode;
     absent := clerk_sync.unknown_memberships(ids);
   end if;
 

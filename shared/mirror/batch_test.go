@@ -95,7 +95,7 @@ func (b *bench) inBatchOrder(batch []mirror.Delivery) []mirror.Delivery {
 		mirror.Delivery
 	}
 	steps := []string{
-		"user.deleted", "organization.deleted", "organizationMembership.deleted", "user", "organization", "organizationMembership",
+		"organizationMembership.deleted", "user.deleted", "organization.deleted", "user", "organization", "organizationMembership",
 	}
 	seen := map[string]bool{}
 	var places []place
@@ -213,13 +213,13 @@ func TestApplyBatch_NamesTheEventBehindEveryRow(t *testing.T) {
 		select string_agg(action || ' ' || table_name || ' ' || row_id || ' by ' || coalesce(cause, 'nobody'), e'\n' order by id)
 		from clerk_sync.audit_log where table_name <> 'users_public'`)
 	records := strings.Join([]string{
-		// What is deleted takes its memberships along.
-		"update users user_rosa by msg_gone",
-		"update organization_memberships orgmem_0 by msg_gone",
 		// The placeholders of a membership belong to it.
 		"insert users user_tomas by msg_never",
 		"insert organizations org_acme by msg_never",
 		"insert organization_memberships orgmem_2 by msg_never",
+		// What is deleted takes its memberships along.
+		"update users user_rosa by msg_gone",
+		"update organization_memberships orgmem_0 by msg_gone",
 		// The newest statement of each object, and of the others nothing.
 		"insert users user_ines by msg_again",
 		"update organizations org_acme by msg_org",

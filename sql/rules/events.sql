@@ -641,7 +641,8 @@ begin
   ) as d
   left join lateral clerk_sync.check_event(d.event, nullif(d.expected_instance, '')) as c on not d.known;
 
-  foreach this_step in array array['user.deleted', 'organization.deleted', 'organizationMembership.deleted',
+  -- The first may lock a table, and must hold nothing else then.
+  foreach this_step in array array['organizationMembership.deleted', 'user.deleted', 'organization.deleted',
                                    'user', 'organization', 'organizationMembership', 'alone'] loop
     select array_agg(i."position"::integer order by i."position"), array_agg(i.event order by i."position"),
            array_agg(i.stated_ms order by i."position"), array_agg(i.svix_id order by i."position")

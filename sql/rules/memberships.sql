@@ -182,11 +182,12 @@ declare
   known_kinds   text[];
 begin
   -- One of which only the id is known may just be made by another transaction, and there
-  -- is no row that both would meet. So this waits for all that write memberships.
+  -- is no row that both would meet. So this waits for all that write or lock memberships,
+  -- before it holds anything that they could wait for.
   if exists (
     select from jsonb_array_elements(tombstone_memberships.resources) as r
     where r ->> 'id' = any (absent) and not clerk_sync.names_parents(r)) then
-    lock table {{exposed}}.organization_memberships in share row exclusive mode;
+    lock table {{exposed}}.organization_memberships in exclusive mode;
     absent := clerk_sync.unknown_memberships(ids);
   end if;
 

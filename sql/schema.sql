@@ -60,25 +60,6 @@ COMMENT ON SCHEMA public IS 'standard public schema';
 
 
 --
--- Name: batched_event; Type: TYPE; Schema: clerk_sync; Owner: -
---
-
-CREATE TYPE clerk_sync.batched_event AS (
-	"position" integer,
-	svix_id text,
-	event jsonb,
-	type text,
-	object text,
-	object_id text,
-	stated_ms bigint,
-	round integer,
-	outcome text,
-	reason text,
-	detail text
-);
-
-
---
 -- Name: stated_membership; Type: TYPE; Schema: clerk_sync; Owner: -
 --
 
@@ -467,10 +448,15 @@ CREATE FUNCTION clerk_sync.apply_checked_event(event jsonb, stated_ms bigint, OU
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  data       constant jsonb := event -> 'data';
-  kind       constant text := clerk_sync.event_kind(event ->> 'type');
-  deleted_at constant timestamptz := coalesce(to_timestamp(stated_ms / 1000.0), now());
-  result     text;
+  data          constant jsonb := event -> 'data';
+  kind          constant text := clerk_sync.event_kind(event ->> 'type');
+  deleted_at    constant timestamptz := coalesce(to_timestamp(stated_ms / 1000.0), now());
+  result        text;
+  in_constraint text;
+  in_schema     text;
+  in_table      text;
+  in_column     text;
+  context       text;
 begin
   case event ->> 'type'
     when 'user.created', 'user.updated' then
@@ -488,7 +474,7 @@ begin
     when 'organization.deleted' then
       perform clerk_sync.tombstone_organizations(array[data ->> 'id'], deleted_at);
     when 'organizationMembership.deleted' then
-      perform clerk_sync.tombstone_memberships(jsonb_build_array(data), array[stated_ms], array[kind], deleted_at);
+      perform clerk_sync.tombstone_memberships(jsonb_build_array(data), array[stated_ms], array[kind], array[deleted_at]);
     when 'role.deleted' then
       perform clerk_sync.tombstone_roles(array[data ->> 'id'], deleted_at);
     when 'permission.deleted' then
@@ -498,9 +484,12 @@ begin
 exception
   -- The event's own fault, or that of a constraint or trigger which somebody
   -- put on the copy: trying again cannot help. The message may quote the
-  -- event, so only the code is kept.
+  -- event, so only the code is kept, and the names of what refused it.
   when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
-    outcome := 'rejected'; reason := 'not_applicable'; detail := 'SQLSTATE ' || sqlstate;
+    get stacked diagnostics in_constraint = constraint_name, in_schema = schema_name, in_table = table_name,
+      in_column = column_name, context = pg_exception_context;
+    outcome := 'rejected'; reason := 'not_applicable';
+    detail := clerk_sync.refused_by(sqlstate, in_constraint, in_schema, in_table, in_column, context);
 end
 $$;
 
@@ -555,12 +544,51 @@ COMMENT ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_i
 
 
 --
+-- Name: apply_event_text(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_event_text(svix_id text, body text, OUT outcome text, OUT reason text) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+declare
+  event jsonb;
+  why   text;
+begin
+  begin
+    event := body::jsonb;
+  exception when data_exception or program_limit_exceeded then
+    -- json takes what is JSON; jsonb also has to hold it.
+    begin
+      perform body::json;
+      why := 'not_storable';
+      event := clerk_sync.storable(body)::jsonb;
+    exception
+      when invalid_text_representation then
+        why := coalesce(why, 'not_json');
+      when data_exception or program_limit_exceeded then
+        why := 'not_storable';
+    end;
+  end;
+  if event is null then
+    select r.outcome, r.reason into outcome, reason
+    from clerk_sync.reject_event(svix_id, convert_to(coalesce(body, ''), 'UTF8'), coalesce(why, 'not_json')) as r;
+  else
+    select a.outcome, a.reason into outcome, reason from clerk_sync.apply_event(svix_id, event) as a;
+  end if;
+end
+$$;
+
+
+--
 -- Name: apply_events(text[], jsonb, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
 CREATE FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[] DEFAULT NULL::text[]) RETURNS TABLE(outcome text, reason text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '5s'
     SET plan_cache_mode TO 'force_generic_plan'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
@@ -569,24 +597,27 @@ CREATE FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_
     AS $$
 #variable_conflict use_column
 declare
-  batch       clerk_sync.batched_event[];
-  one         clerk_sync.batched_event;
-  decided     record;
+  bodies      constant jsonb[] := array(select e from jsonb_array_elements(
+                case when jsonb_typeof(apply_events.events) = 'array' then apply_events.events else '[]' end) as e);
+  known       boolean[];
+  stated_ms   bigint[];
+  steps       text[];
   outcomes    text[];
   reasons     text[];
   details     text[];
+  this_step   text;
+  places      integer[];
+  place       integer;
+  members     jsonb[];
+  times       bigint[];
+  ids         text[];
+  together    text[];
+  decided     record;
   recorded    jsonb;
-  rounds      integer;
-  this_object text;
-  results     jsonb;
-  resources   jsonb;
-  stated_ms   bigint[];
-  kinds       text[];
-  causes      jsonb;
   outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
 begin
   if jsonb_typeof(apply_events.events) is distinct from 'array'
-     or jsonb_array_length(apply_events.events) <> cardinality(apply_events.svix_ids)
+     or cardinality(bodies) <> cardinality(apply_events.svix_ids)
      or cardinality(apply_events.expected_instances) <> cardinality(apply_events.svix_ids) then
     raise invalid_parameter_value using message = 'apply_events takes one svix-id, and one instance if any, for each event';
   end if;
@@ -594,93 +625,53 @@ begin
   -- A batch writes to the same tables several times over, and so cannot take its
   -- locks in the one order that keeps single events from waiting for each other.
   -- Batches therefore go one at a time. Nothing is lost by it: the lock is held while
-  -- this statement works, not while its sender does. Should a batch and a single
-  -- event wait for each other, Postgres ends one of the two, and its sender comes
-  -- again.
-  perform pg_advisory_xact_lock(hashtextextended('clerk_sync.apply_events', 0));
+  -- this statement works, not while its sender does. It is a row, which no other login
+  -- can lock. Should a batch and a single event wait for each other, Postgres ends one
+  -- of the two, and its sender comes again.
+  perform from clerk_sync.batch_lock for no key update;
 
-  select array_agg(row(
-      n."position", n.svix_id, n.event, n.event ->> 'type', n.object, n.object_id, n.stated_ms,
-      case when n.outcome is null then n.round end, n.outcome, n.reason, n.detail)::clerk_sync.batched_event
-      order by n."position"),
-    array_agg(n.outcome order by n."position"),
-    array_agg(n.reason order by n."position"),
-    array_agg(n.detail order by n."position"),
-    max(n.round) filter (where n.outcome is null)
-  into batch, outcomes, reasons, details, rounds
+  select array_agg(d.known order by d."position"), array_agg(c.stated_ms order by d."position"),
+         array_agg(case when not d.known and c.outcome is null then clerk_sync.event_step(d.event, c.stated_ms) end
+                   order by d."position"),
+         array_agg(c.outcome order by d."position"), array_agg(c.reason order by d."position"),
+         array_agg(c.detail order by d."position")
+  into known, stated_ms, steps, outcomes, reasons, details
   from (
-    select d."position"::integer, d.svix_id, d.event, d.object, d.object_id, c.stated_ms,
-           row_number() over (partition by d.object, d.object_id, j.outcome is null order by d."position")::integer as round,
-           j.outcome, c.reason, c.detail
-    from (
-      select i.*, split_part(i.event ->> 'type', '.', 1) as object, i.event -> 'data' ->> 'id' as object_id,
-             e.svix_id is not null or row_number() over (partition by i.svix_id order by i."position") > 1 as known
-      from rows from (
-             unnest(apply_events.svix_ids), jsonb_array_elements(apply_events.events), unnest(apply_events.expected_instances)
-           ) with ordinality as i (svix_id, event, expected_instance, "position")
-      -- Joined, since "exists" would be answered from a hash of the whole table.
-      left join clerk_sync.webhook_events as e on e.svix_id = i.svix_id
-      offset 0
-    ) as d
-    left join lateral clerk_sync.check_event(d.event, nullif(d.expected_instance, '')) as c on not d.known
-    cross join lateral (select case when d.known then 'duplicate' else c.outcome end as outcome) as j
-  ) as n;
+    select i.*, e.svix_id is not null or row_number() over (partition by i.svix_id order by i."position") > 1 as known
+    from unnest(apply_events.svix_ids, bodies, apply_events.expected_instances)
+         with ordinality as i (svix_id, event, expected_instance, "position")
+    -- Joined, since "exists" would be answered from a hash of the whole table.
+    left join clerk_sync.webhook_events as e on e.svix_id = i.svix_id
+    offset 0
+  ) as d
+  left join lateral clerk_sync.check_event(d.event, nullif(d.expected_instance, '')) as c on not d.known;
 
-  for this_round in 1 .. coalesce(rounds, 0) loop
-    foreach this_object in array array['user', 'organization', 'organizationMembership'] loop
-      -- Without a time of its own an event would take over that of another.
-      select jsonb_agg(b.event -> 'data' order by b."position"), array_agg(b.stated_ms order by b."position"),
-             array_agg(clerk_sync.event_kind(b.type) order by b."position"),
-             jsonb_object_agg(b.object_id, b.svix_id)
-      into resources, stated_ms, kinds, causes
-      from unnest(batch) as b
-      where b.round = this_round and b.object = this_object and b.type not like '%.deleted' and b.stated_ms is not null;
+  -- The first may lock a table, and must hold nothing else then.
+  foreach this_step in array array['organizationMembership.deleted', 'user.deleted', 'organization.deleted',
+                                   'user', 'organization', 'organizationMembership', 'alone'] loop
+    select array_agg(i."position"::integer order by i."position"), array_agg(i.event order by i."position"),
+           array_agg(i.stated_ms order by i."position"), array_agg(i.svix_id order by i."position")
+    into places, members, times, ids
+    from unnest(steps, bodies, stated_ms, apply_events.svix_ids)
+         with ordinality as i (step, event, stated_ms, svix_id, "position")
+    where i.step = this_step;
 
-      if resources is null then
-        continue;
-      end if;
-
-      if this_object = 'organizationMembership' then
-        -- What its parents' placeholders are made of came with the membership.
-        causes := causes || (
-          select jsonb_object_agg(p.id, b.svix_id)
-          from unnest(batch) as b
-          cross join lateral unnest(array[
-            b.event -> 'data' -> 'organization' ->> 'id', b.event -> 'data' -> 'public_user_data' ->> 'user_id']) as p (id)
-          where b.round = this_round and b.object = this_object and b.type not like '%.deleted' and b.stated_ms is not null);
-      end if;
-
-      begin
-        perform set_config('clerk_sync.causes', causes::text, true);
-        results := case this_object
-          when 'user' then (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_users(resources, stated_ms, kinds) as a)
-          when 'organization' then (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_organizations(resources, stated_ms, kinds) as a)
-          else (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_memberships(resources, stated_ms, kinds) as a)
-        end;
-        perform set_config('clerk_sync.causes', '', true);
-      exception
-        -- One of them cannot be applied, which is no reason to refuse the others:
-        -- they are all tried by themselves below.
-        when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
-          continue;
-      end;
-
-      foreach one in array batch loop
-        if one.round = this_round and one.object = this_object and one.type not like '%.deleted' and one.stated_ms is not null then
-          outcomes[one."position"] := case when results ->> one.object_id in ('stale', 'deleted') then 'stale' else 'applied' end;
-        end if;
-      end loop;
-    end loop;
-
-    foreach one in array batch loop
-      if one.round = this_round and outcomes[one."position"] is null then
-        perform set_config('clerk_sync.cause', one.svix_id, true);
+    if places is null then
+      continue;
+    end if;
+    together := case when this_step <> 'alone' then clerk_sync.apply_together(this_step, members, times, ids) end;
+    for n in 1 .. cardinality(places) loop
+      place := places[n];
+      if together is not null then
+        outcomes[place] := together[n];
+      else
+        perform set_config('clerk_sync.cause', ids[n], true);
         select a.outcome, a.reason, a.detail into decided
-        from clerk_sync.apply_checked_event(one.event, one.stated_ms) as a;
-        outcomes[one."position"] := decided.outcome;
-        reasons[one."position"] := decided.reason;
-        details[one."position"] := decided.detail;
+        from clerk_sync.apply_checked_event(members[n], times[n]) as a;
         perform set_config('clerk_sync.cause', outer_cause, true);
+        outcomes[place] := decided.outcome;
+        reasons[place] := decided.reason;
+        details[place] := decided.detail;
       end if;
     end loop;
   end loop;
@@ -688,10 +679,10 @@ begin
   with told as (
     insert into clerk_sync.webhook_events as e
     select r.*
-    from unnest(batch) as b
-    cross join lateral clerk_sync.event_record(
-      b.svix_id, b.event, outcomes[b."position"], reasons[b."position"], details[b."position"]) as r
-    where b.outcome is distinct from 'duplicate'
+    from unnest(apply_events.svix_ids, bodies, known, outcomes, reasons, details)
+         as b (svix_id, event, known, outcome, reason, detail)
+    cross join lateral clerk_sync.event_record(b.svix_id, b.event, b.outcome, b.reason, b.detail) as r
+    where not b.known
     order by b.svix_id
     on conflict on constraint webhook_events_pkey do nothing
     returning e.svix_id
@@ -700,9 +691,9 @@ begin
 
   -- Recorded by somebody else meanwhile, as in apply_event.
   return query
-  select case when recorded ? b.svix_id then outcomes[b."position"] else 'duplicate' end,
-         case when recorded ? b.svix_id then reasons[b."position"] end
-  from unnest(batch) as b
+  select case when not b.known and recorded ? b.svix_id then b.outcome else 'duplicate' end,
+         case when not b.known and recorded ? b.svix_id then b.reason end
+  from unnest(apply_events.svix_ids, known, outcomes, reasons) with ordinality as b (svix_id, known, outcome, reason, "position")
   order by b."position";
 end
 $$;
@@ -716,10 +707,10 @@ COMMENT ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expec
 
 
 --
--- Name: apply_memberships(jsonb, bigint[], text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: apply_memberships(jsonb, bigint[], text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.apply_memberships(resources jsonb, stated_ms bigint[], kinds text[] DEFAULT '{3}'::text[], ended_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(id text, result text)
+CREATE FUNCTION clerk_sync.apply_memberships(resources jsonb, stated_ms bigint[], kinds text[] DEFAULT '{3}'::text[]) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -762,10 +753,11 @@ begin
   return query
   with settled as (
     -- Under the locks: whether a parent is gone cannot change any more.
-    select c.*, least(u.deleted_at, o.deleted_at, apply_memberships.ended_at) as ended_at
+    select c.*, least(u.deleted_at, o.deleted_at, e.deleted_at) as ended_at
     from unnest(compared) as c
     left join public.users as u on u.clerk_id = c.user_id
     left join public.organizations as o on o.clerk_org_id = c.organization_id
+    left join clerk_sync.ended_memberships as e on e.clerk_membership_id = c.id
   ), written as (
     insert into public.organization_memberships as m (
       clerk_membership_id, clerk_org_id, clerk_user_id, role, permissions, metadata,
@@ -1071,6 +1063,117 @@ begin
          case when c.result in ('unchanged', 'stale', 'deleted') or c.clerk_role_id in (select w.clerk_role_id from written as w)
               then c.result else 'stale' end
   from compared as c;
+end
+$$;
+
+
+--
+-- Name: apply_together(text, jsonb[], bigint[], text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.apply_together(step text, events jsonb[], stated_ms bigint[], svix_ids text[]) RETURNS text[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  much       constant integer := 1000;
+  deletion   constant boolean := step like '%.deleted';
+  ids        text[];
+  newest     boolean[];
+  resources  jsonb;
+  stated     bigint[];
+  kinds      text[];
+  times      timestamptz[];
+  superseded jsonb;
+  causes     jsonb;
+  members    jsonb;
+  too_many   boolean;
+  results    jsonb;
+begin
+  with told as (
+    select e.position, e.svix_id, e.stated_ms, e.event -> 'data' as resource, e.event -> 'data' ->> 'id' as id,
+           clerk_sync.event_kind(e.event ->> 'type') as kind,
+           count(*) over (partition by e.event -> 'data' ->> 'id') > 1 as several,
+           -- It writes no row.
+           step = 'organizationMembership.deleted' and not clerk_sync.names_parents(e.event -> 'data') and not exists (
+             select from public.organization_memberships as m
+             where m.clerk_membership_id = e.event -> 'data' ->> 'id') as noted
+    from unnest(apply_together.events, apply_together.stated_ms, apply_together.svix_ids)
+         with ordinality as e (event, stated_ms, svix_id, position)
+  ), versioned as (
+    select t.*, case when t.several and not deletion then (
+             select i.version from clerk_sync.incoming(jsonb_build_array(t.resource), array[t.stated_ms], array[t.kind], '2') as i
+           ) end collate "C" as version
+    from told as t
+  ), ranked as (
+    select v.*,
+           rank() over (partition by v.id order by v.version desc) = 1 as newest,
+           row_number() over (partition by v.id order by v.noted, v.version desc, v.stated_ms, v.position) = 1 as counts
+    from versioned as v
+  )
+  select array_agg(r.id order by r.position), array_agg(r.newest order by r.position),
+         jsonb_agg(r.resource order by r.position) filter (where r.counts or deletion),
+         array_agg(r.stated_ms order by r.position) filter (where r.counts or deletion),
+         array_agg(r.kind order by r.position) filter (where r.counts or deletion),
+         array_agg(coalesce(to_timestamp(r.stated_ms / 1000.0), now()) order by r.position),
+         jsonb_agg(jsonb_build_array(r.resource, r.stated_ms, r.kind) order by r.position) filter (where not r.counts),
+         jsonb_object_agg(r.id, r.svix_id) filter (where r.counts)
+  into ids, newest, resources, stated, kinds, times, superseded, causes
+  from ranked as r;
+
+  -- What goes along was caused by the same event: memberships of what is deleted, and
+  -- the placeholders for a membership's parents.
+  if step in ('user.deleted', 'organization.deleted') then
+    select jsonb_object_agg(m.id, causes ->> m.parent), count(*) > much into members, too_many
+    from (
+      select m.clerk_membership_id as id, m.clerk_user_id as parent from public.organization_memberships as m
+      where step = 'user.deleted' and m.clerk_user_id = any (ids)
+      union all
+      select m.clerk_membership_id, m.clerk_org_id from public.organization_memberships as m
+      where step = 'organization.deleted' and m.clerk_org_id = any (ids)
+      limit much + 1
+    ) as m;
+    if too_many then
+      return null;
+    end if;
+  elsif step like 'organizationMembership%' then
+    select jsonb_object_agg(p.id, e.svix_id) into members
+    from unnest(apply_together.events, apply_together.svix_ids) as e (event, svix_id)
+    cross join lateral unnest(array[
+      e.event -> 'data' -> 'organization' ->> 'id', e.event -> 'data' -> 'public_user_data' ->> 'user_id']) as p (id)
+    where p.id is not null;
+  end if;
+  perform set_config('clerk_sync.causes', (coalesce(members, '{}') || causes)::text, true);
+
+  -- What a membership says of its parents counts also where it is superseded itself.
+  if superseded is not null and step = 'organizationMembership' then
+    perform clerk_sync.offer_parents(jsonb_agg(s -> 0), array_agg((s ->> 1)::bigint), array_agg(s ->> 2))
+    from jsonb_array_elements(superseded) as s;
+  end if;
+
+  case step
+  when 'user' then
+    results := (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_users(resources, stated, kinds) as a);
+  when 'organization' then
+    results := (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_organizations(resources, stated, kinds) as a);
+  when 'organizationMembership' then
+    results := (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_memberships(resources, stated, kinds) as a);
+  when 'user.deleted' then
+    perform clerk_sync.tombstone_users(ids, now(), times);
+  when 'organization.deleted' then
+    perform clerk_sync.tombstone_organizations(ids, now(), times);
+  when 'organizationMembership.deleted' then
+    perform clerk_sync.tombstone_memberships(resources, stated, kinds, times);
+  end case;
+  perform set_config('clerk_sync.causes', '', true);
+
+  return array(
+    select case when not deletion and (not e.newest or results ->> e.id in ('stale', 'deleted')) then 'stale' else 'applied' end
+    from unnest(ids, newest) with ordinality as e (id, newest, position)
+    order by e.position);
+exception
+  when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
+    return null;
 end
 $$;
 
@@ -1622,10 +1725,11 @@ begin
     return;
   end if;
 
-  -- Seconds or milliseconds, as in clerk_sync.incoming; absent in old examples.
+  -- Seconds or milliseconds, as in clerk_sync.incoming; absent in old examples. What is
+  -- negative is out of range below, and may be too large to be multiplied.
   if jsonb_typeof(event -> 'timestamp') = 'number' then
-    stated := trunc((event ->> 'timestamp')::numeric
-      * case when (event ->> 'timestamp')::numeric < 1e11 then 1000 else 1 end);
+    stated := (event ->> 'timestamp')::numeric;
+    stated := trunc(stated * case when stated >= 0 and stated < 1e11 then 1000 else 1 end);
   end if;
   if greatest(stated, (data ->> 'created_at')::numeric, (data ->> 'updated_at')::numeric) >= 1e14
      or least(stated, (data ->> 'created_at')::numeric, (data ->> 'updated_at')::numeric) < 0 then
@@ -1634,7 +1738,9 @@ begin
   end if;
   stated_ms := stated::bigint;
 
-  if type like 'organizationMembership.%' then
+  -- A membership is known by its own id: its deletion needs no parents.
+  if type like 'organizationMembership.%'
+     and not (type = 'organizationMembership.deleted' and not clerk_sync.names_parents(data)) then
     broken := case
       when coalesce(jsonb_typeof(data -> 'organization' -> 'id'), '') <> 'string'
         or length(data -> 'organization' ->> 'id') not between 1 and 255 then 'organization.id'
@@ -1913,10 +2019,10 @@ $$;
 
 
 --
--- Name: end_memberships(text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: end_memberships(text[], timestamp with time zone, timestamp with time zone[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+CREATE FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[]) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -1935,9 +2041,13 @@ begin
   with written as (
     update public.organization_memberships as m set
       role = null, permissions = '{}', metadata = '{}', created_at = null, updated_at = null,
-      deleted_at = end_memberships.deleted_at, synced_at = now(), sync_version = '9'
-    where m.clerk_membership_id = any (end_memberships.ids)
-      and (m.sync_version < '9' or m.deleted_at > end_memberships.deleted_at)
+      deleted_at = gone.deleted_at, synced_at = now(), sync_version = '9'
+    from (
+      select g.id, min(coalesce(g.deleted_at, end_memberships.deleted_at)) as deleted_at
+      from unnest(end_memberships.ids, end_memberships.times) as g (id, deleted_at) group by g.id
+    ) as gone
+    where m.clerk_membership_id = gone.id
+      and (m.sync_version < '9' or m.deleted_at > gone.deleted_at)
     returning m.clerk_membership_id
   )
   select known.clerk_membership_id, case when w.clerk_membership_id is null then 'unchanged' else 'deleted' end
@@ -2049,7 +2159,7 @@ COMMENT ON COLUMN clerk_sync.webhook_events.stated_at IS 'The webhook''s own tim
 -- Name: COLUMN webhook_events.raw_body; Type: COMMENT; Schema: clerk_sync; Owner: -
 --
 
-COMMENT ON COLUMN clerk_sync.webhook_events.raw_body IS 'The body of a verified message that Postgres cannot hold as jsonb.';
+COMMENT ON COLUMN clerk_sync.webhook_events.raw_body IS 'The body of a verified message that is no event or that Postgres cannot hold as jsonb, without private metadata.';
 
 
 --
@@ -2061,7 +2171,7 @@ CREATE FUNCTION clerk_sync.event_record(svix_id text, event jsonb, outcome text,
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 declare
-  data   constant jsonb := case when jsonb_typeof(event -> 'data') = 'object' then event -> 'data' end;
+  data   constant jsonb := event -> 'data';
   stated constant numeric := case when jsonb_typeof(event -> 'timestamp') = 'number' then (event ->> 'timestamp')::numeric end;
   r      clerk_sync.webhook_events;
 begin
@@ -2070,22 +2180,58 @@ begin
   r.outcome := outcome;
   r.reason := reason;
   r.detail := detail;
-  r.object_id := left(data ->> 'id', 255);
-  r.user_id := left(case split_part(event ->> 'type', '.', 1)
-    when 'user' then data ->> 'id'
-    when 'organizationMembership' then data -> 'public_user_data' ->> 'user_id' end, 255);
-  r.organization_id := left(case split_part(event ->> 'type', '.', 1)
-    when 'organization' then data ->> 'id'
-    when 'organizationMembership' then data -> 'organization' ->> 'id' end, 255);
-  r.instance_id := left(event ->> 'instance_id', 255);
+  r.object_id := clerk_sync.id_of(data -> 'id');
+  r.user_id := clerk_sync.id_of(case split_part(event ->> 'type', '.', 1)
+    when 'user' then data -> 'id'
+    when 'organizationMembership' then data -> 'public_user_data' -> 'user_id' end);
+  r.organization_id := clerk_sync.id_of(case split_part(event ->> 'type', '.', 1)
+    when 'organization' then data -> 'id'
+    when 'organizationMembership' then data -> 'organization' -> 'id' end);
+  r.instance_id := clerk_sync.id_of(event -> 'instance_id');
   r.stated_at := case when stated between 0 and 1e14
     then to_timestamp((stated / case when stated < 1e11 then 1 else 1000 end)::double precision) end;
   r.received_at := now();
   if outcome = 'rejected'
      or outcome <> 'ignored' and (select s.keep_applied_payloads from clerk_sync.settings as s) then
     r.payload := clerk_sync.keepable_payload(event, r.user_id, r.organization_id);
+    if r.payload is not null and r.user_id is null and r.organization_id is null then
+      select i.user_id, i.organization_id into r.user_id, r.organization_id from clerk_sync.ids_shown(event::text) as i;
+      if clerk_sync.is_gone(r.user_id, r.organization_id) then
+        r.payload := null;
+      end if;
+    end if;
   end if;
   return r;
+end
+$$;
+
+
+--
+-- Name: event_step(jsonb, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.event_step(event jsonb, stated_ms bigint) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  data   constant jsonb := event -> 'data';
+  object constant text := split_part(event ->> 'type', '.', 1);
+begin
+  case
+  when object in ('role', 'permission') then
+    return 'alone';
+  when event ->> 'type' in ('user.deleted', 'organization.deleted') then
+    return event ->> 'type';
+  when stated_ms is null or not (
+    clerk_sync.is_plain(data) and (object <> 'organizationMembership' or
+      clerk_sync.is_plain(data -> 'organization') and clerk_sync.is_plain(data -> 'public_user_data'))) then
+    return 'alone';
+  when event ->> 'type' = 'organizationMembership.deleted' then
+    return event ->> 'type';
+  else
+    return object;
+  end case;
 end
 $$;
 
@@ -2140,6 +2286,45 @@ begin
   select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
   from unnest(finish_window.absent_ids) as gone
   on conflict on constraint sync_absences_pkey do nothing;
+end
+$$;
+
+
+--
+-- Name: id_of(jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.id_of(value jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return case when jsonb_typeof(value) = 'string' then left(value #>> '{}', 255) end;
+end
+$$;
+
+
+--
+-- Name: ids_shown(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.ids_shown(body text, OUT user_id text, OUT organization_id text) RETURNS record
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  users         constant text[] := array(
+    select distinct m[1] from regexp_matches(body, '"(?:id|user_id)\\*"\s*:\s*\\*"(user_[A-Za-z0-9_-]{1,250})\\*"', 'g') as m);
+  organizations constant text[] := array(
+    select distinct m[1] from regexp_matches(body, '"id\\*"\s*:\s*\\*"(org_[A-Za-z0-9_-]{1,251})\\*"', 'g') as m);
+begin
+  if cardinality(users) = 1 then
+    user_id := users[1];
+  end if;
+  if cardinality(organizations) = 1
+     and (cardinality(users) = 1 or cardinality(users) = 0 and body ~ '"type"\s*:\s*"organization\.') then
+    organization_id := organizations[1];
+  end if;
 end
 $$;
 
@@ -2209,6 +2394,23 @@ $$;
 
 
 --
+-- Name: is_gone(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.is_gone(user_id text, organization_id text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return exists (
+    select from public.users as u where u.clerk_id = is_gone.user_id and u.sync_version = '9'
+    union all
+    select from public.organizations as o where o.clerk_org_id = is_gone.organization_id and o.sync_version = '9');
+end
+$$;
+
+
+--
 -- Name: is_live(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -2218,6 +2420,33 @@ CREATE FUNCTION clerk_sync.is_live(object text, id text) RETURNS boolean
     AS $$
 begin
   return (clerk_sync.versions(object, array[id]))[1] < '9';
+end
+$$;
+
+
+--
+-- Name: is_plain(jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.is_plain(resource jsonb) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  field text;
+begin
+  foreach field in array array['banned', 'locked', 'password_enabled', 'two_factor_enabled', 'admin_delete_enabled'] loop
+    if jsonb_typeof(resource -> field) not in ('boolean', 'null') then
+      return false;
+    end if;
+  end loop;
+  foreach field in array array['created_at', 'updated_at', 'last_sign_in_at', 'last_active_at', 'max_allowed_memberships'] loop
+    if jsonb_typeof(resource -> field) not in ('number', 'null')
+       or (resource ->> field)::numeric not between 0 and 1e14 - 1 then
+      return false;
+    end if;
+  end loop;
+  return coalesce(jsonb_typeof(resource -> 'permissions') in ('array', 'null'), true);
 end
 $$;
 
@@ -2273,19 +2502,19 @@ CREATE FUNCTION clerk_sync.keepable_payload(event jsonb, user_id text, organizat
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
+declare
+  kept jsonb;
 begin
-  return (
-  select case when s.store_private_metadata then k.event
-              else k.event #- '{data,private_metadata}' #- '{data,organization,private_metadata}' end
-  from clerk_sync.settings as s
-  -- The browser and address that caused the change are of no use here.
-  cross join lateral (select keepable_payload.event - 'event_attributes') as k (event)
-  where k.event ->> 'type' ~ '^(user|organization|organizationMembership|role|permission)\.[a-z]+$'
-    and not exists (
-      select from public.users as u where u.clerk_id = keepable_payload.user_id and u.sync_version = '9')
-    and not exists (
-      select from public.organizations as o
-      where o.clerk_org_id = keepable_payload.organization_id and o.sync_version = '9'));
+  if jsonb_typeof(event) = 'object'
+     and event ->> 'type' ~ '^(user|organization|organizationMembership|role|permission)\.[a-z]+$'
+     and not clerk_sync.is_gone(user_id, organization_id) then
+    -- The browser and address that caused the change are of no use here.
+    kept := event - 'event_attributes';
+    if not clerk_sync.keeps_private_metadata() then
+      kept := clerk_sync.without_private_metadata(kept::json);
+    end if;
+  end if;
+  return kept;
 end
 $_$;
 
@@ -2362,6 +2591,24 @@ begin
     end if;
   end loop;
   return null;
+end
+$$;
+
+
+--
+-- Name: names_parents(jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.names_parents(membership jsonb) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return coalesce(
+    jsonb_typeof(membership -> 'organization' -> 'id') = 'string'
+    and length(membership -> 'organization' ->> 'id') between 1 and 255
+    and jsonb_typeof(membership -> 'public_user_data' -> 'user_id') = 'string'
+    and length(membership -> 'public_user_data' ->> 'user_id') between 1 and 255, false);
 end
 $$;
 
@@ -2631,7 +2878,11 @@ begin
 
   with old as (
     select e.svix_id from clerk_sync.webhook_events as e
-    where e.received_at < now() - s.payload_retention and (e.payload is not null or e.raw_body is not null)
+    where (e.payload is not null or e.raw_body is not null)
+      and (e.received_at < now() - s.payload_retention
+           -- No deletion would empty it.
+           or e.received_at < now() - interval '24 hours' and e.user_id is null and e.organization_id is null
+              and e.type !~ '^(role|permission)\.')
     order by e.received_at limit purge.most for update skip locked)
   update clerk_sync.webhook_events as e set payload = null, raw_body = null
   from old where e.svix_id = old.svix_id;
@@ -2654,6 +2905,8 @@ begin
     order by m.clerk_membership_id limit purge.most for update skip locked)
   delete from public.organization_memberships as m using old where m.clerk_membership_id = old.clerk_membership_id;
   get diagnostics members = row_count;
+
+  delete from clerk_sync.ended_memberships as e where e.deleted_at < now() - s.tombstone_retention;
 
   -- A tombstone that an application's own table still refers to stays: it holds
   -- no personal data, and removing it is for whoever owns that reference.
@@ -2865,6 +3118,49 @@ $$;
 
 
 --
+-- Name: refused_by(text, text, text, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.refused_by(state text, "constraint" text, schema text, "table" text, "column" text, context text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  target  oid;
+  place   text;
+  line    text;
+  called  text[];
+  told    text := 'SQLSTATE ' || state;
+begin
+  select c.oid, format('%I.%I', n.nspname, c.relname) into target, place
+  from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where n.nspname = refused_by."schema" and c.relname = refused_by."table";
+
+  if exists (select from pg_catalog.pg_constraint as c where c.conname = refused_by."constraint")
+     or exists (select from pg_catalog.pg_class as c where c.relname = refused_by."constraint" and c.relkind in ('i', 'I')) then
+    told := told || format(', constraint %I', "constraint") || coalesce(' of ' || place, '');
+  elsif exists (select from pg_catalog.pg_attribute as a where a.attrelid = target and a.attname = refused_by."column") then
+    told := told || format(', column %I of %s', "column", place);
+  elsif place is not null then
+    told := told || ', table ' || place;
+  end if;
+
+  foreach line in array string_to_array(context, e'\n') loop
+    called := parse_ident((regexp_match(line,
+      '^(?:PL/pgSQL|SQL) function "?((?:[a-z_][a-z0-9_$]*|"[^"]+")(?:\.(?:[a-z_][a-z0-9_$]*|"[^"]+"))?)(?:\(.*\) line [0-9]|" (?:statement|during) )'))[1]);
+    if called[1] is distinct from 'clerk_sync' and exists (
+      select from pg_catalog.pg_proc as p join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+      where p.proname = called[cardinality(called)] and (cardinality(called) = 1 or n.nspname = called[1])) then
+      told := told || format(', in function %s()', (select string_agg(format('%I', c), '.') from unnest(called) as c));
+      exit;
+    end if;
+  end loop;
+  return left(told, 500);
+end
+$_$;
+
+
+--
 -- Name: reject_event(text, bytea, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -2873,16 +3169,32 @@ CREATE FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text, OUT 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 #variable_conflict use_variable
+declare
+  shown constant text := encode(body, 'escape');
+  about record;
+  kept  bytea;
 begin
   if why !~ '^[a-z0-9_]{1,64}$' then
     raise invalid_parameter_value using message = 'the reason of a rejected event is a code of small letters, digits and underscores';
   end if;
-  insert into clerk_sync.webhook_events as e (svix_id, type, outcome, reason, raw_body)
-  values (
-    svix_id, '', 'rejected', why,
-    -- Its type cannot be read, so whatever looks like a message with a code or a
-    -- ticket in it is not kept.
-    case when encode(body, 'escape') !~* '(email|sms)\.created|invitation|waitlist|ticket' then body end)
+  select i.user_id, i.organization_id into about from clerk_sync.ids_shown(shown) as i;
+  -- Its type cannot be read, so whatever looks like a message with a code or a
+  -- ticket in it is not kept.
+  if shown !~* '(email|sms)\.created|invitation|waitlist|ticket'
+     and not clerk_sync.is_gone(about.user_id, about.organization_id) then
+    kept := body;
+  end if;
+  -- Where private metadata cannot be cut out, nothing is kept. Its name may be spelled
+  -- in escapes.
+  if shown ~* 'private_metadata|\\u00[567]' and not clerk_sync.keeps_private_metadata() then
+    begin
+      kept := convert_to(clerk_sync.without_private_metadata(convert_from(kept, 'UTF8')::json)::text, 'UTF8');
+    exception when data_exception or program_limit_exceeded then
+      kept := null;
+    end;
+  end if;
+  insert into clerk_sync.webhook_events as e (svix_id, type, outcome, reason, user_id, organization_id, raw_body)
+  values (svix_id, '', 'rejected', why, about.user_id, about.organization_id, kept)
   on conflict on constraint webhook_events_pkey do nothing;
   outcome := case when found then 'rejected' else 'duplicate' end;
   reason := case when found then why end;
@@ -3073,6 +3385,31 @@ $$;
 
 
 --
+-- Name: storable(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.storable(body text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  parts text[] := string_to_array(body, '\');
+  i     integer := 2;
+begin
+  while i <= cardinality(parts) loop
+    if parts[i] = '' or parts[i] ~* '^ud[89ab][0-9a-f]{2}$' and parts[i + 1] ~* '^ud[c-f][0-9a-f]{2}' then
+      i := i + 1;
+    elsif parts[i] ~* '^u(0000|d[89a-f][0-9a-f]{2})' then
+      parts[i] := 'ufffd' || substr(parts[i], 6);
+    end if;
+    i := i + 1;
+  end loop;
+  return array_to_string(parts, '\');
+end
+$_$;
+
+
+--
 -- Name: suspects(bigint, text, bigint, bigint, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3110,45 +3447,80 @@ $_$;
 
 
 --
--- Name: tombstone_memberships(jsonb, bigint[], text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: tombstone_memberships(jsonb, bigint[], text[], timestamp with time zone[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+CREATE FUNCTION clerk_sync.tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone[]) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
+declare
+  ids           constant text[] := array(
+    select r.resource ->> 'id' from jsonb_array_elements(tombstone_memberships.resources) with ordinality as r (resource, position)
+    order by r.position);
+  absent        text[] := clerk_sync.unknown_memberships(ids);
+  unseen        jsonb;
+  unseen_stated bigint[];
+  unseen_kinds  text[];
+  known         jsonb;
+  known_stated  bigint[];
+  known_kinds   text[];
 begin
-  return query
-  with absent as (
-    select jsonb_agg(r) as resources
-    from jsonb_array_elements(tombstone_memberships.resources) as r
-    where not exists (
-      select from public.organization_memberships as m where m.clerk_membership_id = r ->> 'id')
-  )
-  select a.id, a.result
-  from absent
-  cross join lateral clerk_sync.apply_memberships(
-    absent.resources, stated_ms[1:1], kinds[1:1], tombstone_memberships.deleted_at) as a
-  where absent.resources is not null;
+  -- One of which only the id is known may just be made by another transaction, and there
+  -- is no row that both would meet. So this waits for all that write or lock memberships,
+  -- before it holds anything that they could wait for.
+  if exists (
+    select from jsonb_array_elements(tombstone_memberships.resources) as r
+    where r ->> 'id' = any (absent) and not clerk_sync.names_parents(r)) then
+    lock table public.organization_memberships in exclusive mode;
+    absent := clerk_sync.unknown_memberships(ids);
+  end if;
+
+  insert into clerk_sync.ended_memberships as e (clerk_membership_id, deleted_at)
+  select g.id, min(g.deleted_at)
+  from unnest(ids, tombstone_memberships.deleted_at) as g (id, deleted_at)
+  where g.id = any (absent)
+  group by g.id
+  order by g.id
+  on conflict (clerk_membership_id) do update set deleted_at = excluded.deleted_at
+    where e.deleted_at > excluded.deleted_at;
+
+  select jsonb_agg(r.resource order by r.position) filter (where r.resource ->> 'id' = any (absent)),
+         array_agg(s.ms order by r.position) filter (where r.resource ->> 'id' = any (absent)),
+         array_agg(s.kind order by r.position) filter (where r.resource ->> 'id' = any (absent)),
+         jsonb_agg(r.resource order by r.position) filter (where r.resource ->> 'id' <> all (absent)),
+         array_agg(s.ms order by r.position) filter (where r.resource ->> 'id' <> all (absent)),
+         array_agg(s.kind order by r.position) filter (where r.resource ->> 'id' <> all (absent))
+  into unseen, unseen_stated, unseen_kinds, known, known_stated, known_kinds
+  from jsonb_array_elements(tombstone_memberships.resources) with ordinality as r (resource, position)
+  cross join lateral (select tombstone_memberships.stated_ms[r.position], tombstone_memberships.kinds[r.position]) as s (ms, kind)
+  where clerk_sync.names_parents(r.resource);
+
+  if unseen is not null then
+    return query select a.id, a.result from clerk_sync.apply_memberships(unseen, unseen_stated, unseen_kinds) as a;
+    -- Its tombstone says it from now on.
+    delete from clerk_sync.ended_memberships as e
+    where e.clerk_membership_id = any (absent)
+      and exists (select from public.organization_memberships as m where m.clerk_membership_id = e.clerk_membership_id);
+  end if;
 
   -- What is said about the parents counts also where the membership was known.
-  perform clerk_sync.offer_parents(resources, stated_ms, kinds);
+  if known is not null then
+    perform clerk_sync.offer_parents(known, known_stated, known_kinds);
+  end if;
 
   return query
-  select e.id, e.result
-  from clerk_sync.end_memberships(
-    array(select r ->> 'id' from jsonb_array_elements(tombstone_memberships.resources) as r),
-    tombstone_memberships.deleted_at) as e;
+  select e.id, e.result from clerk_sync.end_memberships(ids, null, tombstone_memberships.deleted_at) as e;
 end
 $$;
 
 
 --
--- Name: tombstone_organizations(text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: tombstone_organizations(text[], timestamp with time zone, timestamp with time zone[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+CREATE FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[]) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3166,8 +3538,8 @@ begin
   return query
   with written as (
     insert into public.organizations as o (clerk_org_id, deleted_at, sync_version)
-    select distinct gone, tombstone_organizations.deleted_at, '9'
-    from unnest(tombstone_organizations.ids) as gone order by gone
+    select g.id, min(coalesce(g.deleted_at, tombstone_organizations.deleted_at)), '9'
+    from unnest(tombstone_organizations.ids, tombstone_organizations.times) as g (id, deleted_at) group by g.id order by g.id
     on conflict (clerk_org_id) do update set
       name = null, slug = null, logo_url = null, metadata = '{}', created_by = null,
       max_allowed_memberships = null, admin_delete_enabled = null, created_at = null, updated_at = null,
@@ -3183,12 +3555,13 @@ begin
   where o.clerk_org_id = any (tombstone_organizations.ids)
   order by o.clerk_org_id for update;
 
-  perform clerk_sync.end_memberships(array(
-    select m.clerk_membership_id from public.organization_memberships as m
-    where m.clerk_org_id = any (tombstone_organizations.ids)), tombstone_organizations.deleted_at);
+  perform clerk_sync.end_memberships(array_agg(m.clerk_membership_id), tombstone_organizations.deleted_at, array_agg(g.deleted_at))
+  from unnest(tombstone_organizations.ids, tombstone_organizations.times) as g (id, deleted_at)
+  join public.organization_memberships as m on m.clerk_org_id = g.id
+  having count(*) > 0;
 
-  update clerk_sync.webhook_events as e set payload = null
-  where e.organization_id = any (tombstone_organizations.ids) and e.payload is not null;
+  update clerk_sync.webhook_events as e set payload = null, raw_body = null
+  where e.organization_id = any (tombstone_organizations.ids) and (e.payload is not null or e.raw_body is not null);
   delete from clerk_sync.private_metadata as p
   where p.object = 'organization' and p.object_id = any (tombstone_organizations.ids);
 end
@@ -3252,10 +3625,10 @@ $$;
 
 
 --
--- Name: tombstone_users(text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: tombstone_users(text[], timestamp with time zone, timestamp with time zone[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+CREATE FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[]) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3273,7 +3646,8 @@ begin
   return query
   with written as (
     insert into public.users as u (clerk_id, deleted_at, sync_version)
-    select distinct gone, tombstone_users.deleted_at, '9' from unnest(tombstone_users.ids) as gone order by gone
+    select g.id, min(coalesce(g.deleted_at, tombstone_users.deleted_at)), '9'
+    from unnest(tombstone_users.ids, tombstone_users.times) as g (id, deleted_at) group by g.id order by g.id
     on conflict (clerk_id) do update set
       external_id = null, email = null, email_verified = null, phone = null, phone_verified = null,
       username = null, first_name = null, last_name = null, avatar_url = null,
@@ -3292,13 +3666,14 @@ begin
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  perform clerk_sync.end_memberships(array(
-    select m.clerk_membership_id from public.organization_memberships as m
-    where m.clerk_user_id = any (tombstone_users.ids)), tombstone_users.deleted_at);
+  perform clerk_sync.end_memberships(array_agg(m.clerk_membership_id), tombstone_users.deleted_at, array_agg(g.deleted_at))
+  from unnest(tombstone_users.ids, tombstone_users.times) as g (id, deleted_at)
+  join public.organization_memberships as m on m.clerk_user_id = g.id
+  having count(*) > 0;
 
   -- Personal data leaves everywhere at once.
-  update clerk_sync.webhook_events as e set payload = null
-  where e.user_id = any (tombstone_users.ids) and e.payload is not null;
+  update clerk_sync.webhook_events as e set payload = null, raw_body = null
+  where e.user_id = any (tombstone_users.ids) and (e.payload is not null or e.raw_body is not null);
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
 end
@@ -3369,6 +3744,22 @@ $$;
 
 
 --
+-- Name: unknown_memberships(text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.unknown_memberships(ids text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return array(
+    select distinct i.id from unnest(ids) as i (id)
+    where not exists (select from public.organization_memberships as m where m.clerk_membership_id = i.id));
+end
+$$;
+
+
+--
 -- Name: unproject_users(); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3424,6 +3815,36 @@ $_$;
 
 
 --
+-- Name: without_private_metadata(json, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.without_private_metadata(value json, depth integer DEFAULT 0) RETURNS json
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- The name could be spelled in escapes.
+  if value::text !~ 'private_metadata|\\u00' then
+    return value;
+  end if;
+  case json_typeof(value)
+  when 'object' then
+    return case when depth < 32 then (
+      select coalesce(json_object_agg(m.key, clerk_sync.without_private_metadata(m.value, depth + 1) order by m.position), '{}')
+      from json_each(value) with ordinality as m (key, value, position)
+      where m.key <> 'private_metadata') end;
+  when 'array' then
+    return case when depth < 32 then (
+      select coalesce(json_agg(clerk_sync.without_private_metadata(e.value, depth + 1) order by e.position), '[]')
+      from json_array_elements(value) with ordinality as e (value, position)) end;
+  else
+    return case when value::text !~ 'private_metadata\\' then value end;
+  end case;
+end
+$$;
+
+
+--
 -- Name: apply_clerk_event(text, jsonb); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -3440,6 +3861,26 @@ $$;
 --
 
 COMMENT ON FUNCTION public.apply_clerk_event(svix_id text, event jsonb, OUT outcome text, OUT reason text) IS 'Applies one Clerk webhook whose signature the caller has verified. Only service_role may call it.';
+
+
+--
+-- Name: apply_clerk_event_text(text, text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.apply_clerk_event_text(svix_id text, body text, OUT outcome text, OUT reason text) RETURNS record
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select a.outcome, a.reason
+  from clerk_sync.apply_event_text(apply_clerk_event_text.svix_id, apply_clerk_event_text.body) as a
+$$;
+
+
+--
+-- Name: FUNCTION apply_clerk_event_text(svix_id text, body text, OUT outcome text, OUT reason text); Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON FUNCTION public.apply_clerk_event_text(svix_id text, body text, OUT outcome text, OUT reason text) IS 'Applies one Clerk webhook, given as its body was received, whose signature the caller has verified. Only service_role may call it.';
 
 
 --
@@ -3546,6 +3987,26 @@ ALTER TABLE clerk_sync.audit_log ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+
+--
+-- Name: batch_lock; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.batch_lock (
+    only_row boolean DEFAULT true NOT NULL,
+    CONSTRAINT batch_lock_only_row_check CHECK (only_row)
+);
+
+
+--
+-- Name: ended_memberships; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.ended_memberships (
+    clerk_membership_id text NOT NULL,
+    deleted_at timestamp with time zone NOT NULL
 );
 
 
@@ -3958,6 +4419,22 @@ ALTER TABLE ONLY clerk_sync.audit_log
 
 
 --
+-- Name: batch_lock batch_lock_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.batch_lock
+    ADD CONSTRAINT batch_lock_pkey PRIMARY KEY (only_row);
+
+
+--
+-- Name: ended_memberships ended_memberships_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.ended_memberships
+    ADD CONSTRAINT ended_memberships_pkey PRIMARY KEY (clerk_membership_id);
+
+
+--
 -- Name: migrations migrations_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
 --
 
@@ -4131,7 +4608,7 @@ CREATE INDEX sync_runs_started_idx ON clerk_sync.sync_runs USING btree (started_
 -- Name: webhook_events_org_payload_idx; Type: INDEX; Schema: clerk_sync; Owner: -
 --
 
-CREATE INDEX webhook_events_org_payload_idx ON clerk_sync.webhook_events USING btree (organization_id) WHERE (payload IS NOT NULL);
+CREATE INDEX webhook_events_org_payload_idx ON clerk_sync.webhook_events USING btree (organization_id) WHERE ((payload IS NOT NULL) OR (raw_body IS NOT NULL));
 
 
 --
@@ -4152,7 +4629,7 @@ CREATE INDEX webhook_events_rejected_idx ON clerk_sync.webhook_events USING btre
 -- Name: webhook_events_user_payload_idx; Type: INDEX; Schema: clerk_sync; Owner: -
 --
 
-CREATE INDEX webhook_events_user_payload_idx ON clerk_sync.webhook_events USING btree (user_id) WHERE (payload IS NOT NULL);
+CREATE INDEX webhook_events_user_payload_idx ON clerk_sync.webhook_events USING btree (user_id) WHERE ((payload IS NOT NULL) OR (raw_body IS NOT NULL));
 
 
 --
@@ -4680,6 +5157,14 @@ GRANT ALL ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected
 
 
 --
+-- Name: FUNCTION apply_event_text(svix_id text, body text, OUT outcome text, OUT reason text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_event_text(svix_id text, body text, OUT outcome text, OUT reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_event_text(svix_id text, body text, OUT outcome text, OUT reason text) TO service_role;
+
+
+--
 -- Name: FUNCTION apply_events(svix_ids text[], events jsonb, expected_instances text[]); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -4688,10 +5173,10 @@ GRANT ALL ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, exp
 
 
 --
--- Name: FUNCTION apply_memberships(resources jsonb, stated_ms bigint[], kinds text[], ended_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION apply_memberships(resources jsonb, stated_ms bigint[], kinds text[]); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.apply_memberships(resources jsonb, stated_ms bigint[], kinds text[], ended_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clerk_sync.apply_memberships(resources jsonb, stated_ms bigint[], kinds text[]) FROM PUBLIC;
 
 
 --
@@ -4728,6 +5213,13 @@ REVOKE ALL ON FUNCTION clerk_sync.apply_permissions(resources jsonb, stated_ms b
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.apply_roles(resources jsonb, stated_ms bigint[], kinds text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION apply_together(step text, events jsonb[], stated_ms bigint[], svix_ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.apply_together(step text, events jsonb[], stated_ms bigint[], svix_ids text[]) FROM PUBLIC;
 
 
 --
@@ -4839,11 +5331,11 @@ REVOKE ALL ON FUNCTION clerk_sync.dispatch_event(event jsonb, expected_instance 
 
 
 --
--- Name: FUNCTION end_memberships(ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) TO clerksync_writer;
 
 
 --
@@ -4869,6 +5361,13 @@ REVOKE ALL ON FUNCTION clerk_sync.event_record(svix_id text, event jsonb, outcom
 
 
 --
+-- Name: FUNCTION event_step(event jsonb, stated_ms bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.event_step(event jsonb, stated_ms bigint) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION expected_instance(accept_instance boolean); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -4882,6 +5381,20 @@ GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO c
 
 REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION id_of(value jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.id_of(value jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION ids_shown(body text, OUT user_id text, OUT organization_id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.ids_shown(body text, OUT user_id text, OUT organization_id text) FROM PUBLIC;
 
 
 --
@@ -4899,11 +5412,25 @@ REVOKE ALL ON FUNCTION clerk_sync.is_drift(result text, before text, updated_ms 
 
 
 --
+-- Name: FUNCTION is_gone(user_id text, organization_id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.is_gone(user_id text, organization_id text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION is_live(object text, id text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.is_live(object text, id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.is_live(object text, id text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION is_plain(resource jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.is_plain(resource jsonb) FROM PUBLIC;
 
 
 --
@@ -4955,6 +5482,13 @@ GRANT ALL ON FUNCTION clerk_sync.memberships_of(object text, id text) TO clerksy
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.misshapen(resource jsonb, texts text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION names_parents(membership jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.names_parents(membership jsonb) FROM PUBLIC;
 
 
 --
@@ -5048,6 +5582,13 @@ GRANT ALL ON FUNCTION clerk_sync.recent_runs(most integer) TO clerksync_writer;
 
 
 --
+-- Name: FUNCTION refused_by(state text, "constraint" text, schema text, "table" text, "column" text, context text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.refused_by(state text, "constraint" text, schema text, "table" text, "column" text, context text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION reject_event(svix_id text, body bytea, why text, OUT outcome text, OUT reason text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -5118,6 +5659,13 @@ GRANT ALL ON FUNCTION clerk_sync.status() TO clerksync_writer;
 
 
 --
+-- Name: FUNCTION storable(body text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.storable(body text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -5126,18 +5674,18 @@ GRANT ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigin
 
 
 --
--- Name: FUNCTION tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone[]); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_memberships(resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamp with time zone[]) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION tombstone_organizations(ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) TO clerksync_writer;
 
 
 --
@@ -5155,11 +5703,11 @@ REVOKE ALL ON FUNCTION clerk_sync.tombstone_roles(ids text[], deleted_at timesta
 
 
 --
--- Name: FUNCTION tombstone_users(ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) TO clerksync_writer;
 
 
 --
@@ -5175,6 +5723,13 @@ REVOKE ALL ON FUNCTION clerk_sync.unaudit_table(target regclass) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION clerk_sync.undated(object text, settled timestamp with time zone, after text, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.undated(object text, settled timestamp with time zone, after text, most integer) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION unknown_memberships(ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.unknown_memberships(ids text[]) FROM PUBLIC;
 
 
 --
@@ -5199,11 +5754,26 @@ REVOKE ALL ON FUNCTION clerk_sync.versions(object text, ids text[]) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION without_private_metadata(value json, depth integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.without_private_metadata(value json, depth integer) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION apply_clerk_event(svix_id text, event jsonb, OUT outcome text, OUT reason text); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.apply_clerk_event(svix_id text, event jsonb, OUT outcome text, OUT reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.apply_clerk_event(svix_id text, event jsonb, OUT outcome text, OUT reason text) TO service_role;
+
+
+--
+-- Name: FUNCTION apply_clerk_event_text(svix_id text, body text, OUT outcome text, OUT reason text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.apply_clerk_event_text(svix_id text, body text, OUT outcome text, OUT reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.apply_clerk_event_text(svix_id text, body text, OUT outcome text, OUT reason text) TO service_role;
 
 
 --

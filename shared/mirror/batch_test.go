@@ -85,14 +85,18 @@ func TestApplyBatch_ConvergesForAnyOrderDuplicationAndDivision(t *testing.T) {
 }
 
 // inBatchOrder sorts the events of a batch as apply_events says it takes them:
-// round by round, and in a round by kind of object.
-func inBatchOrder(batch []mirror.Delivery) []mirror.Delivery {
+// deletions, the earliest first, and then statements, of which the newest comes first,
+// each by kind of object.
+func (b *bench) inBatchOrder(batch []mirror.Delivery) []mirror.Delivery {
+	b.Helper()
 	type place struct {
-		round, kind int
+		step    int
+		version string
 		mirror.Delivery
 	}
-	kinds := []string{"user", "organization", "organizationMembership"}
-	rounds := map[string]int{}
+	steps := []string{
+		"organizationMembership.deleted", "user.deleted", "organization.deleted", "user", "organization", "organizationMembership",
+	}
 	seen := map[string]bool{}
 	var places []place
 	for _, d := range batch {
@@ -101,16 +105,18 @@ func inBatchOrder(batch []mirror.Delivery) []mirror.Delivery {
 		}
 		seen[d.SvixID] = true
 		object, verb, _ := strings.Cut(d.Event.Type, ".")
-		key := object + " " + d.Event.ObjectID
-		rounds[key]++
-		kind := len(kinds)
+		p := place{step: slices.Index(steps, d.Event.Type), Delivery: d}
 		if verb != "deleted" {
-			kind = slices.Index(kinds, object)
+			p.step = slices.Index(steps, object)
+			p.version = scalar[string](b, `
+				select i.version from clerk_sync.incoming(
+					jsonb_build_array($1::text::jsonb -> 'data'), array[$2::bigint], array[clerk_sync.event_kind($3::text)], '2') as i`,
+				string(d.Event.JSON), d.Event.StatedAt.UnixMilli(), d.Event.Type)
 		}
-		places = append(places, place{rounds[key], kind, d})
+		places = append(places, p)
 	}
 	slices.SortStableFunc(places, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.round, b.round), cmp.Compare(a.kind, b.kind))
+		return cmp.Or(cmp.Compare(a.step, b.step), strings.Compare(b.version, a.version), a.Event.StatedAt.Compare(b.Event.StatedAt))
 	})
 	ordered := make([]mirror.Delivery, len(places))
 	for i, p := range places {
@@ -146,7 +152,7 @@ func TestApplyBatch_ComesToTheSameAsItsEventsOneByOne(t *testing.T) {
 				for i, d := range batch {
 					outcomes[d.SvixID] = got[i]
 				}
-				for _, d := range inBatchOrder(batch) {
+				for _, d := range alone.inBatchOrder(batch) {
 					want, err := alone.store.Apply(t.Context(), d)
 					if err != nil {
 						t.Fatal(err)
@@ -183,35 +189,43 @@ func causes(ctx context.Context, t testing.TB, conn *pgx.Conn) string {
 func TestApplyBatch_NamesTheEventBehindEveryRow(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	rosa := clerktest.User("user_rosa").Name("Rosa", "")
+	b.sendAs("msg_before", clerktest.Membership("orgmem_0", clerktest.Organization("org_old", "Old"), rosa).Event(clerk.OrganizationMembershipCreated, at(0)))
+	b.exec(`alter table clerk_sync.audit_log disable trigger all; truncate clerk_sync.audit_log`)
 	results, err := b.store.ApplyBatch(t.Context(), []mirror.Delivery{
 		delivery(t, "msg_user", ines.Event(clerk.UserCreated, at(0))),
 		delivery(t, "msg_member", clerktest.Membership("orgmem_1", acme, tomas).Event(clerk.OrganizationMembershipCreated, at(1))),
 		delivery(t, "msg_again", ines.Name("Inés", "").UpdatedAt(at(2)).Event(clerk.UserUpdated, at(2))),
-		delivery(t, "msg_gone", tomas.Deleted(at(3))),
+		delivery(t, "msg_gone", rosa.Deleted(at(3))),
+		delivery(t, "msg_org", acme.Name("Acme Inc").Event(clerk.OrganizationCreated, at(0))),
+		delivery(t, "msg_never", clerktest.Membership("orgmem_2", acme, tomas).Deleted(at(3))),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	want := []mirror.Outcome{mirror.Stale, mirror.Applied, mirror.Applied, mirror.Applied, mirror.Applied, mirror.Applied}
 	for i, got := range results {
-		if got.Outcome != mirror.Applied {
-			t.Errorf("result %d = %+v, want applied", i, got)
+		if got.Outcome != want[i] {
+			t.Errorf("result %d = %+v, want %s", i, got, want[i])
 		}
 	}
 	got := scalar[string](b, `
 		select string_agg(action || ' ' || table_name || ' ' || row_id || ' by ' || coalesce(cause, 'nobody'), e'\n' order by id)
 		from clerk_sync.audit_log where table_name <> 'users_public'`)
-	want := strings.Join([]string{
-		"insert users user_ines by msg_user",
+	records := strings.Join([]string{
 		// The placeholders of a membership belong to it.
-		"insert users user_tomas by msg_member",
-		"insert organizations org_acme by msg_member",
+		"insert users user_tomas by msg_never",
+		"insert organizations org_acme by msg_never",
+		"insert organization_memberships orgmem_2 by msg_never",
+		// What is deleted takes its memberships along.
+		"update users user_rosa by msg_gone",
+		"update organization_memberships orgmem_0 by msg_gone",
+		// The newest statement of each object, and of the others nothing.
+		"insert users user_ines by msg_again",
+		"update organizations org_acme by msg_org",
 		"insert organization_memberships orgmem_1 by msg_member",
-		// The only delivery about user_tomas itself, and so still of the first round.
-		"update users user_tomas by msg_gone",
-		"update organization_memberships orgmem_1 by msg_gone",
-		"update users user_ines by msg_again",
 	}, "\n")
-	if diff := gocmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(records, got); diff != "" {
 		t.Errorf("the audit log (-want +got):\n%s", diff)
 	}
 	if left := scalar[string](b, `select coalesce(current_setting('clerk_sync.causes', true), '')`); left != "" {
@@ -461,7 +475,7 @@ func TestApplyBatch_WaitsForAnotherBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), `select pg_advisory_xact_lock(hashtextextended('clerk_sync.apply_events', 0))`); err != nil {
+	if _, err := tx.Exec(t.Context(), `select from clerk_sync.batch_lock for update`); err != nil {
 		t.Fatal(err)
 	}
 	batch := []mirror.Delivery{delivery(t, "msg_1", ines.Event(clerk.UserCreated, at(0)))}
@@ -478,8 +492,7 @@ func TestApplyBatch_WaitsForAnotherBatch(t *testing.T) {
 		default:
 		}
 		if err := watch.QueryRow(t.Context(), `
-			select exists (select from pg_locks where locktype = 'advisory' and not granted
-			               and database = (select oid from pg_database where datname = current_database()))`).Scan(&waiting); err != nil {
+			select exists (select from pg_stat_activity where $1 = any (pg_blocking_pids(pid)))`, b.owner.PgConn().PID()).Scan(&waiting); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -488,5 +501,24 @@ func TestApplyBatch_WaitsForAnotherBatch(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Errorf("ApplyBatch = %v once the other had ended", err)
+	}
+}
+
+// Any login can take an advisory lock, and hold it as long as it likes.
+func TestApplyBatch_IsNotStoppedByAnAdvisoryLock(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	other := b.db.Conn(t, b.db.As("clerksync_diagnostics"))
+	if _, err := other.Exec(t.Context(), `select pg_advisory_lock(hashtextextended('clerk_sync.apply_events', 0))`); err != nil {
+		t.Fatal(err)
+	}
+	got, err := b.store.ApplyBatch(t.Context(), []mirror.Delivery{delivery(t, "msg_1", ines.Event(clerk.UserCreated, at(0)))})
+	if diff := gocmp.Diff([]mirror.Result{{Outcome: mirror.Applied}}, got); diff != "" || err != nil {
+		t.Errorf("ApplyBatch = %v (-want +got):\n%s", err, diff)
+	}
+	for _, role := range []string{"clerksync_writer", "clerksync_diagnostics", "service_role", "authenticated", "anon"} {
+		if _, err := b.db.Conn(t, b.db.As(role)).Exec(t.Context(), `select from clerk_sync.batch_lock for update`); err == nil || !strings.Contains(err.Error(), "42501") {
+			t.Errorf("%s locks the row of batches: %v, want 42501", role, err)
+		}
 	}
 }

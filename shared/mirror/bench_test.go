@@ -207,3 +207,57 @@ func BenchmarkApplyBatch(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkApplyBatch_Shapes is what a batch of a hundred costs, by what is in it,
+// in a copy of ten thousand.
+func BenchmarkApplyBatch_Shapes(b *testing.B) {
+	const events, known = 100, 10_000
+	server := testdb.NewServer(b, nil)
+	store := mirror.New(pool(b, server.URL(testdb.ServerDatabase, "clerksync_writer", ""), 1))
+	for first := 0; first < known; first += benchPage {
+		for _, kind := range benchKinds {
+			if _, err := store.ApplyPage(b.Context(), kind.object, kind.page(first, clerktest.Epoch), clerktest.Epoch); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	next, gone := 0, 0
+	for _, shape := range []struct {
+		name string
+		body func(n int) []byte
+	}{
+		{"distinct users", func(n int) []byte {
+			return benchUser(n%known).Name(fmt.Sprint(next), "Last").UpdatedAt(at(next)).Event(clerk.UserUpdated, at(next))
+		}},
+		{"one user", func(int) []byte {
+			return benchUser(0).Name(fmt.Sprint(next), "Last").UpdatedAt(at(next)).Event(clerk.UserUpdated, at(next))
+		}},
+		{"deleted memberships", func(int) []byte {
+			gone++
+			m := gone % known
+			return clerktest.Membership(fmt.Sprintf("orgmem_%08d", m), benchOrganization(m%benchPage), benchUser(m%(8*benchPage))).Deleted(at(next))
+		}},
+		{"deleted users", func(int) []byte {
+			gone++
+			return benchUser(gone % known).Deleted(at(next))
+		}},
+	} {
+		b.Run(shape.name, func(b *testing.B) {
+			var elapsed time.Duration
+			for b.Loop() {
+				batch := make([]mirror.Delivery, events)
+				for i := range batch {
+					next++
+					batch[i] = delivery(b, fmt.Sprintf("msg_%d", next), shape.body(next))
+				}
+				begun := time.Now()
+				if _, err := store.ApplyBatch(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+				elapsed += time.Since(begun)
+			}
+			b.ReportMetric(elapsed.Seconds()*1000/float64(b.N), "ms/batch")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}

@@ -66,6 +66,8 @@ type object struct {
 	statements []statement
 	ends       []time.Time
 	parents    []string
+	// stated is whether anything but its end is known of a membership.
+	stated bool
 }
 
 func randomHistory(seed uint64, events int) history {
@@ -110,13 +112,22 @@ func randomHistory(seed uint64, events int) history {
 			membership := clerktest.Membership(id, clerktest.Organization(orgID, name).UpdatedAt(updated),
 				clerktest.User(userID).Name(name, "")).Role("org:" + name).UpdatedAt(updated)
 			get(id).parents = []string{userID, orgID}
-			if r.IntN(3) == 0 {
+			switch r.IntN(6) {
+			case 0:
+				// By its id alone it tells nothing of its parents.
+				body = clerktest.Deletion(clerk.OrganizationMembershipDeleted, "organization_membership", id, stated)
+				get(id).ends = append(get(id).ends, stated)
+				h.bodies = append(h.bodies, body)
+				continue
+			case 1:
 				kind = 2
 				body = membership.Deleted(stated)
 				get(id).ends = append(get(id).ends, stated)
-			} else {
+				get(id).stated = true
+			default:
 				body = membership.Event("organizationMembership."+suffix, stated)
 				state(id, get(id), statement{2, kind, updated, stated, "org:" + name})
+				get(id).stated = true
 			}
 			state(userID, get(userID), statement{1, kind, updated, stated, name})
 			state(orgID, get(orgID), statement{1, kind, updated, stated, name})
@@ -129,6 +140,9 @@ func randomHistory(seed uint64, events int) history {
 		e := expectation{table: map[byte]string{'u': "users", 'o': "organizations"}[id[0]]}
 		ends := slices.Clone(o.ends)
 		if o.parents != nil {
+			if !o.stated {
+				continue // there is no row without parents
+			}
 			e.table = "organization_memberships"
 			for _, parent := range o.parents {
 				ends = append(ends, objects[parent].ends...)

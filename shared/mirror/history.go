@@ -54,7 +54,8 @@ type RecordedEvent struct {
 	Outcome Outcome `json:"outcome"`
 	// Reason is the code of a rejection, else empty.
 	Reason string `json:"reason,omitempty"`
-	// Detail names the field or the SQLSTATE behind the reason, never a value.
+	// Detail names the field, or the SQLSTATE, constraint and function, behind the
+	// reason, never a value.
 	Detail   string `json:"detail,omitempty"`
 	ObjectID string `json:"object_id,omitempty"`
 	// StatedAt is the message's own timestamp; nil if it had none.

@@ -380,7 +380,7 @@ var inapplicable = []struct {
 	{"time before time", `{"type":"user.created","data":{"id":"user_1","updated_at":-5}}`, "timestamp_out_of_range"},
 	{"time beyond time", `{"type":"user.created","data":{"id":"user_1","updated_at":1e30}}`, "timestamp_out_of_range"},
 	{"no organization", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","public_user_data":{"user_id":"user_1"},"updated_at":1}}`, "missing_parent"},
-	{"no user", `{"type":"organizationMembership.deleted","timestamp":1,"data":{"id":"orgmem_1","organization":{"id":"org_1"}}}`, "missing_parent"},
+	{"no user", `{"type":"organizationMembership.updated","timestamp":1,"data":{"id":"orgmem_1","organization":{"id":"org_1"},"updated_at":1}}`, "missing_parent"},
 	{"empty organization id", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","organization":{"id":""},"public_user_data":{"user_id":"user_1"},"updated_at":1}}`, "missing_parent"},
 	{"endless user id", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","organization":{"id":"org_1"},"public_user_data":{"user_id":"` + strings.Repeat("x", 300) + `"},"updated_at":1}}`, "missing_parent"},
 	{"permissions no list", `{"type":"organizationMembership.created","data":{"id":"orgmem_1","permissions":7,"organization":{"id":"org_1"},"public_user_data":{"user_id":"user_1"},"updated_at":1}}`, "not_applicable"},

@@ -70,7 +70,9 @@ func TestMigrations_GrantExactlyWhatIsMeant(t *testing.T) {
 			want = []string{
 				"authenticated ensure_user()",
 				"service_role apply_clerk_event(text,jsonb)",
+				"service_role apply_clerk_event_text(text,text)",
 				"service_role clerk_sync.apply_event(text,jsonb,text)",
+				"service_role clerk_sync.apply_event_text(text,text)",
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("functions that API roles may execute (-want +got):\n%s", diff)
@@ -110,6 +112,9 @@ func TestLoginRoles_CanDoNothingElse(t *testing.T) {
 		{"service_role", `select clerk_sync.audit_table('public.users')`},
 		{"authenticated", `select clerk_sync.apply_event('msg', '{}')`},
 		{"authenticated", `select public.apply_clerk_event('msg', '{}')`},
+		{"authenticated", `select public.apply_clerk_event_text('msg', '{}')`},
+		{"clerksync_writer", `select public.apply_clerk_event_text('msg', '{}')`},
+		{"clerksync_writer", `select from clerk_sync.batch_lock for update`},
 		{"authenticated", `select * from clerk.role_permissions`},
 		{"anon", `select * from public.users`},
 		{"anon", `select * from public.users_public`},

@@ -8,6 +8,17 @@ $$;
 comment on function {{exposed}}.apply_clerk_event(text, jsonb) is
   'Applies one Clerk webhook whose signature the caller has verified. Only service_role may call it.';
 
+-- A name of its own: the Data API cannot choose between two functions whose arguments
+-- differ by type alone.
+create or replace function {{exposed}}.apply_clerk_event_text(svix_id text, body text, out outcome text, out reason text)
+language sql security invoker set search_path = pg_catalog, pg_temp as $$
+  select a.outcome, a.reason
+  from clerk_sync.apply_event_text(apply_clerk_event_text.svix_id, apply_clerk_event_text.body) as a
+$$;
+
+comment on function {{exposed}}.apply_clerk_event_text(text, text) is
+  'Applies one Clerk webhook, given as its body was received, whose signature the caller has verified. Only service_role may call it.';
+
 create or replace function {{exposed}}.ensure_user() returns text
 language plpgsql security invoker set search_path = pg_catalog, pg_temp as $$
 declare
@@ -32,7 +43,7 @@ comment on function {{exposed}}.ensure_user() is
   'Makes sure that the signed-in user has a row in users, and returns its Clerk id. Call it before a first insert that refers to users.';
 
 revoke execute on function
-  {{exposed}}.apply_clerk_event(text, jsonb), {{exposed}}.ensure_user()
+  {{exposed}}.apply_clerk_event(text, jsonb), {{exposed}}.apply_clerk_event_text(text, text), {{exposed}}.ensure_user()
 from public, anon, authenticated, service_role;
-grant execute on function {{exposed}}.apply_clerk_event(text, jsonb) to service_role;
+grant execute on function {{exposed}}.apply_clerk_event(text, jsonb), {{exposed}}.apply_clerk_event_text(text, text) to service_role;
 grant execute on function {{exposed}}.ensure_user() to authenticated;

@@ -70,7 +70,7 @@ func TestRules_CheckTheirArguments(t *testing.T) {
 	// What only the rules themselves call is not the runtime role's to call.
 	for _, function := range []string{
 		"apply_users(" + user + ", array[1])", "apply_organizations('[]', array[1])", "apply_memberships('[]', array[1])", "apply_roles('[]', array[1])",
-		"apply_permissions('[]', array[1])", "tombstone_memberships('[]', '{}', '{}', now())", "tombstone_roles('{}', now())", "tombstone_permissions('{}', now())",
+		"apply_permissions('[]', array[1])", "tombstone_memberships('[]', '{}', '{}', '{}')", "tombstone_roles('{}', now())", "tombstone_permissions('{}', now())",
 		"compare_page('user', '[]', 1, '{}', '{}', 1)",
 	} {
 		_, err := writer.Exec(t.Context(), `select * from clerk_sync.`+function)
@@ -78,6 +78,19 @@ func TestRules_CheckTheirArguments(t *testing.T) {
 	}
 	if rows := lines(t, owner, `select clerk_id from public.users`); len(rows) != 0 {
 		t.Errorf("the refused calls wrote %s", strings.Join(rows, ", "))
+	}
+}
+
+// Any login of the database can take an advisory lock of any number: no function of
+// ours waits for one.
+func TestRules_TakeNoAdvisoryLock(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	owner := db.Conn(t, db.Owner())
+	if found := lines(t, owner, `
+		select p.oid::regprocedure::text from pg_proc p
+		where p.pronamespace in ('public'::regnamespace, 'clerk'::regnamespace, 'clerk_sync'::regnamespace) and p.prosrc ilike '%advisory%lock%(%'`); len(found) != 0 {
+		t.Errorf("%v take an advisory lock", found)
 	}
 }
 

@@ -84,10 +84,11 @@ begin
     return;
   end if;
 
-  -- Seconds or milliseconds, as in clerk_sync.incoming; absent in old examples.
+  -- Seconds or milliseconds, as in clerk_sync.incoming; absent in old examples. What is
+  -- negative is out of range below, and may be too large to be multiplied.
   if jsonb_typeof(event -> 'timestamp') = 'number' then
-    stated := trunc((event ->> 'timestamp')::numeric
-      * case when (event ->> 'timestamp')::numeric < 1e11 then 1000 else 1 end);
+    stated := (event ->> 'timestamp')::numeric;
+    stated := trunc(stated * case when stated >= 0 and stated < 1e11 then 1000 else 1 end);
   end if;
   if greatest(stated, (data ->> 'created_at')::numeric, (data ->> 'updated_at')::numeric) >= 1e14
      or least(stated, (data ->> 'created_at')::numeric, (data ->> 'updated_at')::numeric) < 0 then
@@ -96,7 +97,9 @@ begin
   end if;
   stated_ms := stated::bigint;
 
-  if type like 'organizationMembership.%' then
+  -- A membership is known by its own id: its deletion needs no parents.
+  if type like 'organizationMembership.%'
+     and not (type = 'organizationMembership.deleted' and not clerk_sync.names_parents(data)) then
     broken := case
       when coalesce(jsonb_typeof(data -> 'organization' -> 'id'), '') <> 'string'
         or length(data -> 'organization' ->> 'id') not between 1 and 255 then 'organization.id'
@@ -127,6 +130,18 @@ begin
 end
 $$;
 
+-- Whether a membership says whose it is and of what.
+create or replace function clerk_sync.names_parents(membership jsonb) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  return coalesce(
+    jsonb_typeof(membership -> 'organization' -> 'id') = 'string'
+    and length(membership -> 'organization' ->> 'id') between 1 and 255
+    and jsonb_typeof(membership -> 'public_user_data' -> 'user_id') = 'string'
+    and length(membership -> 'public_user_data' ->> 'user_id') between 1 and 255, false);
+end
+$$;
+
 -- Which of two statements of one millisecond wins: 1 for created, 2 for anything
 -- later, as in sync_version.
 create or replace function clerk_sync.event_kind(type text) returns text
@@ -136,16 +151,63 @@ begin
 end
 $$;
 
+-- What refused an event: 'SQLSTATE 23514, constraint valid_role of public.profiles, in
+-- function public.sync_profile()'. A trigger can put any text where Postgres has names,
+-- and a line of the context can quote a statement with its values: a name is told only
+-- where the catalogue has it. Our own functions are no news.
+create or replace function clerk_sync.refused_by(
+  state text, "constraint" text, "schema" text, "table" text, "column" text, context text
+) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  target  oid;
+  place   text;
+  line    text;
+  called  text[];
+  told    text := 'SQLSTATE ' || state;
+begin
+  select c.oid, format('%I.%I', n.nspname, c.relname) into target, place
+  from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+  where n.nspname = refused_by."schema" and c.relname = refused_by."table";
+
+  if exists (select from pg_catalog.pg_constraint as c where c.conname = refused_by."constraint")
+     or exists (select from pg_catalog.pg_class as c where c.relname = refused_by."constraint" and c.relkind in ('i', 'I')) then
+    told := told || format(', constraint %I', "constraint") || coalesce(' of ' || place, '');
+  elsif exists (select from pg_catalog.pg_attribute as a where a.attrelid = target and a.attname = refused_by."column") then
+    told := told || format(', column %I of %s', "column", place);
+  elsif place is not null then
+    told := told || ', table ' || place;
+  end if;
+
+  foreach line in array string_to_array(context, e'\n') loop
+    called := parse_ident((regexp_match(line,
+      '^(?:PL/pgSQL|SQL) function "?((?:[a-z_][a-z0-9_$]*|"[^"]+")(?:\.(?:[a-z_][a-z0-9_$]*|"[^"]+"))?)(?:\(.*\) line [0-9]|" (?:statement|during) )'))[1]);
+    if called[1] is distinct from 'clerk_sync' and exists (
+      select from pg_catalog.pg_proc as p join pg_catalog.pg_namespace as n on n.oid = p.pronamespace
+      where p.proname = called[cardinality(called)] and (cardinality(called) = 1 or n.nspname = called[1])) then
+      told := told || format(', in function %s()', (select string_agg(format('%I', c), '.') from unnest(called) as c));
+      exit;
+    end if;
+  end loop;
+  return left(told, 500);
+end
+$$;
+
 -- Applies one event that check_event has passed.
 create or replace function clerk_sync.apply_checked_event(
   event jsonb, stated_ms bigint, out outcome text, out reason text, out detail text
 )
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-  data       constant jsonb := event -> 'data';
-  kind       constant text := clerk_sync.event_kind(event ->> 'type');
-  deleted_at constant timestamptz := coalesce(to_timestamp(stated_ms / 1000.0), now());
-  result     text;
+  data          constant jsonb := event -> 'data';
+  kind          constant text := clerk_sync.event_kind(event ->> 'type');
+  deleted_at    constant timestamptz := coalesce(to_timestamp(stated_ms / 1000.0), now());
+  result        text;
+  in_constraint text;
+  in_schema     text;
+  in_table      text;
+  in_column     text;
+  context       text;
 begin
   case event ->> 'type'
     when 'user.created', 'user.updated' then
@@ -163,7 +225,7 @@ begin
     when 'organization.deleted' then
       perform clerk_sync.tombstone_organizations(array[data ->> 'id'], deleted_at);
     when 'organizationMembership.deleted' then
-      perform clerk_sync.tombstone_memberships(jsonb_build_array(data), array[stated_ms], array[kind], deleted_at);
+      perform clerk_sync.tombstone_memberships(jsonb_build_array(data), array[stated_ms], array[kind], array[deleted_at]);
     when 'role.deleted' then
       perform clerk_sync.tombstone_roles(array[data ->> 'id'], deleted_at);
     when 'permission.deleted' then
@@ -173,9 +235,12 @@ begin
 exception
   -- The event's own fault, or that of a constraint or trigger which somebody
   -- put on the copy: trying again cannot help. The message may quote the
-  -- event, so only the code is kept.
+  -- event, so only the code is kept, and the names of what refused it.
   when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
-    outcome := 'rejected'; reason := 'not_applicable'; detail := 'SQLSTATE ' || sqlstate;
+    get stacked diagnostics in_constraint = constraint_name, in_schema = schema_name, in_table = table_name,
+      in_column = column_name, context = pg_exception_context;
+    outcome := 'rejected'; reason := 'not_applicable';
+    detail := clerk_sync.refused_by(sqlstate, in_constraint, in_schema, in_table, in_column, context);
 end
 $$;
 
@@ -198,24 +263,90 @@ begin
 end
 $$;
 
+-- JSON without what its members called private_metadata hold, however deep they lie. A
+-- text that holds such a member as JSON of its own becomes null, and so does what lies
+-- deeper than anything of Clerk's.
+create or replace function clerk_sync.without_private_metadata(value json, depth integer default 0) returns json
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  -- The name could be spelled in escapes.
+  if value::text !~ 'private_metadata|\\u00' then
+    return value;
+  end if;
+  case json_typeof(value)
+  when 'object' then
+    return case when depth < 32 then (
+      select coalesce(json_object_agg(m.key, clerk_sync.without_private_metadata(m.value, depth + 1) order by m.position), '{}')
+      from json_each(value) with ordinality as m (key, value, position)
+      where m.key <> 'private_metadata') end;
+  when 'array' then
+    return case when depth < 32 then (
+      select coalesce(json_agg(clerk_sync.without_private_metadata(e.value, depth + 1) order by e.position), '[]')
+      from json_array_elements(value) with ordinality as e (value, position)) end;
+  else
+    return case when value::text !~ 'private_metadata\\' then value end;
+  end case;
+end
+$$;
+
+-- Whom a text is about: the one user and the one organization that it shows by their
+-- ids. Where it shows several, or not which member of an organization, no deletion would
+-- empty it, and it is kept for a day only (see purge).
+create or replace function clerk_sync.ids_shown(body text, out user_id text, out organization_id text)
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  users         constant text[] := array(
+    select distinct m[1] from regexp_matches(body, '"(?:id|user_id)\\*"\s*:\s*\\*"(user_[A-Za-z0-9_-]{1,250})\\*"', 'g') as m);
+  organizations constant text[] := array(
+    select distinct m[1] from regexp_matches(body, '"id\\*"\s*:\s*\\*"(org_[A-Za-z0-9_-]{1,251})\\*"', 'g') as m);
+begin
+  if cardinality(users) = 1 then
+    user_id := users[1];
+  end if;
+  if cardinality(organizations) = 1
+     and (cardinality(users) = 1 or cardinality(users) = 0 and body ~ '"type"\s*:\s*"organization\.') then
+    organization_id := organizations[1];
+  end if;
+end
+$$;
+
+-- Whether a user or an organization is deleted, so that nothing may be kept about it.
+create or replace function clerk_sync.is_gone(user_id text, organization_id text) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return exists (
+    select from {{exposed}}.users as u where u.clerk_id = is_gone.user_id and u.sync_version = '9'
+    union all
+    select from {{exposed}}.organizations as o where o.clerk_org_id = is_gone.organization_id and o.sync_version = '9');
+end
+$$;
+
 -- What may be kept of a message. Types that can carry one-time codes or live
 -- tickets, and all that we do not know, never have their payload stored; nor has
 -- anything about somebody who is deleted.
 create or replace function clerk_sync.keepable_payload(event jsonb, user_id text, organization_id text) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  kept jsonb;
 begin
-  return (
-  select case when s.store_private_metadata then k.event
-              else k.event #- '{data,private_metadata}' #- '{data,organization,private_metadata}' end
-  from clerk_sync.settings as s
-  -- The browser and address that caused the change are of no use here.
-  cross join lateral (select keepable_payload.event - 'event_attributes') as k (event)
-  where k.event ->> 'type' ~ '^(user|organization|organizationMembership|role|permission)\.[a-z]+$'
-    and not exists (
-      select from {{exposed}}.users as u where u.clerk_id = keepable_payload.user_id and u.sync_version = '9')
-    and not exists (
-      select from {{exposed}}.organizations as o
-      where o.clerk_org_id = keepable_payload.organization_id and o.sync_version = '9'));
+  if jsonb_typeof(event) = 'object'
+     and event ->> 'type' ~ '^(user|organization|organizationMembership|role|permission)\.[a-z]+$'
+     and not clerk_sync.is_gone(user_id, organization_id) then
+    -- The browser and address that caused the change are of no use here.
+    kept := event - 'event_attributes';
+    if not clerk_sync.keeps_private_metadata() then
+      kept := clerk_sync.without_private_metadata(kept::json);
+    end if;
+  end if;
+  return kept;
+end
+$$;
+
+-- An id, where there is one: never another value that stands in its place.
+create or replace function clerk_sync.id_of(value jsonb) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  return case when jsonb_typeof(value) = 'string' then left(value #>> '{}', 255) end;
 end
 $$;
 
@@ -224,7 +355,7 @@ create or replace function clerk_sync.event_record(svix_id text, event jsonb, ou
 returns clerk_sync.webhook_events
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
-  data   constant jsonb := case when jsonb_typeof(event -> 'data') = 'object' then event -> 'data' end;
+  data   constant jsonb := event -> 'data';
   stated constant numeric := case when jsonb_typeof(event -> 'timestamp') = 'number' then (event ->> 'timestamp')::numeric end;
   r      clerk_sync.webhook_events;
 begin
@@ -233,20 +364,26 @@ begin
   r.outcome := outcome;
   r.reason := reason;
   r.detail := detail;
-  r.object_id := left(data ->> 'id', 255);
-  r.user_id := left(case split_part(event ->> 'type', '.', 1)
-    when 'user' then data ->> 'id'
-    when 'organizationMembership' then data -> 'public_user_data' ->> 'user_id' end, 255);
-  r.organization_id := left(case split_part(event ->> 'type', '.', 1)
-    when 'organization' then data ->> 'id'
-    when 'organizationMembership' then data -> 'organization' ->> 'id' end, 255);
-  r.instance_id := left(event ->> 'instance_id', 255);
+  r.object_id := clerk_sync.id_of(data -> 'id');
+  r.user_id := clerk_sync.id_of(case split_part(event ->> 'type', '.', 1)
+    when 'user' then data -> 'id'
+    when 'organizationMembership' then data -> 'public_user_data' -> 'user_id' end);
+  r.organization_id := clerk_sync.id_of(case split_part(event ->> 'type', '.', 1)
+    when 'organization' then data -> 'id'
+    when 'organizationMembership' then data -> 'organization' -> 'id' end);
+  r.instance_id := clerk_sync.id_of(event -> 'instance_id');
   r.stated_at := case when stated between 0 and 1e14
     then to_timestamp((stated / case when stated < 1e11 then 1 else 1000 end)::double precision) end;
   r.received_at := now();
   if outcome = 'rejected'
      or outcome <> 'ignored' and (select s.keep_applied_payloads from clerk_sync.settings as s) then
     r.payload := clerk_sync.keepable_payload(event, r.user_id, r.organization_id);
+    if r.payload is not null and r.user_id is null and r.organization_id is null then
+      select i.user_id, i.organization_id into r.user_id, r.organization_id from clerk_sync.ids_shown(event::text) as i;
+      if clerk_sync.is_gone(r.user_id, r.organization_id) then
+        r.payload := null;
+      end if;
+    end if;
   end if;
   return r;
 end
@@ -287,36 +424,195 @@ $$;
 comment on function clerk_sync.apply_event(text, jsonb, text) is
   'Applies one verified Clerk webhook: applied, duplicate, stale, ignored or rejected (with a reason). Safe to repeat.';
 
+-- Whether nothing in a resource can fail when it is read: what may fail is tried by itself.
+create or replace function clerk_sync.is_plain(resource jsonb) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  field text;
+begin
+  foreach field in array array['banned', 'locked', 'password_enabled', 'two_factor_enabled', 'admin_delete_enabled'] loop
+    if jsonb_typeof(resource -> field) not in ('boolean', 'null') then
+      return false;
+    end if;
+  end loop;
+  foreach field in array array['created_at', 'updated_at', 'last_sign_in_at', 'last_active_at', 'max_allowed_memberships'] loop
+    if jsonb_typeof(resource -> field) not in ('number', 'null')
+       or (resource ->> field)::numeric not between 0 and 1e14 - 1 then
+      return false;
+    end if;
+  end loop;
+  return coalesce(jsonb_typeof(resource -> 'permissions') in ('array', 'null'), true);
+end
+$$;
+
+-- With which others an event is applied, once check_event has passed it. An event
+-- without a time of its own would take over that of another.
+create or replace function clerk_sync.event_step(event jsonb, stated_ms bigint) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  data   constant jsonb := event -> 'data';
+  object constant text := split_part(event ->> 'type', '.', 1);
+begin
+  case
+  when object in ('role', 'permission') then
+    return 'alone';
+  when event ->> 'type' in ('user.deleted', 'organization.deleted') then
+    return event ->> 'type';
+  when stated_ms is null or not (
+    clerk_sync.is_plain(data) and (object <> 'organizationMembership' or
+      clerk_sync.is_plain(data -> 'organization') and clerk_sync.is_plain(data -> 'public_user_data'))) then
+    return 'alone';
+  when event ->> 'type' = 'organizationMembership.deleted' then
+    return event ->> 'type';
+  else
+    return object;
+  end case;
+end
+$$;
+
+-- Applies the events of one step (see event_step) as one: deletions, of which the
+-- earliest of each object counts, or statements, of which the newest does; the others
+-- are stale then. Outcomes in their order. Null, and nothing is done, where one of them
+-- cannot be applied or they take so much along that each should go by itself.
+create or replace function clerk_sync.apply_together(step text, events jsonb[], stated_ms bigint[], svix_ids text[])
+returns text[]
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  much       constant integer := 1000;
+  deletion   constant boolean := step like '%.deleted';
+  ids        text[];
+  newest     boolean[];
+  resources  jsonb;
+  stated     bigint[];
+  kinds      text[];
+  times      timestamptz[];
+  superseded jsonb;
+  causes     jsonb;
+  members    jsonb;
+  too_many   boolean;
+  results    jsonb;
+begin
+  with told as (
+    select e.position, e.svix_id, e.stated_ms, e.event -> 'data' as resource, e.event -> 'data' ->> 'id' as id,
+           clerk_sync.event_kind(e.event ->> 'type') as kind,
+           count(*) over (partition by e.event -> 'data' ->> 'id') > 1 as several,
+           -- It writes no row.
+           step = 'organizationMembership.deleted' and not clerk_sync.names_parents(e.event -> 'data') and not exists (
+             select from {{exposed}}.organization_memberships as m
+             where m.clerk_membership_id = e.event -> 'data' ->> 'id') as noted
+    from unnest(apply_together.events, apply_together.stated_ms, apply_together.svix_ids)
+         with ordinality as e (event, stated_ms, svix_id, position)
+  ), versioned as (
+    select t.*, case when t.several and not deletion then (
+             select i.version from clerk_sync.incoming(jsonb_build_array(t.resource), array[t.stated_ms], array[t.kind], '2') as i
+           ) end collate "C" as version
+    from told as t
+  ), ranked as (
+    select v.*,
+           rank() over (partition by v.id order by v.version desc) = 1 as newest,
+           row_number() over (partition by v.id order by v.noted, v.version desc, v.stated_ms, v.position) = 1 as counts
+    from versioned as v
+  )
+  select array_agg(r.id order by r.position), array_agg(r.newest order by r.position),
+         jsonb_agg(r.resource order by r.position) filter (where r.counts or deletion),
+         array_agg(r.stated_ms order by r.position) filter (where r.counts or deletion),
+         array_agg(r.kind order by r.position) filter (where r.counts or deletion),
+         array_agg(coalesce(to_timestamp(r.stated_ms / 1000.0), now()) order by r.position),
+         jsonb_agg(jsonb_build_array(r.resource, r.stated_ms, r.kind) order by r.position) filter (where not r.counts),
+         jsonb_object_agg(r.id, r.svix_id) filter (where r.counts)
+  into ids, newest, resources, stated, kinds, times, superseded, causes
+  from ranked as r;
+
+  -- What goes along was caused by the same event: memberships of what is deleted, and
+  -- the placeholders for a membership's parents.
+  if step in ('user.deleted', 'organization.deleted') then
+    select jsonb_object_agg(m.id, causes ->> m.parent), count(*) > much into members, too_many
+    from (
+      select m.clerk_membership_id as id, m.clerk_user_id as parent from {{exposed}}.organization_memberships as m
+      where step = 'user.deleted' and m.clerk_user_id = any (ids)
+      union all
+      select m.clerk_membership_id, m.clerk_org_id from {{exposed}}.organization_memberships as m
+      where step = 'organization.deleted' and m.clerk_org_id = any (ids)
+      limit much + 1
+    ) as m;
+    if too_many then
+      return null;
+    end if;
+  elsif step like 'organizationMembership%' then
+    select jsonb_object_agg(p.id, e.svix_id) into members
+    from unnest(apply_together.events, apply_together.svix_ids) as e (event, svix_id)
+    cross join lateral unnest(array[
+      e.event -> 'data' -> 'organization' ->> 'id', e.event -> 'data' -> 'public_user_data' ->> 'user_id']) as p (id)
+    where p.id is not null;
+  end if;
+  perform set_config('clerk_sync.causes', (coalesce(members, '{}') || causes)::text, true);
+
+  -- What a membership says of its parents counts also where it is superseded itself.
+  if superseded is not null and step = 'organizationMembership' then
+    perform clerk_sync.offer_parents(jsonb_agg(s -> 0), array_agg((s ->> 1)::bigint), array_agg(s ->> 2))
+    from jsonb_array_elements(superseded) as s;
+  end if;
+
+  case step
+  when 'user' then
+    results := (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_users(resources, stated, kinds) as a);
+  when 'organization' then
+    results := (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_organizations(resources, stated, kinds) as a);
+  when 'organizationMembership' then
+    results := (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_memberships(resources, stated, kinds) as a);
+  when 'user.deleted' then
+    perform clerk_sync.tombstone_users(ids, now(), times);
+  when 'organization.deleted' then
+    perform clerk_sync.tombstone_organizations(ids, now(), times);
+  when 'organizationMembership.deleted' then
+    perform clerk_sync.tombstone_memberships(resources, stated, kinds, times);
+  end case;
+  perform set_config('clerk_sync.causes', '', true);
+
+  return array(
+    select case when not deletion and (not e.newest or results ->> e.id in ('stale', 'deleted')) then 'stale' else 'applied' end
+    from unnest(ids, newest) with ordinality as e (id, newest, position)
+    order by e.position);
+exception
+  when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
+    return null;
+end
+$$;
+
 -- Applies many events and answers for each, in their order. It comes to the same,
--- rows and outcomes, as applying them one by one in this order: round by round, and
--- within a round users, organizations, memberships, and then the rest. Since rows
--- do not depend on the order of events, any order is right.
+-- rows, outcomes and causes, as applying them one by one in another order: deletions,
+-- then users, organizations, memberships, of each object the newest statement first,
+-- and then what is applied alone. Since rows do not depend on the order of events, any
+-- order is right; this one writes each row once.
 --
 -- svix_ids and expected_instances (null: no pin for any) go with the events by their
 -- position.
 create or replace function clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[] default null)
 returns table (outcome text, reason text)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 #variable_conflict use_column
 declare
-  batch       clerk_sync.batched_event[];
-  one         clerk_sync.batched_event;
-  decided     record;
+  bodies      constant jsonb[] := array(select e from jsonb_array_elements(
+                case when jsonb_typeof(apply_events.events) = 'array' then apply_events.events else '[]' end) as e);
+  known       boolean[];
+  stated_ms   bigint[];
+  steps       text[];
   outcomes    text[];
   reasons     text[];
   details     text[];
+  this_step   text;
+  places      integer[];
+  place       integer;
+  members     jsonb[];
+  times       bigint[];
+  ids         text[];
+  together    text[];
+  decided     record;
   recorded    jsonb;
-  rounds      integer;
-  this_object text;
-  results     jsonb;
-  resources   jsonb;
-  stated_ms   bigint[];
-  kinds       text[];
-  causes      jsonb;
   outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
 begin
   if jsonb_typeof(apply_events.events) is distinct from 'array'
-     or jsonb_array_length(apply_events.events) <> cardinality(apply_events.svix_ids)
+     or cardinality(bodies) <> cardinality(apply_events.svix_ids)
      or cardinality(apply_events.expected_instances) <> cardinality(apply_events.svix_ids) then
     raise invalid_parameter_value using message = 'apply_events takes one svix-id, and one instance if any, for each event';
   end if;
@@ -324,93 +620,53 @@ begin
   -- A batch writes to the same tables several times over, and so cannot take its
   -- locks in the one order that keeps single events from waiting for each other.
   -- Batches therefore go one at a time. Nothing is lost by it: the lock is held while
-  -- this statement works, not while its sender does. Should a batch and a single
-  -- event wait for each other, Postgres ends one of the two, and its sender comes
-  -- again.
-  perform pg_advisory_xact_lock(hashtextextended('clerk_sync.apply_events', 0));
+  -- this statement works, not while its sender does. It is a row, which no other login
+  -- can lock. Should a batch and a single event wait for each other, Postgres ends one
+  -- of the two, and its sender comes again.
+  perform from clerk_sync.batch_lock for no key update;
 
-  select array_agg(row(
-      n."position", n.svix_id, n.event, n.event ->> 'type', n.object, n.object_id, n.stated_ms,
-      case when n.outcome is null then n.round end, n.outcome, n.reason, n.detail)::clerk_sync.batched_event
-      order by n."position"),
-    array_agg(n.outcome order by n."position"),
-    array_agg(n.reason order by n."position"),
-    array_agg(n.detail order by n."position"),
-    max(n.round) filter (where n.outcome is null)
-  into batch, outcomes, reasons, details, rounds
+  select array_agg(d.known order by d."position"), array_agg(c.stated_ms order by d."position"),
+         array_agg(case when not d.known and c.outcome is null then clerk_sync.event_step(d.event, c.stated_ms) end
+                   order by d."position"),
+         array_agg(c.outcome order by d."position"), array_agg(c.reason order by d."position"),
+         array_agg(c.detail order by d."position")
+  into known, stated_ms, steps, outcomes, reasons, details
   from (
-    select d."position"::integer, d.svix_id, d.event, d.object, d.object_id, c.stated_ms,
-           row_number() over (partition by d.object, d.object_id, j.outcome is null order by d."position")::integer as round,
-           j.outcome, c.reason, c.detail
-    from (
-      select i.*, split_part(i.event ->> 'type', '.', 1) as object, i.event -> 'data' ->> 'id' as object_id,
-             e.svix_id is not null or row_number() over (partition by i.svix_id order by i."position") > 1 as known
-      from rows from (
-             unnest(apply_events.svix_ids), jsonb_array_elements(apply_events.events), unnest(apply_events.expected_instances)
-           ) with ordinality as i (svix_id, event, expected_instance, "position")
-      -- Joined, since "exists" would be answered from a hash of the whole table.
-      left join clerk_sync.webhook_events as e on e.svix_id = i.svix_id
-      offset 0
-    ) as d
-    left join lateral clerk_sync.check_event(d.event, nullif(d.expected_instance, '')) as c on not d.known
-    cross join lateral (select case when d.known then 'duplicate' else c.outcome end as outcome) as j
-  ) as n;
+    select i.*, e.svix_id is not null or row_number() over (partition by i.svix_id order by i."position") > 1 as known
+    from unnest(apply_events.svix_ids, bodies, apply_events.expected_instances)
+         with ordinality as i (svix_id, event, expected_instance, "position")
+    -- Joined, since "exists" would be answered from a hash of the whole table.
+    left join clerk_sync.webhook_events as e on e.svix_id = i.svix_id
+    offset 0
+  ) as d
+  left join lateral clerk_sync.check_event(d.event, nullif(d.expected_instance, '')) as c on not d.known;
 
-  for this_round in 1 .. coalesce(rounds, 0) loop
-    foreach this_object in array array['user', 'organization', 'organizationMembership'] loop
-      -- Without a time of its own an event would take over that of another.
-      select jsonb_agg(b.event -> 'data' order by b."position"), array_agg(b.stated_ms order by b."position"),
-             array_agg(clerk_sync.event_kind(b.type) order by b."position"),
-             jsonb_object_agg(b.object_id, b.svix_id)
-      into resources, stated_ms, kinds, causes
-      from unnest(batch) as b
-      where b.round = this_round and b.object = this_object and b.type not like '%.deleted' and b.stated_ms is not null;
+  -- The first may lock a table, and must hold nothing else then.
+  foreach this_step in array array['organizationMembership.deleted', 'user.deleted', 'organization.deleted',
+                                   'user', 'organization', 'organizationMembership', 'alone'] loop
+    select array_agg(i."position"::integer order by i."position"), array_agg(i.event order by i."position"),
+           array_agg(i.stated_ms order by i."position"), array_agg(i.svix_id order by i."position")
+    into places, members, times, ids
+    from unnest(steps, bodies, stated_ms, apply_events.svix_ids)
+         with ordinality as i (step, event, stated_ms, svix_id, "position")
+    where i.step = this_step;
 
-      if resources is null then
-        continue;
-      end if;
-
-      if this_object = 'organizationMembership' then
-        -- What its parents' placeholders are made of came with the membership.
-        causes := causes || (
-          select jsonb_object_agg(p.id, b.svix_id)
-          from unnest(batch) as b
-          cross join lateral unnest(array[
-            b.event -> 'data' -> 'organization' ->> 'id', b.event -> 'data' -> 'public_user_data' ->> 'user_id']) as p (id)
-          where b.round = this_round and b.object = this_object and b.type not like '%.deleted' and b.stated_ms is not null);
-      end if;
-
-      begin
-        perform set_config('clerk_sync.causes', causes::text, true);
-        results := case this_object
-          when 'user' then (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_users(resources, stated_ms, kinds) as a)
-          when 'organization' then (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_organizations(resources, stated_ms, kinds) as a)
-          else (select jsonb_object_agg(a.id, a.result) from clerk_sync.apply_memberships(resources, stated_ms, kinds) as a)
-        end;
-        perform set_config('clerk_sync.causes', '', true);
-      exception
-        -- One of them cannot be applied, which is no reason to refuse the others:
-        -- they are all tried by themselves below.
-        when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
-          continue;
-      end;
-
-      foreach one in array batch loop
-        if one.round = this_round and one.object = this_object and one.type not like '%.deleted' and one.stated_ms is not null then
-          outcomes[one."position"] := case when results ->> one.object_id in ('stale', 'deleted') then 'stale' else 'applied' end;
-        end if;
-      end loop;
-    end loop;
-
-    foreach one in array batch loop
-      if one.round = this_round and outcomes[one."position"] is null then
-        perform set_config('clerk_sync.cause', one.svix_id, true);
+    if places is null then
+      continue;
+    end if;
+    together := case when this_step <> 'alone' then clerk_sync.apply_together(this_step, members, times, ids) end;
+    for n in 1 .. cardinality(places) loop
+      place := places[n];
+      if together is not null then
+        outcomes[place] := together[n];
+      else
+        perform set_config('clerk_sync.cause', ids[n], true);
         select a.outcome, a.reason, a.detail into decided
-        from clerk_sync.apply_checked_event(one.event, one.stated_ms) as a;
-        outcomes[one."position"] := decided.outcome;
-        reasons[one."position"] := decided.reason;
-        details[one."position"] := decided.detail;
+        from clerk_sync.apply_checked_event(members[n], times[n]) as a;
         perform set_config('clerk_sync.cause', outer_cause, true);
+        outcomes[place] := decided.outcome;
+        reasons[place] := decided.reason;
+        details[place] := decided.detail;
       end if;
     end loop;
   end loop;
@@ -418,10 +674,10 @@ begin
   with told as (
     insert into clerk_sync.webhook_events as e
     select r.*
-    from unnest(batch) as b
-    cross join lateral clerk_sync.event_record(
-      b.svix_id, b.event, outcomes[b."position"], reasons[b."position"], details[b."position"]) as r
-    where b.outcome is distinct from 'duplicate'
+    from unnest(apply_events.svix_ids, bodies, known, outcomes, reasons, details)
+         as b (svix_id, event, known, outcome, reason, detail)
+    cross join lateral clerk_sync.event_record(b.svix_id, b.event, b.outcome, b.reason, b.detail) as r
+    where not b.known
     order by b.svix_id
     on conflict on constraint webhook_events_pkey do nothing
     returning e.svix_id
@@ -430,9 +686,9 @@ begin
 
   -- Recorded by somebody else meanwhile, as in apply_event.
   return query
-  select case when recorded ? b.svix_id then outcomes[b."position"] else 'duplicate' end,
-         case when recorded ? b.svix_id then reasons[b."position"] end
-  from unnest(batch) as b
+  select case when not b.known and recorded ? b.svix_id then b.outcome else 'duplicate' end,
+         case when not b.known and recorded ? b.svix_id then b.reason end
+  from unnest(apply_events.svix_ids, known, outcomes, reasons) with ordinality as b (svix_id, known, outcome, reason, "position")
   order by b."position";
 end
 $$;
@@ -444,19 +700,87 @@ comment on function clerk_sync.apply_events(text[], jsonb, text[]) is
 create or replace function clerk_sync.reject_event(svix_id text, body bytea, why text, out outcome text, out reason text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
+declare
+  shown constant text := encode(body, 'escape');
+  about record;
+  kept  bytea;
 begin
   if why !~ '^[a-z0-9_]{1,64}$' then
     raise invalid_parameter_value using message = 'the reason of a rejected event is a code of small letters, digits and underscores';
   end if;
-  insert into clerk_sync.webhook_events as e (svix_id, type, outcome, reason, raw_body)
-  values (
-    svix_id, '', 'rejected', why,
-    -- Its type cannot be read, so whatever looks like a message with a code or a
-    -- ticket in it is not kept.
-    case when encode(body, 'escape') !~* '(email|sms)\.created|invitation|waitlist|ticket' then body end)
+  select i.user_id, i.organization_id into about from clerk_sync.ids_shown(shown) as i;
+  -- Its type cannot be read, so whatever looks like a message with a code or a
+  -- ticket in it is not kept.
+  if shown !~* '(email|sms)\.created|invitation|waitlist|ticket'
+     and not clerk_sync.is_gone(about.user_id, about.organization_id) then
+    kept := body;
+  end if;
+  -- Where private metadata cannot be cut out, nothing is kept. Its name may be spelled
+  -- in escapes.
+  if shown ~* 'private_metadata|\\u00[567]' and not clerk_sync.keeps_private_metadata() then
+    begin
+      kept := convert_to(clerk_sync.without_private_metadata(convert_from(kept, 'UTF8')::json)::text, 'UTF8');
+    exception when data_exception or program_limit_exceeded then
+      kept := null;
+    end;
+  end if;
+  insert into clerk_sync.webhook_events as e (svix_id, type, outcome, reason, user_id, organization_id, raw_body)
+  values (svix_id, '', 'rejected', why, about.user_id, about.organization_id, kept)
   on conflict on constraint webhook_events_pkey do nothing;
   outcome := case when found then 'rejected' else 'duplicate' end;
   reason := case when found then why end;
+end
+$$;
+
+-- JSON with every escape that jsonb refuses, \u0000 and surrogates without a partner,
+-- replaced by \ufffd. A backslash always begins an escape; an empty part is a second one.
+create or replace function clerk_sync.storable(body text) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+declare
+  parts text[] := string_to_array(body, '\');
+  i     integer := 2;
+begin
+  while i <= cardinality(parts) loop
+    if parts[i] = '' or parts[i] ~* '^ud[89ab][0-9a-f]{2}$' and parts[i + 1] ~* '^ud[c-f][0-9a-f]{2}' then
+      i := i + 1;
+    elsif parts[i] ~* '^u(0000|d[89a-f][0-9a-f]{2})' then
+      parts[i] := 'ufffd' || substr(parts[i], 6);
+    end if;
+    i := i + 1;
+  end loop;
+  return array_to_string(parts, '\');
+end
+$$;
+
+-- Applies one event whose body was not parsed before, so that nothing of it is rounded.
+create or replace function clerk_sync.apply_event_text(svix_id text, body text, out outcome text, out reason text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+  event jsonb;
+  why   text;
+begin
+  begin
+    event := body::jsonb;
+  exception when data_exception or program_limit_exceeded then
+    -- json takes what is JSON; jsonb also has to hold it.
+    begin
+      perform body::json;
+      why := 'not_storable';
+      event := clerk_sync.storable(body)::jsonb;
+    exception
+      when invalid_text_representation then
+        why := coalesce(why, 'not_json');
+      when data_exception or program_limit_exceeded then
+        why := 'not_storable';
+    end;
+  end;
+  if event is null then
+    select r.outcome, r.reason into outcome, reason
+    from clerk_sync.reject_event(svix_id, convert_to(coalesce(body, ''), 'UTF8'), coalesce(why, 'not_json')) as r;
+  else
+    select a.outcome, a.reason into outcome, reason from clerk_sync.apply_event(svix_id, event) as a;
+  end if;
 end
 $$;
 
@@ -513,16 +837,20 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 revoke execute on function
-  clerk_sync.misshapen(jsonb, text[]), clerk_sync.check_event(jsonb, text), clerk_sync.event_kind(text),
+  clerk_sync.misshapen(jsonb, text[]), clerk_sync.check_event(jsonb, text), clerk_sync.names_parents(jsonb),
+  clerk_sync.event_kind(text), clerk_sync.refused_by(text, text, text, text, text, text),
   clerk_sync.apply_checked_event(jsonb, bigint), clerk_sync.dispatch_event(jsonb, text),
-  clerk_sync.keepable_payload(jsonb, text, text), clerk_sync.event_record(text, jsonb, text, text, text),
-  clerk_sync.apply_event(text, jsonb, text), clerk_sync.apply_events(text[], jsonb, text[]),
-  clerk_sync.reject_event(text, bytea, text), clerk_sync.replay_event(text),
-  clerk_sync.recent_events(text, timestamptz, integer)
+  clerk_sync.without_private_metadata(json, integer), clerk_sync.ids_shown(text), clerk_sync.is_gone(text, text),
+  clerk_sync.keepable_payload(jsonb, text, text), clerk_sync.id_of(jsonb),
+  clerk_sync.event_record(text, jsonb, text, text, text),
+  clerk_sync.apply_event(text, jsonb, text), clerk_sync.is_plain(jsonb), clerk_sync.event_step(jsonb, bigint),
+  clerk_sync.apply_together(text, jsonb[], bigint[], text[]), clerk_sync.apply_events(text[], jsonb, text[]),
+  clerk_sync.reject_event(text, bytea, text), clerk_sync.storable(text), clerk_sync.apply_event_text(text, text),
+  clerk_sync.replay_event(text), clerk_sync.recent_events(text, timestamptz, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.apply_event(text, jsonb, text), clerk_sync.apply_events(text[], jsonb, text[]),
   clerk_sync.reject_event(text, bytea, text), clerk_sync.replay_event(text),
   clerk_sync.recent_events(text, timestamptz, integer)
 to clerksync_writer;
-grant execute on function clerk_sync.apply_event(text, jsonb, text) to service_role;
+grant execute on function clerk_sync.apply_event(text, jsonb, text), clerk_sync.apply_event_text(text, text) to service_role;

@@ -35,10 +35,10 @@ begin
 end
 $$;
 
--- ended_at, when given, is when these memberships themselves were deleted: what is
--- new then becomes a tombstone at once, without ever having been a live row.
+-- A membership that was deleted before it was stated (ended_memberships) becomes a
+-- tombstone at once, without ever having been a live row.
 create or replace function clerk_sync.apply_memberships(
-  resources jsonb, stated_ms bigint[], kinds text[] default '{3}', ended_at timestamptz default null
+  resources jsonb, stated_ms bigint[], kinds text[] default '{3}'
 ) returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -80,10 +80,11 @@ begin
   return query
   with settled as (
     -- Under the locks: whether a parent is gone cannot change any more.
-    select c.*, least(u.deleted_at, o.deleted_at, apply_memberships.ended_at) as ended_at
+    select c.*, least(u.deleted_at, o.deleted_at, e.deleted_at) as ended_at
     from unnest(compared) as c
     left join {{exposed}}.users as u on u.clerk_id = c.user_id
     left join {{exposed}}.organizations as o on o.clerk_org_id = c.organization_id
+    left join clerk_sync.ended_memberships as e on e.clerk_membership_id = c.id
   ), written as (
     insert into {{exposed}}.organization_memberships as m (
       clerk_membership_id, clerk_org_id, clerk_user_id, role, permissions, metadata,
@@ -126,8 +127,10 @@ end
 $$;
 
 -- By the membership's own id: who has left and joined again is not touched by a
--- late delete of the old membership.
-create or replace function clerk_sync.end_memberships(ids text[], deleted_at timestamptz) returns table (id text, result text)
+-- late delete of the old membership. times, when given, go with the ids by position.
+create or replace function clerk_sync.end_memberships(
+  ids text[], deleted_at timestamptz, times timestamptz[] default null
+) returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
@@ -139,9 +142,13 @@ begin
   with written as (
     update {{exposed}}.organization_memberships as m set
       role = null, permissions = '{}', metadata = '{}', created_at = null, updated_at = null,
-      deleted_at = end_memberships.deleted_at, synced_at = now(), sync_version = '9'
-    where m.clerk_membership_id = any (end_memberships.ids)
-      and (m.sync_version < '9' or m.deleted_at > end_memberships.deleted_at)
+      deleted_at = gone.deleted_at, synced_at = now(), sync_version = '9'
+    from (
+      select g.id, min(coalesce(g.deleted_at, end_memberships.deleted_at)) as deleted_at
+      from unnest(end_memberships.ids, end_memberships.times) as g (id, deleted_at) group by g.id
+    ) as gone
+    where m.clerk_membership_id = gone.id
+      and (m.sync_version < '9' or m.deleted_at > gone.deleted_at)
     returning m.clerk_membership_id
   )
   select known.clerk_membership_id, case when w.clerk_membership_id is null then 'unchanged' else 'deleted' end
@@ -154,35 +161,80 @@ begin
 end
 $$;
 
--- A deleted membership is stated in full, so that one that was never seen can
--- still leave its tombstone, and its parents their placeholders.
+-- A deleted membership is mostly stated in full, and then leaves its tombstone and its
+-- parents' placeholders also where it was never seen. Told by its id alone, what is not
+-- known is only noted, until it is stated. deleted_at goes with the resources by position.
 create or replace function clerk_sync.tombstone_memberships(
-  resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamptz
+  resources jsonb, stated_ms bigint[], kinds text[], deleted_at timestamptz[]
 ) returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+  ids           constant text[] := array(
+    select r.resource ->> 'id' from jsonb_array_elements(tombstone_memberships.resources) with ordinality as r (resource, position)
+    order by r.position);
+  absent        text[] := clerk_sync.unknown_memberships(ids);
+  unseen        jsonb;
+  unseen_stated bigint[];
+  unseen_kinds  text[];
+  known         jsonb;
+  known_stated  bigint[];
+  known_kinds   text[];
 begin
-  return query
-  with absent as (
-    select jsonb_agg(r) as resources
-    from jsonb_array_elements(tombstone_memberships.resources) as r
-    where not exists (
-      select from {{exposed}}.organization_memberships as m where m.clerk_membership_id = r ->> 'id')
-  )
-  select a.id, a.result
-  from absent
-  cross join lateral clerk_sync.apply_memberships(
-    absent.resources, stated_ms[1:1], kinds[1:1], tombstone_memberships.deleted_at) as a
-  where absent.resources is not null;
+  -- One of which only the id is known may just be made by another transaction, and there
+  -- is no row that both would meet. So this waits for all that write or lock memberships,
+  -- before it holds anything that they could wait for.
+  if exists (
+    select from jsonb_array_elements(tombstone_memberships.resources) as r
+    where r ->> 'id' = any (absent) and not clerk_sync.names_parents(r)) then
+    lock table {{exposed}}.organization_memberships in exclusive mode;
+    absent := clerk_sync.unknown_memberships(ids);
+  end if;
+
+  insert into clerk_sync.ended_memberships as e (clerk_membership_id, deleted_at)
+  select g.id, min(g.deleted_at)
+  from unnest(ids, tombstone_memberships.deleted_at) as g (id, deleted_at)
+  where g.id = any (absent)
+  group by g.id
+  order by g.id
+  on conflict (clerk_membership_id) do update set deleted_at = excluded.deleted_at
+    where e.deleted_at > excluded.deleted_at;
+
+  select jsonb_agg(r.resource order by r.position) filter (where r.resource ->> 'id' = any (absent)),
+         array_agg(s.ms order by r.position) filter (where r.resource ->> 'id' = any (absent)),
+         array_agg(s.kind order by r.position) filter (where r.resource ->> 'id' = any (absent)),
+         jsonb_agg(r.resource order by r.position) filter (where r.resource ->> 'id' <> all (absent)),
+         array_agg(s.ms order by r.position) filter (where r.resource ->> 'id' <> all (absent)),
+         array_agg(s.kind order by r.position) filter (where r.resource ->> 'id' <> all (absent))
+  into unseen, unseen_stated, unseen_kinds, known, known_stated, known_kinds
+  from jsonb_array_elements(tombstone_memberships.resources) with ordinality as r (resource, position)
+  cross join lateral (select tombstone_memberships.stated_ms[r.position], tombstone_memberships.kinds[r.position]) as s (ms, kind)
+  where clerk_sync.names_parents(r.resource);
+
+  if unseen is not null then
+    return query select a.id, a.result from clerk_sync.apply_memberships(unseen, unseen_stated, unseen_kinds) as a;
+    -- Its tombstone says it from now on.
+    delete from clerk_sync.ended_memberships as e
+    where e.clerk_membership_id = any (absent)
+      and exists (select from {{exposed}}.organization_memberships as m where m.clerk_membership_id = e.clerk_membership_id);
+  end if;
 
   -- What is said about the parents counts also where the membership was known.
-  perform clerk_sync.offer_parents(resources, stated_ms, kinds);
+  if known is not null then
+    perform clerk_sync.offer_parents(known, known_stated, known_kinds);
+  end if;
 
   return query
-  select e.id, e.result
-  from clerk_sync.end_memberships(
-    array(select r ->> 'id' from jsonb_array_elements(tombstone_memberships.resources) as r),
-    tombstone_memberships.deleted_at) as e;
+  select e.id, e.result from clerk_sync.end_memberships(ids, null, tombstone_memberships.deleted_at) as e;
+end
+$$;
+
+create or replace function clerk_sync.unknown_memberships(ids text[]) returns text[]
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return array(
+    select distinct i.id from unnest(ids) as i (id)
+    where not exists (select from {{exposed}}.organization_memberships as m where m.clerk_membership_id = i.id));
 end
 $$;
 
@@ -200,11 +252,11 @@ end
 $$;
 
 revoke execute on function
-  clerk_sync.offer_parents(jsonb, bigint[], text[]),
-  clerk_sync.apply_memberships(jsonb, bigint[], text[], timestamptz),
-  clerk_sync.end_memberships(text[], timestamptz),
-  clerk_sync.tombstone_memberships(jsonb, bigint[], text[], timestamptz), clerk_sync.memberships_of(text, text)
+  clerk_sync.offer_parents(jsonb, bigint[], text[]), clerk_sync.apply_memberships(jsonb, bigint[], text[]),
+  clerk_sync.end_memberships(text[], timestamptz, timestamptz[]),
+  clerk_sync.tombstone_memberships(jsonb, bigint[], text[], timestamptz[]), clerk_sync.unknown_memberships(text[]),
+  clerk_sync.memberships_of(text, text)
 from public, anon, authenticated, service_role;
 grant execute on function
-  clerk_sync.end_memberships(text[], timestamptz), clerk_sync.memberships_of(text, text)
+  clerk_sync.end_memberships(text[], timestamptz, timestamptz[]), clerk_sync.memberships_of(text, text)
 to clerksync_writer;

@@ -64,7 +64,7 @@ begin
 end
 $$;
 
-create or replace function clerk_sync.tombstone_organizations(ids text[], deleted_at timestamptz)
+create or replace function clerk_sync.tombstone_organizations(ids text[], deleted_at timestamptz, times timestamptz[] default null)
 returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -76,8 +76,8 @@ begin
   return query
   with written as (
     insert into {{exposed}}.organizations as o (clerk_org_id, deleted_at, sync_version)
-    select distinct gone, tombstone_organizations.deleted_at, '9'
-    from unnest(tombstone_organizations.ids) as gone order by gone
+    select g.id, min(coalesce(g.deleted_at, tombstone_organizations.deleted_at)), '9'
+    from unnest(tombstone_organizations.ids, tombstone_organizations.times) as g (id, deleted_at) group by g.id order by g.id
     on conflict (clerk_org_id) do update set
       name = null, slug = null, logo_url = null, metadata = '{}', created_by = null,
       max_allowed_memberships = null, admin_delete_enabled = null, created_at = null, updated_at = null,
@@ -93,12 +93,13 @@ begin
   where o.clerk_org_id = any (tombstone_organizations.ids)
   order by o.clerk_org_id for update;
 
-  perform clerk_sync.end_memberships(array(
-    select m.clerk_membership_id from {{exposed}}.organization_memberships as m
-    where m.clerk_org_id = any (tombstone_organizations.ids)), tombstone_organizations.deleted_at);
+  perform clerk_sync.end_memberships(array_agg(m.clerk_membership_id), tombstone_organizations.deleted_at, array_agg(g.deleted_at))
+  from unnest(tombstone_organizations.ids, tombstone_organizations.times) as g (id, deleted_at)
+  join {{exposed}}.organization_memberships as m on m.clerk_org_id = g.id
+  having count(*) > 0;
 
-  update clerk_sync.webhook_events as e set payload = null
-  where e.organization_id = any (tombstone_organizations.ids) and e.payload is not null;
+  update clerk_sync.webhook_events as e set payload = null, raw_body = null
+  where e.organization_id = any (tombstone_organizations.ids) and (e.payload is not null or e.raw_body is not null);
   delete from clerk_sync.private_metadata as p
   where p.object = 'organization' and p.object_id = any (tombstone_organizations.ids);
 end
@@ -106,6 +107,6 @@ $$;
 
 revoke execute on function
   clerk_sync.apply_organizations(jsonb, bigint[], text[], text),
-  clerk_sync.tombstone_organizations(text[], timestamptz)
+  clerk_sync.tombstone_organizations(text[], timestamptz, timestamptz[])
 from public, anon, authenticated, service_role;
-grant execute on function clerk_sync.tombstone_organizations(text[], timestamptz) to clerksync_writer;
+grant execute on function clerk_sync.tombstone_organizations(text[], timestamptz, timestamptz[]) to clerksync_writer;

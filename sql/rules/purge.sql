@@ -19,7 +19,11 @@ begin
 
   with old as (
     select e.svix_id from clerk_sync.webhook_events as e
-    where e.received_at < now() - s.payload_retention and (e.payload is not null or e.raw_body is not null)
+    where (e.payload is not null or e.raw_body is not null)
+      and (e.received_at < now() - s.payload_retention
+           -- No deletion would empty it.
+           or e.received_at < now() - interval '24 hours' and e.user_id is null and e.organization_id is null
+              and e.type !~ '^(role|permission)\.')
     order by e.received_at limit purge.most for update skip locked)
   update clerk_sync.webhook_events as e set payload = null, raw_body = null
   from old where e.svix_id = old.svix_id;
@@ -42,6 +46,8 @@ begin
     order by m.clerk_membership_id limit purge.most for update skip locked)
   delete from {{exposed}}.organization_memberships as m using old where m.clerk_membership_id = old.clerk_membership_id;
   get diagnostics members = row_count;
+
+  delete from clerk_sync.ended_memberships as e where e.deleted_at < now() - s.tombstone_retention;
 
   -- A tombstone that an application's own table still refers to stays: it holds
   -- no personal data, and removing it is for whoever owns that reference.

@@ -173,22 +173,16 @@ func samples() []sample {
 		event("user.created", 2, strings.ReplaceAll(trappedUser, "user_t1", "user_t3")),
 		event("organizationMembership.created", 2, strings.ReplaceAll(trappedMembership, "orgmem_t1", "orgmem_t2")),
 		event("user.updated", 2, `{}`)))
+	for _, function := range []string{"clerk_sync.apply_event_text", "public.apply_clerk_event_text"} {
+		add(function, `'`+function+`', '`+event("user.updated", 3, strings.ReplaceAll(trappedUser, "user_t1", "user_t5"))+`'`, `'`+function+`_2', '{"a":"\u0000"'`)
+	}
 	add("clerk_sync.reject_event", `'msg_30', '\x00', 'not_json'`)
 	add("clerk_sync.replay_event", `'msg_7'`)
 	add("clerk_sync.recent_events", ``)
 
-	const stated = `array[1900000000000]`
-	add("clerk_sync.apply_users", `'[`+trappedUser+`]', `+stated)
-	add("clerk_sync.apply_organizations", `'[`+trappedOrganization+`]', `+stated)
-	add("clerk_sync.apply_memberships", `'[`+trappedMembership+`]', `+stated)
-	add("clerk_sync.apply_roles", `'[`+trappedRole+`]', `+stated)
-	add("clerk_sync.apply_permissions", `'[`+trappedPermission+`]', `+stated)
 	add("clerk_sync.tombstone_users", `'{user_t4}', '2030-01-01'`)
 	add("clerk_sync.tombstone_organizations", `'{org_t4}', '2030-01-01'`)
-	add("clerk_sync.tombstone_memberships", `'[`+strings.ReplaceAll(trappedMembership, "_t", "_u")+`]', `+stated+`, '{2}', '2030-01-01'`)
 	add("clerk_sync.end_memberships", `'{orgmem_t2}', '2030-01-01'`)
-	add("clerk_sync.tombstone_roles", `'{role_t4}', '2030-01-01'`)
-	add("clerk_sync.tombstone_permissions", `'{perm_t4}', '2030-01-01'`)
 
 	// The first run of a fresh database.
 	const run = `1, 'trap'`

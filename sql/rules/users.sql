@@ -100,7 +100,8 @@ $$;
 
 -- Deleting. A tombstone keeps the id and the time, and nothing else, so that it
 -- looks the same whether the object was known before or not. Told twice, the
--- earlier time stands. Answers 'deleted' where that is news and 'unchanged' where
+-- earlier time stands. times, when given, go with the ids by position; where there is
+-- none deleted_at counts. Answers 'deleted' where that is news and 'unchanged' where
 -- it is not.
 --
 -- A deletion must see every membership of what it deletes. Its row is locked "for
@@ -109,7 +110,8 @@ $$;
 -- upsert alone does not wait: it changes no key, and a membership holds its
 -- parents "for key share". So the row is locked once more when it is certainly
 -- there, and only then are its memberships looked for.
-create or replace function clerk_sync.tombstone_users(ids text[], deleted_at timestamptz) returns table (id text, result text)
+create or replace function clerk_sync.tombstone_users(ids text[], deleted_at timestamptz, times timestamptz[] default null)
+returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
@@ -120,7 +122,8 @@ begin
   return query
   with written as (
     insert into {{exposed}}.users as u (clerk_id, deleted_at, sync_version)
-    select distinct gone, tombstone_users.deleted_at, '9' from unnest(tombstone_users.ids) as gone order by gone
+    select g.id, min(coalesce(g.deleted_at, tombstone_users.deleted_at)), '9'
+    from unnest(tombstone_users.ids, tombstone_users.times) as g (id, deleted_at) group by g.id order by g.id
     on conflict (clerk_id) do update set
       external_id = null, email = null, email_verified = null, phone = null, phone_verified = null,
       username = null, first_name = null, last_name = null, avatar_url = null,
@@ -139,13 +142,14 @@ begin
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  perform clerk_sync.end_memberships(array(
-    select m.clerk_membership_id from {{exposed}}.organization_memberships as m
-    where m.clerk_user_id = any (tombstone_users.ids)), tombstone_users.deleted_at);
+  perform clerk_sync.end_memberships(array_agg(m.clerk_membership_id), tombstone_users.deleted_at, array_agg(g.deleted_at))
+  from unnest(tombstone_users.ids, tombstone_users.times) as g (id, deleted_at)
+  join {{exposed}}.organization_memberships as m on m.clerk_user_id = g.id
+  having count(*) > 0;
 
   -- Personal data leaves everywhere at once.
-  update clerk_sync.webhook_events as e set payload = null
-  where e.user_id = any (tombstone_users.ids) and e.payload is not null;
+  update clerk_sync.webhook_events as e set payload = null, raw_body = null
+  where e.user_id = any (tombstone_users.ids) and (e.payload is not null or e.raw_body is not null);
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
 end
@@ -183,7 +187,7 @@ end
 $$;
 
 revoke execute on function
-  clerk_sync.apply_users(jsonb, bigint[], text[], text), clerk_sync.tombstone_users(text[], timestamptz),
+  clerk_sync.apply_users(jsonb, bigint[], text[], text), clerk_sync.tombstone_users(text[], timestamptz, timestamptz[]),
   clerk_sync.project_users(), clerk_sync.unproject_users()
 from public, anon, authenticated, service_role;
-grant execute on function clerk_sync.tombstone_users(text[], timestamptz) to clerksync_writer;
+grant execute on function clerk_sync.tombstone_users(text[], timestamptz, timestamptz[]) to clerksync_writer;

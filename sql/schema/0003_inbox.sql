@@ -48,16 +48,19 @@ create table clerk_sync.webhook_events (
 comment on table clerk_sync.webhook_events is 'One row a webhook message, by svix-id: the memory that makes a second delivery a duplicate.';
 comment on column clerk_sync.webhook_events.stated_at is 'The webhook''s own timestamp; null if it had none.';
 comment on column clerk_sync.webhook_events.reason is 'Why it was rejected: a stable code, never data of the event.';
-comment on column clerk_sync.webhook_events.raw_body is 'The body of a verified message that Postgres cannot hold as jsonb.';
+comment on column clerk_sync.webhook_events.raw_body is
+  'The body of a verified message that is no event or that Postgres cannot hold as jsonb, without private metadata.';
 
 create index webhook_events_received_idx on clerk_sync.webhook_events (received_at);
 
 create index webhook_events_rejected_idx on clerk_sync.webhook_events (received_at) where outcome = 'rejected';
 
 -- A deleted user's or organization's payloads are emptied with it: find them.
-create index webhook_events_user_payload_idx on clerk_sync.webhook_events (user_id) where payload is not null;
+create index webhook_events_user_payload_idx on clerk_sync.webhook_events (user_id)
+  where payload is not null or raw_body is not null;
 
-create index webhook_events_org_payload_idx on clerk_sync.webhook_events (organization_id) where payload is not null;
+create index webhook_events_org_payload_idx on clerk_sync.webhook_events (organization_id)
+  where payload is not null or raw_body is not null;
 
 -- Only filled when settings.store_private_metadata says so, and here because
 -- the Data API never sees this schema.
@@ -68,7 +71,22 @@ create table clerk_sync.private_metadata (
   primary key (object, object_id)
 );
 
-revoke all on table clerk_sync.settings, clerk_sync.webhook_events, clerk_sync.private_metadata
+-- Memberships of which nothing was told but that they are deleted: of these there can
+-- be no row, since a row has its parents.
+create table clerk_sync.ended_memberships (
+  clerk_membership_id text primary key,
+  deleted_at          timestamptz not null
+);
+
+-- A batch of events locks this row, so that batches take turns. No other login can lock
+-- it; an advisory lock could be taken by any.
+create table clerk_sync.batch_lock (only_row boolean primary key default true check (only_row));
+
+insert into clerk_sync.batch_lock default values;
+
+revoke all on table
+  clerk_sync.settings, clerk_sync.webhook_events, clerk_sync.private_metadata, clerk_sync.ended_memberships,
+  clerk_sync.batch_lock
 from public, anon, authenticated, service_role;
 
 -- One membership as it was stated, and what that is to the row that is there.
@@ -76,8 +94,3 @@ create type clerk_sync.stated_membership as (
   id text, organization_id text, user_id text, role text, permissions text[], metadata jsonb,
   created_at timestamptz, updated_at timestamptz, sync_version text, result text);
 
-create type clerk_sync.batched_event as (
-  "position" integer, svix_id text, event jsonb, type text, object text, object_id text, stated_ms bigint,
-  -- One object's events come one after another: its first in round 1, and so on.
-  round integer,
-  outcome text, reason text, detail text);

@@ -3474,7 +3474,7 @@ COMMENT ON COLUMN public.organization_memberships.permissions IS 'As Clerk state
 CREATE VIEW clerk.fellows WITH (security_barrier='true') AS
  SELECT m.clerk_user_id
    FROM public.organization_memberships m
-  WHERE ((m.clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) AND (m.deleted_at IS NULL));
+  WHERE (((m.clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) IS TRUE) AND (m.deleted_at IS NULL));
 
 
 --
@@ -4408,7 +4408,7 @@ ALTER TABLE public.users_public ENABLE ROW LEVEL SECURITY;
 -- Name: users_public users_public_read_fellows; Type: POLICY; Schema: public; Owner: -
 --
 
-CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING (((((clerk_id >= ( SELECT clerk.crowd_from() AS crowd_from)) AND (clerk_id <= ( SELECT clerk.crowd_to() AS crowd_to))) AND ( SELECT true
+CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING (((((clerk_id >= COALESCE(( SELECT clerk.crowd_from() AS crowd_from), ( SELECT (clerk.crowd_to() || 'z'::text)))) AND (clerk_id <= ( SELECT clerk.crowd_to() AS crowd_to))) AND ( SELECT true
    FROM clerk.fellows f
   WHERE (f.clerk_user_id = users_public.clerk_id)
  LIMIT 1)) OR (clerk_id = ANY (( SELECT clerk.near_fellow_ids() AS near_fellow_ids)::text[])) OR (( SELECT false) AND (clerk_id >= clerk.crowd_from()))));

@@ -29,7 +29,7 @@ const shippedReaders = "users_public_read_fellows"
 
 // shippedFellows is its condition. A table of the application has a list of fellows
 // instead; the copy has as many rows as the instance has users.
-const shippedFellows = `(clerk_id between (select clerk.crowd_from()) and (select clerk.crowd_to())
+const shippedFellows = `(clerk_id between coalesce((select clerk.crowd_from()), (select clerk.crowd_to() || 'z')) and (select clerk.crowd_to())
     and (select true from clerk.fellows as f where f.clerk_user_id = clerk_id limit 1))
   or clerk_id = any ((select clerk.near_fellow_ids())::text[])
   or ((select false) and clerk_id >= clerk.crowd_from())`

@@ -137,6 +137,74 @@ $$;
 
 
 --
+-- Name: crowd_from(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.crowd_from() RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  -- Organizations that are deleted may count: more is looked at then, not shown.
+  mine constant text[] := array(
+    select m.clerk_org_id
+    from public.organization_memberships as m
+    where m.clerk_user_id = clerk.user_id()
+      and m.deleted_at is null);
+begin
+  if not exists (
+    select
+    from public.organization_memberships as m
+    where m.clerk_org_id = any (mine)
+      and m.deleted_at is null
+    offset 1500) then
+    return null;
+  end if;
+  return (
+    select min(first.clerk_user_id)
+    from unnest(mine) as o (clerk_org_id)
+    cross join lateral (
+      select m.clerk_user_id
+      from public.organization_memberships as m
+      where m.clerk_org_id = o.clerk_org_id
+        and m.deleted_at is null
+      -- As the index has it.
+      order by m.deleted_at, m.clerk_user_id
+      limit 1) as first);
+end
+$$;
+
+
+--
+-- Name: FUNCTION crowd_from(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.crowd_from() IS 'Where looking for fellows row by row begins: at the first of them if the caller has many, otherwise null, which is nowhere.';
+
+
+--
+-- Name: crowd_to(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.crowd_to() RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (select max(p.clerk_id) from public.users_public as p);
+end
+$$;
+
+
+--
+-- Name: FUNCTION crowd_to(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.crowd_to() IS 'Where looking for fellows row by row ends: at the last id.';
+
+
+--
 -- Name: has_org_permission(text); Type: FUNCTION; Schema: clerk; Owner: -
 --
 
@@ -209,12 +277,10 @@ CREATE FUNCTION clerk.my_fellow_ids() RETURNS SETOF text
     AS $$
   select clerk.user_id()
   union
-  select fellow.clerk_user_id
-  from public.organization_memberships as mine
-  join public.organization_memberships as fellow using (clerk_org_id)
-  where mine.clerk_user_id = clerk.user_id()
-    and mine.deleted_at is null
-    and fellow.deleted_at is null
+  select m.clerk_user_id
+  from public.organization_memberships as m
+  where m.clerk_org_id = any (array(select clerk.my_org_ids()))
+    and m.deleted_at is null
 $$;
 
 
@@ -222,7 +288,7 @@ $$;
 -- Name: FUNCTION my_fellow_ids(); Type: COMMENT; Schema: clerk; Owner: -
 --
 
-COMMENT ON FUNCTION clerk.my_fellow_ids() IS 'The caller and everybody who shares an organization with the caller.';
+COMMENT ON FUNCTION clerk.my_fellow_ids() IS 'The caller and everybody who shares an organization with the caller. Lists them all, whatever is asked for: fit for some thousands.';
 
 
 --
@@ -230,13 +296,20 @@ COMMENT ON FUNCTION clerk.my_fellow_ids() IS 'The caller and everybody who share
 --
 
 CREATE FUNCTION clerk.my_org_ids() RETURNS SETOF text
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+begin
+  return query
   select m.clerk_org_id
   from public.organization_memberships as m
+  join public.organizations as o using (clerk_org_id)
+  join public.users as u on u.clerk_id = m.clerk_user_id
   where m.clerk_user_id = clerk.user_id()
     and m.deleted_at is null
+    and o.deleted_at is null
+    and u.deleted_at is null;
+end
 $$;
 
 
@@ -252,21 +325,31 @@ COMMENT ON FUNCTION clerk.my_org_ids() IS 'Every organization the caller belongs
 --
 
 CREATE FUNCTION clerk.my_org_ids_with_permission(permission text) RETURNS SETOF text
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+begin
+  return query
   select m.clerk_org_id
   from public.organization_memberships as m
+  join public.organizations as o using (clerk_org_id)
+  join public.users as u on u.clerk_id = m.clerk_user_id
+  -- The index on the key is of use for both forms.
+  cross join lateral (
+    select array[regexp_replace(m.role, '^org:', ''), regexp_replace(m.role, '^(org:)?', 'org:')] as keys) as role
   where m.clerk_user_id = clerk.user_id()
     and m.deleted_at is null
+    and o.deleted_at is null
+    and u.deleted_at is null
     -- What the role grants now, not what it granted when the membership last
     -- changed; that is all there is while the role itself is not known.
     and case
-      when exists (select from clerk.organization_roles as r where r.key = m.role and r.deleted_at is null)
+      when exists (select from clerk.organization_roles as r where r.key = any (role.keys) and r.deleted_at is null)
       then exists (select from clerk.role_permissions as g
-                   where g.role = m.role and g.permission = my_org_ids_with_permission.permission)
+                   where g.role = any (role.keys) and g.permission = my_org_ids_with_permission.permission)
       else my_org_ids_with_permission.permission = any (m.permissions)
-    end
+    end;
+end
 $$;
 
 
@@ -282,14 +365,22 @@ COMMENT ON FUNCTION clerk.my_org_ids_with_permission(permission text) IS 'The or
 --
 
 CREATE FUNCTION clerk.my_org_ids_with_role(roles text[]) RETURNS SETOF text
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+begin
+  return query
   select m.clerk_org_id
   from public.organization_memberships as m
+  join public.organizations as o using (clerk_org_id)
+  join public.users as u on u.clerk_id = m.clerk_user_id
   where m.clerk_user_id = clerk.user_id()
     and m.deleted_at is null
-    and m.role = any (roles)
+    and o.deleted_at is null
+    and u.deleted_at is null
+    and regexp_replace(m.role, '^(org:)?', 'org:') = any (
+      array(select regexp_replace(r, '^(org:)?', 'org:') from unnest(my_org_ids_with_role.roles) as r where r <> ''));
+end
 $$;
 
 
@@ -297,7 +388,36 @@ $$;
 -- Name: FUNCTION my_org_ids_with_role(roles text[]); Type: COMMENT; Schema: clerk; Owner: -
 --
 
-COMMENT ON FUNCTION clerk.my_org_ids_with_role(roles text[]) IS 'The organizations where the caller has one of these roles now, from the copy.';
+COMMENT ON FUNCTION clerk.my_org_ids_with_role(roles text[]) IS 'The organizations where the caller has one of these roles now, from the copy; with or without "org:".';
+
+
+--
+-- Name: near_fellow_ids(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.near_fellow_ids() RETURNS text[]
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  ids constant text[] := array(
+    select m.clerk_user_id
+    from public.organization_memberships as m
+    where m.clerk_org_id = any (array(select clerk.my_org_ids()))
+      and m.deleted_at is null
+    limit 1501);
+begin
+  return clerk.user_id() || case when cardinality(ids) <= 1500 then ids else '{}' end;
+end
+$$;
+
+
+--
+-- Name: FUNCTION near_fellow_ids(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.near_fellow_ids() IS 'The caller, and all fellows of the caller while these are few.';
 
 
 --
@@ -3918,6 +4038,64 @@ COMMENT ON FUNCTION public.ensure_user() IS 'Makes sure that the signed-in user 
 
 
 --
+-- Name: organization_memberships; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.organization_memberships (
+    clerk_membership_id text NOT NULL,
+    clerk_org_id text NOT NULL,
+    clerk_user_id text NOT NULL,
+    role text,
+    permissions text[] DEFAULT '{}'::text[] NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    synced_at timestamp with time zone DEFAULT now() NOT NULL,
+    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
+    CONSTRAINT organization_memberships_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
+);
+
+
+--
+-- Name: TABLE organization_memberships; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON TABLE public.organization_memberships IS 'Clerk organization memberships, written only by clerksync.';
+
+
+--
+-- Name: COLUMN organization_memberships.role; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.organization_memberships.role IS 'Clerk''s own key, as Clerk says it: with its "org:" prefix, but for roles of the old kind.';
+
+
+--
+-- Name: COLUMN organization_memberships.permissions; Type: COMMENT; Schema: public; Owner: -
+--
+
+COMMENT ON COLUMN public.organization_memberships.permissions IS 'As Clerk stated them when the membership last changed; clerk.role_permissions knows what the role grants now.';
+
+
+--
+-- Name: fellows; Type: VIEW; Schema: clerk; Owner: -
+--
+
+CREATE VIEW clerk.fellows WITH (security_barrier='true') AS
+ SELECT m.clerk_user_id
+   FROM public.organization_memberships m
+  WHERE (((m.clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) IS TRUE) AND (m.deleted_at IS NULL));
+
+
+--
+-- Name: VIEW fellows; Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON VIEW clerk.fellows IS 'Who shares an organization with the caller, once for each that is shared.';
+
+
+--
 -- Name: organization_permissions; Type: TABLE; Schema: clerk; Owner: -
 --
 
@@ -3973,7 +4151,7 @@ CREATE VIEW clerk.role_permissions WITH (security_invoker='true') AS
 -- Name: VIEW role_permissions; Type: COMMENT; Schema: clerk; Owner: -
 --
 
-COMMENT ON VIEW clerk.role_permissions IS 'What each role grants now: join organization_memberships.role with role.';
+COMMENT ON VIEW clerk.role_permissions IS 'What each role grants now: join organization_memberships.role with role, either of which may lack its "org:" prefix.';
 
 
 --
@@ -4219,47 +4397,6 @@ ALTER TABLE clerk_sync.sync_runs ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     NO MAXVALUE
     CACHE 1
 );
-
-
---
--- Name: organization_memberships; Type: TABLE; Schema: public; Owner: -
---
-
-CREATE TABLE public.organization_memberships (
-    clerk_membership_id text NOT NULL,
-    clerk_org_id text NOT NULL,
-    clerk_user_id text NOT NULL,
-    role text,
-    permissions text[] DEFAULT '{}'::text[] NOT NULL,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone,
-    updated_at timestamp with time zone,
-    deleted_at timestamp with time zone,
-    synced_at timestamp with time zone DEFAULT now() NOT NULL,
-    sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
-    CONSTRAINT organization_memberships_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
-);
-
-
---
--- Name: TABLE organization_memberships; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON TABLE public.organization_memberships IS 'Clerk organization memberships, written only by clerksync.';
-
-
---
--- Name: COLUMN organization_memberships.role; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.organization_memberships.role IS 'Clerk''s own key, with its "org:" prefix.';
-
-
---
--- Name: COLUMN organization_memberships.permissions; Type: COMMENT; Schema: public; Owner: -
---
-
-COMMENT ON COLUMN public.organization_memberships.permissions IS 'As Clerk stated them when the membership last changed; clerk.role_permissions knows what the role grants now.';
 
 
 --
@@ -4643,14 +4780,14 @@ CREATE INDEX organization_memberships_created_idx ON public.organization_members
 -- Name: organization_memberships_org_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX organization_memberships_org_idx ON public.organization_memberships USING btree (clerk_org_id, clerk_user_id);
+CREATE INDEX organization_memberships_org_idx ON public.organization_memberships USING btree (clerk_org_id, deleted_at, clerk_user_id);
 
 
 --
 -- Name: organization_memberships_user_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX organization_memberships_user_idx ON public.organization_memberships USING btree (clerk_user_id, clerk_org_id);
+CREATE INDEX organization_memberships_user_idx ON public.organization_memberships USING btree (clerk_user_id, deleted_at, clerk_org_id);
 
 
 --
@@ -4914,7 +5051,7 @@ ALTER TABLE public.organization_memberships ENABLE ROW LEVEL SECURITY;
 -- Name: organization_memberships organization_memberships_read_fellows; Type: POLICY; Schema: public; Owner: -
 --
 
-CREATE POLICY organization_memberships_read_fellows ON public.organization_memberships FOR SELECT TO authenticated USING (((clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) AND (deleted_at IS NULL)));
+CREATE POLICY organization_memberships_read_fellows ON public.organization_memberships FOR SELECT TO authenticated USING (((clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) AND ("left"(clerk_org_id, 0) = ( SELECT ''::text)) AND (deleted_at IS NULL)));
 
 
 --
@@ -4953,7 +5090,10 @@ ALTER TABLE public.users_public ENABLE ROW LEVEL SECURITY;
 -- Name: users_public users_public_read_fellows; Type: POLICY; Schema: public; Owner: -
 --
 
-CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING ((clerk_id = ANY (ARRAY( SELECT clerk.my_fellow_ids() AS my_fellow_ids))));
+CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING (((((clerk_id >= COALESCE(( SELECT clerk.crowd_from() AS crowd_from), ( SELECT (clerk.crowd_to() || 'z'::text)))) AND (clerk_id <= ( SELECT clerk.crowd_to() AS crowd_to))) AND ( SELECT true
+   FROM clerk.fellows f
+  WHERE (f.clerk_user_id = users_public.clerk_id)
+ LIMIT 1)) OR (clerk_id = ANY (( SELECT clerk.near_fellow_ids() AS near_fellow_ids)::text[])) OR (( SELECT false) AND (clerk_id >= clerk.crowd_from()))));
 
 
 --
@@ -5018,6 +5158,26 @@ REVOKE ALL ON FUNCTION clerk.claims() FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk.claims() TO anon;
 GRANT ALL ON FUNCTION clerk.claims() TO authenticated;
 GRANT ALL ON FUNCTION clerk.claims() TO service_role;
+
+
+--
+-- Name: FUNCTION crowd_from(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.crowd_from() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.crowd_from() TO anon;
+GRANT ALL ON FUNCTION clerk.crowd_from() TO authenticated;
+GRANT ALL ON FUNCTION clerk.crowd_from() TO service_role;
+
+
+--
+-- Name: FUNCTION crowd_to(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.crowd_to() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.crowd_to() TO anon;
+GRANT ALL ON FUNCTION clerk.crowd_to() TO authenticated;
+GRANT ALL ON FUNCTION clerk.crowd_to() TO service_role;
 
 
 --
@@ -5088,6 +5248,16 @@ REVOKE ALL ON FUNCTION clerk.my_org_ids_with_role(roles text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk.my_org_ids_with_role(roles text[]) TO anon;
 GRANT ALL ON FUNCTION clerk.my_org_ids_with_role(roles text[]) TO authenticated;
 GRANT ALL ON FUNCTION clerk.my_org_ids_with_role(roles text[]) TO service_role;
+
+
+--
+-- Name: FUNCTION near_fellow_ids(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.near_fellow_ids() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.near_fellow_ids() TO anon;
+GRANT ALL ON FUNCTION clerk.near_fellow_ids() TO authenticated;
+GRANT ALL ON FUNCTION clerk.near_fellow_ids() TO service_role;
 
 
 --
@@ -5785,6 +5955,21 @@ GRANT ALL ON FUNCTION public.ensure_user() TO authenticated;
 
 
 --
+-- Name: TABLE organization_memberships; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.organization_memberships TO authenticated;
+GRANT SELECT ON TABLE public.organization_memberships TO service_role;
+
+
+--
+-- Name: TABLE fellows; Type: ACL; Schema: clerk; Owner: -
+--
+
+GRANT SELECT ON TABLE clerk.fellows TO authenticated;
+
+
+--
 -- Name: TABLE organization_permissions; Type: ACL; Schema: clerk; Owner: -
 --
 
@@ -5803,14 +5988,6 @@ GRANT SELECT ON TABLE clerk.organization_roles TO service_role;
 --
 
 GRANT SELECT ON TABLE clerk.role_permissions TO service_role;
-
-
---
--- Name: TABLE organization_memberships; Type: ACL; Schema: public; Owner: -
---
-
-GRANT SELECT ON TABLE public.organization_memberships TO authenticated;
-GRANT SELECT ON TABLE public.organization_memberships TO service_role;
 
 
 --

@@ -27,6 +27,13 @@ const (
 // shippedReaders is the policy that migrations make on users_public.
 const shippedReaders = "users_public_read_fellows"
 
+// shippedFellows is its condition. A table of the application has a list of fellows
+// instead; the copy has as many rows as the instance has users.
+const shippedFellows = `(clerk_id between coalesce((select {{helpers}}.crowd_from()), (select {{helpers}}.crowd_to() || 'z')) and (select {{helpers}}.crowd_to())
+    and (select true from {{helpers}}.fellows as f where f.clerk_user_id = clerk_id limit 1))
+  or clerk_id = any ((select {{helpers}}.near_fellow_ids())::text[])
+  or ((select false) and clerk_id >= {{helpers}}.crowd_from())`
+
 // anonRule is what remains of a rule for somebody without a token.
 func (b *builder) anonRule(rule Rule) Rule {
 	return rule.reduce(func(word string) bool {
@@ -69,7 +76,7 @@ func (b *builder) policies() []catalog.Policy {
 		case b.isCopy() && rule.word == wordFellow:
 			// As the migrations made it.
 			wanted = append(wanted, catalog.Policy{
-				Name: shippedReaders, Command: command, Permissive: true, Roles: []string{authenticated}, Using: rule.sql(b.binding),
+				Name: shippedReaders, Command: command, Permissive: true, Roles: []string{authenticated}, Using: b.db.Helpers.Fill(shippedFellows),
 			})
 		case open.String() == rule.String():
 			add("select", command, rule, anon, authenticated)
@@ -174,7 +181,9 @@ func (b *builder) written(policies []catalog.Policy) ([]catalog.Policy, error) {
 	for i := range written {
 		for _, e := range expressions {
 			if e.Name == written[i].Name {
-				written[i].Using, written[i].Check = e.Using, e.Check
+				// A sub-select names the table whose column it compares with.
+				own := strings.NewReplacer(twin+".", catalog.QuoteIdentifier(b.spec.Table.Table)+".")
+				written[i].Using, written[i].Check = own.Replace(e.Using), own.Replace(e.Check)
 			}
 		}
 	}

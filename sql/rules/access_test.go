@@ -31,6 +31,7 @@ func TestMigrations_GrantExactlyWhatIsMeant(t *testing.T) {
 				  and not (r.rolname = 'clerksync_diagnostics' and has_table_privilege('authenticated', c.oid, p.privilege))
 				order by 1`)
 			want := []string{
+				"authenticated SELECT clerk.fellows",
 				"authenticated SELECT organization_memberships", "authenticated SELECT organizations",
 				"authenticated SELECT users", "authenticated SELECT users_public",
 				"service_role SELECT clerk.organization_permissions", "service_role SELECT clerk.organization_roles",

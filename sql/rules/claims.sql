@@ -35,12 +35,22 @@ $$;
 
 comment on function {{helpers}}.org_role() is 'The caller''s role in the active organization, always with its "org:" prefix.';
 
+-- In plpgsql, which keeps its plans: a function in SQL is planned in every query.
+-- Who or what is deleted gives nothing at once, however long its memberships take
+-- to be ended.
 create or replace function {{helpers}}.my_org_ids() returns setof text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
   select m.clerk_org_id
   from {{exposed}}.organization_memberships as m
+  join {{exposed}}.organizations as o using (clerk_org_id)
+  join {{exposed}}.users as u on u.clerk_id = m.clerk_user_id
   where m.clerk_user_id = {{helpers}}.user_id()
     and m.deleted_at is null
+    and o.deleted_at is null
+    and u.deleted_at is null;
+end
 $$;
 
 comment on function {{helpers}}.my_org_ids() is
@@ -50,15 +60,81 @@ create or replace function {{helpers}}.my_fellow_ids() returns setof text
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select {{helpers}}.user_id()
   union
-  select fellow.clerk_user_id
-  from {{exposed}}.organization_memberships as mine
-  join {{exposed}}.organization_memberships as fellow using (clerk_org_id)
-  where mine.clerk_user_id = {{helpers}}.user_id()
-    and mine.deleted_at is null
-    and fellow.deleted_at is null
+  select m.clerk_user_id
+  from {{exposed}}.organization_memberships as m
+  where m.clerk_org_id = any (array(select {{helpers}}.my_org_ids()))
+    and m.deleted_at is null
 $$;
 
-comment on function {{helpers}}.my_fellow_ids() is 'The caller and everybody who shares an organization with the caller.';
+comment on function {{helpers}}.my_fellow_ids() is
+  'The caller and everybody who shares an organization with the caller. Lists them all, whatever is asked for: fit for some thousands.';
+
+-- The policy of users_public. A list of fellows is the best way to a few rows of many,
+-- and hopeless where the list is most of the table; a look at each row is the reverse.
+-- So callers are of two kinds: near_fellow_ids lists up to 1,500 fellows, crowd_from
+-- opens the look at each row beyond. Both count as far as that and no further, and by
+-- index whatever the planner expects.
+create or replace function {{helpers}}.near_fellow_ids() returns text[]
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare
+  ids constant text[] := array(
+    select m.clerk_user_id
+    from {{exposed}}.organization_memberships as m
+    where m.clerk_org_id = any (array(select {{helpers}}.my_org_ids()))
+      and m.deleted_at is null
+    limit 1501);
+begin
+  return {{helpers}}.user_id() || case when cardinality(ids) <= 1500 then ids else '{}' end;
+end
+$$;
+
+comment on function {{helpers}}.near_fellow_ids() is 'The caller, and all fellows of the caller while these are few.';
+
+create or replace function {{helpers}}.crowd_from() returns text
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+declare
+  -- Organizations that are deleted may count: more is looked at then, not shown.
+  mine constant text[] := array(
+    select m.clerk_org_id
+    from {{exposed}}.organization_memberships as m
+    where m.clerk_user_id = {{helpers}}.user_id()
+      and m.deleted_at is null);
+begin
+  if not exists (
+    select
+    from {{exposed}}.organization_memberships as m
+    where m.clerk_org_id = any (mine)
+      and m.deleted_at is null
+    offset 1500) then
+    return null;
+  end if;
+  return (
+    select min(first.clerk_user_id)
+    from unnest(mine) as o (clerk_org_id)
+    cross join lateral (
+      select m.clerk_user_id
+      from {{exposed}}.organization_memberships as m
+      where m.clerk_org_id = o.clerk_org_id
+        and m.deleted_at is null
+      -- As the index has it.
+      order by m.deleted_at, m.clerk_user_id
+      limit 1) as first);
+end
+$$;
+
+comment on function {{helpers}}.crowd_from() is
+  'Where looking for fellows row by row begins: at the first of them if the caller has many, otherwise null, which is nowhere.';
+
+create or replace function {{helpers}}.crowd_to() returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return (select max(p.clerk_id) from {{exposed}}.users_public as p);
+end
+$$;
+
+comment on function {{helpers}}.crowd_to() is 'Where looking for fellows row by row ends: at the last id.';
 
 -- What further policies ask of a token and of the copy. As in the helpers before
 -- them, a claim that is absent or of another shape than Clerk's counts against
@@ -171,45 +247,68 @@ $$;
 
 comment on function {{helpers}}.has_org_permission(text) is 'The token grants this in its active organization.';
 
+-- Clerk's older roles have no prefix ("admin", "basic_member"). The copy keeps what
+-- Clerk says; a comparison treats both forms as one, as org_role() does.
 create or replace function {{helpers}}.my_org_ids_with_role(roles text[]) returns setof text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
   select m.clerk_org_id
   from {{exposed}}.organization_memberships as m
+  join {{exposed}}.organizations as o using (clerk_org_id)
+  join {{exposed}}.users as u on u.clerk_id = m.clerk_user_id
   where m.clerk_user_id = {{helpers}}.user_id()
     and m.deleted_at is null
-    and m.role = any (roles)
+    and o.deleted_at is null
+    and u.deleted_at is null
+    and regexp_replace(m.role, '^(org:)?', 'org:') = any (
+      array(select regexp_replace(r, '^(org:)?', 'org:') from unnest(my_org_ids_with_role.roles) as r where r <> ''));
+end
 $$;
 
-comment on function {{helpers}}.my_org_ids_with_role(text[]) is 'The organizations where the caller has one of these roles now, from the copy.';
+comment on function {{helpers}}.my_org_ids_with_role(text[]) is
+  'The organizations where the caller has one of these roles now, from the copy; with or without "org:".';
 
 create or replace function {{helpers}}.my_org_ids_with_permission(permission text) returns setof text
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
   select m.clerk_org_id
   from {{exposed}}.organization_memberships as m
+  join {{exposed}}.organizations as o using (clerk_org_id)
+  join {{exposed}}.users as u on u.clerk_id = m.clerk_user_id
+  -- The index on the key is of use for both forms.
+  cross join lateral (
+    select array[regexp_replace(m.role, '^org:', ''), regexp_replace(m.role, '^(org:)?', 'org:')] as keys) as role
   where m.clerk_user_id = {{helpers}}.user_id()
     and m.deleted_at is null
+    and o.deleted_at is null
+    and u.deleted_at is null
     -- What the role grants now, not what it granted when the membership last
     -- changed; that is all there is while the role itself is not known.
     and case
-      when exists (select from {{helpers}}.organization_roles as r where r.key = m.role and r.deleted_at is null)
+      when exists (select from {{helpers}}.organization_roles as r where r.key = any (role.keys) and r.deleted_at is null)
       then exists (select from {{helpers}}.role_permissions as g
-                   where g.role = m.role and g.permission = my_org_ids_with_permission.permission)
+                   where g.role = any (role.keys) and g.permission = my_org_ids_with_permission.permission)
       else my_org_ids_with_permission.permission = any (m.permissions)
-    end
+    end;
+end
 $$;
 
 comment on function {{helpers}}.my_org_ids_with_permission(text) is 'The organizations where the caller''s role grants this now, from the copy.';
 
 revoke execute on function
   {{helpers}}.claims(), {{helpers}}.user_id(), {{helpers}}.org_id(), {{helpers}}.org_role(),
-  {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.session_is_active(),
+  {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.near_fellow_ids(),
+  {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.session_is_active(),
   {{helpers}}.has_second_factor(integer), {{helpers}}.is_impersonated(), {{helpers}}.claim(text[]),
   {{helpers}}.claim_values(text[]), {{helpers}}.org_permissions(), {{helpers}}.has_org_permission(text),
   {{helpers}}.my_org_ids_with_role(text[]), {{helpers}}.my_org_ids_with_permission(text)
 from public;
 grant execute on function
   {{helpers}}.claims(), {{helpers}}.user_id(), {{helpers}}.org_id(), {{helpers}}.org_role(),
-  {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.session_is_active(),
+  {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.near_fellow_ids(),
+  {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.session_is_active(),
   {{helpers}}.has_second_factor(integer), {{helpers}}.is_impersonated(), {{helpers}}.claim(text[]),
   {{helpers}}.claim_values(text[]), {{helpers}}.org_permissions(), {{helpers}}.has_org_permission(text),
   {{helpers}}.my_org_ids_with_role(text[]), {{helpers}}.my_org_ids_with_permission(text)

@@ -147,7 +147,8 @@ func TestMyOrgIDs_ByRoleAndByPermissionOfToday(t *testing.T) {
 	tests := []struct{ claims, call, want string }{
 		{a, `clerk.my_org_ids_with_role('{org:admin}')`, "org_1"},
 		{a, `clerk.my_org_ids_with_role('{org:admin,org:member}')`, "org_1 org_2"},
-		{a, `clerk.my_org_ids_with_role('{admin}')`, "null"},
+		{a, `clerk.my_org_ids_with_role('{admin}')`, "org_1"},
+		{a, `clerk.my_org_ids_with_role('{adm,org:org:admin,""}')`, "null"},
 		{a, `clerk.my_org_ids_with_role('{}')`, "null"},
 		{a, `clerk.my_org_ids_with_role(null)`, "null"},
 		{a, `clerk.my_org_ids_with_permission('org:bills:read')`, "org_1 org_3"},
@@ -159,5 +160,45 @@ func TestMyOrgIDs_ByRoleAndByPermissionOfToday(t *testing.T) {
 		if got := asked(t, conn, test.claims, `(select string_agg(o, ' ' order by o) from `+test.call+` as o)`); got != test.want {
 			t.Errorf("claims %s: %s = %s, want %s", test.claims, test.call, got, test.want)
 		}
+	}
+}
+
+// Clerk's older roles have no prefix. Token and copy, and both forms in a policy,
+// let the same members pass.
+func TestRoles_AreOneWithAndWithoutThePrefix(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	conn := db.Conn(t, db.Owner())
+	exec(t, conn, `
+		insert into public.users (clerk_id) values ('user_a');
+		insert into public.organizations (clerk_org_id) values ('org_old'), ('org_new'), ('org_known'), ('org_none');
+		insert into clerk.organization_permissions (clerk_permission_id, key) values ('perm_1', 'org:bills:read');
+		insert into clerk.organization_roles (clerk_role_id, key, permission_ids) values
+			('role_1', 'org:admin', '{perm_1}'), ('role_2', 'basic_member', '{perm_1}');
+		insert into public.organization_memberships (clerk_membership_id, clerk_org_id, clerk_user_id, role, permissions) values
+			('m1', 'org_old', 'user_a', 'admin', '{}'), ('m2', 'org_new', 'user_a', 'org:admin', '{}'),
+			('m3', 'org_known', 'user_a', 'org:basic_member', '{}'),
+			-- Without a role there is nothing to compare.
+			('m4', 'org_none', 'user_a', null, '{}')`)
+	const a = `{"sub":"user_a"}`
+	tests := []struct{ call, want string }{
+		{`clerk.my_org_ids_with_role(array['org:admin'])`, "org_new org_old"},
+		{`clerk.my_org_ids_with_role(array['admin'])`, "org_new org_old"},
+		{`clerk.my_org_ids_with_role(array['basic_member'])`, "org_known"},
+		{`clerk.my_org_ids_with_role(array['', 'org:', null])`, "null"},
+		{`clerk.my_org_ids_with_permission('org:bills:read')`, "org_known org_new org_old"},
+	}
+	for _, test := range tests {
+		if got := asked(t, conn, a, `(select string_agg(o, ' ' order by o) from `+test.call+` as o)`); got != test.want {
+			t.Errorf("%s = %s, want %s", test.call, got, test.want)
+		}
+	}
+	for _, claims := range []string{`{"o":{"id":"org_old","rol":"admin"}}`, `{"org_id":"org_old","org_role":"admin"}`, `{"org_id":"org_old","org_role":"org:admin"}`} {
+		if got := asked(t, conn, claims, `clerk.org_role()`); got != "org:admin" {
+			t.Errorf("claims %s: org_role() = %s", claims, got)
+		}
+	}
+	if got := asked(t, conn, a, `(select role from public.organization_memberships where clerk_membership_id = 'm1')`); got != "admin" {
+		t.Errorf("the stored role is %s, want Clerk's own", got)
 	}
 }

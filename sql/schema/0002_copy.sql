@@ -111,14 +111,16 @@ create table {{exposed}}.organization_memberships (
 );
 
 -- (organization, user) is not unique on purpose: who leaves and joins again has
--- two memberships, the old one a tombstone.
+-- two memberships, the old one a tombstone. deleted_at stands before the last column, so
+-- that policies pass over no tombstones; partial indexes would do that, too, but the
+-- foreign keys ask for every membership.
 create index organization_memberships_user_idx
-  on {{exposed}}.organization_memberships (clerk_user_id, clerk_org_id);
+  on {{exposed}}.organization_memberships (clerk_user_id, deleted_at, clerk_org_id);
 
 create index organization_memberships_org_idx
-  on {{exposed}}.organization_memberships (clerk_org_id, clerk_user_id);
+  on {{exposed}}.organization_memberships (clerk_org_id, deleted_at, clerk_user_id);
 comment on table {{exposed}}.organization_memberships is 'Clerk organization memberships, written only by clerksync.';
-comment on column {{exposed}}.organization_memberships.role is 'Clerk''s own key, with its "org:" prefix.';
+comment on column {{exposed}}.organization_memberships.role is 'Clerk''s own key, as Clerk says it: with its "org:" prefix, but for roles of the old kind.';
 comment on column {{exposed}}.organization_memberships.permissions is
   'As Clerk stated them when the membership last changed; {{helpers}}.role_permissions knows what the role grants now.';
 
@@ -168,7 +170,7 @@ where r.deleted_at is null
   and p.deleted_at is null;
 
 comment on view {{helpers}}.role_permissions is
-  'What each role grants now: join organization_memberships.role with role.';
+  'What each role grants now: join organization_memberships.role with role, either of which may lack its "org:" prefix.';
 
 -- What the copy holds, in one place: everything that is done alike with every kind of
 -- object looks here. Parents stand before their children.

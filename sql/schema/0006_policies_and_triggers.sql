@@ -21,17 +21,45 @@ create policy users_read_own on {{exposed}}.users
   for select to authenticated
   using (clerk_id = (select {{helpers}}.user_id()));
 
+-- Read past the policies of organization_memberships, as the functions read it, and
+-- within a plan, which a function cannot be. "is true" keeps a plan from looking under
+-- each of the caller's organizations where the user's own few memberships tell.
+create view {{helpers}}.fellows with (security_barrier = true) as
+select m.clerk_user_id
+from {{exposed}}.organization_memberships as m
+where (m.clerk_org_id = any (array(select {{helpers}}.my_org_ids()))) is true
+  and m.deleted_at is null;
+
+comment on view {{helpers}}.fellows is 'Who shares an organization with the caller, once for each that is shared.';
+
+revoke all on table {{helpers}}.fellows from public, anon, authenticated, service_role;
+grant select on table {{helpers}}.fellows to authenticated;
+
+-- Row by row for callers with a crowd of fellows, by a list for the others; see
+-- near_fellow_ids. The third condition never holds. It is there to be estimated: the
+-- planner calls crowd_from and learns whether it should expect many rows or few, and so
+-- whether to walk the table in the order that was asked for or to fetch the list.
 create policy users_public_read_fellows on {{exposed}}.users_public
   for select to authenticated
-  using (clerk_id = any (array(select {{helpers}}.my_fellow_ids())));
+  using (
+    (clerk_id between coalesce((select {{helpers}}.crowd_from()), (select {{helpers}}.crowd_to() || 'z')) and (select {{helpers}}.crowd_to())
+      and (select true from {{helpers}}.fellows as f where f.clerk_user_id = clerk_id limit 1))
+    or clerk_id = any ((select {{helpers}}.near_fellow_ids())::text[])
+    or ((select false) and clerk_id >= {{helpers}}.crowd_from()));
 
 create policy organizations_read_own on {{exposed}}.organizations
   for select to authenticated
   using (clerk_org_id = any (array(select {{helpers}}.my_org_ids())));
 
+-- The second condition always holds. It makes the planner expect few rows: in a copy with
+-- few organizations it expects the caller's to be all there are, and reads the whole table
+-- for one of them.
 create policy organization_memberships_read_fellows on {{exposed}}.organization_memberships
   for select to authenticated
-  using (clerk_org_id = any (array(select {{helpers}}.my_org_ids())) and deleted_at is null);
+  using (
+    clerk_org_id = any (array(select {{helpers}}.my_org_ids()))
+    and left(clerk_org_id, 0) = (select '')
+    and deleted_at is null);
 
 -- Supabase's own users have uuids and Clerk's machines ids of another kind;
 -- both can come with the same role.

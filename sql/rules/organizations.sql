@@ -68,12 +68,13 @@ create or replace function clerk_sync.tombstone_organizations(ids text[], delete
 returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+  news text[];
 begin
   perform from {{exposed}}.organizations as o
   where o.clerk_org_id = any (tombstone_organizations.ids)
   order by o.clerk_org_id for update;
 
-  return query
   with written as (
     insert into {{exposed}}.organizations as o (clerk_org_id, deleted_at, sync_version)
     select distinct gone, tombstone_organizations.deleted_at, '9'
@@ -85,22 +86,19 @@ begin
     where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
     returning o.clerk_org_id
   )
-  select gone, case when w.clerk_org_id is null then 'unchanged' else 'deleted' end
-  from (select distinct unnest(tombstone_organizations.ids)) as asked (gone)
-  left join written as w on w.clerk_org_id = gone;
+  select array_agg(w.clerk_org_id) into news from written as w;
 
   perform from {{exposed}}.organizations as o
   where o.clerk_org_id = any (tombstone_organizations.ids)
   order by o.clerk_org_id for update;
 
-  perform clerk_sync.end_memberships(array(
-    select m.clerk_membership_id from {{exposed}}.organization_memberships as m
-    where m.clerk_org_id = any (tombstone_organizations.ids)), tombstone_organizations.deleted_at);
-
-  update clerk_sync.webhook_events as e set payload = null
-  where e.organization_id = any (tombstone_organizations.ids) and e.payload is not null;
   delete from clerk_sync.private_metadata as p
   where p.object = 'organization' and p.object_id = any (tombstone_organizations.ids);
+  perform clerk_sync.end_children('organization', news, tombstone_organizations.deleted_at);
+
+  return query
+  select gone, case when gone in (select unnest(news)) then 'deleted' else 'unchanged' end
+  from (select distinct unnest(tombstone_organizations.ids)) as asked (gone);
 end
 $$;
 

@@ -112,12 +112,13 @@ $$;
 create or replace function clerk_sync.tombstone_users(ids text[], deleted_at timestamptz) returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+  news text[];
 begin
   perform from {{exposed}}.users as u
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  return query
   with written as (
     insert into {{exposed}}.users as u (clerk_id, deleted_at, sync_version)
     select distinct gone, tombstone_users.deleted_at, '9' from unnest(tombstone_users.ids) as gone order by gone
@@ -131,23 +132,20 @@ begin
     where u.sync_version < '9' or u.deleted_at > excluded.deleted_at
     returning u.clerk_id
   )
-  select gone, case when w.clerk_id is null then 'unchanged' else 'deleted' end
-  from (select distinct unnest(tombstone_users.ids)) as asked (gone)
-  left join written as w on w.clerk_id = gone;
+  select array_agg(w.clerk_id) into news from written as w;
 
   perform from {{exposed}}.users as u
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  perform clerk_sync.end_memberships(array(
-    select m.clerk_membership_id from {{exposed}}.organization_memberships as m
-    where m.clerk_user_id = any (tombstone_users.ids)), tombstone_users.deleted_at);
-
   -- Personal data leaves everywhere at once.
-  update clerk_sync.webhook_events as e set payload = null
-  where e.user_id = any (tombstone_users.ids) and e.payload is not null;
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
+  perform clerk_sync.end_children('user', news, tombstone_users.deleted_at);
+
+  return query
+  select gone, case when gone in (select unnest(news)) then 'deleted' else 'unchanged' end
+  from (select distinct unnest(tombstone_users.ids)) as asked (gone);
 end
 $$;
 

@@ -5,7 +5,8 @@
 create or replace function clerk_sync.count_rows(
   relation regclass, condition text, most bigint default 20000, out rows bigint, out estimated boolean
 )
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+-- A bitmap is made of all before the first is counted.
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
   known bigint;
 begin
@@ -26,7 +27,7 @@ $$;
 -- The rows of one kind of object. Each count is a statement of its own, so that one
 -- which takes too long does not take the others with it.
 create or replace function clerk_sync.count_objects(object text) returns jsonb
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   o            clerk_sync.objects := clerk_sync.object(object);
   live         record;
@@ -50,7 +51,8 @@ $$;
 -- The recorded events by their outcome, as exact as rows are counted: of nearly all,
 -- which were applied, the number is what the others leave of the whole.
 create or replace function clerk_sync.count_events(out events jsonb, out estimated text[])
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
 declare
   most  constant bigint := 20000;
   total bigint;

@@ -1724,6 +1724,7 @@ CREATE FUNCTION clerk_sync.count_events(OUT events jsonb, OUT estimated text[]) 
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $_$
 declare
   most  constant bigint := 20000;
@@ -1767,7 +1768,6 @@ $_$;
 CREATE FUNCTION clerk_sync.count_objects(object text) RETURNS jsonb
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
     AS $$
 declare
   o            clerk_sync.objects := clerk_sync.object(object);
@@ -1797,6 +1797,8 @@ $$;
 CREATE FUNCTION clerk_sync.count_rows(relation regclass, condition text, most bigint DEFAULT 20000, OUT rows bigint, OUT estimated boolean) RETURNS record
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $_$
 declare
   known bigint;

@@ -79,8 +79,8 @@ func (r *reads) since() map[string]read {
 // fill makes a copy of n users, n memberships in n/20 organizations, n events and n
 // audit records, past every trigger and not analyzed: plans are made before
 // statistics are.
-func fill(b *bench, n int) {
-	b.Helper()
+func fill(t testing.TB, owner *pgx.Conn, n int) {
+	t.Helper()
 	for _, sql := range []string{
 		`set session_replication_role = replica`,
 		`insert into public.users (clerk_id, email, created_at, updated_at, sync_version)
@@ -102,8 +102,8 @@ func fill(b *bench, n int) {
 		`select brin_summarize_new_values('clerk_sync.audit_log_table_idx')`,
 		`reset session_replication_role`,
 	} {
-		if _, err := b.owner.Exec(b.Context(), strings.ReplaceAll(sql, "$size", strconv.Itoa(n))); err != nil {
-			b.Fatalf("%s: %v", sql, err)
+		if _, err := owner.Exec(t.Context(), strings.ReplaceAll(sql, "$size", strconv.Itoa(n))); err != nil {
+			t.Fatalf("%s: %v", sql, err)
 		}
 	}
 }
@@ -155,7 +155,7 @@ func TestStatements_ReadNoWholeTable(t *testing.T) {
 	for _, s := range statements(0) {
 		r.exec(s.sql, s.args...)
 	}
-	fill(b, size)
+	fill(t, b.owner, size)
 	for round, state := range []string{"", "filled", "analyzed"} {
 		if round == 0 {
 			continue

@@ -17,7 +17,7 @@ import (
 func TestStatus_EstimatesWhatItCannotCount(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	fill(b, 30_000)
+	fill(t, b.owner, 30_000)
 	b.exec(`insert into public.users (clerk_id, deleted_at, sync_version) select 'user_gone_' || n, now(), '9' from generate_series(1, 40) as n`)
 	b.exec(`insert into public.users (clerk_id) select 'user_placeholder_' || n from generate_series(1, 30) as n`)
 	b.exec(`insert into clerk_sync.webhook_events (svix_id, type, outcome, reason) select 'rejected_' || n, 'user.created', 'rejected', 'missing_id' from generate_series(1, 7) as n`)
@@ -57,7 +57,7 @@ func TestStatus_EstimatesWhatItCannotCount(t *testing.T) {
 func TestPending_IsExactWhereItMatters(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	fill(b, 30_000)
+	fill(t, b.owner, 30_000)
 	b.exec(`analyze`)
 	b.exec(`update pg_class set reltuples = 90000 where relname like 'users%'`)
 	run := b.mustBegin("one")

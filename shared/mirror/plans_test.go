@@ -132,8 +132,10 @@ func TestStatements_ReadNoWholeTable(t *testing.T) {
 		return []statement{
 			{name: "user event", sql: apply, args: event(fmt.Sprintf("msg_u_%d", round), moved.Event(clerk.UserUpdated, at(900+round)))},
 			{name: "user deleted", sql: apply, args: event(fmt.Sprintf("msg_d_%d", round), clerktest.User(fmt.Sprintf("user_%08d", 10+round)).Deleted(at(900)))},
-			{name: "organization deleted", sql: apply,
-				args: event(fmt.Sprintf("msg_o_%d", round), clerktest.Organization(fmt.Sprintf("org_%08d", 10+round), "").Deleted(at(900)))},
+			{
+				name: "organization deleted", sql: apply,
+				args: event(fmt.Sprintf("msg_o_%d", round), clerktest.Organization(fmt.Sprintf("org_%08d", 10+round), "").Deleted(at(900))),
+			},
 			{name: "purge", sql: `select clerk_sync.purge(1000)`},
 			{name: "undated users", sql: `select * from clerk_sync.undated('user', now(), '', 1000)`},
 			{name: "undated organizations", sql: `select * from clerk_sync.undated('organization', now(), '', 1000)`},

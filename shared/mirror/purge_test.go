@@ -1,13 +1,17 @@
 package mirror_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
 )
 
@@ -158,6 +162,32 @@ func TestPurge_ReadsATableWithoutAnIndexOnce(t *testing.T) {
 	}
 	if n := scalar[int](b, `select held_last::int from clerk_sync.purged_until where object = 'user'`); n != 200 {
 		t.Errorf("%d held, want 200", n)
+	}
+}
+
+// What cannot be read may refer to anything.
+func TestPurge_KeepsWhatAnUnreadableTableMayReferTo(t *testing.T) {
+	t.Parallel()
+	server := testdb.NewServer(t, nil) // whose roles are changed
+	super, err := pgx.Connect(t.Context(), server.URL(testdb.ServerDatabase, postgres.Superuser, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = super.Close(context.Background()) })
+	for _, sql := range []string{
+		`insert into public.users (clerk_id, deleted_at, sync_version) select 'user_' || n, now() - interval '1 year', '9' from generate_series(1, 2) as n`,
+		`create schema closed`,
+		`create table closed.secrets (u text references public.users on delete cascade)`,
+		`insert into closed.secrets values ('user_1')`,
+		`revoke pg_read_all_data from ` + postgres.Owner,
+	} {
+		if _, err := super.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	store := mirror.New(pool(t, server.URL(testdb.ServerDatabase, "clerksync_writer", ""), 1))
+	if got := must[mirror.Purged](t)(store.Purge(t.Context(), 100)); got != (mirror.Purged{Held: 2}) {
+		t.Errorf("Purge = %+v, want both held", got)
 	}
 }
 

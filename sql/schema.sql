@@ -652,6 +652,7 @@ begin
   if not found then
     outcome := 'duplicate'; reason := null;
   end if;
+  perform clerk_sync.end_some_memberships();
 end
 $$;
 
@@ -808,6 +809,8 @@ begin
     returning e.svix_id
   )
   select coalesce(jsonb_object_agg(t.svix_id, true), '{}') into recorded from told as t;
+
+  perform clerk_sync.end_some_memberships();
 
   -- Recorded by somebody else meanwhile, as in apply_event.
   return query
@@ -987,7 +990,7 @@ begin
       synced_at               = now(),
       sync_version            = excluded.sync_version
     where o.sync_version < excluded.sync_version
-    returning o.clerk_org_id
+    returning o.clerk_org_id, o.deleted_at
   )
   select array_agg(c.clerk_org_id),
          array_agg(case when c.result in ('unchanged', 'stale', 'deleted')
@@ -1385,7 +1388,7 @@ begin
       sync_version       = excluded.sync_version
     -- Somebody else may have written the row since it was compared.
     where u.sync_version < excluded.sync_version
-    returning u.clerk_id
+    returning u.clerk_id, u.deleted_at
   )
   select array_agg(c.clerk_id),
          array_agg(case when c.result in ('unchanged', 'stale', 'deleted') or c.clerk_id in (select w.clerk_id from written as w)
@@ -2011,6 +2014,122 @@ COMMENT ON FUNCTION clerk_sync.copy_state(user_id text, org_id text) IS 'What th
 
 
 --
+-- Name: count_endings(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.count_endings() RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (select count(*) from (select from clerk_sync.endings limit 20001) as f);
+end
+$$;
+
+
+--
+-- Name: count_events(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.count_events(OUT events jsonb, OUT estimated text[]) RETURNS record
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $_$
+declare
+  most  constant bigint := 20000;
+  total bigint;
+  rows  bigint;
+  one   text;
+begin
+  select count(*) into total from (select from clerk_sync.webhook_events limit most + 1) as f;
+  if total <= most then
+    select coalesce(jsonb_object_agg(e.outcome, e.n), '{}'), '{}' into events, estimated
+    from (select w.outcome, count(*) as n from clerk_sync.webhook_events as w group by w.outcome) as e;
+    return;
+  end if;
+  select greatest(total, c.reltuples / nullif(c.relpages, 0) * (pg_relation_size(c.oid) / current_setting('block_size')::integer))
+  into total from pg_class as c where c.oid = 'clerk_sync.webhook_events'::regclass;
+  events := '{}';
+  estimated := '{applied}';
+  foreach one in array '{stale,ignored,rejected}'::text[] loop
+    execute format('select count(*) from (select from clerk_sync.webhook_events where outcome = %L limit $1) as f', one)
+    into rows using most + 1;
+    if rows > most then
+      estimated := estimated || one;
+      rows := greatest(rows, total * (
+        select s.most_common_freqs[array_position(s.most_common_vals::text::text[], one)] from pg_stats as s
+        where s.schemaname = 'clerk_sync' and s.tablename = 'webhook_events' and s.attname = 'outcome'));
+    end if;
+    if rows > 0 then
+      events := events || jsonb_build_object(one, rows);
+    end if;
+    total := total - rows;
+  end loop;
+  events := events || jsonb_build_object('applied', greatest(total, 0));
+end
+$_$;
+
+
+--
+-- Name: count_objects(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.count_objects(object text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  o            clerk_sync.objects := clerk_sync.object(object);
+  live         record;
+  placeholders record;
+  tombstones   record;
+begin
+  select c.* into live from clerk_sync.count_rows(o.relation, 'deleted_at IS NULL') as c;
+  select c.* into tombstones from clerk_sync.count_rows(o.relation, 'deleted_at IS NOT NULL') as c;
+  select 0::bigint as rows, false as estimated into placeholders;
+  if exists (select from pg_attribute as a
+             where a.attrelid = o.relation and a.attname = 'is_placeholder' and not a.attisdropped) then
+    select c.* into placeholders from clerk_sync.count_rows(o.relation, 'is_placeholder') as c;
+  end if;
+  return jsonb_build_object(
+    'live', greatest(live.rows - placeholders.rows, 0), 'placeholders', placeholders.rows, 'tombstones', tombstones.rows,
+    'estimated', live.estimated or placeholders.estimated or tombstones.estimated,
+    'held', coalesce((select p.held_last from clerk_sync.purged_until as p where p.object = count_objects.object), 0));
+end
+$$;
+
+
+--
+-- Name: count_rows(regclass, text, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.count_rows(relation regclass, condition text, most bigint DEFAULT 20000, OUT rows bigint, OUT estimated boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    AS $_$
+declare
+  known bigint;
+begin
+  execute format('select count(*) from (select from %s where %s limit $1) as f', relation, condition)
+  into rows using most + 1;
+  estimated := rows > most;
+  if estimated then
+    select max(c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::integer)) into known
+    from pg_index as i
+    join pg_class as c on c.oid = i.indexrelid
+    where i.indrelid = relation and c.reltuples > 0 and c.relpages > 0
+      and pg_get_expr(i.indpred, i.indrelid) in (condition, format('(%s)', condition));
+    rows := greatest(rows, known);
+  end if;
+end
+$_$;
+
+
+--
 -- Name: count_window(bigint, text, integer, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -2042,53 +2161,45 @@ CREATE FUNCTION clerk_sync.delete_absent(run bigint, holder text, object text, m
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
+#variable_conflict use_variable
 declare
-  ids         text[];
+  most_ended  constant integer := (select s.memberships_at_once from clerk_sync.settings as s);
+  candidates  text[];
+  versions    text[];
+  confirmed   timestamptz[];
+  ids         text[] := '{}';
   at          timestamptz;
-  deleted     bigint := 0;
+  deleted     bigint;
   ended       bigint := 0;
   outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
 begin
   perform clerk_sync.require_lock(run, holder);
 
-  with batch as (
-    select a.object_id from clerk_sync.sync_absences as a
-    where a.run_id = delete_absent.run and a.object = delete_absent.object
-    order by a.object_id limit delete_absent.most
-  ), removed as (
-    delete from clerk_sync.sync_absences as a using batch as b
-    where a.run_id = delete_absent.run and a.object = delete_absent.object and a.object_id = b.object_id
-    returning a.object_id, a.confirmed_at
-  )
-  select array_agg(r.object_id order by r.object_id), min(r.confirmed_at), count(*) into ids, at, taken from removed as r;
+  select array_agg(b.object_id order by b.object_id), array_agg(b.confirmed_at order by b.object_id) into candidates, confirmed
+  from (select a.object_id, a.confirmed_at from clerk_sync.sync_absences as a
+        where a.run_id = run and a.object = delete_absent.object order by a.object_id limit most) as b;
+  versions := clerk_sync.versions(object, candidates);
 
+  -- Until their memberships fill a transaction: those are what takes the time. All of
+  -- them end, if not in this one, and so are counted here.
+  taken := 0;
+  foreach at in array coalesce(confirmed, '{}') loop
+    taken := taken + 1;
+    if versions[taken] < '1' or versions[taken] < '9' and substr(versions[taken], 19, 15)::bigint <= extract(epoch from at) * 1000 then
+      ids := ids || candidates[taken];
+      ended := ended + clerk_sync.live_memberships(object, candidates[taken]);
+      exit when ended >= most_ended;
+    end if;
+  end loop;
   if taken = 0 then
     return;
   end if;
-
-  ids := array(
-    select i.id
-    from unnest(ids, clerk_sync.versions(object, ids)) as i (id, version)
-    where i.version is not null
-      and (i.version < '1' or i.version < '9' and substr(i.version, 19, 15)::bigint <= extract(epoch from at) * 1000));
+  delete from clerk_sync.sync_absences as a
+  where a.run_id = run and a.object = delete_absent.object and a.object_id = any (candidates[1:taken]);
+  at := (select min(c) from unnest(confirmed[1:taken]) as c);
 
   perform set_config('clerk_sync.cause', 'run_' || run, true);
-  case object
-  when 'user' then
-    ended := (select count(*) from public.organization_memberships as m
-                          where m.clerk_user_id = any (ids) and m.deleted_at is null);
-    deleted := (select count(*) from clerk_sync.tombstone_users(ids, at) as t where t.result = 'deleted');
-  when 'organization' then
-    ended := (select count(*) from public.organization_memberships as m
-                          where m.clerk_org_id = any (ids) and m.deleted_at is null);
-    deleted := (select count(*) from clerk_sync.tombstone_organizations(ids, at) as t where t.result = 'deleted');
-  when 'organization_membership' then
-    deleted := (select count(*) from clerk_sync.end_memberships(ids, at) as t where t.result = 'deleted');
-  when 'role' then
-    deleted := (select count(*) from clerk_sync.tombstone_roles(ids, at) as t where t.result = 'deleted');
-  when 'permission' then
-    deleted := (select count(*) from clerk_sync.tombstone_permissions(ids, at) as t where t.result = 'deleted');
-  end case;
+  deleted := clerk_sync.delete_objects(object, ids, at);
   perform set_config('clerk_sync.cause', outer_cause, true);
 
   -- Counted in the same transaction, so that a lost answer loses no count.
@@ -2139,6 +2250,86 @@ $$;
 
 
 --
+-- Name: empty_payloads(text, text[], integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.empty_payloads(object text, ids text[], most integer) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  events  text[];
+  emptied integer;
+begin
+  if object = 'user' then
+    events := array(
+      select e.svix_id from clerk_sync.webhook_events as e
+      where e.user_id = any (ids) and (e.payload is not null or e.raw_body is not null) limit most);
+  else
+    events := array(
+      select e.svix_id from clerk_sync.webhook_events as e
+      where e.organization_id = any (ids) and (e.payload is not null or e.raw_body is not null) limit most);
+  end if;
+  update clerk_sync.webhook_events as e set payload = null, raw_body = null where e.svix_id = any (events);
+  get diagnostics emptied = row_count;
+  return emptied;
+end
+$$;
+
+
+--
+-- Name: end_children(text, text[], timestamp with time zone[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.end_children(object text, ids text[], times timestamp with time zone[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  most    constant integer := (select s.memberships_at_once from clerk_sync.settings as s);
+  doomed  text[];
+  ends    timestamptz[];
+  emptied integer;
+begin
+  if ids is null then
+    return;
+  end if;
+  if object = 'user' then
+    select array_agg(d.id), array_agg(d.deleted_at) into doomed, ends
+    from (
+      select m.clerk_membership_id as id, g.deleted_at
+      from unnest(ids, times) as g (id, deleted_at)
+      join public.organization_memberships as m on m.clerk_user_id = g.id
+      where m.sync_version < '9' or m.deleted_at > g.deleted_at
+      limit most + 1) as d;
+  else
+    select array_agg(d.id), array_agg(d.deleted_at) into doomed, ends
+    from (
+      select m.clerk_membership_id as id, g.deleted_at
+      from unnest(ids, times) as g (id, deleted_at)
+      join public.organization_memberships as m on m.clerk_org_id = g.id
+      where m.sync_version < '9' or m.deleted_at > g.deleted_at
+      limit most + 1) as d;
+  end if;
+  if doomed is not null then
+    perform clerk_sync.end_memberships(doomed[1:most], null, ends[1:most]);
+  end if;
+  emptied := clerk_sync.empty_payloads(object, ids, most);
+
+  if cardinality(doomed) > most or emptied = most then
+    insert into clerk_sync.endings as e (object, object_id, deleted_at, cause)
+    select end_children.object, g.id, g.deleted_at,
+           coalesce(nullif(current_setting('clerk_sync.causes', true), '')::jsonb ->> g.id, nullif(current_setting('clerk_sync.cause', true), ''))
+    from unnest(ids, times) as g (id, deleted_at) order by g.id
+    on conflict on constraint endings_pkey do update set
+      deleted_at = excluded.deleted_at, cause = excluded.cause, done_until = '', missed = false
+    where e.deleted_at > excluded.deleted_at;
+  end if;
+end
+$$;
+
+
+--
 -- Name: end_memberships(text[], timestamp with time zone, timestamp with time zone[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -2170,9 +2361,10 @@ begin
       and (m.sync_version < '9' or m.deleted_at > gone.deleted_at)
     returning m.clerk_membership_id
   )
-  select known.clerk_membership_id, case when w.clerk_membership_id is null then 'unchanged' else 'deleted' end
+  -- Not joined: the writer's settings would make a nested loop of it.
+  select known.clerk_membership_id,
+         case when known.clerk_membership_id in (select w.clerk_membership_id from written as w) then 'deleted' else 'unchanged' end
   from public.organization_memberships as known
-  left join written as w using (clerk_membership_id)
   where known.clerk_membership_id = any (end_memberships.ids);
 
   delete from clerk_sync.private_metadata as p
@@ -2211,6 +2403,162 @@ end
 $$;
 
 
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: endings; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.endings (
+    object text NOT NULL,
+    object_id text NOT NULL,
+    deleted_at timestamp with time zone NOT NULL,
+    cause text,
+    done_until text DEFAULT ''::text NOT NULL,
+    missed boolean DEFAULT false NOT NULL,
+    refused_at timestamp with time zone
+);
+
+
+--
+-- Name: COLUMN endings.cause; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.endings.cause IS 'For the audit log: what deleted the object.';
+
+
+--
+-- Name: COLUMN endings.refused_at; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.endings.refused_at IS 'When a constraint or trigger of your own last refused to let its memberships end.';
+
+
+--
+-- Name: end_slice(clerk_sync.endings, integer, boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.end_slice(one clerk_sync.endings, most integer, patient boolean) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  parent constant text := clerk_sync.parent_column(one.object);
+  other  constant text := clerk_sync.parent_column(case one.object when 'user' then 'organization' else 'user' end);
+  upto   text;
+  ids    text[];
+  doomed text[];
+  passed boolean;
+  dealt  integer;
+begin
+  -- Who has left and joined again may stand there several times: never half of them.
+  execute format($q$
+    select max(s.other) from (
+      select m.%2$I as other from public.organization_memberships as m
+      where m.%1$I = $1 and m.%2$I > $2 order by m.%2$I limit $3) as s $q$, parent, other)
+  into upto using one.object_id, one.done_until, most;
+  execute format($q$
+    select coalesce(array_agg(m.clerk_membership_id), '{}') from public.organization_memberships as m
+    where m.%1$I = $1 and m.%2$I > $2 and m.%2$I <= $3 $q$, parent, other)
+  into ids using one.object_id, one.done_until, upto;
+
+  doomed := array(
+    select m.clerk_membership_id from public.organization_memberships as m
+    where m.clerk_membership_id = any (ids) and (m.sync_version < '9' or m.deleted_at > one.deleted_at));
+  if not patient then
+    doomed := array(
+      select m.clerk_membership_id from public.organization_memberships as m
+      where m.clerk_membership_id = any (doomed) order by m.clerk_membership_id for update skip locked);
+  end if;
+  perform clerk_sync.end_memberships(doomed, one.deleted_at);
+  passed := one.missed or exists (
+    select from public.organization_memberships as m
+    where m.clerk_membership_id = any (ids) and (m.sync_version < '9' or m.deleted_at > one.deleted_at));
+  -- Also of those that an event has ended since: it was told of the parent's deletion only.
+  delete from clerk_sync.private_metadata as p
+  where p.object = 'organization_membership' and p.object_id = any (ids);
+
+  dealt := greatest(cardinality(ids), 1);
+  if upto is not null then
+    update clerk_sync.endings as e set done_until = upto, missed = passed, refused_at = null
+    where e.object = one.object and e.object_id = one.object_id;
+  elsif passed then
+    update clerk_sync.endings as e set done_until = '', missed = false, refused_at = null
+    where e.object = one.object and e.object_id = one.object_id;
+    -- Once more from the beginning, but not in this call: the others are at work.
+    dealt := most;
+  else
+    dealt := clerk_sync.empty_payloads(one.object, array[one.object_id], most);
+    if dealt < most then
+      delete from clerk_sync.endings as e where e.object = one.object and e.object_id = one.object_id;
+      dealt := greatest(dealt, 1);
+    end if;
+  end if;
+  return dealt;
+end
+$_$;
+
+
+--
+-- Name: end_some_memberships(integer, boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.end_some_memberships(most integer DEFAULT NULL::integer, patient boolean DEFAULT false) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+#variable_conflict use_variable
+declare
+  dealt        integer := 0;
+  one          clerk_sync.endings;
+  outer_cause  text;
+  outer_causes text;
+begin
+  if not exists (select from clerk_sync.endings) then
+    return 0;
+  end if;
+  most := coalesce(most, (select greatest(1, s.memberships_at_once / 5) from clerk_sync.settings as s));
+  outer_cause := coalesce(current_setting('clerk_sync.cause', true), '');
+  outer_causes := coalesce(current_setting('clerk_sync.causes', true), '');
+  perform set_config('clerk_sync.causes', '', true);
+
+  while dealt < most loop
+    if patient then
+      select * into one from clerk_sync.endings as e order by e.object, e.object_id limit 1 for update;
+    else
+      select * into one from clerk_sync.endings as e
+      where e.refused_at is null or e.refused_at < now() - interval '1 minute'
+      order by e.object, e.object_id limit 1 for update skip locked;
+    end if;
+    exit when not found;
+    perform set_config('clerk_sync.cause', coalesce(one.cause, ''), true);
+    if patient then
+      dealt := dealt + clerk_sync.end_slice(one, most - dealt, true);
+    else
+      begin
+        dealt := dealt + clerk_sync.end_slice(one, most - dealt, false);
+      exception
+        when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
+          update clerk_sync.endings as e set refused_at = now()
+          where e.object = one.object and e.object_id = one.object_id;
+      end;
+    end if;
+  end loop;
+
+  perform set_config('clerk_sync.cause', outer_cause, true);
+  perform set_config('clerk_sync.causes', outer_causes, true);
+  return dealt;
+end
+$$;
+
+
 --
 -- Name: event_kind(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
@@ -2224,10 +2572,6 @@ begin
 end
 $$;
 
-
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
 
 --
 -- Name: webhook_events; Type: TABLE; Schema: clerk_sync; Owner: -
@@ -2666,6 +3010,60 @@ $$;
 
 
 --
+-- Name: last_runs(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.last_runs() RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return jsonb_build_object(
+    'last_run', (select to_jsonb(r) from clerk_sync.recent_runs(1) as r),
+    'last_complete_run', (select to_jsonb(f) - array['initial', 'resumed_at', 'took', 'windows', 'windows_finished']
+                          from clerk_sync.full_syncs as f where f.state = 'complete' order by f.id desc limit 1));
+end
+$$;
+
+
+--
+-- Name: live_memberships(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.live_memberships(object text, id text) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if object = 'user' then
+    return (select count(*) from public.organization_memberships as m
+            where m.clerk_user_id = live_memberships.id and m.deleted_at is null
+              and not exists (select from clerk_sync.endings as e where e.object = 'organization' and e.object_id = m.clerk_org_id));
+  elsif object = 'organization' then
+    return (select count(*) from public.organization_memberships as m
+            where m.clerk_org_id = live_memberships.id and m.deleted_at is null
+              and not exists (select from clerk_sync.endings as e where e.object = 'user' and e.object_id = m.clerk_user_id));
+  end if;
+  return 0;
+end
+$$;
+
+
+--
+-- Name: memberships_left(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.memberships_left() RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return exists (select from clerk_sync.endings);
+end
+$$;
+
+
+--
 -- Name: memberships_of(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -2849,25 +3247,43 @@ $$;
 
 
 --
+-- Name: parent_column(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.parent_column(parent text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (
+    select case parent_column.parent when 'user' then o.user_key when 'organization' then o.organization_key end
+    from clerk_sync.objects as o where o.object = 'organization_membership');
+end
+$$;
+
+
+--
 -- Name: pending_deletions(bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
 CREATE FUNCTION clerk_sync.pending_deletions(run bigint) RETURNS TABLE(object text, pending bigint, live bigint)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
-  select a.object, count(*),
-    case a.object
-      when 'user' then (select count(*) from public.users as u where u.deleted_at is null)
-      when 'organization' then (select count(*) from public.organizations as o where o.deleted_at is null)
-      when 'organization_membership' then
-        (select count(*) from public.organization_memberships as m where m.deleted_at is null)
-      when 'role' then (select count(*) from clerk.organization_roles as r where r.deleted_at is null)
-      when 'permission' then (select count(*) from clerk.organization_permissions as p where p.deleted_at is null)
-    end
-  from clerk_sync.sync_absences as a
-  where a.run_id = pending_deletions.run
-  group by a.object
+#variable_conflict use_column
+begin
+  return query
+  select a.object, a.pending, c.rows
+  from (select s.object, count(*) as pending from clerk_sync.sync_absences as s
+        where s.run_id = pending_deletions.run group by s.object) as a
+  join clerk_sync.objects as o using (object)
+  cross join lateral clerk_sync.count_rows(o.relation, 'deleted_at IS NULL', greatest(20000, 20 * a.pending)) as c;
+end
 $$;
 
 
@@ -2980,33 +3396,48 @@ $$;
 CREATE FUNCTION clerk_sync.purge(most integer DEFAULT 10000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
     AS $$
 declare
-  s           clerk_sync.settings;
-  payloads    bigint;
-  events      bigint;
-  members     bigint;
-  users       bigint := 0;
-  orgs        bigint := 0;
-  held        bigint := 0;
-  audited     bigint;
-  gone        text;
-  outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
+  -- Each takes tables that refer to it along: fewer at a time.
+  most_parents constant integer := least(most, 1000);
+  s            clerk_sync.settings;
+  payloads     bigint;
+  unowned      bigint;
+  events       bigint;
+  metadata     bigint := 0;
+  members      record;
+  users        record;
+  orgs         record;
+  audited      bigint;
+  outer_cause  text := coalesce(current_setting('clerk_sync.cause', true), '');
 begin
+  perform clerk_sync.end_some_memberships();
   select * into s from clerk_sync.settings;
   perform set_config('clerk_sync.cause', 'purge', true);
 
   with old as (
     select e.svix_id from clerk_sync.webhook_events as e
-    where (e.payload is not null or e.raw_body is not null)
-      and (e.received_at < now() - s.payload_retention
-           -- No deletion would empty it.
-           or e.received_at < now() - interval '24 hours' and e.user_id is null and e.organization_id is null
-              and e.type !~ '^(role|permission)\.')
-    order by e.received_at limit purge.most for update skip locked)
+    where e.received_at < now() - s.payload_retention and (e.payload is not null or e.raw_body is not null)
+    order by e.received_at, e.svix_id limit purge.most for update skip locked)
   update clerk_sync.webhook_events as e set payload = null, raw_body = null
   from old where e.svix_id = old.svix_id;
   get diagnostics payloads = row_count;
+
+  -- No deletion would empty these.
+  with old as (
+    select e.svix_id from clerk_sync.webhook_events as e
+    where e.received_at < now() - interval '24 hours' and (e.payload is not null or e.raw_body is not null)
+      and e.user_id is null and e.organization_id is null and e.type !~ '^(role|permission)[.]'
+    order by e.received_at, e.svix_id limit purge.most for update skip locked)
+  update clerk_sync.webhook_events as e set payload = null, raw_body = null
+  from old where e.svix_id = old.svix_id;
+  get diagnostics unowned = row_count;
+  payloads := payloads + unowned;
 
   with old as (
     select e.svix_id from clerk_sync.webhook_events as e
@@ -3016,45 +3447,20 @@ begin
   get diagnostics events = row_count;
 
   if not s.store_private_metadata then
-    delete from clerk_sync.private_metadata;
+    with old as (select p.object, p.object_id from clerk_sync.private_metadata as p limit purge.most for update skip locked)
+    delete from clerk_sync.private_metadata as p using old where p.object = old.object and p.object_id = old.object_id;
+    get diagnostics metadata = row_count;
   end if;
 
+  select * into members from clerk_sync.purge_tombstones('organization_membership', now() - s.tombstone_retention, most);
+  select * into users from clerk_sync.purge_tombstones('user', now() - s.tombstone_retention, most_parents);
+  select * into orgs from clerk_sync.purge_tombstones('organization', now() - s.tombstone_retention, most_parents);
+
   with old as (
-    select m.clerk_membership_id from public.organization_memberships as m
-    where m.deleted_at < now() - s.tombstone_retention
-    order by m.clerk_membership_id limit purge.most for update skip locked)
-  delete from public.organization_memberships as m using old where m.clerk_membership_id = old.clerk_membership_id;
-  get diagnostics members = row_count;
-
-  delete from clerk_sync.ended_memberships as e where e.deleted_at < now() - s.tombstone_retention;
-
-  -- A tombstone that an application's own table still refers to stays: it holds
-  -- no personal data, and removing it is for whoever owns that reference.
-  for gone in
-    select u.clerk_id from public.users as u
-    where u.deleted_at < now() - s.tombstone_retention
-    order by u.clerk_id limit purge.most for update skip locked
-  loop
-    begin
-      delete from public.users as u where u.clerk_id = gone;
-      users := users + 1;
-    exception when foreign_key_violation then
-      held := held + 1;
-    end;
-  end loop;
-
-  for gone in
-    select o.clerk_org_id from public.organizations as o
-    where o.deleted_at < now() - s.tombstone_retention
-    order by o.clerk_org_id limit purge.most for update skip locked
-  loop
-    begin
-      delete from public.organizations as o where o.clerk_org_id = gone;
-      orgs := orgs + 1;
-    exception when foreign_key_violation then
-      held := held + 1;
-    end;
-  end loop;
+    select e.clerk_membership_id from clerk_sync.ended_memberships as e
+    where e.deleted_at < now() - s.tombstone_retention
+    order by e.deleted_at limit purge.most for update skip locked)
+  delete from clerk_sync.ended_memberships as e using old where e.clerk_membership_id = old.clerk_membership_id;
 
   with old as (
     select l.id from clerk_sync.audit_log as l
@@ -3064,11 +3470,103 @@ begin
   get diagnostics audited = row_count;
 
   perform set_config('clerk_sync.cause', outer_cause, true);
-  return jsonb_build_object('payloads', payloads, 'events', events, 'organization_memberships', members,
-                            'users', users, 'organizations', orgs, 'held', held,
-                            'audit_records', audited);
+  return jsonb_build_object(
+    'payloads', payloads, 'events', events, 'organization_memberships', members.purged,
+    'users', users.purged, 'organizations', orgs.purged, 'held', members.held + users.held + orgs.held,
+    'audit_records', audited,
+    'more', greatest(payloads, events, metadata, audited) >= most or members.more or users.more or orgs.more);
 end
 $$;
+
+
+--
+-- Name: purge_tombstones(text, timestamp with time zone, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.purge_tombstones(object text, before timestamp with time zone, most integer, OUT purged bigint, OUT held bigint, OUT more boolean) RETURNS record
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+#variable_conflict use_variable
+declare
+  begun     constant timestamptz := clock_timestamp();
+  o         clerk_sync.objects := clerk_sync.object(object);
+  parent    constant text := clerk_sync.parent_column(object);
+  drop_part constant text := format('delete from %s as r where r.%2$I = any ($1) and r.%2$I = any ($2) and r.%2$I <> all ($3)',
+                                    o.relation, o.key);
+  last      clerk_sync.purged_until;
+  ids       text[];
+  times     timestamptz[];
+  free      text[];
+  kept      text[];
+  part      text[];
+  one       text;
+  n         bigint;
+  done      integer := 0;
+  size      integer := 10;
+begin
+  purged := 0; held := 0; more := false;
+  -- Another purge is at this kind.
+  select * into last from clerk_sync.purged_until as p where p.object = purge_tombstones.object for update skip locked;
+  if not found then
+    return;
+  end if;
+
+  execute format($q$
+    select array_agg(t.id), array_agg(t.deleted_at) from (
+      select r.%1$I as id, r.deleted_at from %2$s as r
+      where r.deleted_at is not null and r.deleted_at < $1 and (r.deleted_at, r.%1$I) > ($2, $3)
+      order by r.deleted_at, r.%1$I limit $4) as t $q$, o.key, o.relation)
+  into ids, times using before, last.deleted_at, last.object_id, most;
+
+  -- Held against a row that would refer to them only now. One that somebody else
+  -- holds is left to the next time.
+  -- Held against a row that would refer to them only now. One that another transaction
+  -- holds is left to the next time, and so is one whose memberships are still there.
+  execute format('select array(select r.%1$I from %2$s as r where r.%1$I = any ($1) %3$s order by r.%1$I for update skip locked)',
+    o.key, o.relation, case when parent is not null then format(
+      'and not exists (select from public.organization_memberships as m where m.%I = r.%I)', parent, o.key) end)
+  into free using ids;
+  kept := clerk_sync.referred_to(object, free);
+
+  -- In growing parts, until it has taken long enough: each row that goes is looked for
+  -- in every table that could refer to it, and that may have no index for it.
+  while done < coalesce(cardinality(ids), 0) and clock_timestamp() < begun + interval '2 seconds' loop
+    part := ids[done + 1:done + size];
+    held := held + (select count(*) from unnest(part) as i where i in (select unnest(kept)));
+    begin
+      execute drop_part using part, free, kept;
+      get diagnostics n = row_count;
+      purged := purged + n;
+    exception when integrity_constraint_violation or raise_exception then
+      -- A trigger of the team, or a constraint of another kind: one by one.
+      foreach one in array part loop
+        begin
+          execute drop_part using array[one], free, kept;
+          get diagnostics n = row_count;
+          purged := purged + n;
+        exception when integrity_constraint_violation or raise_exception then
+          held := held + 1;
+        end;
+      end loop;
+    end;
+    done := done + cardinality(part);
+    size := least(2 * size, 1000);
+  end loop;
+
+  more := done < coalesce(cardinality(ids), 0) or done = most;
+  held := held + last.held;
+  update clerk_sync.purged_until as p set
+    deleted_at = case when more then times[done] else '-infinity' end,
+    object_id = case when more then ids[done] else '' end,
+    held = case when more then purge_tombstones.held else 0 end,
+    held_last = case when more then last.held_last else purge_tombstones.held end
+  where p.object = purge_tombstones.object;
+  if more then
+    held := greatest(held, last.held_last);
+  end if;
+end
+$_$;
 
 
 --
@@ -3209,16 +3707,20 @@ $$;
 --
 
 CREATE FUNCTION clerk_sync.recent_events(only_outcome text DEFAULT NULL::text, before timestamp with time zone DEFAULT NULL::timestamp with time zone, most integer DEFAULT 50) RETURNS TABLE(svix_id text, type text, outcome text, reason text, detail text, object_id text, stated_at timestamp with time zone, received_at timestamp with time zone, replayed_at timestamp with time zone, replayable boolean)
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
     AS $$
+begin
+  return query
   select e.svix_id, e.type, e.outcome, e.reason, e.detail, e.object_id,
          e.stated_at, e.received_at, e.replayed_at, e.outcome = 'rejected' and e.payload is not null
   from clerk_sync.webhook_events as e
   where (recent_events.only_outcome is null or e.outcome = recent_events.only_outcome)
     and (recent_events.before is null or e.received_at < recent_events.before)
   order by e.received_at desc, e.svix_id
-  limit least(greatest(recent_events.most, 1), 1000)
+  limit least(greatest(recent_events.most, 1), 1000);
+end
 $$;
 
 
@@ -3235,6 +3737,53 @@ CREATE FUNCTION clerk_sync.recent_runs(most integer DEFAULT 20) RETURNS TABLE(id
   order by f.id desc
   limit least(greatest(recent_runs.most, 1), 1000)
 $$;
+
+
+--
+-- Name: referred_to(text, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.referred_to(object text, ids text[]) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_hashjoin TO 'on'
+    SET enable_mergejoin TO 'on'
+    SET enable_seqscan TO 'on'
+    SET row_security TO 'off'
+    AS $_$
+declare
+  o      clerk_sync.objects := clerk_sync.object(object);
+  refers record;
+  those  text[];
+  held   text[] := '{}';
+begin
+  for refers in
+    -- A partition's key is that of its table, which is looked at whole.
+    select format('%I.%I', n.nspname, c.relname) as relation, f.confrelid::regclass as referred,
+           string_agg(format('t.%I = r.%I', mine.attname, theirs.attname), ' and ' order by k.position) as matches
+    from pg_constraint as f
+    join pg_class as c on c.oid = f.conrelid
+    join pg_namespace as n on n.oid = c.relnamespace
+    cross join lateral unnest(f.conkey, f.confkey) with ordinality as k (mine, theirs, position)
+    join pg_attribute as mine on mine.attrelid = f.conrelid and mine.attnum = k.mine
+    join pg_attribute as theirs on theirs.attrelid = f.confrelid and theirs.attnum = k.theirs
+    -- What users_public shows of a user goes with it.
+    where f.contype = 'f' and f.conparentid = 0
+      and (f.confrelid = o.relation or o.object = 'user' and f.confrelid = 'public.users_public'::regclass)
+      and f.conrelid not in (select known.relation from clerk_sync.objects as known)
+    group by f.oid, f.confrelid, n.nspname, c.relname
+  loop
+    execute format('select array(select r.%1$I from %2$s as r where r.%1$I = any ($1) and exists (select from %3$s as t where %4$s))',
+      o.key, refers.referred, refers.relation, refers.matches)
+    into those using ids;
+    held := held || those;
+  end loop;
+  return held;
+exception when insufficient_privilege then
+  -- A table that cannot be read, or not all of it, may refer to any of them.
+  return ids;
+end
+$_$;
 
 
 --
@@ -3479,28 +4028,20 @@ $_$;
 --
 
 CREATE FUNCTION clerk_sync.status() RETURNS jsonb
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select jsonb_build_object(
-    'users', (select jsonb_build_object(
-        'live', count(*) filter (where u.deleted_at is null and not u.is_placeholder),
-        'placeholders', count(*) filter (where u.is_placeholder),
-        'tombstones', count(*) filter (where u.deleted_at is not null)) from public.users as u),
-    'organizations', (select jsonb_build_object(
-        'live', count(*) filter (where o.deleted_at is null and not o.is_placeholder),
-        'placeholders', count(*) filter (where o.is_placeholder),
-        'tombstones', count(*) filter (where o.deleted_at is not null)) from public.organizations as o),
-    'organization_memberships', (select jsonb_build_object(
-        'live', count(*) filter (where m.deleted_at is null),
-        'placeholders', 0,
-        'tombstones', count(*) filter (where m.deleted_at is not null)) from public.organization_memberships as m),
-    'events', (select coalesce(jsonb_object_agg(e.outcome, e.n), '{}')
-               from (select w.outcome, count(*) as n from clerk_sync.webhook_events as w group by w.outcome) as e),
-    'last_event_at', (select max(w.received_at) from clerk_sync.webhook_events as w),
-    'last_run', (select to_jsonb(r) from clerk_sync.recent_runs(1) as r),
-    'last_complete_run', (select to_jsonb(f) - array['initial', 'resumed_at', 'took', 'windows', 'windows_finished']
-                          from clerk_sync.full_syncs as f where f.state = 'complete' order by f.id desc limit 1))
+declare
+  told record;
+begin
+  select * into told from clerk_sync.count_events();
+  return jsonb_build_object(
+    'users', clerk_sync.count_objects('user'),
+    'organizations', clerk_sync.count_objects('organization'),
+    'organization_memberships', clerk_sync.count_objects('organization_membership'),
+    'events', told.events, 'events_estimated', told.estimated, 'ending', clerk_sync.count_endings(),
+    'last_event_at', clerk_sync.last_event_at()) || clerk_sync.last_runs();
+end
 $$;
 
 
@@ -3557,7 +4098,10 @@ begin
     where not exists (
       select from clerk_sync.sync_absences as s
       where s.run_id = $4 and s.object <> $5
-        and (s.object, s.object_id) in (('user', %5$s), ('organization', %4$s))) $q$,
+        and (s.object, s.object_id) in (('user', %5$s), ('organization', %4$s)))
+      and not exists (
+        select from clerk_sync.endings as e
+        where (e.object, e.object_id) in (('user', %5$s), ('organization', %4$s))) $q$,
     o.key, o.relation, case when not o.dated then 'or r.created_at is null' end,
     clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
   using coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), coalesce(to_timestamp(to_ms / 1000.0), 'infinity'),
@@ -3650,12 +4194,14 @@ CREATE FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timest
     SET jit TO 'off'
     AS $$
 #variable_conflict use_column
+declare
+  news  text[];
+  ends  timestamptz[];
 begin
   perform from public.organizations as o
   where o.clerk_org_id = any (tombstone_organizations.ids)
   order by o.clerk_org_id for update;
 
-  return query
   with written as (
     insert into public.organizations as o (clerk_org_id, deleted_at, sync_version)
     select g.id, min(coalesce(g.deleted_at, tombstone_organizations.deleted_at)), '9'
@@ -3665,25 +4211,21 @@ begin
       max_allowed_memberships = null, admin_delete_enabled = null, created_at = null, updated_at = null,
       deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
     where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
-    returning o.clerk_org_id
+    returning o.clerk_org_id, o.deleted_at
   )
-  select gone, case when w.clerk_org_id is null then 'unchanged' else 'deleted' end
-  from (select distinct unnest(tombstone_organizations.ids)) as asked (gone)
-  left join written as w on w.clerk_org_id = gone;
+  select array_agg(w.clerk_org_id), array_agg(w.deleted_at) into news, ends from written as w;
 
   perform from public.organizations as o
   where o.clerk_org_id = any (tombstone_organizations.ids)
   order by o.clerk_org_id for update;
 
-  perform clerk_sync.end_memberships(array_agg(m.clerk_membership_id), tombstone_organizations.deleted_at, array_agg(g.deleted_at))
-  from unnest(tombstone_organizations.ids, tombstone_organizations.times) as g (id, deleted_at)
-  join public.organization_memberships as m on m.clerk_org_id = g.id
-  having count(*) > 0;
-
-  update clerk_sync.webhook_events as e set payload = null, raw_body = null
-  where e.organization_id = any (tombstone_organizations.ids) and (e.payload is not null or e.raw_body is not null);
   delete from clerk_sync.private_metadata as p
   where p.object = 'organization' and p.object_id = any (tombstone_organizations.ids);
+  perform clerk_sync.end_children('organization', news, ends);
+
+  return query
+  select gone, case when gone in (select unnest(news)) then 'deleted' else 'unchanged' end
+  from (select distinct unnest(tombstone_organizations.ids)) as asked (gone);
 end
 $$;
 
@@ -3758,12 +4300,14 @@ CREATE FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with
     SET jit TO 'off'
     AS $$
 #variable_conflict use_column
+declare
+  news  text[];
+  ends  timestamptz[];
 begin
   perform from public.users as u
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  return query
   with written as (
     insert into public.users as u (clerk_id, deleted_at, sync_version)
     select g.id, min(coalesce(g.deleted_at, tombstone_users.deleted_at)), '9'
@@ -3776,26 +4320,22 @@ begin
       created_at = null, updated_at = null,
       deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
     where u.sync_version < '9' or u.deleted_at > excluded.deleted_at
-    returning u.clerk_id
+    returning u.clerk_id, u.deleted_at
   )
-  select gone, case when w.clerk_id is null then 'unchanged' else 'deleted' end
-  from (select distinct unnest(tombstone_users.ids)) as asked (gone)
-  left join written as w on w.clerk_id = gone;
+  select array_agg(w.clerk_id), array_agg(w.deleted_at) into news, ends from written as w;
 
   perform from public.users as u
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  perform clerk_sync.end_memberships(array_agg(m.clerk_membership_id), tombstone_users.deleted_at, array_agg(g.deleted_at))
-  from unnest(tombstone_users.ids, tombstone_users.times) as g (id, deleted_at)
-  join public.organization_memberships as m on m.clerk_user_id = g.id
-  having count(*) > 0;
-
   -- Personal data leaves everywhere at once.
-  update clerk_sync.webhook_events as e set payload = null, raw_body = null
-  where e.user_id = any (tombstone_users.ids) and (e.payload is not null or e.raw_body is not null);
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
+  perform clerk_sync.end_children('user', news, ends);
+
+  return query
+  select gone, case when gone in (select unnest(news)) then 'deleted' else 'unchanged' end
+  from (select distinct unnest(tombstone_users.ids)) as asked (gone);
 end
 $$;
 
@@ -3838,29 +4378,18 @@ CREATE FUNCTION clerk_sync.undated(object text, settled timestamp with time zone
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
-    AS $$
-#variable_conflict use_column
+    AS $_$
+declare
+  o clerk_sync.objects := clerk_sync.object(object);
 begin
-  case object
-  when 'user' then
-    return query
-    select u.clerk_id, null::text, null::text from public.users as u
-    where u.deleted_at is null and u.created_at is null and u.synced_at <= undated.settled and u.clerk_id > undated.after
-    order by u.clerk_id limit undated.most;
-  when 'organization' then
-    return query
-    select o.clerk_org_id, o.clerk_org_id, null::text from public.organizations as o
-    where o.deleted_at is null and o.created_at is null and o.synced_at <= undated.settled and o.clerk_org_id > undated.after
-    order by o.clerk_org_id limit undated.most;
-  when 'organization_membership' then
-    return query
-    select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id from public.organization_memberships as m
-    where m.deleted_at is null and m.created_at is null and m.synced_at <= undated.settled
-      and m.clerk_membership_id > undated.after
-    order by m.clerk_membership_id limit undated.most;
-  end case;
+  return query execute format($q$
+    select r.%1$I, %3$s, %4$s from %2$s as r
+    where r.deleted_at is null and r.created_at is null and r.synced_at <= $1 and r.%1$I > $2
+    order by 1 limit $3 $q$,
+    o.key, o.relation, clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
+  using settled, after, most;
 end
-$$;
+$_$;
 
 
 --
@@ -4304,6 +4833,19 @@ CREATE TABLE clerk_sync.private_metadata (
 
 
 --
+-- Name: purged_until; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.purged_until (
+    object text NOT NULL,
+    deleted_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    object_id text DEFAULT ''::text NOT NULL,
+    held bigint DEFAULT 0 NOT NULL,
+    held_last bigint DEFAULT 0 NOT NULL
+);
+
+
+--
 -- Name: rules; Type: TABLE; Schema: clerk_sync; Owner: -
 --
 
@@ -4332,7 +4874,9 @@ CREATE TABLE clerk_sync.settings (
     exposed_schema text NOT NULL,
     helpers_schema text NOT NULL,
     audit_retention interval DEFAULT '400 days'::interval NOT NULL,
+    memberships_at_once integer DEFAULT 5000 NOT NULL,
     CONSTRAINT settings_audit_retention CHECK (((audit_retention >= '1 day'::interval) AND (audit_retention <= '100 years'::interval))),
+    CONSTRAINT settings_memberships_at_once CHECK (((memberships_at_once >= 1) AND (memberships_at_once <= 50000))),
     CONSTRAINT settings_only_row_check CHECK (only_row),
     CONSTRAINT settings_retention_order CHECK ((payload_retention <= event_retention))
 );
@@ -4371,6 +4915,13 @@ COMMENT ON COLUMN clerk_sync.settings.tombstone_retention IS 'Likewise: an updat
 --
 
 COMMENT ON COLUMN clerk_sync.settings.audit_retention IS 'How long records of clerk_sync.audit_log are kept; nothing removes them earlier.';
+
+
+--
+-- Name: COLUMN settings.memberships_at_once; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.settings.memberships_at_once IS 'How many memberships one transaction ends when a user or an organization is deleted; the others follow in steps.';
 
 
 --
@@ -4572,6 +5123,14 @@ ALTER TABLE ONLY clerk_sync.ended_memberships
 
 
 --
+-- Name: endings endings_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.endings
+    ADD CONSTRAINT endings_pkey PRIMARY KEY (object, object_id);
+
+
+--
 -- Name: migrations migrations_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
 --
 
@@ -4609,6 +5168,14 @@ ALTER TABLE ONLY clerk_sync.objects
 
 ALTER TABLE ONLY clerk_sync.private_metadata
     ADD CONSTRAINT private_metadata_pkey PRIMARY KEY (object, object_id);
+
+
+--
+-- Name: purged_until purged_until_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.purged_until
+    ADD CONSTRAINT purged_until_pkey PRIMARY KEY (object);
 
 
 --
@@ -4728,10 +5295,24 @@ CREATE INDEX audit_log_row_idx ON clerk_sync.audit_log USING hash (row_id);
 
 
 --
+-- Name: audit_log_table_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX audit_log_table_idx ON clerk_sync.audit_log USING brin (table_name text_bloom_ops (n_distinct_per_range='100')) WITH (autosummarize='on');
+
+
+--
 -- Name: audit_log_user_idx; Type: INDEX; Schema: clerk_sync; Owner: -
 --
 
 CREATE INDEX audit_log_user_idx ON clerk_sync.audit_log USING btree (user_id, id) WHERE (user_id IS NOT NULL);
+
+
+--
+-- Name: ended_memberships_deleted_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX ended_memberships_deleted_idx ON clerk_sync.ended_memberships USING btree (deleted_at);
 
 
 --
@@ -4742,10 +5323,24 @@ CREATE INDEX sync_runs_started_idx ON clerk_sync.sync_runs USING btree (started_
 
 
 --
+-- Name: webhook_events_kept_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX webhook_events_kept_idx ON clerk_sync.webhook_events USING btree (received_at, svix_id) WHERE ((payload IS NOT NULL) OR (raw_body IS NOT NULL));
+
+
+--
 -- Name: webhook_events_org_payload_idx; Type: INDEX; Schema: clerk_sync; Owner: -
 --
 
 CREATE INDEX webhook_events_org_payload_idx ON clerk_sync.webhook_events USING btree (organization_id) WHERE ((payload IS NOT NULL) OR (raw_body IS NOT NULL));
+
+
+--
+-- Name: webhook_events_outcome_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX webhook_events_outcome_idx ON clerk_sync.webhook_events USING btree (outcome, received_at) WHERE (outcome <> 'applied'::text);
 
 
 --
@@ -4756,10 +5351,10 @@ CREATE INDEX webhook_events_received_idx ON clerk_sync.webhook_events USING btre
 
 
 --
--- Name: webhook_events_rejected_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+-- Name: webhook_events_unowned_idx; Type: INDEX; Schema: clerk_sync; Owner: -
 --
 
-CREATE INDEX webhook_events_rejected_idx ON clerk_sync.webhook_events USING btree (received_at) WHERE (outcome = 'rejected'::text);
+CREATE INDEX webhook_events_unowned_idx ON clerk_sync.webhook_events USING btree (received_at, svix_id) WHERE (((payload IS NOT NULL) OR (raw_body IS NOT NULL)) AND (user_id IS NULL) AND (organization_id IS NULL));
 
 
 --
@@ -4777,10 +5372,24 @@ CREATE INDEX organization_memberships_created_idx ON public.organization_members
 
 
 --
+-- Name: organization_memberships_deleted_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX organization_memberships_deleted_idx ON public.organization_memberships USING btree (deleted_at, clerk_membership_id) WHERE (deleted_at IS NOT NULL);
+
+
+--
 -- Name: organization_memberships_org_idx; Type: INDEX; Schema: public; Owner: -
 --
 
 CREATE INDEX organization_memberships_org_idx ON public.organization_memberships USING btree (clerk_org_id, deleted_at, clerk_user_id);
+
+
+--
+-- Name: organization_memberships_undated_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX organization_memberships_undated_idx ON public.organization_memberships USING btree (clerk_membership_id) WHERE ((created_at IS NULL) AND (deleted_at IS NULL));
 
 
 --
@@ -4798,10 +5407,52 @@ CREATE INDEX organizations_created_idx ON public.organizations USING btree (crea
 
 
 --
+-- Name: organizations_deleted_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX organizations_deleted_idx ON public.organizations USING btree (deleted_at, clerk_org_id) WHERE (deleted_at IS NOT NULL);
+
+
+--
+-- Name: organizations_placeholder_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX organizations_placeholder_idx ON public.organizations USING btree (clerk_org_id) WHERE is_placeholder;
+
+
+--
+-- Name: organizations_undated_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX organizations_undated_idx ON public.organizations USING btree (clerk_org_id) WHERE ((created_at IS NULL) AND (deleted_at IS NULL));
+
+
+--
 -- Name: users_created_idx; Type: INDEX; Schema: public; Owner: -
 --
 
 CREATE INDEX users_created_idx ON public.users USING btree (created_at) WHERE (deleted_at IS NULL);
+
+
+--
+-- Name: users_deleted_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX users_deleted_idx ON public.users USING btree (deleted_at, clerk_id) WHERE (deleted_at IS NOT NULL);
+
+
+--
+-- Name: users_placeholder_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX users_placeholder_idx ON public.users USING btree (clerk_id) WHERE is_placeholder;
+
+
+--
+-- Name: users_undated_idx; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX users_undated_idx ON public.users USING btree (clerk_id) WHERE ((created_at IS NULL) AND (deleted_at IS NULL));
 
 
 --
@@ -4984,11 +5635,27 @@ CREATE TRIGGER clerksync_project_updated AFTER UPDATE ON public.users REFERENCIN
 
 
 --
+-- Name: endings endings_object_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.endings
+    ADD CONSTRAINT endings_object_fkey FOREIGN KEY (object) REFERENCES clerk_sync.objects(object);
+
+
+--
 -- Name: private_metadata private_metadata_object_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
 --
 
 ALTER TABLE ONLY clerk_sync.private_metadata
     ADD CONSTRAINT private_metadata_object_fkey FOREIGN KEY (object) REFERENCES clerk_sync.objects(object);
+
+
+--
+-- Name: purged_until purged_until_object_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.purged_until
+    ADD CONSTRAINT purged_until_object_fkey FOREIGN KEY (object) REFERENCES clerk_sync.objects(object);
 
 
 --
@@ -5472,6 +6139,37 @@ GRANT ALL ON FUNCTION clerk_sync.copy_state(user_id text, org_id text) TO clerks
 
 
 --
+-- Name: FUNCTION count_endings(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.count_endings() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.count_endings() TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION count_events(OUT events jsonb, OUT estimated text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.count_events(OUT events jsonb, OUT estimated text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.count_events(OUT events jsonb, OUT estimated text[]) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION count_objects(object text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.count_objects(object text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.count_objects(object text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION count_rows(relation regclass, condition text, most bigint, OUT rows bigint, OUT estimated boolean); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.count_rows(relation regclass, condition text, most bigint, OUT rows bigint, OUT estimated boolean) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION count_window(run bigint, object text, "position" integer, more jsonb); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -5501,6 +6199,20 @@ REVOKE ALL ON FUNCTION clerk_sync.dispatch_event(event jsonb, expected_instance 
 
 
 --
+-- Name: FUNCTION empty_payloads(object text, ids text[], most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.empty_payloads(object text, ids text[], most integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION end_children(object text, ids text[], times timestamp with time zone[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.end_children(object text, ids text[], times timestamp with time zone[]) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -5514,6 +6226,21 @@ GRANT ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestam
 
 REVOKE ALL ON FUNCTION clerk_sync.end_run(run bigint, holder text, state text, reason text, drift bigint, report jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.end_run(run bigint, holder text, state text, reason text, drift bigint, report jsonb) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION end_slice(one clerk_sync.endings, most integer, patient boolean); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.end_slice(one clerk_sync.endings, most integer, patient boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION end_some_memberships(most integer, patient boolean); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.end_some_memberships(most integer, patient boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.end_some_memberships(most integer, patient boolean) TO clerksync_writer;
 
 
 --
@@ -5640,6 +6367,29 @@ GRANT ALL ON FUNCTION clerk_sync.last_event_at() TO clerksync_writer;
 
 
 --
+-- Name: FUNCTION last_runs(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.last_runs() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.last_runs() TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION live_memberships(object text, id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.live_memberships(object text, id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION memberships_left(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.memberships_left() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.memberships_left() TO clerksync_writer;
+
+
+--
 -- Name: FUNCTION memberships_of(object text, id text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -5673,6 +6423,13 @@ REVOKE ALL ON FUNCTION clerk_sync.object(name text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.offer_parents(resources jsonb, stated_ms bigint[], kinds text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION parent_column(parent text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.parent_column(parent text) FROM PUBLIC;
 
 
 --
@@ -5722,6 +6479,13 @@ GRANT ALL ON FUNCTION clerk_sync.purge(most integer) TO clerksync_writer;
 
 
 --
+-- Name: FUNCTION purge_tombstones(object text, before timestamp with time zone, most integer, OUT purged bigint, OUT held bigint, OUT more boolean); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.purge_tombstones(object text, before timestamp with time zone, most integer, OUT purged bigint, OUT held bigint, OUT more boolean) FROM PUBLIC;
+
+
+--
 -- Name: TABLE audit_log; Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -5749,6 +6513,13 @@ GRANT ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timesta
 
 REVOKE ALL ON FUNCTION clerk_sync.recent_runs(most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.recent_runs(most integer) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION referred_to(object text, ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.referred_to(object text, ids text[]) FROM PUBLIC;
 
 
 --

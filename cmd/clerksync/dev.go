@@ -406,7 +406,7 @@ func (d *development) watchTables(ctx context.Context) {
 		// A database that is away for a moment shows in the stream.
 		if err == nil {
 			d.tally.setTables(status)
-			// Counting reads whole tables: it may take a twentieth of the time.
+			// Counting may take a twentieth of the time.
 			tick.Reset(max(every, 20*time.Since(started)))
 		}
 		if !d.screen.animated && ctx.Err() == nil {

@@ -177,6 +177,9 @@ func reportRows(r fullsync.Report, now time.Time, row func(...any)) {
 	if r.Purged != (mirror.Purged{}) {
 		row("purged", purged(r.Purged))
 	}
+	if r.PurgeFailed != "" {
+		row("purge", "failed ("+r.PurgeFailed+"); the next run tries again")
+	}
 	row("webhooks", "last verified webhook "+lastWebhook(r.LastEventAt, now))
 }
 

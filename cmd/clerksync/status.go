@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"clerksync/shared/clerk"
@@ -138,20 +140,41 @@ func statusRows(s copyStatus, now time.Time, row func(...any)) {
 		{"organizations", s.Organizations, inClerk.Organizations},
 		{"organization_memberships", s.Memberships, inClerk.Memberships},
 	} {
-		row(table.name, table.here.Live, known(table.clerk), table.here.Placeholders, table.here.Tombstones)
+		if slices.Contains(s.Missing, table.name) {
+			row(table.name, "?", known(table.clerk), "?", "?")
+			continue
+		}
+		row(table.name, about(table.here.Live, table.here.Estimated), known(table.clerk),
+			about(table.here.Placeholders, table.here.Estimated), about(table.here.Tombstones, table.here.Estimated))
 	}
 	row()
-	row("last full sync", runText(s.LastRun, now))
+	if len(s.Missing) > 0 {
+		row("not read in time", strings.Join(s.Missing, ", "))
+	}
+	if held := s.Users.Held + s.Organizations.Held + s.Memberships.Held; held > 0 {
+		row("tombstones kept", fmt.Sprintf("%d, which other tables refer to, when they were last looked through", held))
+	}
+	if s.Ending > 0 {
+		row("memberships ending", "of "+count(int(s.Ending), "deleted user or organization", "deleted users and organizations")+"; no policy shows them")
+	}
+	// read is a row of a part, if that could be read.
+	read := func(part, name, text string) {
+		if slices.Contains(s.Missing, part) {
+			text = "?"
+		}
+		row(name, text)
+	}
+	read("runs", "last full sync", runText(s.LastRun, now))
 	if s.LastRun != nil && s.LastRun.State != "complete" {
 		row("last complete full sync", runText(s.LastComplete, now))
 	}
-	row("last verified webhook", lastWebhook(s.LastEventAt, now))
+	read("last_event_at", "last verified webhook", lastWebhook(s.LastEventAt, now))
 	for _, outcome := range []mirror.Outcome{mirror.Applied, mirror.Stale, mirror.Ignored, mirror.Rejected} {
-		text := fmt.Sprint(s.Events[outcome])
+		text := about(s.Events[outcome], slices.Contains(s.EventsEstimated, outcome))
 		if outcome == mirror.Rejected && s.Events[outcome] > 0 {
 			text += `; "clerksync events list --outcome rejected" shows why`
 		}
-		row("events "+string(outcome), text)
+		read("events", "events "+string(outcome), text)
 	}
 	if len(s.Runs) > 0 {
 		row()
@@ -164,6 +187,17 @@ func statusRows(s copyStatus, now time.Time, row func(...any)) {
 		}
 		row(run.ID, run.StartedAt.UTC().Format(time.RFC3339), duration, run.Trigger, known(run.Drift), state(run))
 	}
+}
+
+// exact is how many rows are counted at least; more are estimated.
+const exact = 20_000
+
+// about writes a number that may be an estimate.
+func about(n int64, estimated bool) string {
+	if estimated && n > exact {
+		return fmt.Sprintf("about %d", n)
+	}
+	return fmt.Sprint(n)
 }
 
 // known writes a number, or a dash where there is none.

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,5 +179,33 @@ func TestStatus_ForPeople(t *testing.T) {
 				t.Errorf("the status is\n%s\nwant no %q", stdout.String(), test.not)
 			}
 		})
+	}
+}
+
+func TestStatusRows_SayWhatIsNotCounted(t *testing.T) {
+	t.Parallel()
+	status := copyStatus{Status: mirror.Status{
+		Users:           mirror.Counts{Live: 1_200_000, Placeholders: 7, Tombstones: 20_500, Held: 12, Estimated: true},
+		Events:          map[mirror.Outcome]int64{mirror.Applied: 3_000_000, mirror.Rejected: 2},
+		EventsEstimated: []mirror.Outcome{mirror.Applied},
+		Ending:          1,
+		Missing:         []string{"organizations", "last_event_at"},
+	}}
+	var rows []string
+	statusRows(status, time.Now(), func(cells ...any) {
+		rows = append(rows, strings.TrimSpace(strings.Join(strings.Fields(fmt.Sprintln(cells...)), " ")))
+	})
+	for _, want := range []string{
+		"users about 1200000 - 7 about 20500",
+		"organizations ? - ? ?",
+		"not read in time organizations, last_event_at",
+		"tombstones kept 12, which other tables refer to, when they were last looked through",
+		"memberships ending of 1 deleted user or organization; no policy shows them",
+		"last verified webhook ?",
+		"events applied about 3000000",
+	} {
+		if !slices.Contains(rows, want) {
+			t.Errorf("no row %q in\n%s", want, strings.Join(rows, "\n"))
+		}
 	}
 }

@@ -158,6 +158,8 @@ type Report struct {
 	LastEventAt *time.Time `json:"last_event_at"`
 	// Purged is what retention removed.
 	Purged mirror.Purged `json:"purged"`
+	// PurgeFailed is the code, like those of Reason, for which that ended early.
+	PurgeFailed string `json:"purge_failed,omitempty"`
 }
 
 // ObjectReport is what a run did to one kind of object.

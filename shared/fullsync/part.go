@@ -198,17 +198,26 @@ func (e *engine) delete(ctx context.Context, object mirror.Object, ids []string,
 	if len(ids) == 0 {
 		return nil
 	}
-	deleted := int64(len(ids))
 	if e.DryRun {
 		for _, id := range ids {
 			e.OnDifference(mirror.Difference{Object: object, ID: id, Result: "deleted"})
 		}
-	} else if err := e.persist(ctx, func(ctx context.Context) (err error) {
-		deleted, err = e.Store.Delete(ctx, object, ids, at)
-		return err
-	}); err != nil {
-		return err
+		e.update(object, func(r *ObjectReport) { r.Deleted += int64(len(ids)) })
+		return nil
 	}
-	e.update(object, func(r *ObjectReport) { r.Deleted += deleted })
-	return nil
+	for some := range slices.Chunk(ids, partBatch) {
+		var deleted int64
+		if err := e.persist(ctx, func(ctx context.Context) (err error) {
+			deleted, err = e.Store.Delete(ctx, object, some, at)
+			return err
+		}); err != nil {
+			return err
+		}
+		e.update(object, func(r *ObjectReport) { r.Deleted += deleted })
+	}
+	return e.endMemberships(ctx)
 }
+
+// partBatch is how many objects one statement deletes outside of a run: nearly
+// always memberships, which cost little.
+const partBatch = 5000

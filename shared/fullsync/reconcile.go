@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -333,7 +334,23 @@ func (e *engine) deleteAbsent(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	// What large deletions have left, of this run and of webhooks.
+	return e.endMemberships(ctx)
+}
+
+// endMemberships ends what is left, a step at a time: each has the store's limit to
+// itself, however many there are.
+func (e *engine) endMemberships(ctx context.Context) error {
+	for {
+		var left bool
+		err := e.persist(ctx, func(ctx context.Context) (err error) {
+			left, err = e.Store.EndSome(ctx)
+			return err
+		})
+		if err != nil || !left {
+			return err
+		}
+	}
 }
 
 // pending is what would be deleted, children first, so that they are counted as their own.
@@ -363,6 +380,9 @@ func (e *engine) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
 		status, err = e.Store.Status(ctx)
 		return err
 	})
+	if err == nil && len(status.Missing) > 0 {
+		err = fmt.Errorf("%w: counting %s took too long", mirror.ErrUnavailable, strings.Join(status.Missing, ", "))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -270,12 +270,21 @@ func (e *engine) walk(ctx context.Context) error {
 	if e.DryRun {
 		return nil
 	}
-	return e.purge(ctx)
+	e.purge(ctx)
+	return nil
 }
 
 // purge lets go of what retention says, a bounded number of steps: the next run
-// goes on.
-func (e *engine) purge(ctx context.Context) error {
+// goes on. A purge that fails is told, and takes nothing from a run that has read,
+// confirmed and set right everything.
+func (e *engine) purge(ctx context.Context) {
+	if err := e.purgeSteps(ctx); err != nil {
+		_, e.report.PurgeFailed = verdict(err)
+		e.Logger.ErrorContext(ctx, "retention was not applied", "run_id", e.runID(), "code", e.report.PurgeFailed, "error", err)
+	}
+}
+
+func (e *engine) purgeSteps(ctx context.Context) error {
 	const step, steps = 10_000, 50
 	e.enter("purging")
 	for range steps {
@@ -296,7 +305,7 @@ func (e *engine) purge(ctx context.Context) error {
 		total.Organizations += purged.Organizations
 		total.Held = purged.Held
 		total.AuditRecords += purged.AuditRecords
-		if max(purged.Payloads, purged.Events, purged.Memberships, purged.Users, purged.Organizations, purged.AuditRecords) < step {
+		if !purged.More {
 			return nil
 		}
 	}

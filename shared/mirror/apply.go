@@ -26,8 +26,16 @@ func (s *Store) Apply(ctx context.Context, d Delivery) (Result, error) {
 	if d.InstanceID != "" {
 		instance = &d.InstanceID
 	}
-	result, err := s.decide(ctx, `select outcome, reason from clerk_sync.apply_event($1, $2::pg_catalog.jsonb, $3)`,
+	if endsMemberships(d) {
+		return s.applyDeletion(ctx, d, instance)
+	}
+	result, err := s.decide(ctx, nil, `select outcome, reason from clerk_sync.apply_event($1, $2::pg_catalog.jsonb, $3)`,
 		d.SvixID, string(d.Event.JSON), instance)
+	return s.applied(ctx, d, result, err)
+}
+
+// applied is the answer to an event that was handed to the rules.
+func (s *Store) applied(ctx context.Context, d Delivery, result Result, err error) (Result, error) {
 	if notStorable(err) {
 		return s.Reject(ctx, d.SvixID, reasonNotStorable, d.Event.JSON)
 	}
@@ -41,20 +49,21 @@ func (s *Store) Apply(ctx context.Context, d Delivery) (Result, error) {
 // reason, a short code such as "not_json", and never applied. Errors are those
 // of [Store.Apply].
 func (s *Store) Reject(ctx context.Context, svixID, reason string, body []byte) (Result, error) {
-	result, err := s.decide(ctx, `select outcome, reason from clerk_sync.reject_event($1, $2, $3)`, svixID, body, reason)
+	result, err := s.decide(ctx, nil, `select outcome, reason from clerk_sync.reject_event($1, $2, $3)`, svixID, body, reason)
 	if err != nil {
 		return Result{}, fmt.Errorf("recording rejected event %s: %w", svixID, err)
 	}
 	return result, nil
 }
 
-// decide runs a statement that answers (outcome, reason), twice at most.
-func (s *Store) decide(ctx context.Context, sql string, args ...any) (Result, error) {
+// decide runs a statement that answers (outcome, reason), and more into more,
+// twice at most.
+func (s *Store) decide(ctx context.Context, more []any, sql string, args ...any) (Result, error) {
 	var result Result
 	var err error
 	for range 2 {
 		var reason *string
-		err = s.db.QueryRow(ctx, sql, args...).Scan(&result.Outcome, &reason)
+		err = s.db.QueryRow(ctx, sql, args...).Scan(append([]any{&result.Outcome, &reason}, more...)...)
 		if err == nil {
 			if reason != nil {
 				result.Reason = *reason

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -45,6 +46,9 @@ func (s *Store) ApplyBatch(ctx context.Context, deliveries []Delivery) ([]Result
 	if err != nil {
 		return make([]Result, len(deliveries)), fmt.Errorf("applying %d events, %s to %s: %w",
 			len(deliveries), deliveries[0].SvixID, deliveries[len(deliveries)-1].SvixID, err)
+	}
+	if slices.ContainsFunc(deliveries, endsMemberships) {
+		s.endWithin(ctx)
 	}
 	return results, nil
 }

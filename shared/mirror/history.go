@@ -21,6 +21,12 @@ type Counts struct {
 	Placeholders int64 `json:"placeholders"`
 	// Tombstones are deleted; they hold no personal data.
 	Tombstones int64 `json:"tombstones"`
+	// Held tombstones stayed when retention last went through, because rows of other
+	// tables refer to them.
+	Held int64 `json:"held"`
+	// Estimated says that these are too many to count: what there is
+	// more of than 20,000 is told from the statistics of its index.
+	Estimated bool `json:"estimated"`
 }
 
 // Status is the state of the copy.
@@ -28,23 +34,73 @@ type Status struct {
 	Users         Counts `json:"users"`
 	Organizations Counts `json:"organizations"`
 	Memberships   Counts `json:"organization_memberships"`
-	// Events counts the recorded webhook messages by outcome.
-	Events map[Outcome]int64 `json:"events"`
+	// Events counts the recorded webhook messages by outcome; EventsEstimated are
+	// those of which there are too many to count.
+	Events          map[Outcome]int64 `json:"events"`
+	EventsEstimated []Outcome         `json:"events_estimated"`
+	// Ending is of how many deleted users and organizations memberships are still
+	// to be ended. Policies respect the deletion already.
+	Ending int64 `json:"ending"`
 	// LastEventAt is when the last message was recorded; nil if there is none.
 	LastEventAt *time.Time `json:"last_event_at"`
 	// LastRun is the latest full sync, LastComplete the latest that was
 	// complete; nil if there is none.
 	LastRun      *RunRecord `json:"last_run"`
 	LastComplete *RunRecord `json:"last_complete_run"`
+	// Missing names the parts that could not be read in time.
+	Missing []string `json:"missing,omitempty"`
 }
 
-// Status counts the copy. It reads whole tables: a second or so a million rows.
+// partLimit is how long one part of a status may take.
+const partLimit = 5 * time.Second
+
+// Status counts the copy, in statements of their own. Parts that take too long are
+// named in Missing; what keeps all of them from being read is the error.
 func (s *Store) Status(ctx context.Context) (Status, error) {
 	var status Status
-	if err := s.db.QueryRow(ctx, `select clerk_sync.status()`).Scan(&status); err != nil {
-		return Status{}, fmt.Errorf("reading the status of the copy: %w", unavailable(ctx, err))
+	var runs struct {
+		Last     *RunRecord `json:"last_run"`
+		Complete *RunRecord `json:"last_complete_run"`
 	}
+	var late error
+	parts := []struct {
+		name string
+		into []any
+		sql  string
+	}{
+		{"users", []any{&status.Users}, `select clerk_sync.count_objects('user')`},
+		{"organizations", []any{&status.Organizations}, `select clerk_sync.count_objects('organization')`},
+		{"organization_memberships", []any{&status.Memberships}, `select clerk_sync.count_objects('organization_membership')`},
+		{"events", []any{&status.Events, &status.EventsEstimated}, `select events, estimated from clerk_sync.count_events()`},
+		{"ending", []any{&status.Ending}, `select clerk_sync.count_endings()`},
+		{"last_event_at", []any{&status.LastEventAt}, `select clerk_sync.last_event_at()`},
+		{"runs", []any{&runs}, `select clerk_sync.last_runs()`},
+	}
+	for _, part := range parts {
+		limited, cancel := context.WithTimeout(ctx, partLimit)
+		err := s.scan(limited, part.into, part.sql)
+		late = errors.Join(late, err)
+		slow := limited.Err() != nil
+		cancel()
+		switch {
+		case err == nil:
+		case ctx.Err() == nil && (slow || tooSlow(err)):
+			status.Missing = append(status.Missing, part.name)
+		default:
+			return Status{}, fmt.Errorf("reading the status of the copy: %w", err)
+		}
+	}
+	if len(status.Missing) == len(parts) {
+		return Status{}, fmt.Errorf("reading the status of the copy: %w", late)
+	}
+	status.LastRun, status.LastComplete = runs.Last, runs.Complete
 	return status, nil
+}
+
+// tooSlow tells a statement or a lock that took too long.
+func tooSlow(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pgErr.Code == "57014" || pgErr.Code == "55P03")
 }
 
 // RecordedEvent is one webhook message as the inbox remembers it.
@@ -108,7 +164,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]RecordedEvent, err
 // that was not rejected, or whose payload is no longer kept, is left alone and
 // its recorded outcome returned. [ErrNoEvent] if the id is unknown.
 func (s *Store) Replay(ctx context.Context, svixID string) (Result, error) {
-	result, err := s.decide(ctx, `select outcome, reason from clerk_sync.replay_event($1)`, svixID)
+	result, err := s.decide(ctx, nil, `select outcome, reason from clerk_sync.replay_event($1)`, svixID)
 	var pgErr *pgconn.PgError
 	if errors.As(err, &pgErr) && pgErr.Code == "P0002" {
 		return Result{}, fmt.Errorf("replaying %s: %w", svixID, ErrNoEvent)
@@ -130,11 +186,13 @@ type Purged struct {
 	Held int64 `json:"held"`
 	// AuditRecords are those of the audit log.
 	AuditRecords int64 `json:"audit_records"`
+	// More says that something is left to be removed.
+	More bool `json:"more"`
 }
 
 // Purge forgets payloads, events, tombstones and audit records that were kept as long as
-// clerk_sync.settings says, at most limit of each; call it again while it
-// removes as many.
+// clerk_sync.settings says, at most limit of each, and of users and organizations
+// 1000; call it again while there is more.
 func (s *Store) Purge(ctx context.Context, limit int) (Purged, error) {
 	var purged Purged
 	if err := s.db.QueryRow(ctx, `select clerk_sync.purge($1)`, limit).Scan(&purged); err != nil {

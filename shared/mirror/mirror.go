@@ -13,7 +13,8 @@
 // any other caller gets the same behaviour from the same call. This package is
 // the only Go caller of those functions; it holds no rule of its own.
 //
-// Limits: every method is one round trip, needs no session state and is safe
+// Limits: every method is one round trip, but for [Store.Status] and for the
+// deletion of what has thousands of members; it needs no session state and is safe
 // behind a transaction pooler. Apply and Reject are safe to repeat.
 package mirror
 

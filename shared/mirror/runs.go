@@ -174,7 +174,8 @@ func (r *Run) Finish(ctx context.Context, w Window, absent []string, confirmedAt
 		absent, confirmedAt)
 }
 
-// Pending is how much of a kind a run would delete, beside how much there is.
+// Pending is how much of a kind a run would delete, beside how much there is, which
+// may be an estimate where it is more than twenty times as much.
 type Pending struct {
 	Object        Object
 	Pending, Live int64

@@ -224,7 +224,8 @@ func (s *Store) suspects(ctx context.Context, object Object, sql string, args ..
 }
 
 // Delete makes tombstones of what Clerk has confirmed to be gone at a moment,
-// outside of any run.
+// outside of any run. Memberships that this leaves are ended by
+// [Store.EndSome]; of memberships themselves hand it some thousands at most.
 func (s *Store) Delete(ctx context.Context, object Object, ids []string, at time.Time) (int64, error) {
 	var function string
 	switch object {

@@ -418,6 +418,7 @@ begin
   if not found then
     outcome := 'duplicate'; reason := null;
   end if;
+  perform clerk_sync.end_some_memberships();
 end
 $$;
 
@@ -684,6 +685,8 @@ begin
   )
   select coalesce(jsonb_object_agg(t.svix_id, true), '{}') into recorded from told as t;
 
+  perform clerk_sync.end_some_memberships();
+
   -- Recorded by somebody else meanwhile, as in apply_event.
   return query
   select case when not b.known and recorded ? b.svix_id then b.outcome else 'duplicate' end,
@@ -826,14 +829,19 @@ create or replace function clerk_sync.recent_events(only_outcome text default nu
 returns table (
   svix_id text, type text, outcome text, reason text, detail text, object_id text,
   stated_at timestamptz, received_at timestamptz, replayed_at timestamptz, replayable boolean)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable security definer
+-- Planned for what is asked: one plan for all outcomes could use no partial index.
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+  return query
   select e.svix_id, e.type, e.outcome, e.reason, e.detail, e.object_id,
          e.stated_at, e.received_at, e.replayed_at, e.outcome = 'rejected' and e.payload is not null
   from clerk_sync.webhook_events as e
   where (recent_events.only_outcome is null or e.outcome = recent_events.only_outcome)
     and (recent_events.before is null or e.received_at < recent_events.before)
   order by e.received_at desc, e.svix_id
-  limit least(greatest(recent_events.most, 1), 1000)
+  limit least(greatest(recent_events.most, 1), 1000);
+end
 $$;
 
 revoke execute on function

@@ -151,13 +151,218 @@ begin
       and (m.sync_version < '9' or m.deleted_at > gone.deleted_at)
     returning m.clerk_membership_id
   )
-  select known.clerk_membership_id, case when w.clerk_membership_id is null then 'unchanged' else 'deleted' end
+  -- Not joined: the writer's settings would make a nested loop of it.
+  select known.clerk_membership_id,
+         case when known.clerk_membership_id in (select w.clerk_membership_id from written as w) then 'deleted' else 'unchanged' end
   from {{exposed}}.organization_memberships as known
-  left join written as w using (clerk_membership_id)
   where known.clerk_membership_id = any (end_memberships.ids);
 
   delete from clerk_sync.private_metadata as p
   where p.object = 'organization_membership' and p.object_id = any (end_memberships.ids);
+end
+$$;
+
+-- The column of a membership that names its user, or its organization.
+create or replace function clerk_sync.parent_column(parent text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return (
+    select case parent_column.parent when 'user' then o.user_key when 'organization' then o.organization_key end
+    from clerk_sync.objects as o where o.object = 'organization_membership');
+end
+$$;
+
+-- What goes with users, or organizations, whose tombstones were just made: their
+-- memberships and the payloads about them. As much as one transaction may take, which
+-- nearly always is all; what is left is noted, and end_some_memberships goes on.
+-- Meanwhile the tombstone says it already: to every policy, and to every membership
+-- that comes later and is born dead.
+create or replace function clerk_sync.end_children(object text, ids text[], times timestamptz[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  most    constant integer := (select s.memberships_at_once from clerk_sync.settings as s);
+  doomed  text[];
+  ends    timestamptz[];
+  emptied integer;
+begin
+  if ids is null then
+    return;
+  end if;
+  if object = 'user' then
+    select array_agg(d.id), array_agg(d.deleted_at) into doomed, ends
+    from (
+      select m.clerk_membership_id as id, g.deleted_at
+      from unnest(ids, times) as g (id, deleted_at)
+      join {{exposed}}.organization_memberships as m on m.clerk_user_id = g.id
+      where m.sync_version < '9' or m.deleted_at > g.deleted_at
+      limit most + 1) as d;
+  else
+    select array_agg(d.id), array_agg(d.deleted_at) into doomed, ends
+    from (
+      select m.clerk_membership_id as id, g.deleted_at
+      from unnest(ids, times) as g (id, deleted_at)
+      join {{exposed}}.organization_memberships as m on m.clerk_org_id = g.id
+      where m.sync_version < '9' or m.deleted_at > g.deleted_at
+      limit most + 1) as d;
+  end if;
+  if doomed is not null then
+    perform clerk_sync.end_memberships(doomed[1:most], null, ends[1:most]);
+  end if;
+  emptied := clerk_sync.empty_payloads(object, ids, most);
+
+  if cardinality(doomed) > most or emptied = most then
+    insert into clerk_sync.endings as e (object, object_id, deleted_at, cause)
+    select end_children.object, g.id, g.deleted_at,
+           coalesce(nullif(current_setting('clerk_sync.causes', true), '')::jsonb ->> g.id, nullif(current_setting('clerk_sync.cause', true), ''))
+    from unnest(ids, times) as g (id, deleted_at) order by g.id
+    on conflict on constraint endings_pkey do update set
+      deleted_at = excluded.deleted_at, cause = excluded.cause, done_until = '', missed = false
+    where e.deleted_at > excluded.deleted_at;
+  end if;
+end
+$$;
+
+-- Empties some of the payloads that are kept about users, or organizations.
+create or replace function clerk_sync.empty_payloads(object text, ids text[], most integer) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  events  text[];
+  emptied integer;
+begin
+  if object = 'user' then
+    events := array(
+      select e.svix_id from clerk_sync.webhook_events as e
+      where e.user_id = any (ids) and (e.payload is not null or e.raw_body is not null) limit most);
+  else
+    events := array(
+      select e.svix_id from clerk_sync.webhook_events as e
+      where e.organization_id = any (ids) and (e.payload is not null or e.raw_body is not null) limit most);
+  end if;
+  update clerk_sync.webhook_events as e set payload = null, raw_body = null where e.svix_id = any (events);
+  get diagnostics emptied = row_count;
+  return emptied;
+end
+$$;
+
+-- Goes on with what end_children has left, a bounded amount a call, and answers how
+-- much it dealt with: 0 when there is nothing that it can do. most is a fifth of
+-- settings.memberships_at_once unless it is given, since every event calls this.
+--
+-- So an event never waits here: what another transaction holds is left to the next
+-- call, and what a constraint or trigger of the team refuses is left for a minute and
+-- does not fail the event. A patient call waits, and fails.
+create or replace function clerk_sync.end_some_memberships(most integer default null, patient boolean default false) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+  dealt        integer := 0;
+  one          clerk_sync.endings;
+  outer_cause  text;
+  outer_causes text;
+begin
+  if not exists (select from clerk_sync.endings) then
+    return 0;
+  end if;
+  most := coalesce(most, (select greatest(1, s.memberships_at_once / 5) from clerk_sync.settings as s));
+  outer_cause := coalesce(current_setting('clerk_sync.cause', true), '');
+  outer_causes := coalesce(current_setting('clerk_sync.causes', true), '');
+  perform set_config('clerk_sync.causes', '', true);
+
+  while dealt < most loop
+    if patient then
+      select * into one from clerk_sync.endings as e order by e.object, e.object_id limit 1 for update;
+    else
+      select * into one from clerk_sync.endings as e
+      where e.refused_at is null or e.refused_at < now() - interval '1 minute'
+      order by e.object, e.object_id limit 1 for update skip locked;
+    end if;
+    exit when not found;
+    perform set_config('clerk_sync.cause', coalesce(one.cause, ''), true);
+    if patient then
+      dealt := dealt + clerk_sync.end_slice(one, most - dealt, true);
+    else
+      begin
+        dealt := dealt + clerk_sync.end_slice(one, most - dealt, false);
+      exception
+        when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
+          update clerk_sync.endings as e set refused_at = now()
+          where e.object = one.object and e.object_id = one.object_id;
+      end;
+    end if;
+  end loop;
+
+  perform set_config('clerk_sync.cause', outer_cause, true);
+  perform set_config('clerk_sync.causes', outer_causes, true);
+  return dealt;
+end
+$$;
+
+-- One slice of one user's or organization's memberships, in the order of the index on
+-- that column; behind the last of them some of its payloads. The caller holds the row
+-- of clerk_sync.endings, which is gone when nothing is left.
+create or replace function clerk_sync.end_slice(one clerk_sync.endings, most integer, patient boolean) returns integer
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  parent constant text := clerk_sync.parent_column(one.object);
+  other  constant text := clerk_sync.parent_column(case one.object when 'user' then 'organization' else 'user' end);
+  upto   text;
+  ids    text[];
+  doomed text[];
+  passed boolean;
+  dealt  integer;
+begin
+  -- Who has left and joined again may stand there several times: never half of them.
+  execute format($q$
+    select max(s.other) from (
+      select m.%2$I as other from {{exposed}}.organization_memberships as m
+      where m.%1$I = $1 and m.%2$I > $2 order by m.%2$I limit $3) as s $q$, parent, other)
+  into upto using one.object_id, one.done_until, most;
+  execute format($q$
+    select coalesce(array_agg(m.clerk_membership_id), '{}') from {{exposed}}.organization_memberships as m
+    where m.%1$I = $1 and m.%2$I > $2 and m.%2$I <= $3 $q$, parent, other)
+  into ids using one.object_id, one.done_until, upto;
+
+  doomed := array(
+    select m.clerk_membership_id from {{exposed}}.organization_memberships as m
+    where m.clerk_membership_id = any (ids) and (m.sync_version < '9' or m.deleted_at > one.deleted_at));
+  if not patient then
+    doomed := array(
+      select m.clerk_membership_id from {{exposed}}.organization_memberships as m
+      where m.clerk_membership_id = any (doomed) order by m.clerk_membership_id for update skip locked);
+  end if;
+  perform clerk_sync.end_memberships(doomed, one.deleted_at);
+  passed := one.missed or exists (
+    select from {{exposed}}.organization_memberships as m
+    where m.clerk_membership_id = any (ids) and (m.sync_version < '9' or m.deleted_at > one.deleted_at));
+  -- Also of those that an event has ended since: it was told of the parent's deletion only.
+  delete from clerk_sync.private_metadata as p
+  where p.object = 'organization_membership' and p.object_id = any (ids);
+
+  dealt := greatest(cardinality(ids), 1);
+  if upto is not null then
+    update clerk_sync.endings as e set done_until = upto, missed = passed, refused_at = null
+    where e.object = one.object and e.object_id = one.object_id;
+  elsif passed then
+    update clerk_sync.endings as e set done_until = '', missed = false, refused_at = null
+    where e.object = one.object and e.object_id = one.object_id;
+    -- Once more from the beginning, but not in this call: the others are at work.
+    dealt := most;
+  else
+    dealt := clerk_sync.empty_payloads(one.object, array[one.object_id], most);
+    if dealt < most then
+      delete from clerk_sync.endings as e where e.object = one.object and e.object_id = one.object_id;
+      dealt := greatest(dealt, 1);
+    end if;
+  end if;
+  return dealt;
+end
+$$;
+
+-- Whether end_some_memberships has something to do.
+create or replace function clerk_sync.memberships_left() returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return exists (select from clerk_sync.endings);
 end
 $$;
 
@@ -251,12 +456,34 @@ begin
 end
 $$;
 
+-- How many will end with a user or an organization, of objects of another kind none.
+-- Those of a parent that is deleted already end with that one.
+create or replace function clerk_sync.live_memberships(object text, id text) returns bigint
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  if object = 'user' then
+    return (select count(*) from {{exposed}}.organization_memberships as m
+            where m.clerk_user_id = live_memberships.id and m.deleted_at is null
+              and not exists (select from clerk_sync.endings as e where e.object = 'organization' and e.object_id = m.clerk_org_id));
+  elsif object = 'organization' then
+    return (select count(*) from {{exposed}}.organization_memberships as m
+            where m.clerk_org_id = live_memberships.id and m.deleted_at is null
+              and not exists (select from clerk_sync.endings as e where e.object = 'user' and e.object_id = m.clerk_user_id));
+  end if;
+  return 0;
+end
+$$;
+
 revoke execute on function
   clerk_sync.offer_parents(jsonb, bigint[], text[]), clerk_sync.apply_memberships(jsonb, bigint[], text[]),
-  clerk_sync.end_memberships(text[], timestamptz, timestamptz[]),
+  clerk_sync.end_memberships(text[], timestamptz, timestamptz[]), clerk_sync.parent_column(text),
+  clerk_sync.end_children(text, text[], timestamptz[]), clerk_sync.empty_payloads(text, text[], integer),
+  clerk_sync.end_some_memberships(integer, boolean), clerk_sync.end_slice(clerk_sync.endings, integer, boolean),
+  clerk_sync.memberships_left(), clerk_sync.live_memberships(text, text),
   clerk_sync.tombstone_memberships(jsonb, bigint[], text[], timestamptz[]), clerk_sync.unknown_memberships(text[]),
   clerk_sync.memberships_of(text, text)
 from public, anon, authenticated, service_role;
 grant execute on function
-  clerk_sync.end_memberships(text[], timestamptz, timestamptz[]), clerk_sync.memberships_of(text, text)
+  clerk_sync.end_memberships(text[], timestamptz, timestamptz[]), clerk_sync.end_some_memberships(integer, boolean),
+  clerk_sync.memberships_left(), clerk_sync.memberships_of(text, text)
 to clerksync_writer;

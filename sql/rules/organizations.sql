@@ -46,7 +46,7 @@ begin
       synced_at               = now(),
       sync_version            = excluded.sync_version
     where o.sync_version < excluded.sync_version
-    returning o.clerk_org_id
+    returning o.clerk_org_id, o.deleted_at
   )
   select array_agg(c.clerk_org_id),
          array_agg(case when c.result in ('unchanged', 'stale', 'deleted')
@@ -68,12 +68,14 @@ create or replace function clerk_sync.tombstone_organizations(ids text[], delete
 returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+  news  text[];
+  ends  timestamptz[];
 begin
   perform from {{exposed}}.organizations as o
   where o.clerk_org_id = any (tombstone_organizations.ids)
   order by o.clerk_org_id for update;
 
-  return query
   with written as (
     insert into {{exposed}}.organizations as o (clerk_org_id, deleted_at, sync_version)
     select g.id, min(coalesce(g.deleted_at, tombstone_organizations.deleted_at)), '9'
@@ -83,25 +85,21 @@ begin
       max_allowed_memberships = null, admin_delete_enabled = null, created_at = null, updated_at = null,
       deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
     where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
-    returning o.clerk_org_id
+    returning o.clerk_org_id, o.deleted_at
   )
-  select gone, case when w.clerk_org_id is null then 'unchanged' else 'deleted' end
-  from (select distinct unnest(tombstone_organizations.ids)) as asked (gone)
-  left join written as w on w.clerk_org_id = gone;
+  select array_agg(w.clerk_org_id), array_agg(w.deleted_at) into news, ends from written as w;
 
   perform from {{exposed}}.organizations as o
   where o.clerk_org_id = any (tombstone_organizations.ids)
   order by o.clerk_org_id for update;
 
-  perform clerk_sync.end_memberships(array_agg(m.clerk_membership_id), tombstone_organizations.deleted_at, array_agg(g.deleted_at))
-  from unnest(tombstone_organizations.ids, tombstone_organizations.times) as g (id, deleted_at)
-  join {{exposed}}.organization_memberships as m on m.clerk_org_id = g.id
-  having count(*) > 0;
-
-  update clerk_sync.webhook_events as e set payload = null, raw_body = null
-  where e.organization_id = any (tombstone_organizations.ids) and (e.payload is not null or e.raw_body is not null);
   delete from clerk_sync.private_metadata as p
   where p.object = 'organization' and p.object_id = any (tombstone_organizations.ids);
+  perform clerk_sync.end_children('organization', news, ends);
+
+  return query
+  select gone, case when gone in (select unnest(news)) then 'deleted' else 'unchanged' end
+  from (select distinct unnest(tombstone_organizations.ids)) as asked (gone);
 end
 $$;
 

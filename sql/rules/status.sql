@@ -1,24 +1,125 @@
-create or replace function clerk_sync.status() returns jsonb
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select jsonb_build_object(
-    'users', (select jsonb_build_object(
-        'live', count(*) filter (where u.deleted_at is null and not u.is_placeholder),
-        'placeholders', count(*) filter (where u.is_placeholder),
-        'tombstones', count(*) filter (where u.deleted_at is not null)) from {{exposed}}.users as u),
-    'organizations', (select jsonb_build_object(
-        'live', count(*) filter (where o.deleted_at is null and not o.is_placeholder),
-        'placeholders', count(*) filter (where o.is_placeholder),
-        'tombstones', count(*) filter (where o.deleted_at is not null)) from {{exposed}}.organizations as o),
-    'organization_memberships', (select jsonb_build_object(
-        'live', count(*) filter (where m.deleted_at is null),
-        'placeholders', 0,
-        'tombstones', count(*) filter (where m.deleted_at is not null)) from {{exposed}}.organization_memberships as m),
-    'events', (select coalesce(jsonb_object_agg(e.outcome, e.n), '{}')
-               from (select w.outcome, count(*) as n from clerk_sync.webhook_events as w group by w.outcome) as e),
-    'last_event_at', (select max(w.received_at) from clerk_sync.webhook_events as w),
+-- How many rows of a table fulfil a condition: exactly, up to a bound, and beyond it as
+-- the statistics of the partial index on that condition know it. The condition is
+-- written as Postgres writes the index's. Statistics that are older than the rows are
+-- scaled to what the index has grown to.
+create or replace function clerk_sync.count_rows(
+  relation regclass, condition text, most bigint default 20000, out rows bigint, out estimated boolean
+)
+-- A bitmap is made of all before the first is counted.
+language plpgsql stable set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  known bigint;
+begin
+  execute format('select count(*) from (select from %s where %s limit $1) as f', relation, condition)
+  into rows using most + 1;
+  estimated := rows > most;
+  if estimated then
+    select max(c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::integer)) into known
+    from pg_index as i
+    join pg_class as c on c.oid = i.indexrelid
+    where i.indrelid = relation and c.reltuples > 0 and c.relpages > 0
+      and pg_get_expr(i.indpred, i.indrelid) in (condition, format('(%s)', condition));
+    rows := greatest(rows, known);
+  end if;
+end
+$$;
+
+-- The rows of one kind of object. Each count is a statement of its own, so that one
+-- which takes too long does not take the others with it.
+create or replace function clerk_sync.count_objects(object text) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  o            clerk_sync.objects := clerk_sync.object(object);
+  live         record;
+  placeholders record;
+  tombstones   record;
+begin
+  select c.* into live from clerk_sync.count_rows(o.relation, 'deleted_at IS NULL') as c;
+  select c.* into tombstones from clerk_sync.count_rows(o.relation, 'deleted_at IS NOT NULL') as c;
+  select 0::bigint as rows, false as estimated into placeholders;
+  if exists (select from pg_attribute as a
+             where a.attrelid = o.relation and a.attname = 'is_placeholder' and not a.attisdropped) then
+    select c.* into placeholders from clerk_sync.count_rows(o.relation, 'is_placeholder') as c;
+  end if;
+  return jsonb_build_object(
+    'live', greatest(live.rows - placeholders.rows, 0), 'placeholders', placeholders.rows, 'tombstones', tombstones.rows,
+    'estimated', live.estimated or placeholders.estimated or tombstones.estimated,
+    'held', coalesce((select p.held_last from clerk_sync.purged_until as p where p.object = count_objects.object), 0));
+end
+$$;
+
+-- The recorded events by their outcome, as exact as rows are counted: of nearly all,
+-- which were applied, the number is what the others leave of the whole.
+create or replace function clerk_sync.count_events(out events jsonb, out estimated text[])
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off as $$
+declare
+  most  constant bigint := 20000;
+  total bigint;
+  rows  bigint;
+  one   text;
+begin
+  select count(*) into total from (select from clerk_sync.webhook_events limit most + 1) as f;
+  if total <= most then
+    select coalesce(jsonb_object_agg(e.outcome, e.n), '{}'), '{}' into events, estimated
+    from (select w.outcome, count(*) as n from clerk_sync.webhook_events as w group by w.outcome) as e;
+    return;
+  end if;
+  select greatest(total, c.reltuples / nullif(c.relpages, 0) * (pg_relation_size(c.oid) / current_setting('block_size')::integer))
+  into total from pg_class as c where c.oid = 'clerk_sync.webhook_events'::regclass;
+  events := '{}';
+  estimated := '{applied}';
+  foreach one in array '{stale,ignored,rejected}'::text[] loop
+    execute format('select count(*) from (select from clerk_sync.webhook_events where outcome = %L limit $1) as f', one)
+    into rows using most + 1;
+    if rows > most then
+      estimated := estimated || one;
+      rows := greatest(rows, total * (
+        select s.most_common_freqs[array_position(s.most_common_vals::text::text[], one)] from pg_stats as s
+        where s.schemaname = 'clerk_sync' and s.tablename = 'webhook_events' and s.attname = 'outcome'));
+    end if;
+    if rows > 0 then
+      events := events || jsonb_build_object(one, rows);
+    end if;
+    total := total - rows;
+  end loop;
+  events := events || jsonb_build_object('applied', greatest(total, 0));
+end
+$$;
+
+-- The last run of all and the last complete one.
+create or replace function clerk_sync.last_runs() returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return jsonb_build_object(
     'last_run', (select to_jsonb(r) from clerk_sync.recent_runs(1) as r),
     'last_complete_run', (select to_jsonb(f) - array['initial', 'resumed_at', 'took', 'windows', 'windows_finished']
-                          from clerk_sync.full_syncs as f where f.state = 'complete' order by f.id desc limit 1))
+                          from clerk_sync.full_syncs as f where f.state = 'complete' order by f.id desc limit 1));
+end
+$$;
+
+-- Of how many deleted users and organizations memberships are still to be ended.
+create or replace function clerk_sync.count_endings() returns bigint
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return (select count(*) from (select from clerk_sync.endings limit 20001) as f);
+end
+$$;
+
+-- All of it in one statement.
+create or replace function clerk_sync.status() returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  told record;
+begin
+  select * into told from clerk_sync.count_events();
+  return jsonb_build_object(
+    'users', clerk_sync.count_objects('user'),
+    'organizations', clerk_sync.count_objects('organization'),
+    'organization_memberships', clerk_sync.count_objects('organization_membership'),
+    'events', told.events, 'events_estimated', told.estimated, 'ending', clerk_sync.count_endings(),
+    'last_event_at', clerk_sync.last_event_at()) || clerk_sync.last_runs();
+end
 $$;
 
 -- When the last verified webhook arrived, for a run's report.
@@ -67,7 +168,12 @@ comment on function clerk_sync.copy_state(text, text) is
   'What the copy knows of a user and its organization: live, placeholder, deleted or absent. For clerksync_diagnostics.';
 
 revoke execute on function
+  clerk_sync.count_rows(regclass, text, bigint), clerk_sync.count_objects(text), clerk_sync.count_events(),
+  clerk_sync.last_runs(), clerk_sync.count_endings(),
   clerk_sync.status(), clerk_sync.last_event_at(), clerk_sync.schemas(), clerk_sync.copy_state(text, text)
 from public, anon, authenticated, service_role;
-grant execute on function clerk_sync.status(), clerk_sync.last_event_at(), clerk_sync.schemas() to clerksync_writer;
+grant execute on function
+  clerk_sync.count_objects(text), clerk_sync.count_events(), clerk_sync.last_runs(), clerk_sync.count_endings(),
+  clerk_sync.status(), clerk_sync.last_event_at(), clerk_sync.schemas()
+to clerksync_writer;
 grant execute on function clerk_sync.schemas(), clerk_sync.copy_state(text, text) to clerksync_diagnostics;

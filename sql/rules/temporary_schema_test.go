@@ -216,6 +216,12 @@ func samples() []sample {
 	add("clerk_sync.purge", ``)
 	add("clerk_sync.copy_state", `'user_p1', 'org_p1'`)
 	add("clerk_sync.schemas", ``)
+	for _, object := range []string{"user", "organization", "organization_membership"} {
+		add("clerk_sync.count_objects", `'`+object+`'`)
+	}
+	for _, function := range []string{"count_events", "last_runs", "count_endings", "memberships_left", "end_some_memberships"} {
+		add("clerk_sync."+function, ``)
+	}
 
 	for _, function := range []string{
 		"claims", "user_id", "org_id", "org_role", "my_org_ids", "my_fellow_ids", "near_fellow_ids", "crowd_from", "crowd_to", "session_is_active", "has_second_factor", "is_impersonated", "org_permissions",

@@ -81,7 +81,7 @@ begin
       sync_version       = excluded.sync_version
     -- Somebody else may have written the row since it was compared.
     where u.sync_version < excluded.sync_version
-    returning u.clerk_id
+    returning u.clerk_id, u.deleted_at
   )
   select array_agg(c.clerk_id),
          array_agg(case when c.result in ('unchanged', 'stale', 'deleted') or c.clerk_id in (select w.clerk_id from written as w)
@@ -114,12 +114,14 @@ create or replace function clerk_sync.tombstone_users(ids text[], deleted_at tim
 returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
+declare
+  news  text[];
+  ends  timestamptz[];
 begin
   perform from {{exposed}}.users as u
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  return query
   with written as (
     insert into {{exposed}}.users as u (clerk_id, deleted_at, sync_version)
     select g.id, min(coalesce(g.deleted_at, tombstone_users.deleted_at)), '9'
@@ -132,26 +134,22 @@ begin
       created_at = null, updated_at = null,
       deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
     where u.sync_version < '9' or u.deleted_at > excluded.deleted_at
-    returning u.clerk_id
+    returning u.clerk_id, u.deleted_at
   )
-  select gone, case when w.clerk_id is null then 'unchanged' else 'deleted' end
-  from (select distinct unnest(tombstone_users.ids)) as asked (gone)
-  left join written as w on w.clerk_id = gone;
+  select array_agg(w.clerk_id), array_agg(w.deleted_at) into news, ends from written as w;
 
   perform from {{exposed}}.users as u
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  perform clerk_sync.end_memberships(array_agg(m.clerk_membership_id), tombstone_users.deleted_at, array_agg(g.deleted_at))
-  from unnest(tombstone_users.ids, tombstone_users.times) as g (id, deleted_at)
-  join {{exposed}}.organization_memberships as m on m.clerk_user_id = g.id
-  having count(*) > 0;
-
   -- Personal data leaves everywhere at once.
-  update clerk_sync.webhook_events as e set payload = null, raw_body = null
-  where e.user_id = any (tombstone_users.ids) and (e.payload is not null or e.raw_body is not null);
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
+  perform clerk_sync.end_children('user', news, ends);
+
+  return query
+  select gone, case when gone in (select unnest(news)) then 'deleted' else 'unchanged' end
+  from (select distinct unnest(tombstone_users.ids)) as asked (gone);
 end
 $$;
 

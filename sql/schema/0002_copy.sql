@@ -203,6 +203,24 @@ insert into clerk_sync.objects values
   ('permission', 'permission', '{{helpers}}.organization_permissions', 'clerk_permission_id', null, null,
    'apply_permissions', 'tombstone_permissions', false, 5);
 
+-- Users and organizations whose tombstones are made while some of their memberships
+-- are still to be ended: more of them than one transaction takes.
+create table clerk_sync.endings (
+  object     text not null references clerk_sync.objects (object),
+  object_id  text not null,
+  deleted_at timestamptz not null,
+  cause      text,
+  -- Memberships up to this organization, or user, are ended; those that another
+  -- transaction held meanwhile were missed.
+  done_until text not null default '',
+  missed     boolean not null default false,
+  refused_at timestamptz,
+  primary key (object, object_id)
+);
+
+comment on column clerk_sync.endings.cause is 'For the audit log: what deleted the object.';
+comment on column clerk_sync.endings.refused_at is 'When a constraint or trigger of your own last refused to let its memberships end.';
+
 -- Locked from the first moment: what follows opens exactly what is meant, in
 -- projects that grant everything by default as in those that grant nothing.
 alter table {{exposed}}.users enable row level security;
@@ -216,7 +234,7 @@ revoke all on table
   {{exposed}}.users, {{exposed}}.users_public, {{exposed}}.organizations, {{exposed}}.organization_memberships,
   {{helpers}}.organization_roles, {{helpers}}.organization_permissions, {{helpers}}.role_permissions
 from public, anon, authenticated, service_role;
-revoke all on table clerk_sync.objects from public, anon, authenticated, service_role;
+revoke all on table clerk_sync.objects, clerk_sync.endings from public, anon, authenticated, service_role;
 
 grant select on table
   {{exposed}}.users, {{exposed}}.users_public, {{exposed}}.organizations, {{exposed}}.organization_memberships
@@ -231,6 +249,21 @@ create index users_created_idx on {{exposed}}.users (created_at) where deleted_a
 create index organizations_created_idx on {{exposed}}.organizations (created_at) where deleted_at is null;
 create index organization_memberships_created_idx
   on {{exposed}}.organization_memberships (created_at) where deleted_at is null;
+
+-- What is few, and would be looked for in all the rest: tombstones by age,
+-- placeholders, and live rows that no list has told the creation time of. A live row
+-- is in none of them. None may name a column that every write moves (sync_version,
+-- synced_at, updated_at): updates would no longer be heap-only.
+create index users_deleted_idx on {{exposed}}.users (deleted_at, clerk_id) where deleted_at is not null;
+create index organizations_deleted_idx on {{exposed}}.organizations (deleted_at, clerk_org_id) where deleted_at is not null;
+create index organization_memberships_deleted_idx
+  on {{exposed}}.organization_memberships (deleted_at, clerk_membership_id) where deleted_at is not null;
+create index users_placeholder_idx on {{exposed}}.users (clerk_id) where is_placeholder;
+create index organizations_placeholder_idx on {{exposed}}.organizations (clerk_org_id) where is_placeholder;
+create index users_undated_idx on {{exposed}}.users (clerk_id) where created_at is null and deleted_at is null;
+create index organizations_undated_idx on {{exposed}}.organizations (clerk_org_id) where created_at is null and deleted_at is null;
+create index organization_memberships_undated_idx
+  on {{exposed}}.organization_memberships (clerk_membership_id) where created_at is null and deleted_at is null;
 
 -- A user who has just signed up may write before the webhook lands: its row,
 -- which the application's own tables refer to, is made from its token. The row

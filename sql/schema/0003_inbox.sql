@@ -11,8 +11,10 @@ create table clerk_sync.settings (
   exposed_schema         text not null,
   helpers_schema         text not null,
   audit_retention        interval not null default '400 days',
+  memberships_at_once    integer not null default 5000,
   constraint settings_retention_order check (payload_retention <= event_retention),
-  constraint settings_audit_retention check (audit_retention between '1 day' and '100 years')
+  constraint settings_audit_retention check (audit_retention between '1 day' and '100 years'),
+  constraint settings_memberships_at_once check (memberships_at_once between 1 and 50000)
 );
 comment on column clerk_sync.settings.instance_id is 'When set, events of any other Clerk instance are rejected.';
 comment on column clerk_sync.settings.keep_applied_payloads is
@@ -22,6 +24,8 @@ comment on column clerk_sync.settings.event_retention is
 comment on column clerk_sync.settings.tombstone_retention is
   'Likewise: an update sent again after the tombstone is gone would bring the row back.';
 comment on column clerk_sync.settings.audit_retention is 'How long records of clerk_sync.audit_log are kept; nothing removes them earlier.';
+comment on column clerk_sync.settings.memberships_at_once is
+  'How many memberships one transaction ends when a user or an organization is deleted; the others follow in steps.';
 
 insert into clerk_sync.settings (exposed_schema, helpers_schema) values ({{exposed_literal}}, {{helpers_literal}});
 
@@ -53,7 +57,16 @@ comment on column clerk_sync.webhook_events.raw_body is
 
 create index webhook_events_received_idx on clerk_sync.webhook_events (received_at);
 
-create index webhook_events_rejected_idx on clerk_sync.webhook_events (received_at) where outcome = 'rejected';
+-- What is looked for by its outcome; nearly everything is applied, and found by time.
+create index webhook_events_outcome_idx on clerk_sync.webhook_events (outcome, received_at) where outcome <> 'applied';
+
+-- What retention empties.
+create index webhook_events_kept_idx on clerk_sync.webhook_events (received_at, svix_id)
+  where payload is not null or raw_body is not null;
+
+-- What no deletion would empty: kept for a day.
+create index webhook_events_unowned_idx on clerk_sync.webhook_events (received_at, svix_id)
+  where (payload is not null or raw_body is not null) and user_id is null and organization_id is null;
 
 -- A deleted user's or organization's payloads are emptied with it: find them.
 create index webhook_events_user_payload_idx on clerk_sync.webhook_events (user_id)
@@ -78,15 +91,29 @@ create table clerk_sync.ended_memberships (
   deleted_at          timestamptz not null
 );
 
+create index ended_memberships_deleted_idx on clerk_sync.ended_memberships (deleted_at);
+
 -- A batch of events locks this row, so that batches take turns. No other login can lock
 -- it; an advisory lock could be taken by any.
 create table clerk_sync.batch_lock (only_row boolean primary key default true check (only_row));
 
 insert into clerk_sync.batch_lock default values;
 
+-- Where the purge goes on among the tombstones of a kind, so that those which stay
+-- never keep it from the others, and how many stayed when it was last through.
+create table clerk_sync.purged_until (
+  object     text primary key references clerk_sync.objects (object),
+  deleted_at timestamptz not null default '-infinity',
+  object_id  text not null default '',
+  held       bigint not null default 0,
+  held_last  bigint not null default 0
+);
+
+insert into clerk_sync.purged_until (object) values ('user'), ('organization'), ('organization_membership');
+
 revoke all on table
   clerk_sync.settings, clerk_sync.webhook_events, clerk_sync.private_metadata, clerk_sync.ended_memberships,
-  clerk_sync.batch_lock
+  clerk_sync.batch_lock, clerk_sync.purged_until
 from public, anon, authenticated, service_role;
 
 -- One membership as it was stated, and what that is to the row that is there.

@@ -51,6 +51,11 @@ create index audit_log_user_idx on clerk_sync.audit_log (user_id, id) where user
 
 create index audit_log_at_idx on clerk_sync.audit_log (at);
 
+-- Which parts of the log hold records of a table: a few kilobytes, so that a table
+-- with few records or none is not looked for in all of it.
+create index audit_log_table_idx on clerk_sync.audit_log
+  using brin (table_name text_bloom_ops (n_distinct_per_range = 100)) with (autosummarize = on);
+
 alter table clerk_sync.audit_log enable row level security;
 
 revoke all on table clerk_sync.audit_log from public, anon, authenticated, service_role;

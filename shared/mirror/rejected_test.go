@@ -33,7 +33,8 @@ func (b *bench) details() map[string]string {
 func TestApply_NamesWhatRefusedAnEvent(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, setup, want string }{
-		{"a constraint behind a trigger", `
+		{
+			"a constraint behind a trigger", `
 			create table public.user_profiles (id text primary key references public.users (clerk_id), role text not null,
 				constraint valid_role check (role in ('user', 'admin')));
 			create function public.sync_profile() returns trigger language plpgsql as $$ begin
@@ -42,20 +43,28 @@ func TestApply_NamesWhatRefusedAnEvent(t *testing.T) {
 				return new;
 			end $$;
 			create trigger t after insert or update on public.users for each row execute function public.sync_profile()`,
-			"SQLSTATE 23514, constraint valid_role of public.user_profiles, in function public.sync_profile()"},
-		{"a constraint of the copy", `alter table public.users add constraint few check (clerk_id <> 'user_ines')`,
-			"SQLSTATE 23514, constraint few of public.users"},
-		{"a unique index", `create unique index one_of_each on public.users (last_name)`,
-			"SQLSTATE 23505, constraint one_of_each of public.users"},
+			"SQLSTATE 23514, constraint valid_role of public.user_profiles, in function public.sync_profile()",
+		},
+		{
+			"a constraint of the copy", `alter table public.users add constraint few check (clerk_id <> 'user_ines')`,
+			"SQLSTATE 23514, constraint few of public.users",
+		},
+		{
+			"a unique index", `create unique index one_of_each on public.users (last_name)`,
+			"SQLSTATE 23505, constraint one_of_each of public.users",
+		},
 		{"a column", `alter table public.users alter column phone set not null`, "SQLSTATE 23502, column phone of public.users"},
-		{"an exception", `
+		{
+			"an exception", `
 			create function public."Refuse it"() returns trigger language plpgsql as $$ begin
 				raise exception 'not %', new.email using detail = new.email, hint = new.email;
 			end $$;
 			create trigger t before insert on public.users for each row execute function public."Refuse it"()`,
-			`SQLSTATE P0001, in function public."Refuse it"()`},
+			`SQLSTATE P0001, in function public."Refuse it"()`,
+		},
 		// Names that are values: whatever a trigger calls a table or a function.
-		{"made-up names", `
+		{
+			"made-up names", `
 			create function public.refuse() returns trigger language plpgsql as $$ begin
 				execute format(e'do $x$ begin /*\nPL/pgSQL function secret() line 1 at RAISE\nPL/pgSQL function "%s"() line 1 at RAISE\n*/
 					raise exception using errcode = ''check_violation'', constraint = %L, table = %L, schema = %L, column = %L; end $x$',
@@ -63,7 +72,8 @@ func TestApply_NamesWhatRefusedAnEvent(t *testing.T) {
 				return new;
 			end $$;
 			create trigger t before insert on public.users for each row execute function public.refuse()`,
-			"SQLSTATE 23514, in function public.refuse()"},
+			"SQLSTATE 23514, in function public.refuse()",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

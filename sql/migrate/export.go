@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
@@ -106,14 +105,12 @@ func (r release) exportedNames(dir string, opts Options) (names, error) {
 	if err != nil || earlier == "" {
 		return n, err
 	}
-	file, err := os.Open(earlier)
+	text, err := os.ReadFile(earlier)
 	if err != nil {
 		return n, err
 	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		line, ok := strings.CutPrefix(lines.Text(), exportedIn)
+	for line := range strings.Lines(string(text)) {
+		line, ok := strings.CutPrefix(line, exportedIn)
 		if !ok {
 			continue
 		}
@@ -136,13 +133,11 @@ func writeWhole(path, text string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(beside.Name())
 	_, err = beside.WriteString(text)
-	if err = errors.Join(err, beside.Chmod(0o644), beside.Sync(), beside.Close()); err != nil {
-		return err
+	if err = errors.Join(err, beside.Chmod(0o644), beside.Sync(), beside.Close()); err == nil {
+		if err = os.Link(beside.Name(), path); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
 	}
-	if err := os.Link(beside.Name(), path); !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
+	return errors.Join(err, os.Remove(beside.Name()))
 }

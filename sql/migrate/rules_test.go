@@ -207,13 +207,15 @@ func TestUp_SaysWhichSchemaIsTaken(t *testing.T) {
 		want []string
 	}{
 		"a function of the exposed schema": {
-			`create function public.ensure_user() returns text language sql as $$ select 'mine' $$`, migrate.Options{},
+			`create function public.ensure_user() returns text language sql as $$ select 'mine' $$`,
+			migrate.Options{},
 			[]string{"public.ensure_user()", "choose another schema with --schema, or"},
 		},
 		"functions of both": {
 			`create schema clerk; create function clerk.user_id() returns text language sql as $$ select 'mine' $$;
 			 create schema "My App"; create function "My App".ensure_user() returns text language sql as $$ select 'mine' $$`,
-			migrate.Options{Schema: "My App"}, []string{`"My App".ensure_user()`, "clerk.user_id()", "choose another schema with --schema and --helpers-schema, or"},
+			migrate.Options{Schema: "My App"},
+			[]string{`"My App".ensure_user()`, "clerk.user_id()", "choose another schema with --schema and --helpers-schema, or"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -228,7 +228,7 @@ func (r release) inspect(ctx context.Context, tx pgx.Tx, opts Options) (database
 	case !rulesTable:
 		return d, fmt.Errorf("%w, and nothing leads from there to here: drop the schemas clerk_sync and clerk and the copy's four tables, and migrate anew", ErrUnreleased)
 	}
-	if err := d.readHistory(ctx, tx, r.revision); err != nil {
+	if err := readHistory(ctx, tx, d.steps, r.revision); err != nil {
 		return d, err
 	}
 	var err error
@@ -248,7 +248,7 @@ func chosen(opts Options) names {
 }
 
 // readHistory marks the steps that the database has.
-func (d *database) readHistory(ctx context.Context, tx pgx.Tx, known int) error {
+func readHistory(ctx context.Context, tx pgx.Tx, steps []Step, known int) error {
 	rows, err := tx.Query(ctx, `select version, name, checksum, applied_at from clerk_sync.migrations`)
 	if err != nil {
 		return fmt.Errorf("reading clerk_sync.migrations (connect as the role that migrated): %w", err)
@@ -258,8 +258,8 @@ func (d *database) readHistory(ctx context.Context, tx pgx.Tx, known int) error 
 	var at time.Time
 	var problems []error
 	_, err = pgx.ForEachRow(rows, []any{&version, &name, &sum, &at}, func() error {
-		for i := range d.steps {
-			s := &d.steps[i]
+		for i := range steps {
+			s := &steps[i]
 			if s.isRules() || s.version != version {
 				continue
 			}
@@ -284,9 +284,9 @@ func (d *database) readHistory(ctx context.Context, tx pgx.Tx, known int) error 
 	if revision > known {
 		problems = append(problems, fmt.Errorf("%w: it has the rules of a later release (revision %d, and %d here); use that release", ErrUnknown, revision, known))
 	}
-	for i := range d.steps {
-		if d.steps[i].isRules() && d.steps[i].Checksum == sum && applied != nil {
-			d.steps[i].AppliedAt = *applied
+	for i := range steps {
+		if steps[i].isRules() && steps[i].Checksum == sum && applied != nil {
+			steps[i].AppliedAt = *applied
 		}
 	}
 	return errors.Join(problems...)

@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -352,8 +353,8 @@ func attack(t *testing.T, a attacker, emptyPath bool) map[string]outcome {
 				t.Error(err)
 				return
 			}
-			defer conn.Close(context.Background())
-			if _, err := conn.Exec(context.Background(), "drop role "+a.login); err != nil {
+			_, err = conn.Exec(context.Background(), "drop role "+a.login)
+			if err = errors.Join(err, conn.Close(context.Background())); err != nil {
 				t.Error(err)
 			}
 		})

@@ -30,7 +30,8 @@ type call struct {
 	open, end    int    // its parentheses
 }
 
-func (c call) is(schema, name string) bool { return c.schema == schema && c.name == name }
+// isAuth reports whether a call is of one of Supabase's functions.
+func (c call) isAuth(name string) bool { return c.schema == "auth" && c.name == name }
 
 // helper reports whether a call is of one of clerksync's functions.
 func (e expression) helper(c call, name string) bool { return e.helpers.Is(c.schema) && c.name == name }
@@ -166,7 +167,7 @@ func (e expression) claims() []claim {
 	var found []claim
 	for _, c := range e.calls() {
 		switch {
-		case c.is("auth", "jwt"), e.helper(c, "claims"):
+		case c.isAuth("jwt"), e.helper(c, "claims"):
 			found = append(found, e.follow(c, nil))
 		case e.helper(c, "claim"):
 			found = append(found, claim{path: e.pathArgument(c), start: c.start, end: c.end})
@@ -178,15 +179,15 @@ func (e expression) claims() []claim {
 			case strings.HasPrefix(setting, "request.jwt.claim."):
 				found = append(found, claim{path: []string{strings.TrimPrefix(setting, "request.jwt.claim.")}, start: c.start, end: c.end})
 			}
-		case e.helper(c, "user_id"), c.is("auth", "uid"):
+		case e.helper(c, "user_id"), c.isAuth("uid"):
 			found = append(found, claim{path: []string{"sub"}, start: c.start, end: c.end})
 		case e.helper(c, "org_id"):
 			found = append(found, claim{path: []string{"o", "id"}, start: c.start, end: c.end})
 		case e.helper(c, "org_role"):
 			found = append(found, claim{path: []string{"o", "rol"}, start: c.start, end: c.end})
-		case c.is("auth", "role"):
+		case c.isAuth("role"):
 			found = append(found, claim{path: []string{"role"}, start: c.start, end: c.end})
-		case c.is("auth", "email"):
+		case c.isAuth("email"):
 			found = append(found, claim{path: []string{"email"}, start: c.start, end: c.end})
 		}
 	}

@@ -190,7 +190,7 @@ func (l *linter) withClerkID(e expression) string {
 	var b strings.Builder
 	done := 0
 	for _, c := range e.calls() {
-		if !c.is("auth", "uid") {
+		if !c.isAuth("uid") {
 			continue
 		}
 		b.WriteString(e.Source[done:e.Tokens[c.start].Start])
@@ -373,7 +373,7 @@ func (l *linter) uuidOwner(r *relation) string {
 	for _, p := range r.Policies {
 		for _, e := range p.clauses() {
 			for _, call := range e.calls() {
-				if call.schema != "" && !l.Helpers.Is(call.schema) && mine(call.schema) || call.is("auth", "uid") {
+				if call.schema != "" && !l.Helpers.Is(call.schema) && mine(call.schema) || call.isAuth("uid") {
 					return "" // The policy's own finding where it is auth.uid().
 				}
 			}

@@ -566,11 +566,12 @@ COMMENT ON FUNCTION clerk.user_id() IS 'Clerk id of the caller, from the verifie
 CREATE FUNCTION clerk_sync.apply_checked_event(event jsonb, stated_ms bigint, OUT outcome text, OUT reason text, OUT detail text) RETURNS record
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 declare
   data          constant jsonb := event -> 'data';
   kind          constant text := clerk_sync.event_kind(event ->> 'type');
   deleted_at    constant timestamptz := coalesce(to_timestamp(stated_ms / 1000.0), now());
+  object        clerk_sync.objects;
   result        text;
   in_constraint text;
   in_schema     text;
@@ -585,20 +586,21 @@ begin
       select a.result into result from clerk_sync.apply_organizations(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
     when 'organizationMembership.created', 'organizationMembership.updated' then
       select a.result into result from clerk_sync.apply_memberships(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
-    when 'role.created', 'role.updated' then
-      select a.result into result from clerk_sync.apply_roles(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
-    when 'permission.created', 'permission.updated' then
-      select a.result into result from clerk_sync.apply_permissions(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
     when 'user.deleted' then
       perform clerk_sync.tombstone_users(array[data ->> 'id'], deleted_at);
     when 'organization.deleted' then
       perform clerk_sync.tombstone_organizations(array[data ->> 'id'], deleted_at);
     when 'organizationMembership.deleted' then
       perform clerk_sync.tombstone_memberships(jsonb_build_array(data), array[stated_ms], array[kind], array[deleted_at]);
-    when 'role.deleted' then
-      perform clerk_sync.tombstone_roles(array[data ->> 'id'], deleted_at);
-    when 'permission.deleted' then
-      perform clerk_sync.tombstone_permissions(array[data ->> 'id'], deleted_at);
+    else
+      -- Kinds of which there are few, and few events.
+      select * into strict object from clerk_sync.objects as o where o.event = split_part(apply_checked_event.event ->> 'type', '.', 1);
+      if event ->> 'type' like '%.deleted' then
+        perform clerk_sync.delete_objects(object.object, array[data ->> 'id'], deleted_at);
+      else
+        execute format('select a.result from clerk_sync.%I(jsonb_build_array($1), array[$2], array[$3]) as a', object.applies)
+        into result using data, stated_ms, kind;
+      end if;
   end case;
   outcome := case when result in ('stale', 'deleted') then 'stale' else 'applied' end;
 exception
@@ -611,7 +613,7 @@ exception
     outcome := 'rejected'; reason := 'not_applicable';
     detail := clerk_sync.refused_by(sqlstate, in_constraint, in_schema, in_table, in_column, context);
 end
-$$;
+$_$;
 
 
 --
@@ -1823,13 +1825,7 @@ begin
     return;
   end if;
 
-  if type not in (
-    'user.created', 'user.updated', 'user.deleted',
-    'organization.created', 'organization.updated', 'organization.deleted',
-    'organizationMembership.created', 'organizationMembership.updated', 'organizationMembership.deleted',
-    'role.created', 'role.updated', 'role.deleted',
-    'permission.created', 'permission.updated', 'permission.deleted')
-  then
+  if not clerk_sync.is_mirrored(type) or split_part(type, '.', 2) not in ('created', 'updated', 'deleted') then
     outcome := 'ignored';
     return;
   end if;
@@ -2683,7 +2679,7 @@ declare
   object constant text := split_part(event ->> 'type', '.', 1);
 begin
   case
-  when object in ('role', 'permission') then
+  when object not in ('user', 'organization', 'organizationMembership') then
     return 'alone';
   when event ->> 'type' in ('user.deleted', 'organization.deleted') then
     return event ->> 'type';
@@ -2889,6 +2885,21 @@ $$;
 
 
 --
+-- Name: is_mirrored(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.is_mirrored(type text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  return type ~ '^[A-Za-z]+[.][a-z]+$'
+     and exists (select from clerk_sync.objects as o where o.event = split_part(is_mirrored.type, '.', 1));
+end
+$_$;
+
+
+--
 -- Name: is_plain(jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -2965,12 +2976,12 @@ $$;
 CREATE FUNCTION clerk_sync.keepable_payload(event jsonb, user_id text, organization_id text) RETURNS jsonb
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
+    AS $$
 declare
   kept jsonb;
 begin
   if jsonb_typeof(event) = 'object'
-     and event ->> 'type' ~ '^(user|organization|organizationMembership|role|permission)\.[a-z]+$'
+     and clerk_sync.is_mirrored(event ->> 'type')
      and not clerk_sync.is_gone(user_id, organization_id) then
     -- The browser and address that caused the change are of no use here.
     kept := event - 'event_attributes';
@@ -2980,7 +2991,7 @@ begin
   end if;
   return kept;
 end
-$_$;
+$$;
 
 
 --
@@ -3432,7 +3443,8 @@ begin
   with old as (
     select e.svix_id from clerk_sync.webhook_events as e
     where e.received_at < now() - interval '24 hours' and (e.payload is not null or e.raw_body is not null)
-      and e.user_id is null and e.organization_id is null and e.type !~ '^(role|permission)[.]'
+      and e.user_id is null and e.organization_id is null and split_part(e.type, '.', 1) not in (
+        select o.event from clerk_sync.objects as o where o.user_key is null and o.organization_key is null)
     order by e.received_at, e.svix_id limit purge.most for update skip locked)
   update clerk_sync.webhook_events as e set payload = null, raw_body = null
   from old where e.svix_id = old.svix_id;
@@ -6321,6 +6333,13 @@ REVOKE ALL ON FUNCTION clerk_sync.is_gone(user_id text, organization_id text) FR
 
 REVOKE ALL ON FUNCTION clerk_sync.is_live(object text, id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.is_live(object text, id text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION is_mirrored(type text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.is_mirrored(type text) FROM PUBLIC;
 
 
 --

@@ -57,15 +57,31 @@ type Credentials struct{ Role, Password string }
 // there or on the way, ever holds a password.
 func ResetPassword(ctx context.Context, config *pgx.ConnConfig, role string, force bool) (Credentials, error) {
 	var given Credentials
-	err := withLogins(ctx, config, role, func(tx pgx.Tx, l logins) (err error) {
-		if l.current.connections != "" && !force {
-			return fmt.Errorf("%w: %s; a new password would lock out whoever connects next", ErrLoginInUse, l.current.connections)
+	for try := 1; ; try++ {
+		err := withLogins(ctx, config, role, func(tx pgx.Tx, l logins) (err error) {
+			if l.current.connections != "" && !force {
+				return fmt.Errorf("%w: %s; a new password would lock out the next that connects", ErrLoginInUse, l.current.connections)
+			}
+			given, err = givePassword(ctx, tx, l.current.role, l.now)
+			return err
+		})
+		if try == inUseTries || !errors.Is(err, ErrLoginInUse) {
+			return given, err
 		}
-		given, err = givePassword(ctx, tx, l.current.role, l.now)
-		return err
-	})
-	return given, err
+		// The server takes a moment to notice that a client is gone.
+		select {
+		case <-ctx.Done():
+			return given, err
+		case <-time.After(inUseWait):
+		}
+	}
 }
+
+// How often, and how long apart, a login is looked at before it counts as in use.
+const (
+	inUseTries = 5
+	inUseWait  = 250 * time.Millisecond
+)
 
 // RotateLogin gives the role that is not in use a password, and leaves the other
 // one as it is: both log in until [RetireLogin].
@@ -162,7 +178,7 @@ func withLogins(ctx context.Context, config *pgx.ConnConfig, role string, do fun
 	defer conn.Close(context.WithoutCancel(ctx))
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockSQL); err != nil {
-			return fmt.Errorf("waiting for another change of the login roles, or a migration: %w", err)
+			return fmt.Errorf("waiting for another change of the login roles, or a migration (connect as the role that ran the migrations): %w", err)
 		}
 		l, err := readLogins(ctx, tx, role)
 		if err != nil {

@@ -166,6 +166,16 @@ func rolesChanged(err error) bool {
 }
 
 func once(ctx context.Context, config *pgx.ConnConfig, do func(pgx.Tx) error) error {
+	return transaction(ctx, config, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, lockSQL); err != nil {
+			return fmt.Errorf("waiting for another migration of this database (connect as the role that migrated): %w", err)
+		}
+		return do(tx)
+	})
+}
+
+// transaction runs a function in a transaction with the limits of a migration.
+func transaction(ctx context.Context, config *pgx.ConnConfig, do func(pgx.Tx) error) error {
 	config = config.Copy()
 	// Files of many statements; and nothing is left prepared on a pooled session.
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
@@ -177,9 +187,6 @@ func once(ctx context.Context, config *pgx.ConnConfig, do func(pgx.Tx) error) er
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, limits); err != nil {
 			return fmt.Errorf("preparing to migrate: %w", err)
-		}
-		if _, err := tx.Exec(ctx, lockSQL); err != nil {
-			return fmt.Errorf("waiting for another migration of this database: %w", err)
 		}
 		return do(tx)
 	})
@@ -318,7 +325,7 @@ func usedNames(ctx context.Context, tx pgx.Tx, opts Options) (names, error) {
 // SchemasInUse are the schemas that a database was migrated with; ok is false where it
 // was not. The runtime logins may ask, too.
 func SchemasInUse(ctx context.Context, config *pgx.ConnConfig) (used Options, ok bool, err error) {
-	err = once(ctx, config, func(tx pgx.Tx) error {
+	err = transaction(ctx, config, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			select exists (
 				select from pg_proc as p join pg_namespace as n on n.oid = p.pronamespace

@@ -59,13 +59,7 @@ begin
     return;
   end if;
 
-  if type not in (
-    'user.created', 'user.updated', 'user.deleted',
-    'organization.created', 'organization.updated', 'organization.deleted',
-    'organizationMembership.created', 'organizationMembership.updated', 'organizationMembership.deleted',
-    'role.created', 'role.updated', 'role.deleted',
-    'permission.created', 'permission.updated', 'permission.deleted')
-  then
+  if not clerk_sync.is_mirrored(type) or split_part(type, '.', 2) not in ('created', 'updated', 'deleted') then
     outcome := 'ignored';
     return;
   end if;
@@ -202,6 +196,7 @@ declare
   data          constant jsonb := event -> 'data';
   kind          constant text := clerk_sync.event_kind(event ->> 'type');
   deleted_at    constant timestamptz := coalesce(to_timestamp(stated_ms / 1000.0), now());
+  object        clerk_sync.objects;
   result        text;
   in_constraint text;
   in_schema     text;
@@ -216,20 +211,21 @@ begin
       select a.result into result from clerk_sync.apply_organizations(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
     when 'organizationMembership.created', 'organizationMembership.updated' then
       select a.result into result from clerk_sync.apply_memberships(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
-    when 'role.created', 'role.updated' then
-      select a.result into result from clerk_sync.apply_roles(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
-    when 'permission.created', 'permission.updated' then
-      select a.result into result from clerk_sync.apply_permissions(jsonb_build_array(data), array[stated_ms], array[kind]) as a;
     when 'user.deleted' then
       perform clerk_sync.tombstone_users(array[data ->> 'id'], deleted_at);
     when 'organization.deleted' then
       perform clerk_sync.tombstone_organizations(array[data ->> 'id'], deleted_at);
     when 'organizationMembership.deleted' then
       perform clerk_sync.tombstone_memberships(jsonb_build_array(data), array[stated_ms], array[kind], array[deleted_at]);
-    when 'role.deleted' then
-      perform clerk_sync.tombstone_roles(array[data ->> 'id'], deleted_at);
-    when 'permission.deleted' then
-      perform clerk_sync.tombstone_permissions(array[data ->> 'id'], deleted_at);
+    else
+      -- Kinds of which there are few, and few events.
+      select * into strict object from clerk_sync.objects as o where o.event = split_part(apply_checked_event.event ->> 'type', '.', 1);
+      if event ->> 'type' like '%.deleted' then
+        perform clerk_sync.delete_objects(object.object, array[data ->> 'id'], deleted_at);
+      else
+        execute format('select a.result from clerk_sync.%I(jsonb_build_array($1), array[$2], array[$3]) as a', object.applies)
+        into result using data, stated_ms, kind;
+      end if;
   end case;
   outcome := case when result in ('stale', 'deleted') then 'stale' else 'applied' end;
 exception
@@ -321,6 +317,15 @@ begin
 end
 $$;
 
+-- Whether the copy holds what events of a type are about.
+create or replace function clerk_sync.is_mirrored(type text) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return type ~ '^[A-Za-z]+[.][a-z]+$'
+     and exists (select from clerk_sync.objects as o where o.event = split_part(is_mirrored.type, '.', 1));
+end
+$$;
+
 -- What may be kept of a message. Types that can carry one-time codes or live
 -- tickets, and all that we do not know, never have their payload stored; nor has
 -- anything about somebody who is deleted.
@@ -330,7 +335,7 @@ declare
   kept jsonb;
 begin
   if jsonb_typeof(event) = 'object'
-     and event ->> 'type' ~ '^(user|organization|organizationMembership|role|permission)\.[a-z]+$'
+     and clerk_sync.is_mirrored(event ->> 'type')
      and not clerk_sync.is_gone(user_id, organization_id) then
     -- The browser and address that caused the change are of no use here.
     kept := event - 'event_attributes';
@@ -455,7 +460,7 @@ declare
   object constant text := split_part(event ->> 'type', '.', 1);
 begin
   case
-  when object in ('role', 'permission') then
+  when object not in ('user', 'organization', 'organizationMembership') then
     return 'alone';
   when event ->> 'type' in ('user.deleted', 'organization.deleted') then
     return event ->> 'type';
@@ -846,7 +851,7 @@ $$;
 
 revoke execute on function
   clerk_sync.misshapen(jsonb, text[]), clerk_sync.check_event(jsonb, text), clerk_sync.names_parents(jsonb),
-  clerk_sync.event_kind(text), clerk_sync.refused_by(text, text, text, text, text, text),
+  clerk_sync.event_kind(text), clerk_sync.is_mirrored(text), clerk_sync.refused_by(text, text, text, text, text, text),
   clerk_sync.apply_checked_event(jsonb, bigint), clerk_sync.dispatch_event(jsonb, text),
   clerk_sync.without_private_metadata(json, integer), clerk_sync.ids_shown(text), clerk_sync.is_gone(text, text),
   clerk_sync.keepable_payload(jsonb, text, text), clerk_sync.id_of(jsonb),

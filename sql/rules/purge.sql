@@ -166,7 +166,8 @@ begin
   with old as (
     select e.svix_id from clerk_sync.webhook_events as e
     where e.received_at < now() - interval '24 hours' and (e.payload is not null or e.raw_body is not null)
-      and e.user_id is null and e.organization_id is null and e.type !~ '^(role|permission)[.]'
+      and e.user_id is null and e.organization_id is null and split_part(e.type, '.', 1) not in (
+        select o.event from clerk_sync.objects as o where o.user_key is null and o.organization_key is null)
     order by e.received_at, e.svix_id limit purge.most for update skip locked)
   update clerk_sync.webhook_events as e set payload = null, raw_body = null
   from old where e.svix_id = old.svix_id;

@@ -48,13 +48,15 @@ begin
   end loop;
 
   with present as (
-    select p.oid::regprocedure::text as signature, p.oid, p.oid || '/' || p.xmin as state
+    select p.oid::regprocedure::text as signature, p.oid, p.xmin, p.oid || '/' || p.xmin as state
     from pg_proc as p
     where p.pronamespace in (select n.oid from pg_namespace as n where n.nspname in ('clerk_sync', {{exposed_literal}}, {{helpers_literal}}))
   ), written as (
     select w.signature, exists (select from unnest(before) as b where b like w.oid || '/%') as replaced
     from present as w
     where w.state <> all (before)
+      -- Not what another transaction has committed meanwhile: our own is still at work.
+      and pg_xact_status(((pg_current_xact_id()::text::bigint >> 32 << 32) | w.xmin::text::bigint)::text::xid8) = 'in progress'
   )
   select array_agg(w.signature order by w.signature collate "C"),
          string_agg(w.signature, ', ' order by w.signature collate "C") filter (where w.replaced and w.signature <> all (recorded))

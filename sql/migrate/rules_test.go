@@ -2,9 +2,11 @@ package migrate_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -337,5 +339,41 @@ func TestUp_RefusesLoginRolesWithOtherRights(t *testing.T) {
 		if !errors.Is(err, migrate.ErrRole) || !strings.Contains(err.Error(), part) {
 			t.Errorf("Verify: %v, want ErrRole with %q", err, part)
 		}
+	}
+}
+
+// A function that the team makes while the rules are being applied stays the team's.
+func TestRules_RecordNothingThatOthersMakeMeanwhile(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	config, err := pgx.ParseConfig(db.Owner())
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner, holder, team := db.Conn(t, db.Superuser()), db.Conn(t, db.Owner()), db.Conn(t, db.Owner())
+	exec(t, owner, `update clerk_sync.rules set checksum = 'earlier'`)
+	exec(t, holder, `begin; alter function clerk_sync.last_event_at() volatile`)
+	done := make(chan error, 1)
+	go func() {
+		_, err := migrate.Up(t.Context(), config, migrate.Options{})
+		done <- err
+	}()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for waits := false; !waits; {
+		select {
+		case err := <-done:
+			t.Fatalf("Up did not wait: %v", err)
+		case <-tick.C:
+			waits = lines(t, owner, fmt.Sprintf(`select (count(*) > 0)::text from pg_stat_activity where %d = any (pg_blocking_pids(pid))`, holder.PgConn().PID()))[0] == "true"
+		}
+	}
+	exec(t, team, `create function public.of_the_team() returns int language sql as 'select 1'`)
+	exec(t, holder, "rollback")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if recorded := lines(t, owner, `select f from clerk_sync.rules as r cross join unnest(r.functions) as f where f like '%of_the_team%' or f like '%last_event_at%'`); !slices.Equal(recorded, []string{"clerk_sync.last_event_at()"}) {
+		t.Errorf("recorded are %v, want clerk_sync.last_event_at() and nothing of the team's", recorded)
 	}
 }

@@ -264,7 +264,7 @@ $$;
 -- Name: FUNCTION is_impersonated(); Type: COMMENT; Schema: clerk; Owner: -
 --
 
-COMMENT ON FUNCTION clerk.is_impersonated() IS 'Somebody else acts as the caller.';
+COMMENT ON FUNCTION clerk.is_impersonated() IS 'Another person acts as the caller.';
 
 
 --
@@ -604,7 +604,7 @@ begin
   end case;
   outcome := case when result in ('stale', 'deleted') then 'stale' else 'applied' end;
 exception
-  -- The event's own fault, or that of a constraint or trigger which somebody
+  -- The event's own fault, or that of a constraint or trigger that the team
   -- put on the copy: trying again cannot help. The message may quote the
   -- event, so only the code is kept, and the names of what refused it.
   when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
@@ -814,7 +814,7 @@ begin
 
   perform clerk_sync.end_some_memberships();
 
-  -- Recorded by somebody else meanwhile, as in apply_event.
+  -- Recorded by another call meanwhile, as in apply_event.
   return query
   select case when not b.known and recorded ? b.svix_id then b.outcome else 'duplicate' end,
          case when not b.known and recorded ? b.svix_id then b.reason end
@@ -1388,7 +1388,7 @@ begin
       updated_at         = excluded.updated_at,
       synced_at          = now(),
       sync_version       = excluded.sync_version
-    -- Somebody else may have written the row since it was compared.
+    -- Another call may have written the row since it was compared.
     where u.sync_version < excluded.sync_version
     returning u.clerk_id, u.deleted_at
   )
@@ -1486,7 +1486,7 @@ begin
     return null;
   end if;
 
-  -- A row's history stays together, whichever partition it was written through.
+  -- A row's history stays together, by any of its partitions.
   if pg_partition_root(tg_relid) <> tg_relid then
     select n.nspname, c.relname into table_schema, table_name
     from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
@@ -1558,7 +1558,7 @@ declare
   fields text;
   marker text;
 begin
-  -- Only what is built in is shown as JSON shows it: a cast to JSON that somebody
+  -- Only what is built in is shown as JSON shows it: a cast to JSON that a team
   -- made for a type of his own would run with the rights of the log.
   select array_agg(case when a.atttypid < 16384 then format('t.%I', a.attname) else format('concat(t.%I)', a.attname) end
                    order by k.position)
@@ -3531,7 +3531,7 @@ begin
       order by r.deleted_at, r.%1$I limit $4) as t $q$, o.key, o.relation)
   into ids, times using before, last.deleted_at, last.object_id, most;
 
-  -- Held against a row that would refer to them only now. One that somebody else
+  -- Held against a row that would refer to them only now. One that another call
   -- holds is left to the next time.
   -- Held against a row that would refer to them only now. One that another transaction
   -- holds is left to the next time, and so is one whose memberships are still there.

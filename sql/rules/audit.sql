@@ -15,7 +15,7 @@ end
 $$;
 
 -- Claims that are no JSON count as absent: the request is then recorded as that of
--- nobody, and not refused for the log's sake.
+-- no user, and not refused for the log's sake.
 create or replace function clerk_sync.request_claims() returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
@@ -38,7 +38,7 @@ declare
   fields text;
   marker text;
 begin
-  -- Only what is built in is shown as JSON shows it: a cast to JSON that somebody
+  -- Only what is built in is shown as JSON shows it: a cast to JSON that a team
   -- made for a type of his own would run with the rights of the log.
   select array_agg(case when a.atttypid < 16384 then format('t.%I', a.attname) else format('concat(t.%I)', a.attname) end
                    order by k.position)
@@ -180,7 +180,7 @@ begin
     return null;
   end if;
 
-  -- A row's history stays together, whichever partition it was written through.
+  -- A row's history stays together, by any of its partitions.
   if pg_partition_root(tg_relid) <> tg_relid then
     select n.nspname, c.relname into table_schema, table_name
     from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace

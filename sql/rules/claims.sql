@@ -168,7 +168,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select coalesce(jsonb_typeof({{helpers}}.claims() -> 'act') <> 'null', false)
 $$;
 
-comment on function {{helpers}}.is_impersonated() is 'Somebody else acts as the caller.';
+comment on function {{helpers}}.is_impersonated() is 'Another person acts as the caller.';
 
 create or replace function {{helpers}}.claim(path text[]) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$

@@ -229,7 +229,7 @@ begin
   end case;
   outcome := case when result in ('stale', 'deleted') then 'stale' else 'applied' end;
 exception
-  -- The event's own fault, or that of a constraint or trigger which somebody
+  -- The event's own fault, or that of a constraint or trigger that the team
   -- put on the copy: trying again cannot help. The message may quote the
   -- event, so only the code is kept, and the names of what refused it.
   when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
@@ -328,7 +328,7 @@ $$;
 
 -- What may be kept of a message. Types that can carry one-time codes or live
 -- tickets, and all that we do not know, never have their payload stored; nor has
--- anything about somebody who is deleted.
+-- anything about a user who is deleted.
 create or replace function clerk_sync.keepable_payload(event jsonb, user_id text, organization_id text) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -692,7 +692,7 @@ begin
 
   perform clerk_sync.end_some_memberships();
 
-  -- Recorded by somebody else meanwhile, as in apply_event.
+  -- Recorded by another call meanwhile, as in apply_event.
   return query
   select case when not b.known and recorded ? b.svix_id then b.outcome else 'duplicate' end,
          case when not b.known and recorded ? b.svix_id then b.reason end

@@ -11,7 +11,7 @@ end
 $$;
 
 -- The instance that the copy is of: what a person has pinned, else what the last
--- complete run read; null while nobody knows. A pin is a decision that nothing
+-- complete run read; null while it is not known. A pin is a decision that nothing
 -- overrules.
 create or replace function clerk_sync.expected_instance(accept_instance boolean default false) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -38,7 +38,7 @@ $$;
 -- same holder it answers the same, so that a lost answer can be asked for again.
 --
 --   begun, resumed   the run is the caller's
---   busy             somebody else's lease has not run out
+--   busy             another holder's lease has not run out
 --   wrong_instance   the copy is of another Clerk instance
 create or replace function clerk_sync.begin_run(
   holder text, lease interval, instance text, trigger text, fresh boolean, accept_instance boolean,

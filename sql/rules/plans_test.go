@@ -9,7 +9,7 @@ import (
 	"clerksync/shared/devstack/testdb"
 )
 
-// Whoever calls, a single event reads a handful of rows: the settings of the planner
+// For every caller a single event reads a handful of rows: the settings of the planner
 // belong to the functions and not to a login. The plans that PostgreSQL makes by itself
 // for tables of some ten thousand rows read them whole.
 func TestPlans_OfOneEventReadNoTableWhole(t *testing.T) {

@@ -82,7 +82,7 @@ begin
       order by r.deleted_at, r.%1$I limit $4) as t $q$, o.key, o.relation)
   into ids, times using before, last.deleted_at, last.object_id, most;
 
-  -- Held against a row that would refer to them only now. One that somebody else
+  -- Held against a row that would refer to them only now. One that another call
   -- holds is left to the next time.
   -- Held against a row that would refer to them only now. One that another transaction
   -- holds is left to the next time, and so is one whose memberships are still there.

@@ -2,7 +2,7 @@
 -- an indexed id, and their plans are kept for the session, which lives long behind a
 -- pooler: a plan made while a table was empty would read the whole table later. So
 -- plans are made once, without the alternatives, and nothing is compiled that takes
--- microseconds. The settings belong to the functions, not to a login: whoever calls, the
+-- microseconds. The settings belong to the functions, not to a login: for every caller the
 -- plans are the same. What these functions call inherits them.
 do $$
 declare

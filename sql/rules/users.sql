@@ -79,7 +79,7 @@ begin
       updated_at         = excluded.updated_at,
       synced_at          = now(),
       sync_version       = excluded.sync_version
-    -- Somebody else may have written the row since it was compared.
+    -- Another call may have written the row since it was compared.
     where u.sync_version < excluded.sync_version
     returning u.clerk_id, u.deleted_at
   )
@@ -153,7 +153,7 @@ begin
 end
 $$;
 
--- The projection follows every write to users, whoever makes it. One statement
+-- The projection follows every write to users, by any login. One statement
 -- a statement: a page of the full sync costs one upsert, not five hundred. No
 -- foreign key, which would check each row by itself.
 create or replace function clerk_sync.project_users() returns trigger

@@ -80,7 +80,7 @@ alter table clerk_sync.audit_log enable always trigger clerksync_keep;
 alter table clerk_sync.audit_log enable always trigger clerksync_keep_recent;
 
 -- What is left out of the copy's records moves with every write or without meaning:
--- what is clerksync's own, when somebody was last seen, and updated_at, which
+-- what is clerksync's own, when a user was last seen, and updated_at, which
 -- goes with every other change.
 do $$
 declare

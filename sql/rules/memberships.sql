@@ -388,12 +388,15 @@ declare
 begin
   -- One of which only the id is known may just be made by another transaction, and there
   -- is no row that both would meet. So this waits for all that write or lock memberships,
-  -- before it holds anything that they could wait for.
+  -- before it holds anything that they could wait for; and one that writes a note takes
+  -- the lock of a writer first, so that the two meet there and not at the note.
   if exists (
     select from jsonb_array_elements(tombstone_memberships.resources) as r
     where r ->> 'id' = any (absent) and not clerk_sync.names_parents(r)) then
     lock table {{exposed}}.organization_memberships in exclusive mode;
     absent := clerk_sync.unknown_memberships(ids);
+  elsif absent <> '{}' then
+    lock table {{exposed}}.organization_memberships in row exclusive mode;
   end if;
 
   insert into clerk_sync.ended_memberships as e (clerk_membership_id, deleted_at)

@@ -53,6 +53,39 @@ func TestTombstone_SeesMembershipsOfAParentThatHasJustAppeared(t *testing.T) {
 	}
 }
 
+// The end of a membership told twice at once, in full and by its id alone, before the
+// membership itself: one waits for the other, and neither is refused.
+func TestTombstone_OfOneMembershipToldTwiceAtOnce(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	owner, other, full, alone := db.Conn(t, db.Superuser()), db.Conn(t, db.Owner()), db.Conn(t, db.Writer()), db.Conn(t, db.Writer())
+	// The user is just being made, so that the one in full has to wait in the middle.
+	exec(t, other, "begin")
+	exec(t, other, `insert into public.users (clerk_id) values ('user_a')`)
+	told := make(chan error, 2)
+	tell := func(conn *pgx.Conn, svixID, data string) {
+		var outcome string
+		err := conn.QueryRow(t.Context(), `select outcome from clerk_sync.apply_event($1, $2)`, svixID, event("organizationMembership.deleted", 9, data)).Scan(&outcome)
+		if err == nil && outcome != "applied" {
+			err = fmt.Errorf("%s: %s", svixID, outcome)
+		}
+		told <- err
+	}
+	go tell(full, "msg_full", `{"id":"orgmem_1","organization":{"id":"org_1"},"public_user_data":{"user_id":"user_a"},"updated_at":1}`)
+	awaitLock(t, owner, full, other)
+	go tell(alone, "msg_alone", `{"id":"orgmem_1","deleted":true}`)
+	awaitLock(t, owner, alone, full)
+	exec(t, other, "rollback")
+	for range 2 {
+		if err := <-told; err != nil {
+			t.Error(err)
+		}
+	}
+	if live := lines(t, owner, `select clerk_membership_id from public.organization_memberships where deleted_at is null`); len(live) != 0 {
+		t.Errorf("%v is live", live)
+	}
+}
+
 // awaitLock waits until a connection waits for another one.
 func awaitLock(t *testing.T, owner, waiting, holder *pgx.Conn) {
 	t.Helper()

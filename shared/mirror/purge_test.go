@@ -146,6 +146,34 @@ func TestPurge_HeldTombstonesNeverStarveTheRest(t *testing.T) {
 	}
 }
 
+// What one step costs does not grow with the square of it.
+func TestPurge_LooksForEachTombstoneOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const users = 1000
+	b.exec(`insert into public.users (clerk_id, deleted_at, sync_version)
+		select 'user_' || n, now() - interval '1 year', '9' from generate_series(1, $1) as n`, users)
+	r := newReads(b)
+	looks := `select sum(idx_scan)::int from pg_stat_user_indexes where indexrelname = 'users_pkey'`
+	before := scalar[int](b, looks)
+	r.exec(`select clerk_sync.purge(1000)`)
+	if left := scalar[int](b, `select count(*)::int from public.users`); left != 0 {
+		t.Fatalf("%d users are left", left)
+	}
+	if n := scalar[int](b, looks) - before; n > 10*users {
+		t.Errorf("the index was asked %d times for %d tombstones", n, users)
+	}
+}
+
+// The inbox changes more between two purges than any plan that is kept would stand.
+func TestPurge_PlansForWhatIsThere(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if config := scalar[[]string](b, `select proconfig from pg_proc where oid = 'clerk_sync.purge(integer)'::regprocedure`); !slices.Contains(config, "plan_cache_mode=force_custom_plan") {
+		t.Errorf("purge has the settings %q", config)
+	}
+}
+
 // A column without an index costs one look at its table a step, not one a
 // tombstone.
 func TestPurge_ReadsATableWithoutAnIndexOnce(t *testing.T) {

@@ -2541,7 +2541,8 @@ begin
       begin
         dealt := dealt + clerk_sync.end_slice(one, most - dealt, false);
       exception
-        when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
+        -- Of any class: the event that called has nothing to do with it.
+        when others then
           update clerk_sync.endings as e set refused_at = now()
           where e.object = one.object and e.object_id = one.object_id;
       end;

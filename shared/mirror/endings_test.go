@@ -219,11 +219,24 @@ func TestDeletion_GoesOnWithLaterEventsUnderItsOwnCause(t *testing.T) {
 // A constraint of the team that refuses to let a membership end fails no other event.
 func TestDeletion_RefusedLaterFailsNoOtherEvent(t *testing.T) {
 	t.Parallel()
+	for name, body := range map[string]string{
+		"refused":         `raise 'never'`,
+		"broken":          `delete from public.gone_since where id = old.clerk_membership_id; return new`,
+		"of_its_own_code": `raise exception using errcode = 'PT409'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refusedLater(t, body)
+		})
+	}
+}
+
+func refusedLater(t *testing.T, refuse string) {
 	b := newBench(t)
 	b.few(5)
 	b.members(2, 20)
 	b.applied("msg_deleted", clerktest.Organization("org_1", "").Deleted(at(60)))
-	b.exec(`create function public.refuse() returns trigger language plpgsql as $$ begin raise 'never'; end $$`)
+	b.exec(`create function public.refuse() returns trigger language plpgsql as $$ begin ` + refuse + `; end $$`)
 	b.exec(`create trigger refuse before update on public.organization_memberships for each row
 		when (new.clerk_org_id = 'org_1') execute function public.refuse()`)
 	// The first that it comes to have ended with the deletion.

@@ -2529,9 +2529,10 @@ begin
     if patient then
       select * into one from clerk_sync.endings as e order by e.object, e.object_id limit 1 for update;
     else
+      -- What waits for another transaction comes last.
       select * into one from clerk_sync.endings as e
       where e.refused_at is null or e.refused_at < now() - interval '1 minute'
-      order by e.object, e.object_id limit 1 for update skip locked;
+      order by e.missed, e.object, e.object_id limit 1 for update skip locked;
     end if;
     exit when not found;
     perform set_config('clerk_sync.cause', coalesce(one.cause, ''), true);

@@ -319,6 +319,28 @@ func TestDeletion_InStepsKeepsNoEventWaiting(t *testing.T) {
 	}
 }
 
+// Nor does one deletion wait behind another of which a row is held.
+func TestDeletion_InStepsWaitsForNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.few(5)
+	b.members(2, 20)
+	holder := b.db.Conn(t, b.db.Superuser())
+	for _, sql := range []string{`begin`, `select from public.organization_memberships where clerk_user_id = 'user_20' for update`} {
+		if _, err := holder.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.applied("msg_first", clerktest.Organization("org_1", "").Deleted(at(60)))
+	b.applied("msg_second", clerktest.Organization("org_2", "").Deleted(at(60)))
+	for n := range 60 {
+		b.send(clerktest.User(fmt.Sprintf("user_new_%d", n)).Event(clerk.UserCreated, at(61)))
+	}
+	if left := scalar[string](b, `select string_agg(object_id, ',') from clerk_sync.endings`); left != "org_1" {
+		t.Errorf("left are %s, want org_1", left)
+	}
+}
+
 // A full sync that comes while steps are left does not take the memberships for
 // ones that Clerk has lost.
 func TestSuspects_LeaveOutWhatIsBeingEnded(t *testing.T) {

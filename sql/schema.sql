@@ -5846,9 +5846,7 @@ GRANT ALL ON FUNCTION clerk.claims() TO service_role;
 --
 
 REVOKE ALL ON FUNCTION clerk.crowd_from() FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk.crowd_from() TO anon;
 GRANT ALL ON FUNCTION clerk.crowd_from() TO authenticated;
-GRANT ALL ON FUNCTION clerk.crowd_from() TO service_role;
 
 
 --
@@ -5856,9 +5854,7 @@ GRANT ALL ON FUNCTION clerk.crowd_from() TO service_role;
 --
 
 REVOKE ALL ON FUNCTION clerk.crowd_to() FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk.crowd_to() TO anon;
 GRANT ALL ON FUNCTION clerk.crowd_to() TO authenticated;
-GRANT ALL ON FUNCTION clerk.crowd_to() TO service_role;
 
 
 --
@@ -5936,9 +5932,7 @@ GRANT ALL ON FUNCTION clerk.my_org_ids_with_role(roles text[]) TO service_role;
 --
 
 REVOKE ALL ON FUNCTION clerk.near_fellow_ids() FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk.near_fellow_ids() TO anon;
 GRANT ALL ON FUNCTION clerk.near_fellow_ids() TO authenticated;
-GRANT ALL ON FUNCTION clerk.near_fellow_ids() TO service_role;
 
 
 --

@@ -304,12 +304,13 @@ revoke execute on function
   {{helpers}}.has_second_factor(integer), {{helpers}}.is_impersonated(), {{helpers}}.claim(text[]),
   {{helpers}}.claim_values(text[]), {{helpers}}.org_permissions(), {{helpers}}.has_org_permission(text),
   {{helpers}}.my_org_ids_with_role(text[]), {{helpers}}.my_org_ids_with_permission(text)
-from public;
+from public, anon, authenticated, service_role;
 grant execute on function
   {{helpers}}.claims(), {{helpers}}.user_id(), {{helpers}}.org_id(), {{helpers}}.org_role(),
-  {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.near_fellow_ids(),
-  {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.session_is_active(),
+  {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.session_is_active(),
   {{helpers}}.has_second_factor(integer), {{helpers}}.is_impersonated(), {{helpers}}.claim(text[]),
   {{helpers}}.claim_values(text[]), {{helpers}}.org_permissions(), {{helpers}}.has_org_permission(text),
   {{helpers}}.my_org_ids_with_role(text[]), {{helpers}}.my_org_ids_with_permission(text)
 to anon, authenticated, service_role;
+-- Only the policy of users_public asks these, for no other role; crowd_to shows an id.
+grant execute on function {{helpers}}.near_fellow_ids(), {{helpers}}.crowd_from(), {{helpers}}.crowd_to() to authenticated;

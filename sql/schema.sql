@@ -3511,6 +3511,7 @@ declare
   ids       text[];
   times     timestamptz[];
   free      text[];
+  shown     text[];
   kept      text[];
   part      text[];
   one       text;
@@ -3538,6 +3539,13 @@ begin
     o.key, o.relation, case when parent is not null then format(
       'and not exists (select from public.organization_memberships as m where m.%I = r.%I)', parent, o.key) end)
   into free using ids;
+  -- What users_public shows goes with a user, and may be referred to by itself.
+  if object = 'user' then
+    shown := array(select p.clerk_id from public.users_public as p where p.clerk_id = any (free) order by p.clerk_id for update skip locked);
+    free := array(
+      select unnest(shown) union all
+      select i from unnest(free) as i where not exists (select from public.users_public as p where p.clerk_id = i));
+  end if;
   kept := clerk_sync.referred_to(object, free);
   free := array(select unnest(free) except select unnest(kept));
 
@@ -3553,14 +3561,14 @@ begin
       execute drop_part using part;
       get diagnostics n = row_count;
       purged := purged + n;
-    exception when integrity_constraint_violation or raise_exception then
+    exception when others then
       -- A trigger of the team, or a constraint of another kind: one by one.
       foreach one in array part loop
         begin
           execute drop_part using array[one];
           get diagnostics n = row_count;
           purged := purged + n;
-        exception when integrity_constraint_violation or raise_exception then
+        exception when others then
           held := held + 1;
         end;
       end loop;

@@ -268,6 +268,37 @@ COMMENT ON FUNCTION clerk.is_impersonated() IS 'Another person acts as the calle
 
 
 --
+-- Name: leaving_fellow_ids(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.leaving_fellow_ids() RETURNS SETOF text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  if exists (select from clerk_sync.endings as e where e.object = 'user') then
+    return query
+    select e.object_id
+    from clerk_sync.endings as e
+    where e.object = 'user'
+      and exists (
+        select from public.organization_memberships as m
+        where m.clerk_user_id = e.object_id
+          and m.clerk_org_id = any (array(select clerk.my_org_ids()))
+          and m.deleted_at is null);
+  end if;
+end
+$$;
+
+
+--
+-- Name: FUNCTION leaving_fellow_ids(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.leaving_fellow_ids() IS 'Deleted users whose memberships in the caller''s organizations are still being ended.';
+
+
+--
 -- Name: my_fellow_ids(); Type: FUNCTION; Schema: clerk; Owner: -
 --
 
@@ -2529,9 +2560,10 @@ begin
     if patient then
       select * into one from clerk_sync.endings as e order by e.object, e.object_id limit 1 for update;
     else
+      -- What waits for another transaction comes last.
       select * into one from clerk_sync.endings as e
       where e.refused_at is null or e.refused_at < now() - interval '1 minute'
-      order by e.object, e.object_id limit 1 for update skip locked;
+      order by e.missed, e.object, e.object_id limit 1 for update skip locked;
     end if;
     exit when not found;
     perform set_config('clerk_sync.cause', coalesce(one.cause, ''), true);
@@ -2541,7 +2573,8 @@ begin
       begin
         dealt := dealt + clerk_sync.end_slice(one, most - dealt, false);
       exception
-        when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
+        -- Of any class: the event that called has nothing to do with it.
+        when others then
           update clerk_sync.endings as e set refused_at = now()
           where e.object = one.object and e.object_id = one.object_id;
       end;
@@ -3407,7 +3440,7 @@ $$;
 CREATE FUNCTION clerk_sync.purge(most integer DEFAULT 10000) RETURNS jsonb
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET plan_cache_mode TO 'force_generic_plan'
+    SET plan_cache_mode TO 'force_custom_plan'
     SET enable_seqscan TO 'off'
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
@@ -3504,12 +3537,12 @@ declare
   begun     constant timestamptz := clock_timestamp();
   o         clerk_sync.objects := clerk_sync.object(object);
   parent    constant text := clerk_sync.parent_column(object);
-  drop_part constant text := format('delete from %s as r where r.%2$I = any ($1) and r.%2$I = any ($2) and r.%2$I <> all ($3)',
-                                    o.relation, o.key);
+  drop_part constant text := format('delete from %s as r where r.%I = any ($1)', o.relation, o.key);
   last      clerk_sync.purged_until;
   ids       text[];
   times     timestamptz[];
   free      text[];
+  shown     text[];
   kept      text[];
   part      text[];
   one       text;
@@ -3531,38 +3564,46 @@ begin
       order by r.deleted_at, r.%1$I limit $4) as t $q$, o.key, o.relation)
   into ids, times using before, last.deleted_at, last.object_id, most;
 
-  -- Held against a row that would refer to them only now. One that another call
-  -- holds is left to the next time.
   -- Held against a row that would refer to them only now. One that another transaction
   -- holds is left to the next time, and so is one whose memberships are still there.
   execute format('select array(select r.%1$I from %2$s as r where r.%1$I = any ($1) %3$s order by r.%1$I for update skip locked)',
     o.key, o.relation, case when parent is not null then format(
       'and not exists (select from public.organization_memberships as m where m.%I = r.%I)', parent, o.key) end)
   into free using ids;
+  -- What users_public shows goes with a user, and may be referred to by itself.
+  if object = 'user' then
+    shown := array(select p.clerk_id from public.users_public as p where p.clerk_id = any (free) order by p.clerk_id for update skip locked);
+    free := array(
+      select unnest(shown) union all
+      select i from unnest(free) as i where not exists (select from public.users_public as p where p.clerk_id = i));
+  end if;
   kept := clerk_sync.referred_to(object, free);
+  free := array(select unnest(free) except select unnest(kept));
 
   -- In growing parts, until it has taken long enough: each row that goes is looked for
   -- in every table that could refer to it, and that may have no index for it.
   while done < coalesce(cardinality(ids), 0) and clock_timestamp() < begun + interval '2 seconds' loop
     part := ids[done + 1:done + size];
     held := held + (select count(*) from unnest(part) as i where i in (select unnest(kept)));
+    done := done + cardinality(part);
+    -- One list, made here: of two, an index is asked for every pair.
+    part := array(select i from unnest(part) as i where i in (select unnest(free)));
     begin
-      execute drop_part using part, free, kept;
+      execute drop_part using part;
       get diagnostics n = row_count;
       purged := purged + n;
-    exception when integrity_constraint_violation or raise_exception then
+    exception when others then
       -- A trigger of the team, or a constraint of another kind: one by one.
       foreach one in array part loop
         begin
-          execute drop_part using array[one], free, kept;
+          execute drop_part using array[one];
           get diagnostics n = row_count;
           purged := purged + n;
-        exception when integrity_constraint_violation or raise_exception then
+        exception when others then
           held := held + 1;
         end;
       end loop;
     end;
-    done := done + cardinality(part);
     size := least(2 * size, 1000);
   end loop;
 
@@ -5733,7 +5774,7 @@ ALTER TABLE public.organization_memberships ENABLE ROW LEVEL SECURITY;
 -- Name: organization_memberships organization_memberships_read_fellows; Type: POLICY; Schema: public; Owner: -
 --
 
-CREATE POLICY organization_memberships_read_fellows ON public.organization_memberships FOR SELECT TO authenticated USING (((clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) AND ("left"(clerk_org_id, 0) = ( SELECT ''::text)) AND (deleted_at IS NULL)));
+CREATE POLICY organization_memberships_read_fellows ON public.organization_memberships FOR SELECT TO authenticated USING (((clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) AND ("left"(clerk_org_id, 0) = ( SELECT ''::text)) AND (clerk_user_id <> ALL (ARRAY( SELECT clerk.leaving_fellow_ids() AS leaving_fellow_ids))) AND (deleted_at IS NULL)));
 
 
 --
@@ -5847,9 +5888,7 @@ GRANT ALL ON FUNCTION clerk.claims() TO service_role;
 --
 
 REVOKE ALL ON FUNCTION clerk.crowd_from() FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk.crowd_from() TO anon;
 GRANT ALL ON FUNCTION clerk.crowd_from() TO authenticated;
-GRANT ALL ON FUNCTION clerk.crowd_from() TO service_role;
 
 
 --
@@ -5857,9 +5896,7 @@ GRANT ALL ON FUNCTION clerk.crowd_from() TO service_role;
 --
 
 REVOKE ALL ON FUNCTION clerk.crowd_to() FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk.crowd_to() TO anon;
 GRANT ALL ON FUNCTION clerk.crowd_to() TO authenticated;
-GRANT ALL ON FUNCTION clerk.crowd_to() TO service_role;
 
 
 --
@@ -5890,6 +5927,14 @@ REVOKE ALL ON FUNCTION clerk.is_impersonated() FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk.is_impersonated() TO anon;
 GRANT ALL ON FUNCTION clerk.is_impersonated() TO authenticated;
 GRANT ALL ON FUNCTION clerk.is_impersonated() TO service_role;
+
+
+--
+-- Name: FUNCTION leaving_fellow_ids(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.leaving_fellow_ids() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.leaving_fellow_ids() TO authenticated;
 
 
 --
@@ -5937,9 +5982,7 @@ GRANT ALL ON FUNCTION clerk.my_org_ids_with_role(roles text[]) TO service_role;
 --
 
 REVOKE ALL ON FUNCTION clerk.near_fellow_ids() FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk.near_fellow_ids() TO anon;
 GRANT ALL ON FUNCTION clerk.near_fellow_ids() TO authenticated;
-GRANT ALL ON FUNCTION clerk.near_fellow_ids() TO service_role;
 
 
 --

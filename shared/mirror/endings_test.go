@@ -219,11 +219,24 @@ func TestDeletion_GoesOnWithLaterEventsUnderItsOwnCause(t *testing.T) {
 // A constraint of the team that refuses to let a membership end fails no other event.
 func TestDeletion_RefusedLaterFailsNoOtherEvent(t *testing.T) {
 	t.Parallel()
+	for name, body := range map[string]string{
+		"refused":         `raise 'never'`,
+		"broken":          `delete from public.gone_since where id = old.clerk_membership_id; return new`,
+		"of_its_own_code": `raise exception using errcode = 'PT409'`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refusedLater(t, body)
+		})
+	}
+}
+
+func refusedLater(t *testing.T, refuse string) {
 	b := newBench(t)
 	b.few(5)
 	b.members(2, 20)
 	b.applied("msg_deleted", clerktest.Organization("org_1", "").Deleted(at(60)))
-	b.exec(`create function public.refuse() returns trigger language plpgsql as $$ begin raise 'never'; end $$`)
+	b.exec(`create function public.refuse() returns trigger language plpgsql as $$ begin ` + refuse + `; end $$`)
 	b.exec(`create trigger refuse before update on public.organization_memberships for each row
 		when (new.clerk_org_id = 'org_1') execute function public.refuse()`)
 	// The first that it comes to have ended with the deletion.
@@ -303,6 +316,28 @@ func TestDeletion_InStepsKeepsNoEventWaiting(t *testing.T) {
 	}
 	if ended, live := b.ended(at(60)); ended != 29 || live != 0 {
 		t.Errorf("%d ended with the organization and %d live, want 29 and none: one ended before with its user", ended, live)
+	}
+}
+
+// Nor does one deletion wait behind another of which a row is held.
+func TestDeletion_InStepsWaitsForNoOther(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.few(5)
+	b.members(2, 20)
+	holder := b.db.Conn(t, b.db.Superuser())
+	for _, sql := range []string{`begin`, `select from public.organization_memberships where clerk_user_id = 'user_20' for update`} {
+		if _, err := holder.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.applied("msg_first", clerktest.Organization("org_1", "").Deleted(at(60)))
+	b.applied("msg_second", clerktest.Organization("org_2", "").Deleted(at(60)))
+	for n := range 60 {
+		b.send(clerktest.User(fmt.Sprintf("user_new_%d", n)).Event(clerk.UserCreated, at(61)))
+	}
+	if left := scalar[string](b, `select string_agg(object_id, ',') from clerk_sync.endings`); left != "org_1" {
+		t.Errorf("left are %s, want org_1", left)
 	}
 }
 

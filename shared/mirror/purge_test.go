@@ -146,6 +146,66 @@ func TestPurge_HeldTombstonesNeverStarveTheRest(t *testing.T) {
 	}
 }
 
+// A row that is just being written refers to the user's public half, and so holds no
+// lock on the user.
+func TestPurge_LeavesWhatIsJustReferredTo(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"users", "users_public"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.exec(`create table public.posts (author text references public.` + table + ` on delete cascade)`)
+			b.old("user_1", "user_2")
+			writer := b.db.Conn(t, b.db.Superuser())
+			for _, sql := range []string{`begin`, `insert into public.posts values ('user_1')`} {
+				if _, err := writer.Exec(t.Context(), sql); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if p := must[mirror.Purged](t)(b.store.Purge(t.Context(), 10)); p.Users != 1 {
+				t.Errorf("%d users purged, want the other one", p.Users)
+			}
+			if _, err := writer.Exec(t.Context(), `commit`); err != nil {
+				t.Fatal(err)
+			}
+			if p := must[mirror.Purged](t)(b.store.Purge(t.Context(), 10)); p.Users != 0 || p.Held != 1 {
+				t.Errorf("%d users purged and %d held, want one held", p.Users, p.Held)
+			}
+			if n := scalar[int](b, `select count(*)::int from public.posts`); n != 1 {
+				t.Error("the row is gone")
+			}
+		})
+	}
+}
+
+// What one step costs does not grow with the square of it.
+func TestPurge_LooksForEachTombstoneOnce(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const users = 1000
+	b.exec(`insert into public.users (clerk_id, deleted_at, sync_version)
+		select 'user_' || n, now() - interval '1 year', '9' from generate_series(1, $1) as n`, users)
+	r := newReads(b)
+	looks := `select sum(idx_scan)::int from pg_stat_user_indexes where indexrelname = 'users_pkey'`
+	before := scalar[int](b, looks)
+	r.exec(`select clerk_sync.purge(1000)`)
+	if left := scalar[int](b, `select count(*)::int from public.users`); left != 0 {
+		t.Fatalf("%d users are left", left)
+	}
+	if n := scalar[int](b, looks) - before; n > 10*users {
+		t.Errorf("the index was asked %d times for %d tombstones", n, users)
+	}
+}
+
+// The inbox changes more between two purges than any plan that is kept would stand.
+func TestPurge_PlansForWhatIsThere(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	if config := scalar[[]string](b, `select proconfig from pg_proc where oid = 'clerk_sync.purge(integer)'::regprocedure`); !slices.Contains(config, "plan_cache_mode=force_custom_plan") {
+		t.Errorf("purge has the settings %q", config)
+	}
+}
+
 // A column without an index costs one look at its table a step, not one a
 // tombstone.
 func TestPurge_ReadsATableWithoutAnIndexOnce(t *testing.T) {
@@ -195,11 +255,19 @@ func TestPurge_KeepsWhatAnUnreadableTableMayReferTo(t *testing.T) {
 // else.
 func TestPurge_DoesTheRestWhereATriggerRefuses(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.old("user_1", "user_2", "user_3")
-	b.exec(`create function public.refuse() returns trigger language plpgsql as $$ begin raise 'never'; end $$`)
-	b.exec(`create trigger refuse before delete on public.users for each row when (old.clerk_id = 'user_2') execute function public.refuse()`)
-	if got := must[mirror.Purged](t)(b.store.Purge(t.Context(), 100)); got != (mirror.Purged{Users: 2, Held: 1}) {
-		t.Errorf("Purge = %+v, want two users purged and one held", got)
+	for name, refuse := range map[string]string{
+		"refused": `raise 'never'`,
+		"broken":  `delete from public.gone_since where id = old.clerk_id; return old`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.old("user_1", "user_2", "user_3")
+			b.exec(`create function public.refuse() returns trigger language plpgsql as $$ begin ` + refuse + `; end $$`)
+			b.exec(`create trigger refuse before delete on public.users for each row when (old.clerk_id = 'user_2') execute function public.refuse()`)
+			if got := must[mirror.Purged](t)(b.store.Purge(t.Context(), 100)); got != (mirror.Purged{Users: 2, Held: 1}) {
+				t.Errorf("Purge = %+v, want two users purged and one held", got)
+			}
+		})
 	}
 }

@@ -79,6 +79,18 @@ func TestMigrations_GrantExactlyWhatIsMeant(t *testing.T) {
 				t.Errorf("functions that API roles may execute (-want +got):\n%s", diff)
 			}
 
+			// All others of the helpers may be part of a team's policy, for any role.
+			got = lines(t, conn, `
+				select p.oid::regprocedure::text || ' ' || string_agg(r.rolname, ' ' order by r.rolname)
+				from pg_proc p
+				cross join (values ('anon'), ('authenticated'), ('service_role')) r (rolname)
+				where p.pronamespace = 'clerk'::regnamespace and has_function_privilege(r.rolname, p.oid, 'execute')
+				group by p.oid having count(*) < 3 order by 1`)
+			want = []string{"clerk.crowd_from() authenticated", "clerk.crowd_to() authenticated", "clerk.leaving_fellow_ids() authenticated", "clerk.near_fellow_ids() authenticated"}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("helpers that not every API role may execute (-want +got):\n%s", diff)
+			}
+
 			if owned := lines(t, conn, `
 				select c.oid::regclass::text from pg_class c
 				where pg_get_userbyid(c.relowner) in ('clerksync_writer', 'clerksync_diagnostics')`); len(owned) != 0 {

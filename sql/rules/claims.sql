@@ -136,6 +136,28 @@ $$;
 
 comment on function {{helpers}}.crowd_to() is 'Where looking for fellows row by row ends: at the last id.';
 
+-- A deletion of many memberships ends them in steps, and a user's tombstone says at once
+-- what they will say. Of fellows of the caller only: the rest are not the caller's to know.
+create or replace function {{helpers}}.leaving_fellow_ids() returns setof text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if exists (select from clerk_sync.endings as e where e.object = 'user') then
+    return query
+    select e.object_id
+    from clerk_sync.endings as e
+    where e.object = 'user'
+      and exists (
+        select from {{exposed}}.organization_memberships as m
+        where m.clerk_user_id = e.object_id
+          and m.clerk_org_id = any (array(select {{helpers}}.my_org_ids()))
+          and m.deleted_at is null);
+  end if;
+end
+$$;
+
+comment on function {{helpers}}.leaving_fellow_ids() is
+  'Deleted users whose memberships in the caller''s organizations are still being ended.';
+
 -- What further policies ask of a token and of the copy. As in the helpers before
 -- them, a claim that is absent or of another shape than Clerk's counts against
 -- the caller.
@@ -300,16 +322,19 @@ comment on function {{helpers}}.my_org_ids_with_permission(text) is 'The organiz
 revoke execute on function
   {{helpers}}.claims(), {{helpers}}.user_id(), {{helpers}}.org_id(), {{helpers}}.org_role(),
   {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.near_fellow_ids(),
-  {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.session_is_active(),
+  {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.leaving_fellow_ids(), {{helpers}}.session_is_active(),
   {{helpers}}.has_second_factor(integer), {{helpers}}.is_impersonated(), {{helpers}}.claim(text[]),
   {{helpers}}.claim_values(text[]), {{helpers}}.org_permissions(), {{helpers}}.has_org_permission(text),
   {{helpers}}.my_org_ids_with_role(text[]), {{helpers}}.my_org_ids_with_permission(text)
-from public;
+from public, anon, authenticated, service_role;
 grant execute on function
   {{helpers}}.claims(), {{helpers}}.user_id(), {{helpers}}.org_id(), {{helpers}}.org_role(),
-  {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.near_fellow_ids(),
-  {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.session_is_active(),
+  {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.session_is_active(),
   {{helpers}}.has_second_factor(integer), {{helpers}}.is_impersonated(), {{helpers}}.claim(text[]),
   {{helpers}}.claim_values(text[]), {{helpers}}.org_permissions(), {{helpers}}.has_org_permission(text),
   {{helpers}}.my_org_ids_with_role(text[]), {{helpers}}.my_org_ids_with_permission(text)
 to anon, authenticated, service_role;
+-- Only policies of the copy ask these, for no other role; crowd_to shows an id.
+grant execute on function
+  {{helpers}}.near_fellow_ids(), {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.leaving_fellow_ids()
+to authenticated;

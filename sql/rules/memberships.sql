@@ -272,9 +272,10 @@ begin
     if patient then
       select * into one from clerk_sync.endings as e order by e.object, e.object_id limit 1 for update;
     else
+      -- What waits for another transaction comes last.
       select * into one from clerk_sync.endings as e
       where e.refused_at is null or e.refused_at < now() - interval '1 minute'
-      order by e.object, e.object_id limit 1 for update skip locked;
+      order by e.missed, e.object, e.object_id limit 1 for update skip locked;
     end if;
     exit when not found;
     perform set_config('clerk_sync.cause', coalesce(one.cause, ''), true);
@@ -284,7 +285,8 @@ begin
       begin
         dealt := dealt + clerk_sync.end_slice(one, most - dealt, false);
       exception
-        when data_exception or integrity_constraint_violation or raise_exception or program_limit_exceeded then
+        -- Of any class: the event that called has nothing to do with it.
+        when others then
           update clerk_sync.endings as e set refused_at = now()
           where e.object = one.object and e.object_id = one.object_id;
       end;

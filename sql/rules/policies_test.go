@@ -280,3 +280,37 @@ func TestCrowd_IsCountedNoFurtherThanItsBound(t *testing.T) {
 		t.Errorf("near_fellow_ids (-want +got):\n%s", diff)
 	}
 }
+
+// A deleted user whose memberships are ended in steps is no member for its fellows from
+// the moment of the tombstone; a stranger learns nothing of it.
+func TestPolicies_HideMembershipsThatAreStillBeingEnded(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	owner, writer := db.Conn(t, db.Owner()), db.Conn(t, db.Writer())
+	exec(t, owner, `update clerk_sync.settings set memberships_at_once = 1`)
+	for n := range 6 {
+		for _, user := range []string{"user_gone", "user_fellow"} {
+			applyEvent(t, writer, fmt.Sprintf("msg_%s_%d", user, n), event("organizationMembership.created", 1, fmt.Sprintf(
+				`{"id":"orgmem_%[1]s_%[2]d","role":"org:admin","public_metadata":{"a":1},"updated_at":1,"organization":{"id":"org_%[2]d"},"public_user_data":{"user_id":%[1]q}}`, user, n)))
+		}
+	}
+	applyEvent(t, writer, "msg_stranger", event("organizationMembership.created", 1,
+		`{"id":"orgmem_stranger","role":"org:admin","updated_at":1,"organization":{"id":"org_elsewhere"},"public_user_data":{"user_id":"user_stranger"}}`))
+	applyEvent(t, writer, "msg_gone", event("user.deleted", 9, `{"id":"user_gone"}`))
+	if left := lines(t, owner, `select clerk_membership_id from public.organization_memberships where clerk_user_id = 'user_gone' and deleted_at is null`); len(left) == 0 {
+		t.Fatal("every membership has ended at once: nothing is left to look at")
+	}
+	conn := db.Conn(t, db.As("authenticator"))
+	for user, want := range map[string]int{"user_fellow": 6, "user_stranger": 1} {
+		exec(t, conn, `begin; set local role authenticated; select set_config('request.jwt.claims', '{"sub":"`+user+`"}', true)`)
+		seen := lines(t, conn, `select clerk_user_id from public.organization_memberships`)
+		leaving := lines(t, conn, `select clerk.leaving_fellow_ids()`)
+		exec(t, conn, "rollback")
+		if len(seen) != want || slices.Contains(seen, "user_gone") {
+			t.Errorf("%s sees memberships of %v, want its %d live fellows' only", user, seen, want)
+		}
+		if user == "user_stranger" && len(leaving) != 0 {
+			t.Errorf("a stranger learns of %v", leaving)
+		}
+	}
+}

@@ -55,12 +55,12 @@ declare
   begun     constant timestamptz := clock_timestamp();
   o         clerk_sync.objects := clerk_sync.object(object);
   parent    constant text := clerk_sync.parent_column(object);
-  drop_part constant text := format('delete from %s as r where r.%2$I = any ($1) and r.%2$I = any ($2) and r.%2$I <> all ($3)',
-                                    o.relation, o.key);
+  drop_part constant text := format('delete from %s as r where r.%I = any ($1)', o.relation, o.key);
   last      clerk_sync.purged_until;
   ids       text[];
   times     timestamptz[];
   free      text[];
+  shown     text[];
   kept      text[];
   part      text[];
   one       text;
@@ -82,38 +82,46 @@ begin
       order by r.deleted_at, r.%1$I limit $4) as t $q$, o.key, o.relation)
   into ids, times using before, last.deleted_at, last.object_id, most;
 
-  -- Held against a row that would refer to them only now. One that another call
-  -- holds is left to the next time.
   -- Held against a row that would refer to them only now. One that another transaction
   -- holds is left to the next time, and so is one whose memberships are still there.
   execute format('select array(select r.%1$I from %2$s as r where r.%1$I = any ($1) %3$s order by r.%1$I for update skip locked)',
     o.key, o.relation, case when parent is not null then format(
       'and not exists (select from {{exposed}}.organization_memberships as m where m.%I = r.%I)', parent, o.key) end)
   into free using ids;
+  -- What users_public shows goes with a user, and may be referred to by itself.
+  if object = 'user' then
+    shown := array(select p.clerk_id from {{exposed}}.users_public as p where p.clerk_id = any (free) order by p.clerk_id for update skip locked);
+    free := array(
+      select unnest(shown) union all
+      select i from unnest(free) as i where not exists (select from {{exposed}}.users_public as p where p.clerk_id = i));
+  end if;
   kept := clerk_sync.referred_to(object, free);
+  free := array(select unnest(free) except select unnest(kept));
 
   -- In growing parts, until it has taken long enough: each row that goes is looked for
   -- in every table that could refer to it, and that may have no index for it.
   while done < coalesce(cardinality(ids), 0) and clock_timestamp() < begun + interval '2 seconds' loop
     part := ids[done + 1:done + size];
     held := held + (select count(*) from unnest(part) as i where i in (select unnest(kept)));
+    done := done + cardinality(part);
+    -- One list, made here: of two, an index is asked for every pair.
+    part := array(select i from unnest(part) as i where i in (select unnest(free)));
     begin
-      execute drop_part using part, free, kept;
+      execute drop_part using part;
       get diagnostics n = row_count;
       purged := purged + n;
-    exception when integrity_constraint_violation or raise_exception then
+    exception when others then
       -- A trigger of the team, or a constraint of another kind: one by one.
       foreach one in array part loop
         begin
-          execute drop_part using array[one], free, kept;
+          execute drop_part using array[one];
           get diagnostics n = row_count;
           purged := purged + n;
-        exception when integrity_constraint_violation or raise_exception then
+        exception when others then
           held := held + 1;
         end;
       end loop;
     end;
-    done := done + cardinality(part);
     size := least(2 * size, 1000);
   end loop;
 
@@ -135,7 +143,7 @@ $$;
 -- bounded amount of work and says how much, and whether more is left.
 create or replace function clerk_sync.purge(most integer default 10000) returns jsonb
 language plpgsql security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
+set plan_cache_mode = force_custom_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
 declare
   -- Each takes tables that refer to it along: fewer at a time.
   most_parents constant integer := least(most, 1000);

@@ -59,6 +59,7 @@ create policy organization_memberships_read_fellows on {{exposed}}.organization_
   using (
     clerk_org_id = any (array(select {{helpers}}.my_org_ids()))
     and left(clerk_org_id, 0) = (select '')
+    and clerk_user_id <> all (array(select {{helpers}}.leaving_fellow_ids()))
     and deleted_at is null);
 
 -- Supabase's own users have uuids and Clerk's machines ids of another kind;

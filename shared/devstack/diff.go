@@ -124,30 +124,42 @@ func copyTables(ctx context.Context, db DB) ([]table, error) {
 		{
 			name: exposed("users"), title: "users", key: "clerk_id", prefix: "user",
 			emptied: fields{"metadata": "{}", "unsafe_metadata": "{}", "is_placeholder": "false"},
-			expect:  func(s clerkdouble.Snapshot, columns []string) map[string]fields { return mapValues(s.Users, columns, userFields) },
+			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
+				return mapValues(s.Users, columns, userFields)
+			},
 		},
 		{
 			name: exposed("users_public"), title: "users_public", key: "clerk_id", prefix: "user",
-			expect:  func(s clerkdouble.Snapshot, columns []string) map[string]fields { return mapValues(s.Users, columns, publicFields) },
+			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
+				return mapValues(s.Users, columns, publicFields)
+			},
 		},
 		{
 			name: exposed("organizations"), title: "organizations", key: "clerk_org_id", prefix: "org",
 			emptied: fields{"metadata": "{}", "is_placeholder": "false"},
-			expect:  func(s clerkdouble.Snapshot, columns []string) map[string]fields { return mapValues(s.Organizations, columns, organizationFields) },
+			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
+				return mapValues(s.Organizations, columns, organizationFields)
+			},
 		},
 		{
 			name: exposed("organization_memberships"), title: "organization_memberships", key: "clerk_membership_id", prefix: "orgmem",
 			emptied: fields{"metadata": "{}", "permissions": "{}"},
-			expect:  func(s clerkdouble.Snapshot, columns []string) map[string]fields { return mapValues(s.Memberships, columns, membershipFields) },
+			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
+				return mapValues(s.Memberships, columns, membershipFields)
+			},
 		},
 		{
 			name: helper("organization_roles"), title: helpers + ".organization_roles", key: "clerk_role_id", prefix: "role",
 			emptied: fields{"permission_ids": "{}"},
-			expect:  func(s clerkdouble.Snapshot, columns []string) map[string]fields { return mapValues(s.Roles, columns, roleFields) },
+			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
+				return mapValues(s.Roles, columns, roleFields)
+			},
 		},
 		{
 			name: helper("organization_permissions"), title: helpers + ".organization_permissions", key: "clerk_permission_id", prefix: "perm",
-			expect:  func(s clerkdouble.Snapshot, columns []string) map[string]fields { return mapValues(s.Permissions, columns, permissionFields) },
+			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
+				return mapValues(s.Permissions, columns, permissionFields)
+			},
 		},
 	}
 	// The database is asked, so that no column can be forgotten here.

@@ -2,6 +2,7 @@ package devstack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"math/big"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,7 +64,7 @@ func Diff(ctx context.Context, db DB, want clerkdouble.Snapshot, foreign func(id
 		if err != nil {
 			return nil, err
 		}
-		differences = append(differences, table.diff(table.expect(want), got, want.Deleted, foreign)...)
+		differences = append(differences, table.diff(table.expect(want, table.columns), got, want.Deleted, foreign)...)
 	}
 	return differences, nil
 }
@@ -99,14 +101,15 @@ type table struct {
 	// name is qualified and quoted, title is for people.
 	name, title string
 	key         string
-	// columns by name, with the ones of type jsonb marked.
+	// columns by name, those of type jsonb apart: all that the database has, but for
+	// the key and what is the copy's own.
 	columns []string
 	jsonb   []string
 	// prefix begins the ids of the objects that leave a tombstone here.
 	prefix string
 	// emptied are the columns of a tombstone that are not null.
 	emptied fields
-	expect  func(clerkdouble.Snapshot) map[string]fields
+	expect  func(s clerkdouble.Snapshot, columns []string) map[string]fields
 }
 
 // copyTables are the tables of the copy in the schema that was chosen for it.
@@ -117,71 +120,88 @@ func copyTables(ctx context.Context, db DB) ([]table, error) {
 	}
 	helper := func(name string) string { return pgx.Identifier{helpers, name}.Sanitize() }
 	exposed := func(name string) string { return pgx.Identifier{schema, name}.Sanitize() }
-	return []table{
+	tables := []table{
 		{
 			name: exposed("users"), title: "users", key: "clerk_id", prefix: "user",
-			columns: []string{
-				"external_id", "email", "email_verified", "phone", "phone_verified", "username", "first_name", "last_name",
-				"avatar_url", "banned", "locked", "password_enabled", "two_factor_enabled", "last_sign_in_at",
-				"last_active_at", "created_at", "updated_at", "deleted_at", "is_placeholder",
-			},
-			jsonb:   []string{"metadata", "unsafe_metadata"},
 			emptied: fields{"metadata": "{}", "unsafe_metadata": "{}", "is_placeholder": "false"},
-			expect:  func(s clerkdouble.Snapshot) map[string]fields { return mapValues(s.Users, userFields) },
+			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.User { return s.Users }, userFields),
 		},
 		{
 			name: exposed("users_public"), title: "users_public", key: "clerk_id", prefix: "user",
-			columns: []string{"username", "first_name", "last_name", "avatar_url"},
-			expect:  func(s clerkdouble.Snapshot) map[string]fields { return mapValues(s.Users, publicFields) },
+			expect: rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.User { return s.Users }, publicFields),
 		},
 		{
 			name: exposed("organizations"), title: "organizations", key: "clerk_org_id", prefix: "org",
-			columns: []string{
-				"name", "slug", "logo_url", "created_by", "max_allowed_memberships", "admin_delete_enabled",
-				"created_at", "updated_at", "deleted_at", "is_placeholder",
-			},
-			jsonb:   []string{"metadata"},
 			emptied: fields{"metadata": "{}", "is_placeholder": "false"},
-			expect:  func(s clerkdouble.Snapshot) map[string]fields { return mapValues(s.Organizations, organizationFields) },
+			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.Organization { return s.Organizations }, organizationFields),
 		},
 		{
 			name: exposed("organization_memberships"), title: "organization_memberships", key: "clerk_membership_id", prefix: "orgmem",
-			columns: []string{"clerk_org_id", "clerk_user_id", "role", "permissions", "created_at", "updated_at", "deleted_at"},
-			jsonb:   []string{"metadata"},
 			emptied: fields{"metadata": "{}", "permissions": "{}"},
-			expect:  func(s clerkdouble.Snapshot) map[string]fields { return mapValues(s.Memberships, membershipFields) },
+			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.OrganizationMembership { return s.Memberships }, membershipFields),
 		},
 		{
 			name: helper("organization_roles"), title: helpers + ".organization_roles", key: "clerk_role_id", prefix: "role",
-			columns: []string{
-				"key", "name", "description", "is_creator_eligible", "permission_ids", "created_at", "updated_at", "deleted_at",
-			},
 			emptied: fields{"permission_ids": "{}"},
-			expect:  func(s clerkdouble.Snapshot) map[string]fields { return mapValues(s.Roles, roleFields) },
+			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.Role { return s.Roles }, roleFields),
 		},
 		{
 			name: helper("organization_permissions"), title: helpers + ".organization_permissions", key: "clerk_permission_id", prefix: "perm",
-			columns: []string{"key", "name", "description", "type", "created_at", "updated_at", "deleted_at"},
-			expect:  func(s clerkdouble.Snapshot) map[string]fields { return mapValues(s.Permissions, permissionFields) },
+			expect: rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.Permission { return s.Permissions }, permissionFields),
 		},
-	}, nil
+	}
+	// The database is asked, so that no column can be forgotten here.
+	for i := range tables {
+		t := &tables[i]
+		err := db.QueryRow(ctx, `
+			select array_agg(a.attname::text) filter (where a.atttypid <> 'jsonb'::regtype), array_agg(a.attname::text) filter (where a.atttypid = 'jsonb'::regtype)
+			from pg_attribute as a
+			where a.attrelid = $1::text::regclass and a.attnum > 0 and not a.attisdropped and a.attname not in ($2, 'synced_at', 'sync_version')`,
+			t.name, t.key).Scan(&t.columns, &t.jsonb)
+		if err != nil {
+			return nil, fmt.Errorf("reading the columns of %s: %w", t.title, err)
+		}
+	}
+	return tables, nil
 }
 
-func mapValues[T any](objects map[string]T, convert func(T) fields) map[string]fields {
-	converted := make(map[string]fields, len(objects))
-	for id, object := range objects {
-		converted[id] = convert(object)
+// rowsOf converts objects to rows: what convert leaves out is what Clerk has under the
+// column's name.
+func rowsOf[T any](objects func(clerkdouble.Snapshot) map[string]T, convert func(T) fields) func(clerkdouble.Snapshot, []string) map[string]fields {
+	members := reflect.VisibleFields(reflect.TypeFor[T]())
+	return func(s clerkdouble.Snapshot, columns []string) map[string]fields {
+		converted := map[string]fields{}
+		for id, object := range objects(s) {
+			row := convert(object)
+			for _, member := range members {
+				if name, _, _ := strings.Cut(member.Tag.Get("json"), ","); row[name] == "" && slices.Contains(columns, name) {
+					row[name] = memberOf(reflect.ValueOf(object).FieldByIndex(member.Index).Interface())
+				}
+			}
+			converted[id] = row
+		}
+		return converted
 	}
-	return converted
+}
+
+// memberOf is a member of Clerk's; "" if it is of a type that no column has as it is.
+func memberOf(value any) string {
+	switch v := value.(type) {
+	case *string:
+		return textOf(v)
+	case clerk.Millis:
+		return momentOf(v)
+	case string, bool, int64:
+		text, _ := valueOf(v)
+		return text
+	}
+	return ""
 }
 
 func userFields(u clerk.User) fields {
 	f := fields{
-		"external_id": textOf(u.ExternalID), "email": "null", "email_verified": "null", "phone": "null", "phone_verified": "null",
+		"email": "null", "email_verified": "null", "phone": "null", "phone_verified": "null",
 		"metadata": metadataOf(u.PublicMetadata), "unsafe_metadata": metadataOf(u.UnsafeMetadata),
-		"banned": boolOf(u.Banned), "locked": boolOf(u.Locked), "password_enabled": boolOf(u.PasswordEnabled),
-		"two_factor_enabled": boolOf(u.TwoFactorEnabled), "last_sign_in_at": momentOf(u.LastSignInAt),
-		"last_active_at": momentOf(u.LastActiveAt), "created_at": momentOf(u.CreatedAt), "updated_at": momentOf(u.UpdatedAt),
 		"deleted_at": "null", "is_placeholder": "false",
 	}
 	maps.Copy(f, publicFields(u))
@@ -308,9 +328,9 @@ func (t table) diff(want, got map[string]fields, deleted map[string]time.Time, f
 			add(id, "row", state(shouldLive), state(isLive))
 			continue
 		}
-		for name, value := range wanted {
-			if row[name] != value {
-				add(id, name, value, row[name])
+		for name, value := range row {
+			if says := cmp.Or(wanted[name], "unknown"); says != value {
+				add(id, name, says, value)
 			}
 		}
 	}
@@ -347,8 +367,9 @@ func (t table) tombstone(row fields, at time.Time) fields {
 		wanted["deleted_at"] = timeText(at)
 	}
 	// Ids are not personal data, and say whose tombstone it is.
-	delete(wanted, "clerk_org_id")
-	delete(wanted, "clerk_user_id")
+	for _, name := range []string{"clerk_org_id", "clerk_user_id"} {
+		wanted[name] = row[name]
+	}
 	return wanted
 }
 

@@ -136,6 +136,30 @@ func TestDiff_FindsEveryKindOfFault(t *testing.T) { //nolint:tparallel // the fa
 	}
 }
 
+// Whatever the database has is compared: a column that is named as Clerk names it needs
+// no word here, and one that nothing is known of is told.
+func TestDiff_ComparesColumnsItWasNotToldOf(t *testing.T) {
+	t.Parallel()
+	conn, instance, ids := small(t)
+	if err := instance.UpdateUser(ids["user"], func(u *clerk.User) { u.HasImage = true }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), `alter table users add has_image boolean; alter table organizations add motto text`); err != nil {
+		t.Fatal(err)
+	}
+	differences, err := devstack.Diff(t.Context(), conn, instance.Snapshot(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []devstack.Difference{
+		{Table: "users", ID: ids["user"], Field: "has_image", Clerk: "true", Copy: "null"},
+		{Table: "organizations", ID: ids["organization"], Field: "motto", Clerk: "unknown", Copy: "null"},
+	}
+	if diff := cmp.Diff(want, differences); diff != "" {
+		t.Errorf("Diff: -want +got\n%s", diff)
+	}
+}
+
 func TestDiff_LeavesOutWhatIsForeign(t *testing.T) {
 	t.Parallel()
 	conn, instance, _ := small(t)

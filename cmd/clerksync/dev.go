@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"maps"
 	"os"
@@ -251,17 +250,13 @@ func (d *development) seed() error {
 	if n == 0 {
 		return nil
 	}
+	before := d.instance.Snapshot().IDs()
 	err := d.instance.Seed(clerkdouble.SeedOptions{Users: n, Organizations: n / 10, Memberships: n / 10 * min(5, n)})
 	if err != nil {
 		return err
 	}
-	s := d.instance.Snapshot()
-	d.unseen = map[string]bool{}
-	for _, ids := range []iter.Seq[string]{maps.Keys(s.Users), maps.Keys(s.Organizations), maps.Keys(s.Memberships)} {
-		for id := range ids {
-			d.unseen[id] = true
-		}
-	}
+	d.unseen = d.instance.Snapshot().IDs()
+	maps.DeleteFunc(d.unseen, func(id string, _ bool) bool { return before[id] })
 	return nil
 }
 

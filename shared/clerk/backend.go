@@ -343,16 +343,10 @@ func (b *Backend) UserMemberships(ctx context.Context, userID string, q ListQuer
 	return b.listQuery(ctx, about, q, "", true)
 }
 
-// Roles reads a page of the roles that memberships can have: GET
-// /organization_roles.
-func (b *Backend) Roles(ctx context.Context, q ListQuery) (Page, error) {
-	return b.listQuery(ctx, question{template: "/organization_roles", path: "/organization_roles"}, q, "", false)
-}
-
-// Permissions reads a page of the permissions that roles can hold: GET
-// /organization_permissions.
-func (b *Backend) Permissions(ctx context.Context, q ListQuery) (Page, error) {
-	return b.listQuery(ctx, question{template: "/organization_permissions", path: "/organization_permissions"}, q, "", false)
+// List reads a page of a kind that has a Path.
+func (b *Backend) List(ctx context.Context, kind Kind, q ListQuery) (Page, error) {
+	path := kind.Object().Path
+	return b.listQuery(ctx, question{template: path, path: path}, q, "", false)
 }
 
 // Instance is what a secret key belongs to.

@@ -181,8 +181,8 @@ func TestBackend_AsksWhatItsMethodsSay(t *testing.T) {
 			return backend.OrganizationMemberships(ctx, "org_1", clerk.ListQuery{IDs: []string{"user_1"}})
 		}, "/v1/organizations/org_1/memberships?limit=500&user_id=user_1"},
 		{"memberships of a user", func() (any, error) { return backend.UserMemberships(ctx, "user_1", clerk.ListQuery{Limit: 3}) }, "/v1/users/user_1/organization_memberships?limit=3"},
-		{"roles", func() (any, error) { return backend.Roles(ctx, clerk.ListQuery{}) }, "/v1/organization_roles?limit=500"},
-		{"permissions", func() (any, error) { return backend.Permissions(ctx, clerk.ListQuery{}) }, "/v1/organization_permissions?limit=500"},
+		{"roles", func() (any, error) { return backend.List(ctx, clerk.KindRole, clerk.ListQuery{}) }, "/v1/organization_roles?limit=500"},
+		{"permissions", func() (any, error) { return backend.List(ctx, clerk.KindPermission, clerk.ListQuery{}) }, "/v1/organization_permissions?limit=500"},
 		{"the instance", func() (any, error) { return backend.Instance(ctx) }, "/v1/instance"},
 	}
 	// One after the other: they share what the server has seen.

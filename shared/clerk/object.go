@@ -25,6 +25,9 @@ type Object struct {
 	Kind Kind
 	// Plural names many of them, as reports and the copy's table do.
 	Plural string
+	// Path is where the Backend API lists a kind of which there are few: it is read as one
+	// list, and once more to confirm. The other kinds are asked for in ways of their own.
+	Path string
 	// Event is what the types of its events begin with, before the dot.
 	Event string
 	// Fields are the members that the rules read, those of members with a dot
@@ -67,7 +70,7 @@ var objects = []Object{
 		},
 	},
 	{
-		Kind: KindRole, Plural: "roles", Event: "role",
+		Kind: KindRole, Plural: "roles", Path: "/organization_roles", Event: "role",
 		Fields: []string{
 			"id", "key", "name", "description", "is_creator_eligible", "created_at", "updated_at",
 			// What its permissions' placeholders are made of.
@@ -76,7 +79,7 @@ var objects = []Object{
 		},
 	},
 	{
-		Kind: KindPermission, Plural: "permissions", Event: "permission",
+		Kind: KindPermission, Plural: "permissions", Path: "/organization_permissions", Event: "permission",
 		Fields: []string{"id", "key", "name", "description", "type", "created_at", "updated_at"},
 	},
 }

@@ -124,42 +124,30 @@ func copyTables(ctx context.Context, db DB) ([]table, error) {
 		{
 			name: exposed("users"), title: "users", key: "clerk_id", prefix: "user",
 			emptied: fields{"metadata": "{}", "unsafe_metadata": "{}", "is_placeholder": "false"},
-			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
-				return mapValues(s.Users, columns, userFields)
-			},
+			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.User { return s.Users }, userFields),
 		},
 		{
 			name: exposed("users_public"), title: "users_public", key: "clerk_id", prefix: "user",
-			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
-				return mapValues(s.Users, columns, publicFields)
-			},
+			expect: rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.User { return s.Users }, publicFields),
 		},
 		{
 			name: exposed("organizations"), title: "organizations", key: "clerk_org_id", prefix: "org",
 			emptied: fields{"metadata": "{}", "is_placeholder": "false"},
-			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
-				return mapValues(s.Organizations, columns, organizationFields)
-			},
+			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.Organization { return s.Organizations }, organizationFields),
 		},
 		{
 			name: exposed("organization_memberships"), title: "organization_memberships", key: "clerk_membership_id", prefix: "orgmem",
 			emptied: fields{"metadata": "{}", "permissions": "{}"},
-			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
-				return mapValues(s.Memberships, columns, membershipFields)
-			},
+			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.OrganizationMembership { return s.Memberships }, membershipFields),
 		},
 		{
 			name: helper("organization_roles"), title: helpers + ".organization_roles", key: "clerk_role_id", prefix: "role",
 			emptied: fields{"permission_ids": "{}"},
-			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
-				return mapValues(s.Roles, columns, roleFields)
-			},
+			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.Role { return s.Roles }, roleFields),
 		},
 		{
 			name: helper("organization_permissions"), title: helpers + ".organization_permissions", key: "clerk_permission_id", prefix: "perm",
-			expect: func(s clerkdouble.Snapshot, columns []string) map[string]fields {
-				return mapValues(s.Permissions, columns, permissionFields)
-			},
+			expect: rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.Permission { return s.Permissions }, permissionFields),
 		},
 	}
 	// The database is asked, so that no column can be forgotten here.
@@ -177,21 +165,23 @@ func copyTables(ctx context.Context, db DB) ([]table, error) {
 	return tables, nil
 }
 
-// mapValues converts objects to rows: what convert leaves out is what Clerk has under the
+// rowsOf converts objects to rows: what convert leaves out is what Clerk has under the
 // column's name.
-func mapValues[T any](objects map[string]T, columns []string, convert func(T) fields) map[string]fields {
+func rowsOf[T any](objects func(clerkdouble.Snapshot) map[string]T, convert func(T) fields) func(clerkdouble.Snapshot, []string) map[string]fields {
 	members := reflect.VisibleFields(reflect.TypeFor[T]())
-	converted := make(map[string]fields, len(objects))
-	for id, object := range objects {
-		row := convert(object)
-		for _, member := range members {
-			if name, _, _ := strings.Cut(member.Tag.Get("json"), ","); row[name] == "" && slices.Contains(columns, name) {
-				row[name] = memberOf(reflect.ValueOf(object).FieldByIndex(member.Index).Interface())
+	return func(s clerkdouble.Snapshot, columns []string) map[string]fields {
+		converted := map[string]fields{}
+		for id, object := range objects(s) {
+			row := convert(object)
+			for _, member := range members {
+				if name, _, _ := strings.Cut(member.Tag.Get("json"), ","); row[name] == "" && slices.Contains(columns, name) {
+					row[name] = memberOf(reflect.ValueOf(object).FieldByIndex(member.Index).Interface())
+				}
 			}
+			converted[id] = row
 		}
-		converted[id] = row
+		return converted
 	}
-	return converted
 }
 
 // memberOf is a member of Clerk's; "" if it is of a type that no column has as it is.

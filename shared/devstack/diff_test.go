@@ -141,10 +141,10 @@ func TestDiff_FindsEveryKindOfFault(t *testing.T) { //nolint:tparallel // the fa
 func TestDiff_ComparesColumnsItWasNotToldOf(t *testing.T) {
 	t.Parallel()
 	conn, instance, ids := small(t)
-	if err := instance.UpdateUser(ids["user"], func(u *clerk.User) { u.Locale = new("de-CH") }); err != nil {
+	if err := instance.UpdateUser(ids["user"], func(u *clerk.User) { u.HasImage = true }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Exec(t.Context(), `alter table users add locale text; alter table organizations add motto text`); err != nil {
+	if _, err := conn.Exec(t.Context(), `alter table users add has_image boolean; alter table organizations add motto text`); err != nil {
 		t.Fatal(err)
 	}
 	differences, err := devstack.Diff(t.Context(), conn, instance.Snapshot(), nil)
@@ -152,7 +152,7 @@ func TestDiff_ComparesColumnsItWasNotToldOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []devstack.Difference{
-		{Table: "users", ID: ids["user"], Field: "locale", Clerk: `"de-CH"`, Copy: "null"},
+		{Table: "users", ID: ids["user"], Field: "has_image", Clerk: "true", Copy: "null"},
 		{Table: "organizations", ID: ids["organization"], Field: "motto", Clerk: "unknown", Copy: "null"},
 	}
 	if diff := cmp.Diff(want, differences); diff != "" {

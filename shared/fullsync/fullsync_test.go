@@ -163,8 +163,8 @@ func (w *world) seed(users, organizations, memberships int) {
 // tally is what a report says of all kinds together.
 func tally(r fullsync.Report) mirror.Tally {
 	var sum mirror.Tally
-	for _, o := range []fullsync.ObjectReport{r.Users, r.Organizations, r.Memberships, r.Roles, r.Permissions} {
-		sum.Add(o.Tally)
+	for _, o := range clerk.Objects() {
+		sum.Add(r.Of(o.Kind).Tally)
 	}
 	return sum
 }

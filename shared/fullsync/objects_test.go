@@ -64,13 +64,18 @@ func completePages(t *testing.T, w *world) map[clerk.Kind]clerk.Page {
 		clerk.KindRole: role.ID, clerk.KindPermission: permission.ID,
 	}
 	pages := map[clerk.Kind]clerk.Page{}
-	for kind, list := range map[clerk.Kind]func(context.Context, clerk.ListQuery) (clerk.Page, error){
+	lists := map[clerk.Kind]func(context.Context, clerk.ListQuery) (clerk.Page, error){
 		clerk.KindUser: func(ctx context.Context, _ clerk.ListQuery) (clerk.Page, error) {
 			return backend.Users(ctx, clerk.UserQuery{Limit: 100})
 		},
 		clerk.KindOrganization: backend.Organizations, clerk.KindMembership: backend.Memberships,
-		clerk.KindRole: backend.Roles, clerk.KindPermission: backend.Permissions,
-	} {
+	}
+	for _, o := range clerk.Objects() {
+		if o.Path != "" {
+			lists[o.Kind] = func(ctx context.Context, q clerk.ListQuery) (clerk.Page, error) { return backend.List(ctx, o.Kind, q) }
+		}
+	}
+	for kind, list := range lists {
 		page, err := list(t.Context(), clerk.ListQuery{Limit: 100})
 		check(err)
 		pages[kind] = page.Select(func(i clerk.Item) bool { return i.ID == ids[kind] })

@@ -92,21 +92,13 @@ func (e *engine) memberships() kind {
 	}
 }
 
-func (e *engine) roles() kind {
-	return e.definitions(mirror.Roles, "roles", e.Clerk.Roles)
-}
-
-func (e *engine) permissions() kind {
-	return e.definitions(mirror.Permissions, "permissions", e.Clerk.Permissions)
-}
-
 // definitions are few, and listed again to confirm.
-func (e *engine) definitions(object mirror.Object, phase string, read func(context.Context, clerk.ListQuery) (clerk.Page, error)) kind {
+func (e *engine) definitions(o clerk.Object) kind {
 	list := func(ctx context.Context, offset, limit int) (clerk.Page, error) {
-		return read(ctx, clerk.ListQuery{OrderBy: "+created_at", Offset: offset, Limit: limit})
+		return e.Clerk.List(ctx, o.Kind, clerk.ListQuery{OrderBy: "+created_at", Offset: offset, Limit: limit})
 	}
 	return kind{
-		object: object, phase: phase, list: list,
+		object: o.Kind, phase: o.Plural, list: list,
 		find: func(ctx context.Context, _ []mirror.Suspect, _ string) (clerk.Page, error) {
 			first, err := list(ctx, 0, clerk.MaxLimit)
 			for page := first; err == nil && len(page.Items) > 0 && int64(len(first.Items)) < first.Total; {
@@ -255,7 +247,7 @@ func (e *engine) confirmAndFinish(ctx context.Context, k kind, w mirror.Window, 
 // confirmUndated looks at the rows that lie in no window: nobody has told when
 // they were made, because only a child or a visitor spoke of them.
 func (e *engine) confirmUndated(ctx context.Context, k kind) error {
-	if k.object == mirror.Roles || k.object == mirror.Permissions {
+	if k.object.Object().Path != "" {
 		return nil // they are all in one window, dated or not
 	}
 	for position, after := undatedPosition, ""; ; position++ {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -252,10 +253,15 @@ func (e *engine) walk(ctx context.Context) error {
 	group.Go(func() error { return e.walkUsers(parents) })
 	group.Go(func() error { return e.walkList(parents, e.organizations()) })
 	group.Go(func() error {
-		if err := e.walkList(parents, e.permissions()); err != nil {
-			return err
+		for _, o := range slices.Backward(clerk.Objects()) {
+			if o.Path == "" {
+				continue
+			}
+			if err := e.walkList(parents, e.definitions(o)); err != nil {
+				return err
+			}
 		}
-		return e.walkList(parents, e.roles())
+		return nil
 	})
 	if err := group.Wait(); err != nil {
 		return err

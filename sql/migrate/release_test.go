@@ -3,6 +3,7 @@ package migrate_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -27,8 +28,8 @@ import (
 func laterRelease(t *testing.T) migrate.Release {
 	t.Helper()
 	schemaFiles, rulesFiles := copied(t, schema.Files), copied(t, rules.Files)
-	schemaFiles["0007_nickname.sql"] = &fstest.MapFile{Data: []byte("alter table {{exposed}}.users add column nickname text;\n")}
-	schemaFiles["0008_nickname_policy.sql"] = &fstest.MapFile{Data: []byte("-- after: rules\n" +
+	schemaFiles[further(schemaFiles, "nickname")] = &fstest.MapFile{Data: []byte("alter table {{exposed}}.users add column nickname text;\n")}
+	schemaFiles[further(schemaFiles, "nickname_policy")] = &fstest.MapFile{Data: []byte("-- after: rules\n" +
 		"create policy users_read_nickname on {{exposed}}.users for select to authenticated using (nickname = (select {{helpers}}.nickname()));\n")}
 	rulesFiles["claims.sql"].Data = append(rulesFiles["claims.sql"].Data, []byte(`
 create or replace function {{helpers}}.nickname() returns text
@@ -46,6 +47,11 @@ revoke execute on function {{helpers}}.nickname() from public;
 	projection := rulesFiles["projection.sql"]
 	projection.Data = bytes.ReplaceAll(projection.Data, []byte("project_rows"), []byte("project_other_rows"))
 	return migrate.Load(schemaFiles, rulesFiles, rules.Revision+1)
+}
+
+// further names the schema file that follows some others.
+func further(files fstest.MapFS, name string) string {
+	return fmt.Sprintf("%04d_%s.sql", len(files)+1, name)
 }
 
 func copied(t *testing.T, files fs.FS) fstest.MapFS {
@@ -123,7 +129,7 @@ func TestPlan_DoesNotCallRefusedWhatItCannotTry(t *testing.T) {
 		t.Fatal(err)
 	}
 	schemaFiles, rulesFiles := copied(t, schema.Files), copied(t, rules.Files)
-	schemaFiles["0007_teams.sql"] = &fstest.MapFile{Data: []byte("create table clerk_sync.teams (id text primary key);\n")}
+	schemaFiles[further(schemaFiles, "teams")] = &fstest.MapFile{Data: []byte("create table clerk_sync.teams (id text primary key);\n")}
 	rulesFiles["teams.sql"] = &fstest.MapFile{Data: []byte("create or replace function clerk_sync.team() returns clerk_sync.teams language sql as 'select null::clerk_sync.teams';\n")}
 	later := migrate.Load(schemaFiles, rulesFiles, rules.Revision+1)
 	if states, err := later.Plan(t.Context(), config); err != nil || len(pending(states)) != 2 {
@@ -150,7 +156,7 @@ func TestExport_AddsFilesAndEditsNone(t *testing.T) {
 	if err != nil || len(written) != 3 {
 		t.Fatalf("Export of the later release = %v, %v, want three files", written, err)
 	}
-	for i, want := range []string{"_clerksync_0007_nickname.sql", "_clerksync_rules_", "_clerksync_0008_nickname_policy.sql"} {
+	for i, want := range []string{"_nickname.sql", "_clerksync_rules_", "_nickname_policy.sql"} {
 		if !strings.Contains(written[i], want) {
 			t.Errorf("file %d is %s, want …%s…", i, written[i], want)
 		}

@@ -173,6 +173,7 @@ func TestRules_NeverReplaceAFunctionOfTheTeams(t *testing.T) {
 		"other arguments' names": `create function clerk.has_org_permission(org text) returns boolean language sql as $$ select true $$`,
 		"a relation":             `create table clerk.organization_roles (id int)`,
 		"a view":                 `create view clerk.role_permissions as select 1 as one`,
+		"a view of policies":     `create view clerk.fellows as select 1 as one`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

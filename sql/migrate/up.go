@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -369,6 +370,21 @@ func checkSuperuser(ctx context.Context, tx pgx.Tx, opts Options) error {
 	return nil
 }
 
+var madeRelation = regexp.MustCompile(`(?m)^create (?:table|view) ({{\w+}})[.](\w+)`)
+
+// makes are the relations that the schema files make in one of the chosen schemas.
+func (d database) makes(schema string) []string {
+	var names []string
+	for _, step := range d.steps {
+		for _, made := range madeRelation.FindAllStringSubmatch(step.text, -1) {
+			if made[1] == schema {
+				names = append(names, made[2])
+			}
+		}
+	}
+	return names
+}
+
 // checkTaken finds relations of the team's before a file runs into them. Functions
 // are found when the rules are applied.
 func (d database) checkTaken(ctx context.Context, tx pgx.Tx) error {
@@ -380,8 +396,8 @@ func (d database) checkTaken(ctx context.Context, tx pgx.Tx) error {
 		schema, flag string
 		relations    []string
 	}{
-		{d.names.exposed, "--schema", []string{"users", "users_public", "organizations", "organization_memberships"}},
-		{d.names.helpers, "--helpers-schema", []string{"organization_roles", "organization_permissions", "role_permissions"}},
+		{d.names.exposed, "--schema", d.makes("{{exposed}}")},
+		{d.names.helpers, "--helpers-schema", d.makes("{{helpers}}")},
 	} {
 		var found *string
 		err := tx.QueryRow(ctx, `

@@ -1141,10 +1141,10 @@ func TestAPI_IsReadByTheBackend(t *testing.T) {
 	if got := ids(b.UserMemberships(ctx, m.PublicUserData.UserID, clerk.ListQuery{})); !slices.Contains(got, m.ID) {
 		t.Errorf("UserMemberships = %s, want %s among them", got, m.ID)
 	}
-	if got := ids(b.Roles(ctx, clerk.ListQuery{})); len(got) != len(want.Roles) {
+	if got := ids(b.List(ctx, clerk.KindRole, clerk.ListQuery{})); len(got) != len(want.Roles) {
 		t.Errorf("Roles = %d, want %d", len(got), len(want.Roles))
 	}
-	if got := ids(b.Permissions(ctx, clerk.ListQuery{Limit: 3, OrderBy: "key"})); len(got) != 3 {
+	if got := ids(b.List(ctx, clerk.KindPermission, clerk.ListQuery{Limit: 3, OrderBy: "key"})); len(got) != 3 {
 		t.Errorf("Permissions, three of them = %d", len(got))
 	}
 

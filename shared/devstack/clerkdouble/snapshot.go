@@ -20,7 +20,7 @@ type Snapshot struct {
 	Roles         map[string]clerk.Role
 	Permissions   map[string]clerk.Permission
 
-	// Deleted maps the ids of all five kinds to the stated moment of their end.
+	// Deleted maps the ids of all kinds to the stated moment of their end.
 	Deleted map[string]time.Time
 }
 
@@ -36,6 +36,23 @@ func (c *Instance) Snapshot() Snapshot {
 		Roles:         c.roles.copy(),
 		Permissions:   c.permissions.copy(),
 		Deleted:       maps.Clone(c.deleted),
+	}
+}
+
+// IDs are those of all that lives.
+func (s Snapshot) IDs() map[string]bool {
+	ids := map[string]bool{}
+	addKeys(ids, s.Users)
+	addKeys(ids, s.Organizations)
+	addKeys(ids, s.Memberships)
+	addKeys(ids, s.Roles)
+	addKeys(ids, s.Permissions)
+	return ids
+}
+
+func addKeys[T any](ids map[string]bool, objects map[string]T) {
+	for id := range objects {
+		ids[id] = true
 	}
 }
 

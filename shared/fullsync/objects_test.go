@@ -103,8 +103,12 @@ func TestObjects_AgreeFromTheDoubleToTheColumn(t *testing.T) {
 		if diff := cmp.Diff(rowsOf(t, w.owner, o, string(pages[o.Kind].Resources)), whole); diff != "" {
 			t.Errorf("%s: the fields listed in package clerk leave out what the rules read (-all +listed):\n%s", o.Kind, diff)
 		}
-		if empty := emptyColumns(t, w.owner, o, string(pages[o.Kind].Resources)); len(empty) != 0 {
+		empty, _ := columns(t, w.owner, o, string(pages[o.Kind].Resources), false)
+		if len(empty) != 0 {
 			t.Errorf("%s: columns %v are not filled by anything that the double says", o.Kind, empty)
+		}
+		if _, kept := columns(t, w.owner, o, string(pages[o.Kind].Resources), true); len(kept) != 0 {
+			t.Errorf("%s: a tombstone keeps %v", o.Kind, kept)
 		}
 		for _, field := range o.Fields {
 			without := remove(t, pages[o.Kind].Resources, strings.Split(field, "."))
@@ -153,17 +157,25 @@ func rowsOf(t *testing.T, owner *pgx.Conn, o clerk.Object, resources string) str
 	return text
 }
 
-// emptyColumns are the columns of an object's row that hold nothing, or their default.
-func emptyColumns(t *testing.T, owner *pgx.Conn, o clerk.Object, resources string) []string {
+// columns are those of an object's row that hold nothing, or their default, and the
+// others; of its tombstone if it is deleted. Its ids and the time of its end do not count.
+func columns(t *testing.T, owner *pgx.Conn, o clerk.Object, resources string, deleted bool) (empty, filled []string) {
 	t.Helper()
-	var empty []string
 	inEmptyCopy(t, owner, o, resources, func(tx pgx.Tx, refused error) {
 		if refused != nil {
 			t.Fatal(refused)
 		}
+		id := firstID(t, resources)
+		if deleted {
+			if _, err := tx.Exec(t.Context(), `select clerk_sync.delete_objects($1, array[$2], now())`, o.Kind, id); err != nil {
+				t.Fatal(err)
+			}
+		}
 		var row string
 		var own []string
-		err := tx.QueryRow(t.Context(), `select to_jsonb((clerk_sync.stated_rows($1, array[$2]) -> $2))::text, array['deleted_at']`, o.Kind, firstID(t, resources)).Scan(&row, &own)
+		err := tx.QueryRow(t.Context(), `
+			select (clerk_sync.stated_rows($1, array[$2]) -> $2)::text, array_remove(array['deleted_at', o.key, o.organization_key, o.user_key], null)
+			from clerk_sync.objects as o where o.object = $1`, o.Kind, id).Scan(&row, &own)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,13 +185,18 @@ func emptyColumns(t *testing.T, owner *pgx.Conn, o clerk.Object, resources strin
 		}
 		for name, value := range columns {
 			text, _ := json.Marshal(value)
-			if !slices.Contains(own, name) && slices.Contains([]string{"null", "{}", "[]", "false"}, string(text)) {
+			switch {
+			case slices.Contains(own, name):
+			case slices.Contains([]string{"null", "{}", "[]", "false"}, string(text)):
 				empty = append(empty, name)
+			default:
+				filled = append(filled, name)
 			}
 		}
 	})
 	slices.Sort(empty)
-	return empty
+	slices.Sort(filled)
+	return empty, filled
 }
 
 func inEmptyCopy(t *testing.T, owner *pgx.Conn, o clerk.Object, resources string, look func(pgx.Tx, error)) {

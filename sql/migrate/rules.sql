@@ -30,7 +30,7 @@ begin
     exception when invalid_function_definition then
       -- Another result, or other names of arguments: "create or replace" wants the
       -- function dropped, and names it in its hint.
-      get stacked diagnostics hint = pg_exception_hint, detail = message_text;
+      get stacked diagnostics hint = pg_exception_hint;
       gone := substring(hint from 'DROP FUNCTION (.+\))');
       if gone is null then
         raise;
@@ -54,9 +54,10 @@ begin
   ), written as (
     select w.signature, exists (select from unnest(before) as b where b like w.oid || '/%') as replaced
     from present as w
-    where w.state <> all (before)
-      -- Not what another transaction has committed meanwhile: our own is still at work.
-      and pg_xact_status(((pg_current_xact_id()::text::bigint >> 32 << 32) | w.xmin::text::bigint)::text::xid8) = 'in progress'
+    -- Not what another transaction has committed meanwhile: our own is still at work. In
+    -- this order, since the number of an old transaction cannot be asked about.
+    where case when w.state = any (before) then false
+      else pg_xact_status(((pg_current_xact_id()::text::bigint >> 32 << 32) | w.xmin::text::bigint)::text::xid8) = 'in progress' end
   )
   select array_agg(w.signature order by w.signature collate "C"),
          string_agg(w.signature, ', ' order by w.signature collate "C") filter (where w.replaced and w.signature <> all (recorded))

@@ -186,14 +186,12 @@ func TestPurge_LooksForEachTombstoneOnce(t *testing.T) {
 	b.exec(`insert into public.users (clerk_id, deleted_at, sync_version)
 		select 'user_' || n, now() - interval '1 year', '9' from generate_series(1, $1) as n`, users)
 	r := newReads(b)
-	looks := `select sum(idx_scan)::int from pg_stat_user_indexes where indexrelname = 'users_pkey'`
-	before := scalar[int](b, looks)
-	r.exec(`select clerk_sync.purge(1000)`)
+	looks := r.of(r.conn, `select clerk_sync.purge(1000)`)["public.users_pkey"].scans
 	if left := scalar[int](b, `select count(*)::int from public.users`); left != 0 {
 		t.Fatalf("%d users are left", left)
 	}
-	if n := scalar[int](b, looks) - before; n > 10*users {
-		t.Errorf("the index was asked %d times for %d tombstones", n, users)
+	if looks == 0 || looks > 10*users {
+		t.Errorf("the index was asked %d times for %d tombstones", looks, users)
 	}
 }
 
@@ -216,8 +214,7 @@ func TestPurge_ReadsATableWithoutAnIndexOnce(t *testing.T) {
 		select 'user_' || n, now() - interval '1 year', '9' from generate_series(1, 200) as n`)
 	b.exec(`insert into public.posts select 'user_' || n from generate_series(1, 200) as n`)
 	r := newReads(b)
-	r.exec(`select clerk_sync.purge(1000)`)
-	if got := r.since()["public.posts"].scans; got != 1 {
+	if got := r.of(r.conn, `select clerk_sync.purge(1000)`)["public.posts"].scans; got != 1 {
 		t.Errorf("the table was read %d times, want once", got)
 	}
 	if n := scalar[int](b, `select held_last::int from clerk_sync.purged_until where object = 'user'`); n != 200 {

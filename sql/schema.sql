@@ -205,6 +205,56 @@ COMMENT ON FUNCTION clerk.crowd_to() IS 'Where looking for fellows row by row en
 
 
 --
+-- Name: fellows_by(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.fellows_by() RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+declare
+  mine constant text[] := array(
+    select m.clerk_org_id
+    from public.organization_memberships as m
+    where m.clerk_user_id = clerk.user_id()
+      and m.deleted_at is null);
+begin
+  if not exists (
+    select
+    from public.organization_memberships as m
+    where m.clerk_org_id = any (mine)
+      and m.deleted_at is null
+    offset 1500) then
+    return 'list';
+  end if;
+  -- Counting them would cost as much as hashing them. What the last analyze saw is good
+  -- enough to choose by; an organization that it did not see among the largest is none.
+  if (
+    select sum(large.share) * c.reltuples > users.reltuples / 3
+    from pg_class as users, pg_class as c
+    join pg_namespace as n on n.oid = c.relnamespace
+    join pg_stats as s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = 'clerk_org_id'
+    cross join lateral unnest(s.most_common_vals::text::text[], s.most_common_freqs) as large (clerk_org_id, share)
+    where users.oid = 'public.users_public'::regclass
+      and c.oid = 'public.organization_memberships'::regclass
+      and large.clerk_org_id = any (mine)
+    group by c.reltuples, users.reltuples) then
+    return 'row';
+  end if;
+  return 'hash';
+end
+$$;
+
+
+--
+-- Name: FUNCTION fellows_by(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.fellows_by() IS 'How the policy of users_public finds fellows: by the list of near_fellow_ids, by a hash of all of them, or by a look at each row.';
+
+
+--
 -- Name: has_org_permission(text); Type: FUNCTION; Schema: clerk; Owner: -
 --
 
@@ -4670,7 +4720,7 @@ COMMENT ON COLUMN public.organization_memberships.permissions IS 'As Clerk state
 CREATE VIEW clerk.fellows WITH (security_barrier='true') AS
  SELECT m.clerk_user_id
    FROM public.organization_memberships m
-  WHERE (((m.clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) IS TRUE) AND (m.deleted_at IS NULL));
+  WHERE ((m.clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) AND (m.deleted_at IS NULL));
 
 
 --
@@ -4678,6 +4728,23 @@ CREATE VIEW clerk.fellows WITH (security_barrier='true') AS
 --
 
 COMMENT ON VIEW clerk.fellows IS 'Who shares an organization with the caller, once for each that is shared.';
+
+
+--
+-- Name: fellows_by_user; Type: VIEW; Schema: clerk; Owner: -
+--
+
+CREATE VIEW clerk.fellows_by_user WITH (security_barrier='true') AS
+ SELECT m.clerk_user_id
+   FROM public.organization_memberships m
+  WHERE (((m.clerk_org_id = ANY (ARRAY( SELECT clerk.my_org_ids() AS my_org_ids))) IS TRUE) AND (m.deleted_at IS NULL));
+
+
+--
+-- Name: VIEW fellows_by_user; Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON VIEW clerk.fellows_by_user IS 'The same as fellows, for a look at one user.';
 
 
 --
@@ -5813,10 +5880,17 @@ ALTER TABLE public.users_public ENABLE ROW LEVEL SECURITY;
 -- Name: users_public users_public_read_fellows; Type: POLICY; Schema: public; Owner: -
 --
 
-CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING (((((clerk_id >= COALESCE(( SELECT clerk.crowd_from() AS crowd_from), ( SELECT (clerk.crowd_to() || 'z'::text)))) AND (clerk_id <= ( SELECT clerk.crowd_to() AS crowd_to))) AND ( SELECT true
-   FROM clerk.fellows f
-  WHERE (f.clerk_user_id = users_public.clerk_id)
- LIMIT 1)) OR (clerk_id = ANY (( SELECT clerk.near_fellow_ids() AS near_fellow_ids)::text[])) OR (( SELECT false) AND (clerk_id >= clerk.crowd_from()))));
+CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING (((((clerk_id >= COALESCE(( SELECT clerk.crowd_from() AS crowd_from), ( SELECT (clerk.crowd_to() || 'z'::text)))) AND (clerk_id <= ( SELECT clerk.crowd_to() AS crowd_to))) OR (clerk_id = ANY (( SELECT clerk.near_fellow_ids() AS near_fellow_ids)::text[])) OR (( SELECT false) AND (clerk_id >= clerk.crowd_from()))) AND (
+CASE ( SELECT clerk.fellows_by() AS fellows_by)
+    WHEN 'hash'::text THEN (EXISTS ( SELECT
+       FROM clerk.fellows f
+      WHERE (f.clerk_user_id = users_public.clerk_id)))
+    WHEN 'row'::text THEN ( SELECT true
+       FROM clerk.fellows_by_user f
+      WHERE (f.clerk_user_id = users_public.clerk_id)
+     LIMIT 1)
+    ELSE true
+END OR (clerk_id = ( SELECT clerk.user_id() AS user_id)))));
 
 
 --
@@ -5897,6 +5971,14 @@ GRANT ALL ON FUNCTION clerk.crowd_from() TO authenticated;
 
 REVOKE ALL ON FUNCTION clerk.crowd_to() FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk.crowd_to() TO authenticated;
+
+
+--
+-- Name: FUNCTION fellows_by(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.fellows_by() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.fellows_by() TO authenticated;
 
 
 --
@@ -6803,6 +6885,13 @@ GRANT SELECT ON TABLE public.organization_memberships TO service_role;
 --
 
 GRANT SELECT ON TABLE clerk.fellows TO authenticated;
+
+
+--
+-- Name: TABLE fellows_by_user; Type: ACL; Schema: clerk; Owner: -
+--
+
+GRANT SELECT ON TABLE clerk.fellows_by_user TO authenticated;
 
 
 --

@@ -30,3 +30,6 @@ func (r Release) Verify(ctx context.Context, config *pgx.ConnConfig) error {
 func (r Release) Export(dir string, now time.Time) ([]string, error) {
 	return r.export(dir, Options{}, now)
 }
+
+// RolesChanged is rolesChanged.
+var RolesChanged = rolesChanged

@@ -30,10 +30,18 @@ func fresh(t *testing.T) (*testdb.DB, *pgx.ConnConfig, *pgx.Conn) {
 	return db, config, db.Conn(t, db.Owner())
 }
 
+// exec begins anew where another test made or changed the same login roles meanwhile, as
+// a migration does: what is given is one transaction.
 func exec(t *testing.T, conn *pgx.Conn, sql string) {
 	t.Helper()
-	if _, err := conn.Exec(t.Context(), sql); err != nil {
-		t.Fatalf("%s: %v", sql, err)
+	for try := 1; ; try++ {
+		_, err := conn.Exec(t.Context(), sql)
+		if err == nil {
+			return
+		}
+		if try == 20 || !migrate.RolesChanged(err) {
+			t.Fatalf("%s: %v", sql, err)
+		}
 	}
 }
 

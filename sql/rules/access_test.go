@@ -31,7 +31,7 @@ func TestMigrations_GrantExactlyWhatIsMeant(t *testing.T) {
 				  and not (r.rolname = 'clerksync_diagnostics' and has_table_privilege('authenticated', c.oid, p.privilege))
 				order by 1`)
 			want := []string{
-				"authenticated SELECT clerk.fellows",
+				"authenticated SELECT clerk.fellows", "authenticated SELECT clerk.fellows_by_user",
 				"authenticated SELECT organization_memberships", "authenticated SELECT organizations",
 				"authenticated SELECT users", "authenticated SELECT users_public",
 				"service_role SELECT clerk.organization_permissions", "service_role SELECT clerk.organization_roles",
@@ -86,7 +86,7 @@ func TestMigrations_GrantExactlyWhatIsMeant(t *testing.T) {
 				cross join (values ('anon'), ('authenticated'), ('service_role')) r (rolname)
 				where p.pronamespace = 'clerk'::regnamespace and has_function_privilege(r.rolname, p.oid, 'execute')
 				group by p.oid having count(*) < 3 order by 1`)
-			want = []string{"clerk.crowd_from() authenticated", "clerk.crowd_to() authenticated", "clerk.leaving_fellow_ids() authenticated", "clerk.near_fellow_ids() authenticated"}
+			want = []string{"clerk.crowd_from() authenticated", "clerk.crowd_to() authenticated", "clerk.fellows_by() authenticated", "clerk.leaving_fellow_ids() authenticated", "clerk.near_fellow_ids() authenticated"}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("helpers that not every API role may execute (-want +got):\n%s", diff)
 			}

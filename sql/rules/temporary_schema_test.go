@@ -225,7 +225,7 @@ func samples() []sample {
 	}
 
 	for _, function := range []string{
-		"claims", "user_id", "org_id", "org_role", "my_org_ids", "my_fellow_ids", "near_fellow_ids", "crowd_from", "crowd_to", "leaving_fellow_ids", "session_is_active", "has_second_factor", "is_impersonated", "org_permissions",
+		"claims", "user_id", "org_id", "org_role", "my_org_ids", "my_fellow_ids", "near_fellow_ids", "crowd_from", "crowd_to", "fellows_by", "leaving_fellow_ids", "session_is_active", "has_second_factor", "is_impersonated", "org_permissions",
 	} {
 		add("clerk."+function, ``)
 	}

@@ -22,30 +22,46 @@ create policy users_read_own on {{exposed}}.users
   using (clerk_id = (select {{helpers}}.user_id()));
 
 -- Read past the policies of organization_memberships, as the functions read it, and
--- within a plan, which a function cannot be. "is true" keeps a plan from looking under
--- each of the caller's organizations where the user's own few memberships tell.
+-- within a plan, which a function cannot be: fellows by their organizations, all of them
+-- at once, and fellows_by_user by the user. There "is true" keeps a plan from looking
+-- under each of the caller's organizations where the user's own few memberships tell.
 create view {{helpers}}.fellows with (security_barrier = true) as
+select m.clerk_user_id
+from {{exposed}}.organization_memberships as m
+where m.clerk_org_id = any (array(select {{helpers}}.my_org_ids()))
+  and m.deleted_at is null;
+
+create view {{helpers}}.fellows_by_user with (security_barrier = true) as
 select m.clerk_user_id
 from {{exposed}}.organization_memberships as m
 where (m.clerk_org_id = any (array(select {{helpers}}.my_org_ids()))) is true
   and m.deleted_at is null;
 
 comment on view {{helpers}}.fellows is 'Who shares an organization with the caller, once for each that is shared.';
+comment on view {{helpers}}.fellows_by_user is 'The same as fellows, for a look at one user.';
 
-revoke all on table {{helpers}}.fellows from public, anon, authenticated, service_role;
-grant select on table {{helpers}}.fellows to authenticated;
+revoke all on table {{helpers}}.fellows, {{helpers}}.fellows_by_user from public, anon, authenticated, service_role;
+grant select on table {{helpers}}.fellows, {{helpers}}.fellows_by_user to authenticated;
 
--- Row by row for callers with a crowd of fellows, by a list for the others; see
--- near_fellow_ids. The third condition never holds. It is there to be estimated: the
--- planner calls crowd_from and learns whether it should expect many rows or few, and so
--- whether to walk the table in the order that was asked for or to fetch the list.
+-- The first condition is what an index can answer: a list for callers with few fellows,
+-- everything from the first of them on for callers with a crowd. Its third part never
+-- holds. It is there to be estimated: the planner calls crowd_from and learns whether it
+-- should expect many rows or few, and so whether to walk the table in the order that was
+-- asked for or to fetch the list. The second condition says who of a crowd's range is a
+-- fellow; see fellows_by. For exists the planner itself chooses: it hashes all fellows
+-- where it expects to look at many rows, and looks at one where it expects one.
 create policy users_public_read_fellows on {{exposed}}.users_public
   for select to authenticated
   using (
     (clerk_id between coalesce((select {{helpers}}.crowd_from()), (select {{helpers}}.crowd_to() || 'z')) and (select {{helpers}}.crowd_to())
-      and (select true from {{helpers}}.fellows as f where f.clerk_user_id = clerk_id limit 1))
-    or clerk_id = any ((select {{helpers}}.near_fellow_ids())::text[])
-    or ((select false) and clerk_id >= {{helpers}}.crowd_from()));
+      or clerk_id = any ((select {{helpers}}.near_fellow_ids())::text[])
+      or ((select false) and clerk_id >= {{helpers}}.crowd_from()))
+    and (case (select {{helpers}}.fellows_by())
+        when 'hash' then exists (select from {{helpers}}.fellows as f where f.clerk_user_id = clerk_id)
+        when 'row' then (select true from {{helpers}}.fellows_by_user as f where f.clerk_user_id = clerk_id limit 1)
+        else true
+      end
+      or clerk_id = (select {{helpers}}.user_id())));
 
 create policy organizations_read_own on {{exposed}}.organizations
   for select to authenticated

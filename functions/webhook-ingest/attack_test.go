@@ -57,6 +57,7 @@ func attacks() []attack {
 		{"6 MiB", request(sign(body), bytes.Repeat([]byte("x"), longestEvent-4<<10), false), 413, "body_too_large"},
 		{"6 MiB as base64", request(sign(body), bytes.Repeat([]byte("x"), (longestEvent-4<<10)/4*3), true), 413, "body_too_large"},
 		{"6 MiB of brackets", bytes.Repeat([]byte("["), longestEvent), 413, "body_too_large"},
+		{"another path", bytes.ReplaceAll(request(sign(body), body, false), []byte(lambdatest.WebhookSegment), []byte("wp-login.php")), 404, "not_found"},
 		{"base64 that is none", bytes.Replace(request(sign(body), []byte("????"), false), []byte(`"isBase64Encoded":false`), []byte(`"isBase64Encoded":true`), 1), 400, "malformed_body"},
 		// Only who may invoke the function can send what API Gateway does not make.
 		{"no event", []byte(`{}`), 0, ""},
@@ -108,8 +109,8 @@ func TestBootstrap_LogsLittleForWhatItRefuses(t *testing.T) {
 			t.Errorf("%s: %d bytes of logs, want at most %d:\n%.3000s", a.name, len(written), maxRefusalLog, written)
 		}
 	}
-	if strings.Contains(f.Logs(), "trace@example.com") {
-		t.Error("the logs quote a body")
+	if strings.Contains(f.Logs(), "trace@example.com") || strings.Contains(f.Logs(), lambdatest.WebhookSegment) {
+		t.Errorf("the logs quote a body or the path:\n%s", f.Logs())
 	}
 }
 

@@ -117,7 +117,7 @@ func TestRoutes_LeadToTheirHandlers(t *testing.T) {
 		if version := r.integration.at("PayloadFormatVersion"); version != "2.0" {
 			t.Errorf("%s %s hands over payload format %v", r.method, r.path, version)
 		}
-		if a, b := r.route.at("ApiId"), r.integration.at("ApiId"); a != "WebhookApi" || b != "WebhookApi" {
+		if a, b := r.route.at("ApiId"), r.integration.at("ApiId"); a != "HttpApi" || b != "HttpApi" {
 			t.Errorf("%s %s is a route of %v with an integration of %v", r.method, r.path, a, b)
 		}
 	}
@@ -157,9 +157,9 @@ func TestRoutes_AreAllowedToInvokeTheirFunctions(t *testing.T) {
 			allowed[p.at("FunctionName").(string)], _ = p.at("SourceArn").(string)
 		}
 		for _, r := range routes(t, s) {
-			arn := "arn:aws:execute-api:eu-central-1:123456789012:WebhookApi/*/" + r.method + r.path
+			arn := "arn:aws:execute-api:eu-central-1:123456789012:HttpApi/*/" + r.method + r.path
 			// Names of a policy may end in an asterisk, which stands for the segment.
-			if prefix, open := strings.CutSuffix(allowed[r.function], "*"); arn != prefix && (!open || !strings.HasPrefix(arn, prefix) || prefix != "arn:aws:execute-api:eu-central-1:123456789012:WebhookApi/*/POST"+webhook.Path) {
+			if prefix, open := strings.CutSuffix(allowed[r.function], "*"); arn != prefix && (!open || !strings.HasPrefix(arn, prefix) || prefix != "arn:aws:execute-api:eu-central-1:123456789012:HttpApi/*/POST"+webhook.Path) {
 				t.Errorf("%s may be invoked by %q, want %s", r.function, allowed[r.function], arn)
 			}
 			delete(allowed, r.function)
@@ -183,7 +183,7 @@ func TestRoutes_LeaveTheThrottleToTheWebhook(t *testing.T) {
 	for segment, below := range segments {
 		for _, mode := range []string{direct, queued, draining} {
 			s := deploy(t, stackTemplate, map[string]string{"WebhookPath": segment, "IngestMode": mode, "ThrottlingRate": "7", "ThrottlingBurst": "9"})
-			api := s.Resources["WebhookApi"]
+			api := s.Resources["HttpApi"]
 			if api.at("ProtocolType") != "HTTP" || api.at("Body") != nil || api.at("Target") != nil || api.at("RouteKey") != nil {
 				t.Errorf("the API has routes of its own: %v", api.Properties)
 			}
@@ -199,13 +199,13 @@ func TestRoutes_LeaveTheThrottleToTheWebhook(t *testing.T) {
 			if want := []string{"POST " + webhook.Path + below}; !slices.Equal(webhooks, want) {
 				t.Errorf("WebhookPath %q, %s: the webhook's routes are %q, want %q", segment, mode, webhooks, want)
 			}
-			if got, want := s.Outputs["WebhookUrl"]["Value"], "https://WebhookApi.execute-api.eu-central-1.amazonaws.com"+webhook.Path+below; got != want {
+			if got, want := s.Outputs["WebhookUrl"]["Value"], "https://HttpApi.execute-api.eu-central-1.amazonaws.com"+webhook.Path+below; got != want {
 				t.Errorf("WebhookUrl is %v, want %s", got, want)
 			}
 
 			stages := s.of("AWS::ApiGatewayV2::Stage")
-			stage := stages["WebhookApiStage"]
-			if len(stages) != 1 || stage.at("ApiId") != "WebhookApi" || stage.at("StageName") != "$default" || stage.at("AutoDeploy") != "true" {
+			stage := stages["HttpApiStage"]
+			if len(stages) != 1 || stage.at("ApiId") != "HttpApi" || stage.at("StageName") != "$default" || stage.at("AutoDeploy") != "true" {
 				t.Fatalf("stages: %v", stages)
 			}
 			if diff := cmp.Diff(any(object{"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "9"}), stage.at("DefaultRouteSettings")); diff != "" {
@@ -241,7 +241,7 @@ func TestRoutes_LeaveTheThrottleToTheWebhook(t *testing.T) {
 // type for it to follow.
 func TestRoutes_HaveThrottlesThatAreNumbers(t *testing.T) {
 	t.Parallel()
-	stage := parse(t, stackTemplate)["Resources"].(object)["WebhookApiStage"].(object)["Properties"].(object)
+	stage := parse(t, stackTemplate)["Resources"].(object)["HttpApiStage"].(object)["Properties"].(object)
 	for key, own := range stage["RouteSettings"].(object) {
 		for limit, value := range own.(object) {
 			if _, plain := value.(string); !plain {
@@ -279,7 +279,7 @@ func TestOutputs_NameTheRoutes(t *testing.T) {
 	t.Parallel()
 	s := inMode(t, direct)
 	for output, path := range map[string]string{"WebhookUrl": webhook.Path + "/5b2c9f40-7a1e-11f0-8c3d-0a1b2c3d4e5f", "DiagnosticsUrl": endpoint.Path} {
-		if got, want := s.Outputs[output]["Value"], "https://WebhookApi.execute-api.eu-central-1.amazonaws.com"+path; got != want {
+		if got, want := s.Outputs[output]["Value"], "https://HttpApi.execute-api.eu-central-1.amazonaws.com"+path; got != want {
 			t.Errorf("%s is %v, want %s", output, got, want)
 		}
 	}

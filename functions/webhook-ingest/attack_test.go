@@ -114,7 +114,7 @@ func TestBootstrap_LogsLittleForWhatItRefuses(t *testing.T) {
 	}
 }
 
-// The template's MemorySize is twice what the longest events take, and more.
+// The template's MemorySize, 256 MB, is twice what the longest events take, and more.
 func TestBootstrap_FitsIntoItsMemoryUnderTheLongestEvents(t *testing.T) {
 	t.Parallel()
 	f := underAttack(t)

@@ -88,6 +88,10 @@ $(addprefix build-,$(FUNCTIONS)): build-%:
 bench: ## Run the benchmarks; BENCHTIME=1s each
 	go test -run '^$$' -bench . -benchtime $(BENCHTIME) ./functions/... ./shared/...
 
+.PHONY: attack
+attack: ## Send the built webhook function what strangers send; prints processor time and log bytes of each request
+	go test ./functions/webhook-ingest -run '^$$' -bench '^BenchmarkAttack$$' -benchtime 200ms
+
 .PHONY: soak
 soak: ## Mixed traffic for SOAK=10m, directly and through a queue, while the database is restarted and a consumer killed
 	go test ./functions/event-consumer -run '^TestSoak' -count 1 -v -timeout 0 -soak $(SOAK)

@@ -123,14 +123,14 @@ func TestLimits_NestForRequests(t *testing.T) {
 			},
 		},
 	}
-	for _, r := range routes(s) {
+	for _, r := range routes(t, s) {
 		f := s.Resources[r.function]
 		timeout := f.seconds(t, "Timeout")
 		outer := []limit{
 			inner[r.function].request,
 			{r.function + " but for its answer", timeout - margin},
 			{r.function, timeout},
-			{"the API's route " + r.path, time.Duration(r.properties.number(t, "TimeoutInMillis")) * time.Millisecond},
+			{"the API's route " + r.path, time.Duration(r.integration.number(t, "TimeoutInMillis")) * time.Millisecond},
 			{"Svix", svixLimit},
 		}
 		for _, steps := range inner[r.function].steps {

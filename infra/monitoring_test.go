@@ -177,7 +177,7 @@ var ofAWS = map[string]struct {
 
 func TestMonitoring_ReadsWhatAWSWrites(t *testing.T) {
 	t.Parallel()
-	kinds := map[string]string{"AWS/Lambda": serverlessFunction, "AWS/ApiGateway": "AWS::Serverless::HttpApi", "AWS/SQS": "AWS::SQS::Queue"}
+	kinds := map[string]string{"AWS/Lambda": serverlessFunction, "AWS/ApiGateway": "AWS::ApiGatewayV2::Api", "AWS/SQS": "AWS::SQS::Queue"}
 	for _, mode := range []string{direct, queued} {
 		s := inMode(t, mode)
 		for _, m := range watched(t, s) {

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"clerksync/shared/webhook"
 )
 
 const (
@@ -235,6 +237,7 @@ type absent struct{}
 // pseudo are the parameters that every stack has.
 var pseudo = map[string]any{
 	"AWS::AccountId": "123456789012", "AWS::Partition": "aws", "AWS::Region": "eu-central-1", "AWS::StackName": "clerksync",
+	"AWS::StackId":   "arn:aws:cloudformation:eu-central-1:123456789012:stack/clerksync/5b2c9f40-7a1e-11f0-8c3d-0a1b2c3d4e5f",
 	"AWS::URLSuffix": "amazonaws.com", "AWS::NoValue": absent{},
 }
 
@@ -446,6 +449,8 @@ func TestTemplate_HoldsTogetherInEveryMode(t *testing.T) {
 		{"IngestMode": queued},
 		{"IngestMode": draining, "Monitoring": "off"},
 		{"DiagnosticsPage": "on"},
+		{"WebhookPath": "none"},
+		{"WebhookPath": "AZaz09-_AZaz09-_", "IngestMode": queued},
 		{"SecretId": "clerksync", "SecretKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/0"},
 		{"SecretId": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:clerksync-a1B2c3"},
 		{"DiagnosticsSecretId": "clerksync-diagnostics", "DiagnosticsPage": "on"},
@@ -484,6 +489,11 @@ func TestTemplate_AsksForWhatItCanUse(t *testing.T) {
 			[]string{"", "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", "arn:aws:kms:eu-central-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab"},
 			// A policy on an alias allows nothing.
 			[]string{"arn:aws:kms:eu-central-1:123456789012:alias/clerksync", "1234abcd-12ab-34cd-56ef-1234567890ab"},
+		},
+		{
+			"WebhookPath",
+			[]string{"", "none", strings.Repeat("a", webhook.MinSegment), strings.Repeat("Z", webhook.MaxSegment), "5b2c9f40-7a1e-11f0-8c3d-0a1b2c3d4e5f", "AZaz09-_AZaz09-_"},
+			[]string{"webhook", strings.Repeat("a", webhook.MinSegment-1), strings.Repeat("a", webhook.MaxSegment+1), "aaaaaaaaaaaaaaaa/a", "aaaaaaaaaaaaaaaa%", "{aaaaaaaaaaaaaaa+}"},
 		},
 		{"IngestMode", []string{"direct", "queued", "draining"}, []string{"", "Direct", "queue"}},
 		{"ReservedConcurrency", []string{"-1", "0", "20", "1000"}, []string{"", "-2", "1001", "many"}},

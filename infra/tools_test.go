@@ -94,13 +94,10 @@ func TestTemplates_BecomeWhatTheyShould(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"EventConsumerFunctionEvents":                 "AWS::Lambda::EventSourceMapping",
-		"FullSyncFunctionEventInvokeConfig":           "AWS::Lambda::EventInvokeConfig",
-		"FullSyncFunctionSchedule":                    "AWS::Scheduler::Schedule",
-		"FullSyncFunctionScheduleRole":                "AWS::IAM::Role",
-		"JWTDiagnosticsFunctionQuestionPermission":    "AWS::Lambda::Permission",
-		"WebhookApiApiGatewayDefaultStage":            "AWS::ApiGatewayV2::Stage",
-		"WebhookIngestFunctionClerkWebhookPermission": "AWS::Lambda::Permission",
+		"EventConsumerFunctionEvents":       "AWS::Lambda::EventSourceMapping",
+		"FullSyncFunctionEventInvokeConfig": "AWS::Lambda::EventInvokeConfig",
+		"FullSyncFunctionSchedule":          "AWS::Scheduler::Schedule",
+		"FullSyncFunctionScheduleRole":      "AWS::IAM::Role",
 	}
 	if diff := cmp.Diff(want, added); diff != "" {
 		t.Errorf("resources that SAM adds (-want +got):\n%s", diff)

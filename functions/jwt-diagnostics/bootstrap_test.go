@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -287,6 +288,7 @@ func TestBootstrap_RefusesWhatIsNoQuestion(t *testing.T) {
 		{"no token", request(t, []byte(`{}`)), 400, "missing_token"},
 		{"a field that there is not", request(t, []byte(`{"jwt":"`+clerk.token+`"}`)), 400, "unknown_field"},
 		{"too large", request(t, large), 413, "body_too_large"},
+		{"too large for an event to be read", request(t, bytes.Repeat([]byte("x"), 5<<20)), 413, "body_too_large"},
 		{"a form", request(t, question(t, clerk.token), func(e *events.APIGatewayV2HTTPRequest) { e.Headers["content-type"] = "text/plain" }), 415, "unsupported_media_type"},
 		{"another site's page", request(t, question(t, clerk.token), fromPage, func(e *events.APIGatewayV2HTTPRequest) { e.Headers["sec-fetch-site"] = "cross-site" }), 403, "cross_site"},
 		{"another path", request(t, question(t, clerk.token), func(e *events.APIGatewayV2HTTPRequest) { e.RawPath = "/" }), 404, "not_found"},
@@ -314,6 +316,7 @@ func TestBootstrap_RefusesWhatIsNoQuestion(t *testing.T) {
 		{"a field that there is not", `{"jwt":"` + clerk.token + `"}`, "unknown_field"},
 		{"the token as a field's name", `{"` + clerk.token + `":1}`, "unknown_field"},
 		{"too large", string(large), "body_too_large"},
+		{"too large for an event to be read", strings.Repeat("[", 5<<20), "body_too_large"},
 		{"a schedule", `{"source":"aws.events","detail-type":"Scheduled Event"}`, "unknown_field"},
 	}
 	for _, tt := range plain {

@@ -67,5 +67,5 @@ func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func(), error) 
 		Logger:   base.Logger,
 		Observer: metrics{base.Metrics},
 	})
-	return &handler{apigateway.New(answers)}, db.Close, err
+	return &handler{apigateway.New(answers).Bounded(endpoint.Path, endpoint.DefaultMaxBody)}, db.Close, err
 }

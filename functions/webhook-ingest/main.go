@@ -1,4 +1,5 @@
-// The webhook-ingest command is the Lambda function behind POST /webhooks/clerk:
+// The webhook-ingest command is the Lambda function behind POST
+// /webhooks/clerk/<segment>, where the stack chooses the segment:
 // it verifies what Clerk sends and hands it to the sync rules in Postgres, or to a
 // queue where one is configured, behind which event-consumer does that.
 //
@@ -37,7 +38,7 @@ func main() {
 		slog.Error("building the handler", "error", err)
 		os.Exit(1)
 	}
-	lambda.StartWithOptions(apigateway.New(handler), lambda.WithEnableSIGTERM(closeDB))
+	lambda.StartWithOptions(apigateway.New(handler).Bounded(webhook.Path, webhook.DefaultMaxBody), lambda.WithEnableSIGTERM(closeDB))
 }
 
 func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), error) {

@@ -190,8 +190,8 @@ func TestStart_TakesRealWebhooks(t *testing.T) {
 		t.Errorf("RealClerk() = %v, want the variable that was set", got)
 	}
 	body := clerktest.User("user_ines").Email("ines@example.com").Event(clerk.UserCreated, time.Now())
-	send := func(header http.Header) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, stack.WebhookURL(), bytes.NewReader(body))
+	send := func(below string, header http.Header) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, stack.WebhookURL()+below, bytes.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,15 +207,20 @@ func TestStart_TakesRealWebhooks(t *testing.T) {
 		}
 	}
 
-	send(clerktest.Sign(clerktest.Secret, "msg_1", time.Now(), body))
+	send("", clerktest.Sign(clerktest.Secret, "msg_1", time.Now(), body))
 	got := <-seen
 	if got.SvixID != "msg_1" || got.Type != clerk.UserCreated || got.ObjectID != "user_ines" || got.Status != http.StatusOK || got.Outcome != mirror.Applied {
 		t.Errorf("a signed request was observed as %+v", got)
 	}
-	send(clerktest.Sign("whsec_YW5vdGhlci1zaWduaW5nLXNlY3JldC1mb3ItdGVzdHM=", "msg_2", time.Now(), body))
+	send("", clerktest.Sign("whsec_YW5vdGhlci1zaWduaW5nLXNlY3JldC1mb3ItdGVzdHM=", "msg_2", time.Now(), body))
 	got = <-seen
 	if got.SvixID != "msg_2" || got.Type != "" || got.ObjectID != "" || got.Status != http.StatusUnauthorized || got.Code != "invalid_signature" {
 		t.Errorf("a request with a wrong signature was observed as %+v", got)
+	}
+	// As a stack on AWS has its address, so that a tunnel can be given the same.
+	send("/5b2c9f40-7a1e-11f0-8c3d-0a1b2c3d4e5f", clerktest.Sign(clerktest.Secret, "msg_1", time.Now(), body))
+	if got = <-seen; got.Status != http.StatusOK || got.Outcome != mirror.Duplicate {
+		t.Errorf("the same delivery, to an address with a segment, was observed as %+v", got)
 	}
 }
 

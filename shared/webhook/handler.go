@@ -17,8 +17,17 @@ import (
 	"clerksync/shared/secret"
 )
 
-// Path is where deliveries go.
+// Path is where deliveries go. One segment of [MinSegment] to [MaxSegment]
+// URL-safe characters may follow it: who routes to the handler chooses one, so
+// that noise sent to the address that everybody knows never gets here. It proves
+// nothing, and any will do: the signature is the proof.
 const Path = "/webhooks/clerk"
+
+// The length of the segment behind Path.
+const (
+	MinSegment = 16
+	MaxSegment = 64
+)
 
 // DefaultMaxBody is the size of the largest body taken, in bytes, unless
 // Options say otherwise. Clerk's are a few kilobytes, a hundred at the most.
@@ -221,7 +230,7 @@ func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 // checkRequest looks at everything but signature and body.
 func checkRequest(r *http.Request) refusal {
 	switch {
-	case r.URL.Path != Path:
+	case !isPath(r.URL.Path):
 		return notFound
 	case r.Method != http.MethodPost:
 		return methodNotAllowed
@@ -231,6 +240,18 @@ func checkRequest(r *http.Request) refusal {
 		return httpapi.UnsupportedEncoding
 	}
 	return refusal{}
+}
+
+// isPath reports whether a path is Path, alone or with a segment behind it.
+func isPath(path string) bool {
+	rest, ok := strings.CutPrefix(path, Path)
+	if rest == "" {
+		return ok
+	}
+	segment, ok := strings.CutPrefix(rest, "/")
+	return ok && len(segment) >= MinSegment && len(segment) <= MaxSegment && strings.IndexFunc(segment, func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '-' && c != '_'
+	}) < 0
 }
 
 // isJSON reports whether a Content-Type is absent, application/json or another

@@ -210,6 +210,32 @@ func TestHandler_RefusesTamperedMessages(t *testing.T) {
 	}
 }
 
+// segment is such as a stack has.
+const segment = "5b2c9f40-7a1e-11f0-8c3d-0a1b2c3d4e5f"
+
+// Who routes to the handler chooses the segment, and whoever reads the log does
+// not learn it.
+func TestHandler_TakesASegmentBehindItsPathAndLogsNone(t *testing.T) {
+	t.Parallel()
+	for _, behind := range []string{segment, strings.Repeat("a", webhook.MinSegment), strings.Repeat("Z", webhook.MaxSegment), "AZaz09-_AZaz09-_"} {
+		b := setup(t, nil)
+		r := validMessage().request(t)
+		r.URL.Path += "/" + behind
+		if w := b.deliver(r); w.Code != http.StatusOK {
+			t.Errorf("segment %q: answered %d %s, want 200", behind, w.Code, w.Body)
+		}
+		r = validMessage().request(t)
+		r.URL.Path += "/" + behind
+		r.Header.Set("svix-signature", "v1,AAAA")
+		if w := b.deliver(r); w.Code != http.StatusUnauthorized {
+			t.Errorf("segment %q, wrong signature: answered %d %s, want 401", behind, w.Code, w.Body)
+		}
+		if logged := b.log.String(); strings.Contains(logged, behind) || logged == "" {
+			t.Errorf("the log is to say what became of the requests, and no segment:\n%s", logged)
+		}
+	}
+}
+
 func TestHandler_RefusesRequestsOfAnotherForm(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -220,6 +246,12 @@ func TestHandler_RefusesRequestsOfAnotherForm(t *testing.T) {
 	}{
 		{"another path", func(r *http.Request) { r.URL.Path = "/webhooks" }, 404, "not_found"},
 		{"path with a slash behind", func(r *http.Request) { r.URL.Path += "/" }, 404, "not_found"},
+		{"segment that is too short", func(r *http.Request) { r.URL.Path += "/" + strings.Repeat("a", webhook.MinSegment-1) }, 404, "not_found"},
+		{"segment that is too long", func(r *http.Request) { r.URL.Path += "/" + strings.Repeat("a", webhook.MaxSegment+1) }, 404, "not_found"},
+		{"two segments", func(r *http.Request) { r.URL.Path += "/" + segment + "/" + segment }, 404, "not_found"},
+		{"segment with a slash behind", func(r *http.Request) { r.URL.Path += "/" + segment + "/" }, 404, "not_found"},
+		{"segment that a URL would escape", func(r *http.Request) { r.URL.Path += "/" + segment + "é" }, 404, "not_found"},
+		{"segment without a slash", func(r *http.Request) { r.URL.Path += segment }, 404, "not_found"},
 		{"path in another case", func(r *http.Request) { r.URL.Path = strings.ToUpper(r.URL.Path) }, 404, "not_found"},
 		{"GET", func(r *http.Request) { r.Method = http.MethodGet }, 405, "method_not_allowed"},
 		{"HEAD", func(r *http.Request) { r.Method = http.MethodHead }, 405, "method_not_allowed"},

@@ -62,22 +62,50 @@ const (
 	defaultStage = "$default"
 	// maxBody is Lambda's own limit for a whole event, in bytes.
 	maxBody = 6 << 20
+	// maxEnvelope is more than what is around a body: API Gateway takes 10,240
+	// bytes of headers and request line, which an event may hold twice.
+	maxEnvelope = 64 << 10
 	// answerMargin is left at the end of an invocation to get the answer out.
 	answerMargin = 250 * time.Millisecond
 )
 
 // Adapter is a lambda.Handler around an http.Handler. Call New.
-type Adapter struct{ handler http.Handler }
+type Adapter struct {
+	handler http.Handler
+	// longest is the longest event that is read, in bytes; 0 means any. Longer
+	// ones are handed over as requests to path.
+	longest int
+	path    string
+}
 
 var _ lambda.Handler = (*Adapter)(nil)
 
 // New returns an Adapter for handler.
 func New(handler http.Handler) *Adapter { return &Adapter{handler: handler} }
 
+// Bounded returns an Adapter for a handler that takes bodies of up to maxBody
+// bytes. An event too long to hold one is not read: the handler gets a POST to
+// path that announces the event's length, and refuses it as it refuses any body
+// that is too large, with its own log line and metrics.
+//
+// In an event a body takes four bytes for three as base64. As text it takes two
+// for each quote, backslash and line break of its JSON and one for the rest; one
+// with more control characters than JSON has counts as larger than it is.
+func (a *Adapter) Bounded(path string, maxBody int) *Adapter {
+	return &Adapter{handler: a.handler, longest: 2*maxBody + maxEnvelope, path: path}
+}
+
 // Invoke answers one event. Its errors wrap ErrNotHTTP or ErrPayloadVersion; a
 // request whose body cannot be decoded is answered 400, or 413 if it is larger
 // than Lambda's own limit of 6 MiB, without the handler.
 func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	if a.longest > 0 && len(payload) > a.longest {
+		response, err := a.announce(ctx, len(payload))
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(response)
+	}
 	var event struct {
 		events.APIGatewayV2HTTPRequest
 		// HTTPMethod is where format 1.0 has the method.
@@ -101,13 +129,33 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(response)
 }
 
-func (a *Adapter) serve(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadlineCause(ctx, deadline.Add(-answerMargin), fmt.Errorf("the function's time is up but for %v", answerMargin))
-		defer cancel()
+// announce hands over the length of an event in place of what it holds.
+func (a *Adapter) announce(ctx context.Context, length int) (events.APIGatewayV2HTTPResponse, error) {
+	ctx, cancel := prepare(ctx, "")
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.path, http.NoBody)
+	if err != nil {
+		return events.APIGatewayV2HTTPResponse{}, fmt.Errorf("making a request for an event of %d bytes: %w", length, err)
 	}
-	ctx = withRequestID(ctx, event.RequestContext.RequestID)
+	r.Header.Set("Content-Type", "application/json")
+	r.ContentLength = int64(length)
+	w := newResponse()
+	a.handler.ServeHTTP(w, r)
+	return w.event(), nil
+}
+
+// prepare returns a request's context.
+func prepare(ctx context.Context, gatewayID string) (context.Context, context.CancelFunc) {
+	cancel := func() {}
+	if deadline, ok := ctx.Deadline(); ok {
+		ctx, cancel = context.WithDeadlineCause(ctx, deadline.Add(-answerMargin), fmt.Errorf("the function's time is up but for %v", answerMargin))
+	}
+	return withRequestID(ctx, gatewayID), cancel
+}
+
+func (a *Adapter) serve(ctx context.Context, event events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+	ctx, cancel := prepare(ctx, event.RequestContext.RequestID)
+	defer cancel()
 
 	w := newResponse()
 	body, err := decodeBody(event)

@@ -362,6 +362,62 @@ func TestInvoke_PassesRequestIDsOn(t *testing.T) {
 	}
 }
 
+// What is too long is refused by the handler, which learns no more of it than
+// that; what can hold a body of the cap is read, however it came.
+func TestBounded_AnswersLongEventsFromTheirLength(t *testing.T) {
+	t.Parallel()
+	const most = 1 << 20
+	longest := 2*most + 64<<10
+	fullest := []byte(`"` + strings.Repeat(`\"`, most/2-1) + `"`)
+	text := event(t, "post.json", func(e *events.APIGatewayV2HTTPRequest) { e.Body = string(fullest) })
+	encoded := event(t, "post.json", func(e *events.APIGatewayV2HTTPRequest) {
+		e.Body, e.IsBase64Encoded = base64.StdEncoding.EncodeToString(fullest), true
+	})
+	tests := []struct {
+		name    string
+		payload []byte
+		refused bool
+	}{
+		// Neither is JSON: nothing has looked.
+		{"one byte too long", bytes.Repeat([]byte("["), longest+1), true},
+		{"Lambda's longest", bytes.Repeat([]byte("["), 6<<20), true},
+		{"fullest body as text", text, false},
+		{"fullest body as base64", encoded, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			var log bytes.Buffer
+			adapter := apigateway.New(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				if r.Method != http.MethodPost || r.URL.Path != "/webhooks/clerk" {
+					t.Errorf("the handler got a %s to %s, want a POST to /webhooks/clerk", r.Method, r.URL.Path)
+				}
+				if test.refused && (len(body) > 0 || r.ContentLength != int64(len(test.payload))) {
+					t.Errorf("the handler got %d bytes and the length %d, want none and the event's, %d", len(body), r.ContentLength, len(test.payload))
+				}
+				if !test.refused && !bytes.Equal(body, fullest) {
+					t.Errorf("the handler got a body of %d bytes, want the %d that were sent", len(body), len(fullest))
+				}
+				telemetry.NewLogger(&log, slog.LevelInfo).InfoContext(r.Context(), "seen")
+				w.WriteHeader(http.StatusRequestEntityTooLarge)
+			})).Bounded("/webhooks/clerk", most)
+			ctx := lambdacontext.NewContext(t.Context(), &lambdacontext.LambdaContext{AwsRequestID: "7a1c"})
+			out, err := adapter.Invoke(ctx, test.payload)
+			var response events.APIGatewayV2HTTPResponse
+			if err := errors.Join(err, json.Unmarshal(out, &response)); err != nil || response.StatusCode != http.StatusRequestEntityTooLarge {
+				t.Errorf("answer = %d, %v, want the handler's 413", response.StatusCode, err)
+			}
+			if !strings.Contains(log.String(), `"request_id":"7a1c"`) {
+				t.Errorf("the log line lacks the request's id: %s", log.String())
+			}
+		})
+	}
+}
+
 func TestInvoke_EndsTheContextBeforeLambdaDoes(t *testing.T) {
 	t.Parallel()
 	deadline := time.Now().Add(time.Hour)

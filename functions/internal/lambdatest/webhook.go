@@ -11,15 +11,20 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
+// WebhookSegment is the last of the path of each WebhookRequest, such as a stack
+// chooses it.
+const WebhookSegment = "5b2c9f40-7a1e-11f0-8c3d-0a1b2c3d4e5f"
+
 // WebhookRequest is the event of a delivery, as API Gateway's HTTP API hands it
 // on: with its body as it is, or in base64.
 func WebhookRequest(header http.Header, body []byte, encode bool) []byte {
+	path := "/webhooks/clerk/" + WebhookSegment
 	event := events.APIGatewayV2HTTPRequest{
-		Version: "2.0", RouteKey: "POST /webhooks/clerk", RawPath: "/webhooks/clerk", Body: string(body),
+		Version: "2.0", RouteKey: "POST " + path, RawPath: path, Body: string(body),
 		Headers: map[string]string{"content-type": "application/json"},
 		RequestContext: events.APIGatewayV2HTTPRequestContext{
 			Stage: "$default", RequestID: "gateway-1",
-			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: http.MethodPost, Path: "/webhooks/clerk", Protocol: "HTTP/1.1", SourceIP: "203.0.113.7"},
+			HTTP: events.APIGatewayV2HTTPRequestContextHTTPDescription{Method: http.MethodPost, Path: path, Protocol: "HTTP/1.1", SourceIP: "203.0.113.7"},
 		},
 	}
 	for name, values := range header {

@@ -566,6 +566,7 @@ func TestTemplate_HoldsTogetherInEveryMode(t *testing.T) {
 		{},
 		{"IngestMode": queued},
 		{"IngestMode": draining, "Monitoring": "off"},
+		{"AccessLogAddresses": "on"},
 		{"DiagnosticsPage": "on", "DiagnosticsSecretId": "clerksync-diagnostics", "DiagnosticsConcurrency": "5"},
 		{"SecretId": "clerksync", "SecretKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/0"},
 		{"SecretId": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:clerksync-a1B2c3"},
@@ -671,7 +672,7 @@ func TestTemplate_AsksForWhatItCanUse(t *testing.T) {
 func TestTemplate_KeepsWhatCannotBeHadAgain(t *testing.T) {
 	t.Parallel()
 	s := deploy(t, stackTemplate, withPage(map[string]string{"IngestMode": queued}))
-	kept := []string{"ClerksyncSecret", "EventDeadLetterQueue", "EventQueue"}
+	kept := []string{"ApiAccessLogGroup", "ClerksyncSecret", "EventDeadLetterQueue", "EventQueue"}
 	var found []string
 	for id, r := range s.Resources {
 		if policy := r.Attributes["DeletionPolicy"]; policy == "RetainExceptOnCreate" && r.Attributes["UpdateReplacePolicy"] == "Retain" {

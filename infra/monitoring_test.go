@@ -358,23 +358,23 @@ func value(t *testing.T, alarm resource, series map[string]float64) (float64, bo
 			if name, ok := node.Fun.(*ast.Ident); !ok || name.Name != "SUM" {
 				t.Fatalf("a function that this test does not know: %v", node.Fun)
 			}
-			sum, any := 0.0, false
+			sum, known := 0.0, false
 			for _, argument := range node.Args {
 				if v, there := eval(argument); there {
-					sum, any = sum+v, true
+					sum, known = sum+v, true
 				}
 			}
-			return sum, any
+			return sum, known
 		case *ast.BinaryExpr:
 			x, left := eval(node.X)
 			y, right := eval(node.Y)
-			switch node.Op {
+			switch both := left && right; node.Op { //nolint:exhaustive // others end the test
 			case token.SUB:
-				return x - y, left && right
+				return x - y, both
 			case token.MUL:
-				return x * y, left && right
+				return x * y, both
 			case token.QUO:
-				return x / y, left && right
+				return x / y, both
 			}
 		}
 		t.Fatalf("an expression that this test does not know: %T", node)

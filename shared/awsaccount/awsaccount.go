@@ -45,7 +45,7 @@ func ReadConcurrency(ctx context.Context, lookup config.Lookup) (Concurrency, er
 	}
 	limit := settings.AccountLimit
 	if limit == nil || limit.UnreservedConcurrentExecutions == nil || limit.ConcurrentExecutions <= 0 {
-		return Concurrency{}, errors.New("Lambda's answer has no limits")
+		return Concurrency{}, errors.New("the answer of Lambda has no limits")
 	}
 	return Concurrency{Region: cfg.Region, Limit: int(limit.ConcurrentExecutions), Unreserved: int(*limit.UnreservedConcurrentExecutions)}, nil
 }

@@ -156,10 +156,11 @@ func TestLimits_NestForQueuedEvents(t *testing.T) {
 	// A batch that runs into its limit leaves time for one event at least.
 	wantNested(t, limit{"a batch, an event and the answer", batch.value + single.value + margin}, timeout)
 
-	// AWS, "Creating and configuring an Amazon SQS event source mapping": six times the function's limit.
-	visibility := queue.seconds(t, "VisibilityTimeout")
-	if visibility < 6*timeout.value {
-		t.Errorf("a message is invisible for %v, want six times the consumer's %v at least", visibility, timeout.value)
+	source := resource{Properties: f.at("Events", "Events", "Properties").(object)}
+	// AWS, "Creating and configuring an Amazon SQS event source mapping": six times the function's limit, and the window.
+	visibility, window := queue.seconds(t, "VisibilityTimeout"), source.seconds(t, "MaximumBatchingWindowInSeconds")
+	if visibility < 6*timeout.value+window {
+		t.Errorf("a message is invisible for %v, want six times the consumer's %v and the batching window of %v at least", visibility, timeout.value, window)
 	}
 	attempts := queue.number(t, "RedrivePolicy", "maxReceiveCount")
 	retention, kept := queue.seconds(t, "MessageRetentionPeriod"), dead.seconds(t, "MessageRetentionPeriod")
@@ -170,7 +171,6 @@ func TestLimits_NestForQueuedEvents(t *testing.T) {
 	if target := queue.at("RedrivePolicy", "deadLetterTargetArn"); target != "EventDeadLetterQueue.Arn" {
 		t.Errorf("dead letters go to %v", target)
 	}
-	source := resource{Properties: f.at("Events", "Events", "Properties").(object)}
 	if source.number(t, "BatchSize") > 10 && source.number(t, "MaximumBatchingWindowInSeconds") < 1 {
 		t.Error("batches of more than ten need a window (AWS, CreateEventSourceMapping)")
 	}
@@ -249,5 +249,42 @@ func TestLimits_AreWhatAlarmsWatch(t *testing.T) {
 	visibility := s.Resources["EventQueue"].seconds(t, "VisibilityTimeout")
 	if threshold := alarms["EventQueueAgeAlarm"].seconds(t, "Threshold"); threshold <= visibility || threshold >= 2*visibility {
 		t.Errorf("the age of events rings at %v, want it between one and two times the %v between attempts", threshold, visibility)
+	}
+}
+
+// With the defaults, which reserve nothing, the smallest pooler has clients left.
+func TestLimits_FitTheSmallestPooler(t *testing.T) {
+	t.Parallel()
+	const (
+		smallest = 200
+		// What a webhook takes at the most while the database is well.
+		webhook = 0.1 // s
+		// Of a full sync.
+		sync = 4
+	)
+	number := func(name string) int {
+		var n float64
+		if _, err := fmt.Sscan(inMode(t, queued).parameters[name], &n); err != nil {
+			t.Fatal(err)
+		}
+		return int(n)
+	}
+	webhooks := number("ThrottlingBurst") + int(webhook*float64(number("ThrottlingRate")))
+	consumers := number("ConsumerConcurrency")
+	// Old and new instances, while a deployment replaces them.
+	together := 2*webhooks + sync + 2*consumers
+	if together > smallest*3/4 {
+		t.Errorf("%d clients at the worst leave less than a quarter of the %d to everybody else", together, smallest)
+	}
+	text := read(t, "docs/deploy.md")
+	for _, row := range []string{
+		fmt.Sprintf("| %d, and %d while a deployment replaces them |", webhooks, 2*webhooks),
+		fmt.Sprintf("| `ConsumerConcurrency` %d | %d, and %d while a deployment replaces them |", consumers, consumers, 2*consumers),
+		fmt.Sprintf("| together | | %d at the worst |", together),
+		fmt.Sprintf("The other %d are", smallest-together),
+	} {
+		if !strings.Contains(text, row) {
+			t.Errorf("docs/deploy.md does not say %q", row)
+		}
 	}
 }

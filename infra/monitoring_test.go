@@ -3,9 +3,13 @@ package infra_test
 import (
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -164,8 +168,10 @@ func TestMonitoring_ReadsWhatTheFunctionsWrite(t *testing.T) {
 }
 
 // What AWS writes itself, by namespace: the dimension and the metrics. AWS,
-// "Types of metrics for Lambda functions", "Working with metrics for HTTP APIs"
-// and "Available CloudWatch metrics for Amazon SQS".
+// "Types of metrics for Lambda functions", "Monitor CloudWatch metrics for HTTP
+// APIs in API Gateway" and "Available CloudWatch metrics for Amazon SQS". An HTTP
+// API has further ones by ApiId, Method, Resource and Stage where its stage, or the
+// settings of the route, say DetailedMetricsEnabled.
 var ofAWS = map[string]struct {
 	dimension string
 	metrics   []string
@@ -181,15 +187,292 @@ func TestMonitoring_ReadsWhatAWSWrites(t *testing.T) {
 	for _, mode := range []string{direct, queued} {
 		s := inMode(t, mode)
 		for _, m := range watched(t, s) {
-			if m.namespace == telemetry.Namespace {
+			if m.namespace == telemetry.Namespace || m.namespace == filterNamespace {
 				continue
 			}
 			known, ok := ofAWS[m.namespace]
 			whose := m.dimensions[known.dimension]
-			if !ok || len(m.dimensions) != 1 || !slices.Contains(known.metrics, m.name) || s.Resources[whose].Type != kinds[m.namespace] {
+			if len(m.dimensions) != 1 && !isOfRoute(t, s, m) || !ok || !slices.Contains(known.metrics, m.name) || s.Resources[whose].Type != kinds[m.namespace] {
 				t.Errorf("%s: %v is no metric of a resource of the stack", mode, m)
 			}
 		}
+	}
+}
+
+// isOfRoute reports whether API Gateway writes a metric of one route: of a route that
+// there is, with the dimensions that it has where detailed metrics are on.
+func isOfRoute(t *testing.T, s *stack, m metric) bool {
+	t.Helper()
+	names := slices.Sorted(maps.Keys(m.dimensions))
+	if !slices.Equal(names, []string{"ApiId", "Method", "Resource", "Stage"}) || m.dimensions["Stage"] != "$default" {
+		return false
+	}
+	method, path := m.dimensions["Method"], m.dimensions["Resource"]
+	if !slices.ContainsFunc(routes(t, s), func(r route) bool { return r.method == method && r.path == path }) {
+		return false
+	}
+	stage := s.Resources["HttpApiStage"]
+	if stage.at("ApiId") != m.dimensions["ApiId"] {
+		return false
+	}
+	if own := stage.at("RouteSettings", method+" "+path); own != nil {
+		return own.(object)["DetailedMetricsEnabled"] == "true"
+	}
+	return stage.at("DefaultRouteSettings", "DetailedMetricsEnabled") == "true"
+}
+
+// filterNamespace is that of metrics which are counted in logs by filters.
+const filterNamespace = telemetry.Namespace + "/api"
+
+// A filter counts lines that API Gateway writes: it reads the group that the stage
+// writes to, by a field that the lines have.
+func TestMonitoring_ReadsWhatTheFiltersWrite(t *testing.T) {
+	t.Parallel()
+	s := inMode(t, queued)
+	written := map[string]bool{}
+	for id, filter := range s.monitoring().of("AWS::Logs::MetricFilter") {
+		group, _ := filter.at("LogGroupName").(string)
+		if s.Resources["HttpApiStage"].at("AccessLogSettings", "DestinationArn") != group+".Arn" {
+			t.Errorf("%s reads %q, which the API does not write", id, group)
+		}
+		pattern := regexp.MustCompile(`^\{ \$\.(\w+) = "[^"*]+" \}$`).FindStringSubmatch(filter.at("FilterPattern").(string))
+		if pattern == nil {
+			t.Fatalf("%s has a pattern that this test does not know: %v", id, filter.at("FilterPattern"))
+		}
+		if _, there := accessLog(t, s)[pattern[1]]; !there {
+			t.Errorf("%s reads the field %s, which no line has", id, pattern[1])
+		}
+		for _, transformation := range filter.at("MetricTransformations").([]any) {
+			transformation := transformation.(object)
+			written[fmt.Sprintf("%v %v", transformation["MetricNamespace"], transformation["MetricName"])] = true
+			if transformation["MetricValue"] != "1" || transformation["Dimensions"] != nil {
+				t.Errorf("%s counts %v", id, transformation)
+			}
+		}
+	}
+	read := map[string]bool{}
+	for _, m := range watched(t, s) {
+		if m.namespace == filterNamespace {
+			read[m.namespace+" "+m.name] = true
+			if len(m.dimensions) != 0 {
+				t.Errorf("%v has dimensions, which the filter does not write", m)
+			}
+		}
+	}
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(written)), slices.Sorted(maps.Keys(read))); diff != "" {
+		t.Errorf("metrics of filters (-written +read):\n%s", diff)
+	}
+}
+
+// accessLog is a line of the API's access log: variables by field.
+func accessLog(t *testing.T, s *stack) map[string]string {
+	t.Helper()
+	format, _ := s.Resources["HttpApiStage"].at("AccessLogSettings", "Format").(string)
+	var line map[string]string
+	if err := json.Unmarshal([]byte(format), &line); err != nil || strings.Contains(format, "\n") {
+		t.Fatalf("the access log is no line of JSON strings: %v\n%s", err, format)
+	}
+	return line
+}
+
+// The access log tells how much is asked and how it is answered, and nothing of who
+// asks or where.
+func TestMonitoring_LogsAccessWithoutPersons(t *testing.T) {
+	t.Parallel()
+	// AWS, "Customize HTTP API access logs": those of its variables that tell no address, caller, path or route, and quote
+	// nothing of a request.
+	plain := []string{
+		"$context.requestTime", "$context.requestId", "$context.httpMethod", "$context.status", "$context.error.responseType",
+		"$context.responseLength", "$context.responseLatency", "$context.integrationStatus", "$context.integrationLatency",
+	}
+	for state, more := range map[string]string{"off": "", "on": "$context.identity.sourceIp"} {
+		s := deploy(t, stackTemplate, map[string]string{"AccessLogAddresses": state})
+		var got []string
+		for _, variable := range accessLog(t, s) {
+			got = append(got, variable)
+		}
+		want := slices.Clone(plain)
+		if more != "" {
+			want = append(want, more)
+		}
+		slices.Sort(want)
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("addresses %s (-want +logged):\n%s", state, cmp.Diff(want, got))
+		}
+		if retention := s.Resources["ApiAccessLogGroup"].at("RetentionInDays"); retention != s.parameters["LogRetentionDays"] {
+			t.Errorf("the access log is kept for %v days", retention)
+		}
+	}
+}
+
+// value is what an alarm compares with its threshold, given the sums of its metrics
+// by their ids; false where it is missing data. An alarm of one metric calls it m.
+func value(t *testing.T, alarm resource, series map[string]float64) (float64, bool) {
+	t.Helper()
+	queries := list(alarm.at("Metrics"))
+	if queries == nil {
+		v, there := series["m"]
+		return v, there
+	}
+	expressions := map[string]string{}
+	result := ""
+	var metrics []string
+	for _, query := range queries {
+		query := query.(object)
+		id := query["Id"].(string)
+		if expression, ok := query["Expression"].(string); ok {
+			expressions[id] = expression
+		} else {
+			metrics = append(metrics, id)
+		}
+		if query["ReturnData"] != "false" {
+			result = id
+		}
+	}
+	for id := range series {
+		if !slices.Contains(metrics, id) {
+			t.Fatalf("the alarm has no metric %s", id)
+		}
+	}
+	var eval func(node ast.Expr) (float64, bool)
+	evalID := func(id string) (float64, bool) {
+		expression, ok := expressions[id]
+		if !ok {
+			v, there := series[id]
+			return v, there
+		}
+		// An array of series is written as Go writes arguments.
+		expression = strings.ReplaceAll(expression, "METRICS()", "["+strings.Join(metrics, ", ")+"]")
+		node, err := parser.ParseExpr(strings.NewReplacer("[", "", "]", "").Replace(expression))
+		if err != nil {
+			t.Fatalf("%s: %v", expression, err)
+		}
+		return eval(node)
+	}
+	eval = func(node ast.Expr) (float64, bool) {
+		switch node := node.(type) {
+		case *ast.ParenExpr:
+			return eval(node.X)
+		case *ast.BasicLit:
+			n, err := strconv.ParseFloat(node.Value, 64)
+			return n, err == nil
+		case *ast.Ident:
+			return evalID(node.Name)
+		case *ast.CallExpr:
+			if name, ok := node.Fun.(*ast.Ident); !ok || name.Name != "SUM" {
+				t.Fatalf("a function that this test does not know: %v", node.Fun)
+			}
+			sum, known := 0.0, false
+			for _, argument := range node.Args {
+				if v, there := eval(argument); there {
+					sum, known = sum+v, true
+				}
+			}
+			return sum, known
+		case *ast.BinaryExpr:
+			x, left := eval(node.X)
+			y, right := eval(node.Y)
+			switch both := left && right; node.Op { //nolint:exhaustive // others end the test
+			case token.SUB:
+				return x - y, both
+			case token.MUL:
+				return x * y, both
+			case token.QUO:
+				return x / y, both
+			}
+		}
+		t.Fatalf("an expression that this test does not know: %T", node)
+		return 0, false
+	}
+	return evalID(result)
+}
+
+// breaches reports whether one period with these sums counts towards an alarm.
+func breaches(t *testing.T, alarm resource, series map[string]float64) bool {
+	t.Helper()
+	v, there := value(t, alarm, series)
+	if !there {
+		return alarm.at("TreatMissingData") == "breaching"
+	}
+	if alarm.at("ComparisonOperator") == "GreaterThanThreshold" {
+		return v > alarm.number(t, "Threshold")
+	}
+	return v >= alarm.number(t, "Threshold")
+}
+
+// An alarm that a stranger can keep ringing with a handful of requests is one that
+// people learn to ignore; one that does not ring in a flood, or while Clerk's own
+// webhooks are refused, is of no use.
+func TestMonitoring_RingsForFloodsAndNotForStrays(t *testing.T) {
+	t.Parallel()
+	s := deploy(t, stackTemplate, map[string]string{"ThrottlingRate": "200"})
+	alarms := s.monitoring().of(alarmType)
+	const minutes5 = 300
+	for _, test := range []struct {
+		alarm  string
+		what   string
+		series map[string]float64
+		want   bool
+	}{
+		{"SignatureFailuresAlarm", "nothing", nil, false},
+		{"SignatureFailuresAlarm", "two bad signatures an hour where all is quiet", map[string]float64{"signature": 2}, false},
+		{"SignatureFailuresAlarm", "two bad signatures in each quarter of an hour", map[string]float64{"signature": 8}, false},
+		{"SignatureFailuresAlarm", "fifty bad ones beside as many of Clerk's", map[string]float64{"signature": 50, "verified": 50}, false},
+		{"SignatureFailuresAlarm", "Clerk's alone", map[string]float64{"verified": 1000}, false},
+		{"SignatureFailuresAlarm", "a rotation: half of each", map[string]float64{"signature": 400, "verified": 400}, false},
+		{"SignatureFailuresAlarm", "a wrong secret from the first day on, three events an hour", map[string]float64{"signature": 12}, true},
+		{"SignatureFailuresAlarm", "a wrong clock", map[string]float64{"old": 400}, true},
+		{"SignatureFailuresAlarm", "one of two endpoints with a wrong secret, and its repetitions", map[string]float64{"signature": 300, "verified": 100}, true},
+
+		{"MissingHeadersAlarm", "a crawler", map[string]float64{"m": 40}, false},
+		{"MissingHeadersAlarm", "a flood of 5 a second", map[string]float64{"m": 5 * minutes5}, true},
+
+		{"ApiServerErrorsAlarm", "an event that is not stored", map[string]float64{"api": 1}, true},
+		{"ApiServerErrorsAlarm", "the diagnostics alone", map[string]float64{"api": 7, "diagnostics": 7}, false},
+		{"ApiServerErrorsAlarm", "both", map[string]float64{"api": 8, "diagnostics": 7}, true},
+		{"DiagnosticsServerErrorsAlarm", "the diagnostics", map[string]float64{"m": 7}, true},
+
+		{"ApiNearThrottleAlarm", "half of the throttle", map[string]float64{"requests": 100 * minutes5}, false},
+		{"ApiNearThrottleAlarm", "nine tenths", map[string]float64{"requests": 180 * minutes5}, true},
+		{"ApiClientErrorsAlarm", "strays", map[string]float64{"refused": 60}, false},
+		{"ApiClientErrorsAlarm", "30 a second", map[string]float64{"refused": 30 * minutes5}, true},
+		{"ApiThrottledAlarm", "none", map[string]float64{"m": 0}, false},
+		{"ApiThrottledAlarm", "one of Clerk's, perhaps", map[string]float64{"m": 1}, true},
+	} {
+		if got := breaches(t, alarms[test.alarm], test.series); got != test.want {
+			v, _ := value(t, alarms[test.alarm], test.series)
+			t.Errorf("%s, %s: counts: %t, want %t (%v against %v)", test.alarm, test.what, got, test.want, v, alarms[test.alarm].at("Threshold"))
+		}
+	}
+
+	// Whatever else reads what a request without a valid signature can cause.
+	causes := []string{"missing_header", "duplicate_header", "malformed_header", "invalid_signature", "timestamp_too_old", "timestamp_too_new", "body_too_large", "unreadable_body"}
+	for id, alarm := range alarms {
+		for _, query := range list(alarm.at("Metrics")) {
+			query := query.(object)
+			stat := resource{Properties: query}
+			if slices.Contains(causes, dimension(stat.at("MetricStat", "Metric", "Dimensions"), "code")) && breaches(t, alarm, map[string]float64{query["Id"].(string): 2}) {
+				t.Errorf("two requests of a stranger keep %s ringing", id)
+			}
+		}
+		if slices.Contains(causes, dimension(alarm.at("Dimensions"), "code")) && breaches(t, alarm, map[string]float64{"m": 2}) {
+			t.Errorf("two requests of a stranger keep %s ringing", id)
+		}
+	}
+}
+
+// The alarms are what monitoring costs.
+func TestMonitoring_SaysWhatItCosts(t *testing.T) {
+	t.Parallel()
+	count := map[string]int{}
+	for _, mode := range []string{direct, queued} {
+		for _, alarm := range inMode(t, mode).monitoring().of(alarmType) {
+			count[mode] += len(ofAlarm(alarm))
+		}
+	}
+	want := fmt.Sprintf("alarm reads, %d with a queue and %d without", count[queued], count[direct])
+	if text := strings.ReplaceAll(read(t, monitoringTemplate), "\n# ", " "); !strings.Contains(text, want) {
+		t.Errorf("%s does not say %q", monitoringTemplate, want)
 	}
 }
 

@@ -178,14 +178,62 @@ func TestPermissions_AreWhatTheFunctionsCall(t *testing.T) {
 			if diff := cmp.Diff(sorted(needs(t, s, id)), sorted(grants(t, documents(s, role)))); diff != "" {
 				t.Errorf("%s: %s (-needed +allowed):\n%s", mode, id, diff)
 			}
-			trust := s.Resources[role].at("AssumeRolePolicyDocument", "Statement").([]any)
-			if len(trust) != 1 || !cmp.Equal(trust[0].(object)["Principal"], any(object{"Service": "lambda.amazonaws.com"})) {
-				t.Errorf("%s: %s can be assumed by %v", mode, role, trust)
+			wantTrust(t, s, role, "lambda.amazonaws.com", object{"aws:SourceAccount": pseudo["AWS::AccountId"]})
+		}
+		for id, schedule := range schedules(s) {
+			role := roleOf(schedule.properties)
+			want := map[grant]bool{
+				{"lambda:InvokeFunction", schedule.function + ".Arn"}:                           true,
+				{"sqs:SendMessage", schedule.properties.at("DeadLetterConfig", "Arn").(string)}: true,
 			}
+			if diff := cmp.Diff(sorted(want), sorted(grants(t, documents(s, role)))); diff != "" {
+				t.Errorf("%s: %s (-needed +allowed):\n%s", mode, id, diff)
+			}
+			// AWS, "Confused deputy prevention in EventBridge Scheduler": the group, and no schedule.
+			group, named := schedule.properties.at("GroupName").(string)
+			if !named {
+				group = "default"
+			}
+			wantTrust(t, s, role, "scheduler.amazonaws.com", object{
+				"aws:SourceAccount": pseudo["AWS::AccountId"], "aws:SourceArn": "arn:aws:scheduler:eu-central-1:123456789012:schedule-group/" + group,
+			})
 		}
 	}
 	if secrets := callsOf(t, "full-sync"); !secrets["secretsmanager.GetSecretValue"] {
 		t.Errorf("the symbols do not show that secrets are read: %v", slices.Sorted(maps.Keys(secrets)))
+	}
+}
+
+// schedule is one that starts a function.
+type schedule struct {
+	function   string
+	properties resource
+}
+
+func schedules(s *stack) map[string]schedule {
+	found := map[string]schedule{}
+	for id, f := range s.of(serverlessFunction) {
+		events, _ := f.at("Events").(object)
+		for name, event := range events {
+			if event.(object)["Type"] == "ScheduleV2" {
+				properties := resource{Properties: maps.Clone(event.(object)["Properties"].(object))}
+				properties.Properties["Role"] = properties.at("RoleArn")
+				found[id+name] = schedule{id, properties}
+			}
+		}
+	}
+	return found
+}
+
+// wantTrust fails unless a service, and only for what the conditions say, may
+// assume a role.
+func wantTrust(t *testing.T, s *stack, role, service string, conditions object) {
+	t.Helper()
+	want := []any{object{
+		"Effect": "Allow", "Principal": object{"Service": service}, "Action": "sts:AssumeRole", "Condition": object{"StringEquals": conditions},
+	}}
+	if diff := cmp.Diff(want, s.Resources[role].at("AssumeRolePolicyDocument", "Statement")); diff != "" {
+		t.Errorf("who may assume %s (-want +got):\n%s", role, diff)
 	}
 }
 
@@ -212,6 +260,9 @@ func TestPermissions_NameWhatTheyAreFor(t *testing.T) {
 		for _, arn := range list(s.Resources[role].at("ManagedPolicyArns")) {
 			used[arn.(string)] = true
 		}
+	}
+	for _, schedule := range schedules(s) {
+		used[roleOf(schedule.properties)] = true
 	}
 	for id, r := range s.Resources {
 		switch r.Type {
@@ -245,15 +296,32 @@ func TestPermissions_ReachOneSecret(t *testing.T) {
 		s := deploy(t, stackTemplate, map[string]string{"SecretId": test.secretID, "SecretKeyArn": test.keyArn})
 		for id, f := range s.of(serverlessFunction) {
 			wantSecret(t, s, id, f, test.secret)
-			if grants(t, documents(s, roleOf(f)))[grant{"kms:Decrypt", key}] != (test.keyArn != "") {
-				t.Errorf("SecretKeyArn %q: %s may decrypt: %v", test.keyArn, id, test.keyArn == "")
+			wantDecrypt(t, s, f, test.keyArn, test.secret)
+		}
+	}
+}
+
+// wantDecrypt fails unless a function may decrypt with the key, if there is one,
+// and nothing but the one secret. Secrets Manager encrypts for the secret's ARN and
+// says so when it decrypts.
+func wantDecrypt(t *testing.T, s *stack, f resource, key, secret string) {
+	t.Helper()
+	var want, found []object
+	if key != "" {
+		want = []object{{
+			"Sid": "DecryptTheOneSecret", "Effect": "Allow", "Action": "kms:Decrypt", "Resource": key,
+			"Condition": object{"StringLike": object{"kms:ViaService": "secretsmanager.*.amazonaws.com", "kms:EncryptionContext:SecretARN": secret}},
+		}}
+	}
+	for _, policy := range documents(s, roleOf(f)) {
+		for _, statement := range policy["Statement"].([]any) {
+			if strings.Contains(fmt.Sprint(statement.(object)["Action"]), "kms:") {
+				found = append(found, statement.(object))
 			}
 		}
-		for _, statement := range s.Resources["FunctionPolicy"].at("PolicyDocument", "Statement").([]any) {
-			if statement := statement.(object); statement["Action"] == "kms:Decrypt" && !cmp.Equal(statement["Condition"], any(object{"StringLike": object{"kms:ViaService": "secretsmanager.*.amazonaws.com"}})) {
-				t.Errorf("the key may be used for more than the secret: %v", statement["Condition"])
-			}
-		}
+	}
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("what %s may decrypt (-want +got):\n%s", roleOf(f), diff)
 	}
 }
 
@@ -265,13 +333,15 @@ func TestPermissions_KeepTheDiagnosticsFromTheOtherSecret(t *testing.T) {
 		"diagnostics": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:diagnostics-??????",
 		"arn:aws:secretsmanager:eu-west-1:210987654321:secret:diagnostics-a1B2c3": "arn:aws:secretsmanager:eu-west-1:210987654321:secret:diagnostics-a1B2c3",
 	} {
-		s := deploy(t, stackTemplate, map[string]string{"DiagnosticsSecretId": secretID, "IngestMode": queued})
+		const key = "arn:aws:kms:eu-central-1:123456789012:key/0"
+		s := deploy(t, stackTemplate, map[string]string{"DiagnosticsSecretId": secretID, "SecretKeyArn": key, "IngestMode": queued})
 		for id, f := range s.of(serverlessFunction) {
 			want, reads := "ClerksyncSecret", "ClerksyncSecret"
 			if id == "JWTDiagnosticsFunction" {
 				want, reads = arn, secretID
 			}
 			wantSecret(t, s, id, f, want)
+			wantDecrypt(t, s, f, key, want)
 			if got := variables(t, f)["CLERKSYNC_SECRET_ID"]; got != reads {
 				t.Errorf("%s reads the secret %q, want %q", id, got, reads)
 			}

@@ -256,7 +256,7 @@ func TestRoutes_OpenThePageOnDemand(t *testing.T) {
 	t.Parallel()
 	page := []string{"DiagnosticsPageInvokePermission", "DiagnosticsPageUrl", "DiagnosticsPageUrlPermission"}
 	for state, want := range map[string]bool{"on": true, "off": false} {
-		s := deploy(t, stackTemplate, map[string]string{"DiagnosticsPage": state, "IngestMode": queued})
+		s := deploy(t, stackTemplate, withPage(map[string]string{"DiagnosticsPage": state, "IngestMode": queued}))
 		for id, r := range s.Resources {
 			public := r.Type == "AWS::Lambda::Url" || r.at("Principal") == "*"
 			if public != (want && slices.Contains(page, id)) {

@@ -106,8 +106,9 @@ type resource struct {
 	Attributes object
 }
 
-// deploy reads a template with parameters; those that are not given have their
-// defaults. A reference to what does not exist then fails the test.
+// deploy reads a template with parameters that its rules let through; those that
+// are not given have their defaults. A reference to what does not exist then fails
+// the test.
 func deploy(t *testing.T, file string, parameters map[string]string) *stack {
 	t.Helper()
 	s := &stack{t: t, file: file, template: parse(t, file), parameters: map[string]string{}, Resources: map[string]resource{}, Outputs: map[string]object{}}
@@ -128,6 +129,10 @@ func deploy(t *testing.T, file string, parameters map[string]string) *stack {
 		if declared[name] == nil {
 			t.Fatalf("%s has no parameter %s", file, name)
 		}
+	}
+
+	if broken := s.brokenRules(); broken != nil {
+		t.Fatalf("%s refuses %v: %s", file, parameters, strings.Join(broken, "; "))
 	}
 
 	for id, declaration := range s.template["Resources"].(object) {
@@ -155,6 +160,50 @@ func deploy(t *testing.T, file string, parameters map[string]string) *stack {
 		}
 	}
 	return s
+}
+
+// brokenRules are the descriptions of the assertions that the parameters do not
+// meet, as CloudFormation shows them when it refuses a deployment.
+func (s *stack) brokenRules() []string {
+	s.t.Helper()
+	var broken []string
+	rules, _ := s.template["Rules"].(object)
+	for _, name := range slices.Sorted(maps.Keys(rules)) {
+		rule := rules[name].(object)
+		s.wantRuleFunctions(name, rule)
+		if condition, ok := rule["RuleCondition"]; ok && s.resolve(condition) != any(true) {
+			continue
+		}
+		for _, assertion := range rule["Assertions"].([]any) {
+			assertion := assertion.(object)
+			if s.resolve(assertion["Assert"]) != any(true) {
+				broken = append(broken, assertion["AssertDescription"].(string))
+			}
+		}
+	}
+	return broken
+}
+
+// wantRuleFunctions fails the test where a rule uses what works only outside of
+// rules, such as Fn::Split, or refers to anything but a parameter.
+func (s *stack) wantRuleFunctions(rule string, value any) {
+	s.t.Helper()
+	switch value := value.(type) {
+	case object:
+		for key, item := range value {
+			if strings.HasPrefix(key, "Fn::") && !slices.Contains([]string{"Fn::And", "Fn::Equals", "Fn::Not", "Fn::Or"}, key) {
+				s.t.Fatalf("%s: rule %s uses %s, which rules do not know, or these tests", s.file, rule, key)
+			}
+			if _, parameter := s.parameters[fmt.Sprint(item)]; key == "Ref" && !parameter || key == "Condition" {
+				s.t.Fatalf("%s: rule %s refers to %v, which is no parameter", s.file, rule, item)
+			}
+			s.wantRuleFunctions(rule, item)
+		}
+	case []any:
+		for _, item := range value {
+			s.wantRuleFunctions(rule, item)
+		}
+	}
 }
 
 const serverlessFunction = "AWS::Serverless::Function"
@@ -441,6 +490,78 @@ func inMode(t *testing.T, mode string) *stack {
 	return deploy(t, stackTemplate, map[string]string{"IngestMode": mode})
 }
 
+// withPage adds to parameters what the page of the diagnostics asks for.
+func withPage(parameters map[string]string) map[string]string {
+	all := map[string]string{"DiagnosticsPage": "on", "DiagnosticsSecretId": "clerksync-diagnostics", "DiagnosticsConcurrency": "5"}
+	maps.Copy(all, parameters)
+	return all
+}
+
+// What would harm, and CloudFormation can see, it refuses before it makes anything.
+func TestRules_RefuseWhatIsUnsafe(t *testing.T) {
+	t.Parallel()
+	const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:clerksync-a1B2c3"
+	tests := []struct {
+		parameters map[string]string
+		// says is a part of the refusal; empty where there is none.
+		says string
+	}{
+		{map[string]string{}, ""},
+		{map[string]string{"DiagnosticsSecretId": "clerksync-diagnostics"}, ""},
+		{map[string]string{"SecretId": "clerksync", "DiagnosticsSecretId": "clerksync"}, ""},
+		{withPage(nil), ""},
+		{withPage(map[string]string{"SecretId": "clerksync"}), ""},
+		// Stopped, but bounded.
+		{withPage(map[string]string{"DiagnosticsConcurrency": "0"}), ""},
+		{withPage(map[string]string{"DiagnosticsSecretId": ""}), "needs DiagnosticsSecretId"},
+		{withPage(map[string]string{"SecretId": "clerksync", "DiagnosticsSecretId": "clerksync"}), "that is not SecretId"},
+		{withPage(map[string]string{"SecretId": arn, "DiagnosticsSecretId": arn}), "that is not SecretId"},
+		{withPage(map[string]string{"DiagnosticsConcurrency": "-1"}), `"Concurrent executions" of AWS Lambda (L-B99A9384 in Service Quotas)`},
+		{map[string]string{"DiagnosticsPage": "on", "DiagnosticsSecretId": "clerksync-diagnostics"}, "needs a number in DiagnosticsConcurrency"},
+		{map[string]string{"AlarmEmail": "on-call@example.com", "AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:on-call"}, "not both"},
+	}
+	met := map[string]bool{}
+	for _, test := range tests {
+		s := &stack{t: t, file: stackTemplate, template: parse(t, stackTemplate), parameters: map[string]string{}}
+		for name, declaration := range s.template["Parameters"].(object) {
+			s.parameters[name], _ = declaration.(object)["Default"].(string)
+		}
+		maps.Copy(s.parameters, test.parameters)
+		broken := s.brokenRules()
+		for _, description := range broken {
+			met[description] = true
+		}
+		if text := strings.Join(broken, "; "); test.says == "" && text != "" || !strings.Contains(text, test.says) {
+			t.Errorf("%v: refused with %q, want %q", test.parameters, text, test.says)
+		}
+	}
+	for name, rule := range parse(t, stackTemplate)["Rules"].(object) {
+		for _, assertion := range rule.(object)["Assertions"].([]any) {
+			if description := assertion.(object)["AssertDescription"].(string); !met[description] {
+				t.Errorf("no set of parameters of this test breaks the rule %s: %s", name, description)
+			}
+		}
+	}
+}
+
+// A new account may run ten functions at once and reserve none of them.
+func TestTemplate_ReservesNothingByDefault(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{direct, queued, draining} {
+		for id, f := range inMode(t, mode).of(serverlessFunction) {
+			if reserved := f.at("ReservedConcurrentExecutions"); reserved != nil {
+				t.Errorf("%s: %s reserves %v, which a new account has not", mode, id, reserved)
+			}
+		}
+	}
+	s := deploy(t, stackTemplate, map[string]string{"ReservedConcurrency": "20", "DiagnosticsConcurrency": "5"})
+	for id, want := range map[string]string{"WebhookIngestFunction": "20", "JWTDiagnosticsFunction": "5"} {
+		if got := s.Resources[id].at("ReservedConcurrentExecutions"); got != want {
+			t.Errorf("%s reserves %v, want %s", id, got, want)
+		}
+	}
+}
+
 // Every reference leads to something, whatever the parameters say.
 func TestTemplate_HoldsTogetherInEveryMode(t *testing.T) {
 	t.Parallel()
@@ -448,13 +569,14 @@ func TestTemplate_HoldsTogetherInEveryMode(t *testing.T) {
 		{},
 		{"IngestMode": queued},
 		{"IngestMode": draining, "Monitoring": "off"},
-		{"DiagnosticsPage": "on"},
 		{"WebhookPath": "none"},
 		{"WebhookPath": "AZaz09-_AZaz09-_", "IngestMode": queued},
+		{"AccessLogAddresses": "on"},
+		{"DiagnosticsPage": "on", "DiagnosticsSecretId": "clerksync-diagnostics", "DiagnosticsConcurrency": "5"},
 		{"SecretId": "clerksync", "SecretKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/0"},
 		{"SecretId": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:clerksync-a1B2c3"},
-		{"DiagnosticsSecretId": "clerksync-diagnostics", "DiagnosticsPage": "on"},
-		{"ReservedConcurrency": "-1", "DiagnosticsConcurrency": "-1"},
+		{"DiagnosticsSecretId": "clerksync-diagnostics", "SecretKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/0"},
+		{"ReservedConcurrency": "20", "DiagnosticsConcurrency": "5"},
 		{"AlarmEmail": "on-call@example.com", "IngestMode": queued},
 		{"AlarmTopicArn": "arn:aws:sns:eu-central-1:123456789012:on-call"},
 	}
@@ -499,6 +621,8 @@ func TestTemplate_AsksForWhatItCanUse(t *testing.T) {
 		{"ReservedConcurrency", []string{"-1", "0", "20", "1000"}, []string{"", "-2", "1001", "many"}},
 		// Lambda takes no fewer than two.
 		{"ConsumerConcurrency", []string{"2", "100"}, []string{"1", "101"}},
+		{"ThrottlingRate", []string{"1", "1000"}, []string{"0", "1001"}},
+		{"ThrottlingBurst", []string{"1", "1000"}, []string{"0", "1001"}},
 		{"SyncSchedule", []string{"rate(6 hours)", "cron(30 3 * * ? *)"}, []string{"6 hours", "30 3 * * ?", "at(2026-01-01T00:00:00)"}},
 		{"AlarmEmail", []string{"", "on-call@example.com"}, []string{"on-call", "a@b@c.example", "a @example.com"}},
 		// Alarms cannot publish to a FIFO topic.
@@ -533,6 +657,10 @@ func TestTemplate_AsksForWhatItCanUse(t *testing.T) {
 			if declaration["AllowedValues"] == nil && declaration["ConstraintDescription"] == nil {
 				t.Errorf("%s: parameter %s does not say what it takes", template, name)
 			}
+			// A slip of the keyboard must not cost what a zero more does.
+			if declaration["Type"] == "Number" && declaration["AllowedValues"] == nil && (declaration["MinValue"] == nil || declaration["MaxValue"] == nil) {
+				t.Errorf("%s: parameter %s has no bounds", template, name)
+			}
 		}
 		grouped := 0
 		asks := parse(t, template)["Metadata"].(object)["AWS::CloudFormation::Interface"].(object)
@@ -553,8 +681,8 @@ func TestTemplate_AsksForWhatItCanUse(t *testing.T) {
 // What cannot be had again stays when the stack goes; the rest goes with it.
 func TestTemplate_KeepsWhatCannotBeHadAgain(t *testing.T) {
 	t.Parallel()
-	s := deploy(t, stackTemplate, map[string]string{"IngestMode": queued, "DiagnosticsPage": "on"})
-	kept := []string{"ClerksyncSecret", "EventDeadLetterQueue", "EventQueue"}
+	s := deploy(t, stackTemplate, withPage(map[string]string{"IngestMode": queued}))
+	kept := []string{"ApiAccessLogGroup", "ClerksyncSecret", "EventDeadLetterQueue", "EventQueue"}
 	var found []string
 	for id, r := range s.Resources {
 		if policy := r.Attributes["DeletionPolicy"]; policy == "RetainExceptOnCreate" && r.Attributes["UpdateReplacePolicy"] == "Retain" {

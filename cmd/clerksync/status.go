@@ -8,13 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"clerksync/shared/awsaccount"
 	"clerksync/shared/clerk"
 	"clerksync/shared/config"
 	"clerksync/shared/mirror"
 )
 
 type statusCommand struct {
-	Runs int `help:"Also list this many of the latest full syncs, up to 1000." placeholder:"N"`
+	Runs int  `help:"Also list this many of the latest full syncs, up to 1000." placeholder:"N"`
+	AWS  bool `help:"Also ask AWS how many functions the account may run at once, and how many of those the stack may reserve." name:"aws"`
 }
 
 // Validate is called while the command line is parsed.
@@ -31,6 +33,20 @@ type copyStatus struct {
 	// Clerk is null where Clerk could not be asked.
 	Clerk *clerkCounts       `json:"clerk"`
 	Runs  []mirror.RunRecord `json:"runs,omitempty"`
+	// AWS is there where it was asked for.
+	AWS *awsStatus `json:"aws,omitempty"`
+}
+
+// awsStatus is what AWS says of the account.
+type awsStatus struct {
+	// Concurrency is null where AWS does not say, and Unknown then says why.
+	Concurrency *awsConcurrency `json:"concurrency"`
+	Unknown     string          `json:"unknown,omitempty"`
+}
+
+type awsConcurrency struct {
+	awsaccount.Concurrency
+	Reservable int `json:"reservable"`
 }
 
 // clerkCounts are how many objects Clerk has; null where it does not say.
@@ -59,6 +75,9 @@ func (cmd statusCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	status.Clerk = askClerk(ctx, c)
+	if cmd.AWS {
+		status.AWS = askAWS(ctx, c)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -78,6 +97,42 @@ func askClerk(ctx context.Context, c console) *clerkCounts {
 		c.say("clerksync: warning: counting in Clerk: %v", err)
 	}
 	return counts
+}
+
+// askAWS asks AWS for the account's limits. That it may not, or cannot, is an answer.
+func askAWS(ctx context.Context, c console) *awsStatus {
+	ctx, cancel := context.WithTimeoutCause(ctx, askLimit, fmt.Errorf("it took longer than %s", askLimit))
+	defer cancel()
+	found, err := awsaccount.ReadConcurrency(ctx, c.Lookup)
+	if err != nil {
+		return &awsStatus{Unknown: err.Error()}
+	}
+	return &awsStatus{Concurrency: &awsConcurrency{found, found.Reservable()}}
+}
+
+// The numbers that docs/deploy.md gives webhooks and diagnostics.
+const (
+	adviseWebhooks    = 20
+	adviseDiagnostics = 5
+)
+
+// awsRows is what AWS says, for people.
+func awsRows(s awsStatus, row func(...any)) {
+	row()
+	if s.Concurrency == nil {
+		row("AWS, functions at once", "unknown: "+s.Unknown)
+		return
+	}
+	a := *s.Concurrency
+	row("AWS, functions at once", fmt.Sprintf("%d in %s, of which %d are not reserved", a.Limit, a.Region, a.Unreserved))
+	text := fmt.Sprintf("%d in all", a.Reservable)
+	switch {
+	case a.Reservable == 0:
+		text = `nothing: leave ReservedConcurrency and DiagnosticsConcurrency at -1, or raise the quota "Concurrent executions" of AWS Lambda (L-B99A9384)`
+	case a.Reservable >= adviseWebhooks+adviseDiagnostics:
+		text += fmt.Sprintf(", such as ReservedConcurrency=%d and DiagnosticsConcurrency=%d", adviseWebhooks, adviseDiagnostics)
+	}
+	row("AWS, to be reserved", text)
 }
 
 // mayHold reports whether a setting is in the environment, or a secret may have it.
@@ -186,6 +241,9 @@ func statusRows(s copyStatus, now time.Time, row func(...any)) {
 			duration = took(run.EndedAt.Sub(run.StartedAt))
 		}
 		row(run.ID, run.StartedAt.UTC().Format(time.RFC3339), duration, run.Trigger, known(run.Drift), state(run))
+	}
+	if s.AWS != nil {
+		awsRows(*s.AWS, row)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +115,71 @@ func TestStatus_SaysThatMigrationsAreMissing(t *testing.T) {
 	got := clerksync(t, map[string]string{"DATABASE_URL": db.Owner()}, "status")
 	if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "clerksync migrate up") {
 		t.Errorf("status of an empty database = %+v, want what to do", got)
+	}
+}
+
+// What an account of AWS lets the stack do is asked where --aws says so. That the
+// caller may not ask is an answer, and not known.
+func TestStatus_SaysWhatTheAccountMayReserve(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	var status int
+	var body string
+	asked := 0
+	lambda := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		if status != http.StatusOK {
+			w.Header().Set("X-Amzn-ErrorType", "AccessDeniedException")
+		}
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	}))
+	t.Cleanup(lambda.Close)
+	settings := map[string]string{
+		"DATABASE_URL": db.Owner(), "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL_LAMBDA": lambda.URL,
+	}
+	if got := clerksync(t, settings, "status"); got.code != exitOK || strings.Contains(got.stdout, "AWS") || asked != 0 {
+		t.Errorf("status without --aws: exit %d, Lambda was asked %d times\n%s%s", got.code, asked, got.stdout, got.stderr)
+	}
+	tests := []struct {
+		name   string
+		status int
+		body   string
+		want   []string
+		json   string
+	}{
+		{
+			"a new account", http.StatusOK, `{"AccountLimit":{"ConcurrentExecutions":10,"UnreservedConcurrentExecutions":10}}`,
+			[]string{"10 in eu-central-1, of which 10 are not reserved", `nothing: leave ReservedConcurrency and DiagnosticsConcurrency at -1, or raise the quota "Concurrent executions" of AWS Lambda`},
+			`"aws":{"concurrency":{"region":"eu-central-1","limit":10,"unreserved":10,"reservable":0}}`,
+		},
+		{
+			"little left", http.StatusOK, `{"AccountLimit":{"ConcurrentExecutions":1000,"UnreservedConcurrentExecutions":110}}`,
+			[]string{"1000 in eu-central-1, of which 110 are not reserved", "10 in all\n"},
+			`"reservable":10}`,
+		},
+		{
+			"the usual quota", http.StatusOK, `{"AccountLimit":{"ConcurrentExecutions":1000,"UnreservedConcurrentExecutions":1000}}`,
+			[]string{"900 in all, such as ReservedConcurrency=20 and DiagnosticsConcurrency=5"},
+			`"reservable":900}`,
+		},
+		{
+			"no permission", http.StatusForbidden, `{"Message":"not authorized"}`,
+			[]string{"unknown: access denied (AccessDeniedException): it needs lambda:GetAccountSettings"},
+			`"aws":{"concurrency":null,"unknown":"access denied`,
+		},
+	}
+	for _, test := range tests {
+		status, body = test.status, test.body
+		got := clerksync(t, settings, "status", "--aws")
+		for _, want := range test.want {
+			if got.code != exitOK || !strings.Contains(got.stdout, want) {
+				t.Errorf("%s: exit %d\n%s%s\nwant %q in it", test.name, got.code, got.stdout, got.stderr, want)
+			}
+		}
+		if got := clerksync(t, settings, "--json", "status", "--aws"); got.code != exitOK || !strings.Contains(got.stdout, test.json) {
+			t.Errorf("%s: exit %d\n%s%s\nwant %q in it", test.name, got.code, got.stdout, got.stderr, test.json)
+		}
 	}
 }
 

@@ -47,6 +47,16 @@ func TestMetrics_AreThoseThatTheMonitoringReads(t *testing.T) {
 	deliver(configured, time.Now(), append(bytes.Clone(event), ' '))
 	deliver(configured, time.Now().Add(-time.Hour), event)
 	deliver(configured, time.Now().Add(time.Hour), event)
+	// What anybody sends who finds the address.
+	handler, closeDB, err := newHandler(func(key string) (string, bool) {
+		value, ok := configured[key]
+		return value, ok
+	}, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDB()
+	handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, webhook.Path, bytes.NewReader(event)))
 
 	// What only a database or a queue answers.
 	m := metrics{telemetry.NewMetrics(&out, deployedAs)}

@@ -59,7 +59,7 @@ var (
 	}
 	ErrPoolerFull = &ConditionError{
 		"pooler_full", "the pooler has its maximum of clients",
-		"lower the functions' reserved concurrency, close other clients, or use a larger compute size",
+		"bound the functions by their reserved concurrency or lower it, close other clients, or use a larger compute size",
 		true,
 	}
 	ErrSessionPoolFull = &ConditionError{

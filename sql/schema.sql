@@ -1098,7 +1098,7 @@ $$;
 -- Name: apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint) RETURNS record
+CREATE FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -1140,7 +1140,16 @@ begin
   from unnest(results, before, said) as r (result, before, said);
 
   -- A listed object whose tombstone we hold was deleted after the page was
-  -- requested, or Clerk's list was behind: the copy is right.
+  -- requested, or Clerk's list was behind: the copy is right. That is no news of
+  -- an earlier tombstone, which the window counts when it is finished.
+  deleted_here := 0;
+  if deleted > 0 then
+    deleted_here := (
+      select count(*) from jsonb_each(clerk_sync.stated_rows(object, array(
+        select r.id from unnest(results, array(select i from unnest(ids) as i order by i)) as r (result, id)
+        where r.result = 'deleted'))) as t
+      where clerk_sync.is_deleted_here(t.value, settled_ms));
+  end if;
   stale := stale + deleted;
   deleted := 0;
 
@@ -1156,6 +1165,7 @@ begin
     perform clerk_sync.count_window(run, object, "position",
       jsonb_build_object('created', created, 'updated', updated, 'drift', drift));
   end if;
+  drift := drift + deleted_here;
 end
 $$;
 
@@ -2049,7 +2059,8 @@ begin
 
   return query
   select r.key, r.value,
-         clerk_sync.is_drift(r.value, said -> r.key ->> 1, (said -> r.key ->> 0)::bigint, settled_ms), d.fields
+         case when r.value = 'deleted' then clerk_sync.is_deleted_here(after -> r.key, settled_ms)
+              else clerk_sync.is_drift(r.value, said -> r.key ->> 1, (said -> r.key ->> 0)::bigint, settled_ms) end, d.fields
   from jsonb_each_text(results) as r
   cross join lateral (
     select coalesce(jsonb_agg(jsonb_build_object('name', f.key, 'here', before -> r.key -> f.key, 'clerk', f.value)
@@ -2818,10 +2829,10 @@ $$;
 
 
 --
--- Name: finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone, bigint, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint DEFAULT NULL::bigint) RETURNS void
+CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2838,11 +2849,14 @@ begin
   values (
     finish_window.run, finish_window.object, finish_window."position", finish_window.from_ms, finish_window.to_ms,
     finish_window.next_offset, finish_window.listed, finish_window.unseen_ms,
-    jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale), now())
+    jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale,
+                       'deleted_here', finish_window.deleted_here, 'drift', finish_window.deleted_here), now())
   on conflict on constraint sync_windows_pkey do update set
     from_ms = excluded.from_ms, to_ms = excluded.to_ms, next_offset = excluded.next_offset, listed = excluded.listed,
     finished_at = excluded.finished_at, requested_ms = least(w.requested_ms, excluded.requested_ms),
-    tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'unchanged', least(
+    tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'deleted_here', finish_window.deleted_here,
+      'drift', coalesce((w.tally ->> 'drift')::bigint, 0) - coalesce((w.tally ->> 'deleted_here')::bigint, 0) + finish_window.deleted_here,
+      'unchanged', least(
       finish_window.unchanged,
       greatest(0, finish_window.listed - finish_window.stale
         - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))));
@@ -2937,6 +2951,20 @@ begin
            coalesce(incoming.kinds[r.position], incoming.kinds[1]) as kind
   ) as t
   order by 1, version desc;
+end
+$$;
+
+
+--
+-- Name: is_deleted_here(jsonb, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.is_deleted_here(stated jsonb, settled_ms bigint) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return coalesce((stated ->> 'deleted_at')::timestamptz <= to_timestamp(settled_ms / 1000.0), false);
 end
 $$;
 
@@ -6223,11 +6251,11 @@ REVOKE ALL ON FUNCTION clerk_sync.apply_organizations(resources jsonb, stated_ms
 
 
 --
--- Name: FUNCTION apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) TO clerksync_writer;
 
 
 --
@@ -6465,11 +6493,11 @@ GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO c
 
 
 --
--- Name: FUNCTION finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint) TO clerksync_writer;
 
 
 --
@@ -6491,6 +6519,13 @@ REVOKE ALL ON FUNCTION clerk_sync.ids_shown(body text, OUT user_id text, OUT org
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.incoming(resources jsonb, stated_ms bigint[], kinds text[], class text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_deleted_here(stated jsonb, settled_ms bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.is_deleted_here(stated jsonb, settled_ms bigint) FROM PUBLIC;
 
 
 --

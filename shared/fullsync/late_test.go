@@ -138,3 +138,56 @@ func TestRun_ConfirmsNothingThatItLeavesOut(t *testing.T) {
 		t.Errorf("a later statement about what the run did not see is %s", outcome)
 	}
 }
+
+// A user whose deletion Clerk has stated and whom it lists all the same stays deleted,
+// and every way to bring the copy up to date counts it, each time.
+func TestRun_CountsWhatIsDeletedHereAsDrift(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, clerkdouble.APIOptions{})
+	w.seed(20, 2, 30)
+	w.complete(nil)
+	var id string
+	var memberships int64
+	for _, m := range w.clerk.Snapshot().Memberships {
+		id = m.PublicUserData.UserID
+	}
+	for _, m := range w.clerk.Snapshot().Memberships {
+		if m.PublicUserData.UserID == id {
+			memberships++
+		}
+	}
+	deleted := parse(t, clerktest.User(id).Deleted(time.Now().Add(-time.Hour)))
+	if _, err := w.store.Apply(t.Context(), mirror.Delivery{SvixID: "msg_forged", Event: deleted}); err != nil {
+		t.Fatal(err)
+	}
+	check := func(what string, report fullsync.Report, err error) {
+		t.Helper()
+		if err != nil || report.Users.DeletedHere != 1 || report.Memberships.DeletedHere != memberships ||
+			report.Users.Drift != 1 || report.Drift != 1+memberships {
+			t.Errorf("%s: %v\n%s\nwant a user and its %d memberships deleted here, and as much drift", what, err, describe(report), memberships)
+		}
+	}
+	for _, what := range []string{"a run", "the next run"} {
+		check(what, w.complete(nil), nil)
+	}
+	var found []string
+	report, err := w.run(func(o *fullsync.Options) {
+		o.DryRun = true
+		var mu sync.Mutex
+		o.OnDifference = func(d mirror.Difference) {
+			mu.Lock()
+			defer mu.Unlock()
+			found = append(found, d.Result)
+		}
+	})
+	check("a dry run", report, err)
+	if want := slices.Repeat([]string{"deleted_here"}, 1+int(memberships)); !slices.Equal(found, want) {
+		t.Errorf("the dry run found %v, want %v", found, want)
+	}
+	report, err = fullsync.User(t.Context(), w.options(nil), id)
+	check("the user alone", report, err)
+	status, err := w.store.Status(t.Context())
+	if err != nil || status.LastComplete.Drift == nil || *status.LastComplete.Drift != 1+memberships {
+		t.Errorf("the status tells a drift of %v, %v", status.LastComplete.Drift, err)
+	}
+}

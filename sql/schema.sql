@@ -1051,7 +1051,7 @@ begin
       name text, slug text, image_url text, public_metadata jsonb, created_by text,
       max_allowed_memberships numeric, admin_delete_enabled boolean)
     left join public.organizations as o on o.clerk_org_id = i.id
-    left join clerk_sync.watermarks as w on w.object = 'organization' and apply_organizations.class = '2'
+    left join clerk_sync.watermarks as w on w.object = case when apply_organizations.class = '2' then 'organization' end
   ), written as (
     insert into public.organizations as o (
       clerk_org_id, name, slug, logo_url, metadata, created_by, max_allowed_memberships, admin_delete_enabled,
@@ -1192,7 +1192,7 @@ begin
       apply_permissions.resources, apply_permissions.stated_ms, apply_permissions.kinds, apply_permissions.class) as i
     cross join lateral jsonb_to_record(i.resource) as r (key text, name text, description text, type text)
     left join clerk.organization_permissions as o on o.clerk_permission_id = i.id
-    left join clerk_sync.watermarks as w on w.object = 'permission' and apply_permissions.class = '2'
+    left join clerk_sync.watermarks as w on w.object = case when apply_permissions.class = '2' then 'permission' end
     where i.id is not null
   ), written as (
     insert into clerk.organization_permissions as o (
@@ -1455,7 +1455,8 @@ begin
                / 1000)::double precision) as active_at
     ) as t
     left join public.users as u on u.clerk_id = i.id
-    left join clerk_sync.watermarks as w on w.object = 'user' and apply_users.class = '2'
+    -- A placeholder is no user that a run has read.
+    left join clerk_sync.watermarks as w on w.object = case when apply_users.class = '2' then 'user' end
   ), written as (
     insert into public.users as u (
       clerk_id, external_id, email, email_verified, phone, phone_verified, username, first_name, last_name,

@@ -3,6 +3,7 @@ package mirror_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -285,5 +286,41 @@ func TestApply_OnlyWhatACompleteFullSyncHasSeenIsConfirmed(t *testing.T) {
 				t.Errorf("the row was written: %t", now != written)
 			}
 		})
+	}
+}
+
+// What is confirmed costs an event one row, by its key: also one that makes the parents
+// of a membership, and a page no more.
+func TestApply_ReadsOneWatermark(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.exec(`insert into clerk_sync.watermarks select object, 1, now() from clerk_sync.objects`)
+	r := newReads(b)
+	user, org := clerktest.User("user_1"), clerktest.Organization("org_1", "One")
+	resources := map[string]any{}
+	for n := range 100 {
+		id := fmt.Sprintf("user_of_a_page_%d", n)
+		resources[id] = clerktest.User(id).Resource()
+	}
+	p := page(t, at(9), resources, nil)
+	for _, s := range []struct {
+		name, sql string
+		args      []any
+	}{
+		{"a user", `select clerk_sync.apply_event($1, $2)`, []any{"msg_1", string(user.Event(clerk.UserCreated, at(1)))}},
+		{"a user again", `select clerk_sync.apply_event($1, $2)`, []any{"msg_2", string(user.Event(clerk.UserUpdated, at(2)))}},
+		{
+			"a membership of parents that nothing is known of", `select clerk_sync.apply_event($1, $2)`,
+			[]any{"msg_3", string(clerktest.Membership("orgmem_1", org, clerktest.User("user_2")).Event(clerk.OrganizationMembershipCreated, at(1)))},
+		},
+		{
+			"a page", `select clerk_sync.apply_page(null, null, 0, 'user', $1, $2, $3, $4, 0)`,
+			[]any{string(p.Resources), at(9).UnixMilli(), slices.Collect(maps.Keys(resources)), make([]int64, 100)},
+		},
+	} {
+		of := r.of(r.conn, s.sql, s.args...)
+		if rows, byKey := of["clerk_sync.watermarks"].rows, of["clerk_sync.watermarks_pkey"].rows; rows != 1 || byKey != 1 {
+			t.Errorf("%s: %d watermarks were read, %d by the key; want one", s.name, rows, byKey)
+		}
 	}
 }

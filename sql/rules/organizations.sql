@@ -23,7 +23,7 @@ begin
       name text, slug text, image_url text, public_metadata jsonb, created_by text,
       max_allowed_memberships numeric, admin_delete_enabled boolean)
     left join {{exposed}}.organizations as o on o.clerk_org_id = i.id
-    left join clerk_sync.watermarks as w on w.object = 'organization' and apply_organizations.class = '2'
+    left join clerk_sync.watermarks as w on w.object = case when apply_organizations.class = '2' then 'organization' end
   ), written as (
     insert into {{exposed}}.organizations as o (
       clerk_org_id, name, slug, logo_url, metadata, created_by, max_allowed_memberships, admin_delete_enabled,

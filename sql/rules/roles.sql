@@ -103,7 +103,7 @@ begin
       apply_permissions.resources, apply_permissions.stated_ms, apply_permissions.kinds, apply_permissions.class) as i
     cross join lateral jsonb_to_record(i.resource) as r (key text, name text, description text, type text)
     left join {{helpers}}.organization_permissions as o on o.clerk_permission_id = i.id
-    left join clerk_sync.watermarks as w on w.object = 'permission' and apply_permissions.class = '2'
+    left join clerk_sync.watermarks as w on w.object = case when apply_permissions.class = '2' then 'permission' end
     where i.id is not null
   ), written as (
     insert into {{helpers}}.organization_permissions as o (

@@ -45,7 +45,8 @@ begin
                / 1000)::double precision) as active_at
     ) as t
     left join {{exposed}}.users as u on u.clerk_id = i.id
-    left join clerk_sync.watermarks as w on w.object = 'user' and apply_users.class = '2'
+    -- A placeholder is no user that a run has read.
+    left join clerk_sync.watermarks as w on w.object = case when apply_users.class = '2' then 'user' end
   ), written as (
     insert into {{exposed}}.users as u (
       clerk_id, external_id, email, email_verified, phone, phone_verified, username, first_name, last_name,

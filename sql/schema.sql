@@ -930,7 +930,7 @@ begin
 
   select array_agg(row(
       i.id, t.organization_id, t.user_id, t.role, t.permissions, t.metadata, i.created_at, i.updated_at, i.version,
-      clerk_sync.verdict(m.sync_version, i.version, i.kind, (
+      clerk_sync.verdict(m.sync_version, m.synced_at, w, i.version, i.kind, (
         m.role, m.permissions, m.metadata, m.created_at, m.updated_at
       ) is not distinct from (
         t.role, t.permissions, t.metadata, i.created_at, i.updated_at
@@ -945,7 +945,8 @@ begin
            array(select jsonb_array_elements_text(nullif(i.resource -> 'permissions', 'null'))) as permissions,
            coalesce(nullif(i.resource -> 'public_metadata', 'null'), '{}') as metadata
   ) as t
-  left join public.organization_memberships as m on m.clerk_membership_id = i.id;
+  left join public.organization_memberships as m on m.clerk_membership_id = i.id
+  left join clerk_sync.watermarks as w on w.object = 'organization_membership';
 
   -- Only of those that will be written: an unchanged page locks nothing.
   perform from public.users as u
@@ -1036,7 +1037,7 @@ declare
 begin
   with compared as (
     select i.id as clerk_org_id, i.version as sync_version, i.created_at, i.updated_at, r.*,
-      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+      clerk_sync.verdict(o.sync_version, o.synced_at, w, i.version, i.kind, (
         o.name, o.slug, o.logo_url, o.metadata, o.created_by, o.max_allowed_memberships, o.admin_delete_enabled,
         o.created_at, o.updated_at
       ) is not distinct from (
@@ -1050,6 +1051,7 @@ begin
       name text, slug text, image_url text, public_metadata jsonb, created_by text,
       max_allowed_memberships numeric, admin_delete_enabled boolean)
     left join public.organizations as o on o.clerk_org_id = i.id
+    left join clerk_sync.watermarks as w on w.object = case when apply_organizations.class = '2' then 'organization' end
   ), written as (
     insert into public.organizations as o (
       clerk_org_id, name, slug, logo_url, metadata, created_by, max_allowed_memberships, admin_delete_enabled,
@@ -1096,7 +1098,7 @@ $$;
 -- Name: apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint) RETURNS record
+CREATE FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -1116,11 +1118,9 @@ begin
     -- A page is sent again when its answer was lost, and the first may still be at
     -- work then: what that one writes is counted there, and unchanged here. The
     -- window's row is the lock, since any login can take an advisory one.
-    insert into clerk_sync.sync_windows as w (run_id, object, position)
-    values (run, apply_page.object, apply_page."position")
-    on conflict on constraint sync_windows_pkey do nothing;
-    perform from clerk_sync.sync_windows as w
-    where w.run_id = run and w.object = apply_page.object and w.position = apply_page."position" for update;
+    insert into clerk_sync.sync_windows as w (run_id, object, position, requested_ms)
+    values (run, apply_page.object, apply_page."position", stated_ms)
+    on conflict on constraint sync_windows_pkey do update set requested_ms = least(w.requested_ms, excluded.requested_ms);
     perform set_config('clerk_sync.cause', 'run_' || run, true);
   end if;
 
@@ -1140,14 +1140,32 @@ begin
   from unnest(results, before, said) as r (result, before, said);
 
   -- A listed object whose tombstone we hold was deleted after the page was
-  -- requested, or Clerk's list was behind: the copy is right.
+  -- requested, or Clerk's list was behind: the copy is right. That is no news of
+  -- an earlier tombstone, which the window counts when it is finished.
+  deleted_here := 0;
+  if deleted > 0 then
+    deleted_here := (
+      select count(*) from jsonb_each(clerk_sync.stated_rows(object, array(
+        select r.id from unnest(results, array(select i from unnest(ids) as i order by i)) as r (result, id)
+        where r.result = 'deleted'))) as t
+      where clerk_sync.is_deleted_here(t.value, settled_ms));
+  end if;
   stale := stale + deleted;
   deleted := 0;
+
+  -- A list that is behind of what was stated before it was asked for does not confirm that.
+  if run is not null and stale > 0 then
+    update clerk_sync.sync_windows as w set requested_ms = least(w.requested_ms, (
+      select min(substr(r.before, 19, 15)::bigint) from unnest(results, before) as r (result, before)
+      where r.result = 'stale' and r.before >= '2'))
+    where w.run_id = run and w.object = apply_page.object and w.position = apply_page."position";
+  end if;
 
   if run is not null and created + updated > 0 then
     perform clerk_sync.count_window(run, object, "position",
       jsonb_build_object('created', created, 'updated', updated, 'drift', drift));
   end if;
+  drift := drift + deleted_here;
 end
 $$;
 
@@ -1165,7 +1183,7 @@ begin
   return query
   with compared as (
     select i.id as clerk_permission_id, i.version as sync_version, i.created_at, i.updated_at, r.*,
-      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+      clerk_sync.verdict(o.sync_version, o.synced_at, w, i.version, i.kind, (
         o.key, o.name, o.description, o.type, o.created_at, o.updated_at
       ) is not distinct from (
         r.key, r.name, r.description, r.type, i.created_at, i.updated_at
@@ -1174,6 +1192,7 @@ begin
       apply_permissions.resources, apply_permissions.stated_ms, apply_permissions.kinds, apply_permissions.class) as i
     cross join lateral jsonb_to_record(i.resource) as r (key text, name text, description text, type text)
     left join clerk.organization_permissions as o on o.clerk_permission_id = i.id
+    left join clerk_sync.watermarks as w on w.object = case when apply_permissions.class = '2' then 'permission' end
     where i.id is not null
   ), written as (
     insert into clerk.organization_permissions as o (
@@ -1231,7 +1250,7 @@ begin
   with compared as (
     select i.id as clerk_role_id, i.version as sync_version, i.created_at, i.updated_at,
       r.key, r.name, r.description, r.is_creator_eligible, t.permission_ids,
-      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+      clerk_sync.verdict(o.sync_version, o.synced_at, w, i.version, i.kind, (
         o.key, o.name, o.description, o.is_creator_eligible, o.permission_ids, o.created_at, o.updated_at
       ) is not distinct from (
         r.key, r.name, r.description, r.is_creator_eligible, t.permission_ids, i.created_at, i.updated_at
@@ -1244,6 +1263,7 @@ begin
                    where p ->> 'id' is not null order by 1) as permission_ids
     ) as t
     left join clerk.organization_roles as o on o.clerk_role_id = i.id
+    left join clerk_sync.watermarks as w on w.object = 'role'
   ), written as (
     insert into clerk.organization_roles as o (
       clerk_role_id, key, name, description, is_creator_eligible, permission_ids, created_at, updated_at, sync_version)
@@ -1399,7 +1419,7 @@ declare
 begin
   with compared as (
     select i.id as clerk_id, i.version as sync_version, i.created_at, i.updated_at, r.*, t.*,
-      clerk_sync.verdict(u.sync_version, i.version, i.kind, (
+      clerk_sync.verdict(u.sync_version, u.synced_at, w, i.version, i.kind, (
         u.external_id, u.email, u.email_verified, u.phone, u.phone_verified, u.username, u.first_name, u.last_name,
         u.avatar_url, u.metadata, u.unsafe_metadata, u.banned, u.locked, u.password_enabled, u.two_factor_enabled,
         u.last_sign_in_at, u.last_active_at, u.created_at, u.updated_at
@@ -1435,6 +1455,8 @@ begin
                / 1000)::double precision) as active_at
     ) as t
     left join public.users as u on u.clerk_id = i.id
+    -- A placeholder is no user that a run has read.
+    left join clerk_sync.watermarks as w on w.object = case when apply_users.class = '2' then 'user' end
   ), written as (
     insert into public.users as u (
       clerk_id, external_id, email, email_verified, phone, phone_verified, username, first_name, last_name,
@@ -2038,7 +2060,8 @@ begin
 
   return query
   select r.key, r.value,
-         clerk_sync.is_drift(r.value, said -> r.key ->> 1, (said -> r.key ->> 0)::bigint, settled_ms), d.fields
+         case when r.value = 'deleted' then clerk_sync.is_deleted_here(after -> r.key, settled_ms)
+              else clerk_sync.is_drift(r.value, said -> r.key ->> 1, (said -> r.key ->> 0)::bigint, settled_ms) end, d.fields
   from jsonb_each_text(results) as r
   cross join lateral (
     select coalesce(jsonb_agg(jsonb_build_object('name', f.key, 'here', before -> r.key -> f.key, 'clerk', f.value)
@@ -2469,6 +2492,16 @@ begin
   update clerk_sync.sync_runs as r set
     state = end_run.state, reason = end_run.reason, ended_at = now(), drift = end_run.drift, report = end_run.report
   where r.id = run and r.state = 'running';
+  -- Never what is still to come: a clock that is ahead must not make later lists stale.
+  if found and end_run.state = 'complete' then
+    insert into clerk_sync.watermarks as m (object, stated_ms, seen_until)
+    select w.object, least(min(w.requested_ms), (extract(epoch from now()) * 1000)::bigint), min(w.begun_at)
+    from clerk_sync.sync_windows as w
+    where w.run_id = run
+    group by w.object
+    having min(w.requested_ms) is not null
+    on conflict on constraint watermarks_pkey do update set stated_ms = excluded.stated_ms, seen_until = excluded.seen_until;
+  end if;
   -- History is kept as long as the events are; the last complete run says which
   -- instance the copy is of.
   delete from clerk_sync.sync_runs as r
@@ -2797,10 +2830,10 @@ $$;
 
 
 --
--- Name: finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone, bigint, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone) RETURNS void
+CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2813,15 +2846,18 @@ CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "
 begin
   perform clerk_sync.require_lock(run, holder);
   insert into clerk_sync.sync_windows as w (
-    run_id, object, position, from_ms, to_ms, next_offset, listed, tally, finished_at)
+    run_id, object, position, from_ms, to_ms, next_offset, listed, requested_ms, tally, finished_at)
   values (
     finish_window.run, finish_window.object, finish_window."position", finish_window.from_ms, finish_window.to_ms,
-    finish_window.next_offset, finish_window.listed,
-    jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale), now())
+    finish_window.next_offset, finish_window.listed, finish_window.unseen_ms,
+    jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale,
+                       'deleted_here', finish_window.deleted_here, 'drift', finish_window.deleted_here), now())
   on conflict on constraint sync_windows_pkey do update set
     from_ms = excluded.from_ms, to_ms = excluded.to_ms, next_offset = excluded.next_offset, listed = excluded.listed,
-    finished_at = excluded.finished_at,
-    tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'unchanged', least(
+    finished_at = excluded.finished_at, requested_ms = least(w.requested_ms, excluded.requested_ms),
+    tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'deleted_here', finish_window.deleted_here,
+      'drift', coalesce((w.tally ->> 'drift')::bigint, 0) - coalesce((w.tally ->> 'deleted_here')::bigint, 0) + finish_window.deleted_here,
+      'unchanged', least(
       finish_window.unchanged,
       greatest(0, finish_window.listed - finish_window.stale
         - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))));
@@ -2916,6 +2952,20 @@ begin
            coalesce(incoming.kinds[r.position], incoming.kinds[1]) as kind
   ) as t
   order by 1, version desc;
+end
+$$;
+
+
+--
+-- Name: is_deleted_here(jsonb, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.is_deleted_here(stated jsonb, settled_ms bigint) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return coalesce((stated ->> 'deleted_at')::timestamptz <= to_timestamp(settled_ms / 1000.0), false);
 end
 $$;
 
@@ -4530,10 +4580,21 @@ $$;
 
 
 --
--- Name: verdict(text, text, text, boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: watermarks; Type: TABLE; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.verdict(stored text, stated text, kind text, same boolean) RETURNS text
+CREATE TABLE clerk_sync.watermarks (
+    object text NOT NULL,
+    stated_ms bigint NOT NULL,
+    seen_until timestamp with time zone NOT NULL
+);
+
+
+--
+-- Name: verdict(text, timestamp with time zone, clerk_sync.watermarks, text, text, boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.verdict(stored text, written_at timestamp with time zone, mark clerk_sync.watermarks, stated text, kind text, same boolean) RETURNS text
     LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -4541,8 +4602,10 @@ begin
   return case
     when stored is null then 'created'
     when stored = '9' then 'deleted'
-    when stored collate "C" > stated then 'stale'
     when stored = stated then 'unchanged'
+    when stored collate "C" > stated then 'stale'
+    when stored >= '2' and written_at < mark.seen_until
+         and (left(stored, 18) || lpad(mark.stated_ms::text, 15, '0') || '.3.') collate "C" > stated then 'stale'
     when kind = '3' and same and left(stored, 1) = left(stated, 1) then 'unchanged'
     else 'updated'
   end;
@@ -4886,6 +4949,8 @@ CREATE TABLE clerk_sync.sync_windows (
     next_offset bigint,
     listed bigint DEFAULT 0 NOT NULL,
     tally jsonb,
+    begun_at timestamp with time zone DEFAULT now() NOT NULL,
+    requested_ms bigint,
     finished_at timestamp with time zone
 );
 
@@ -5350,6 +5415,14 @@ ALTER TABLE ONLY clerk_sync.sync_windows
 
 
 --
+-- Name: watermarks watermarks_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.watermarks
+    ADD CONSTRAINT watermarks_pkey PRIMARY KEY (object);
+
+
+--
 -- Name: webhook_events webhook_events_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
 --
 
@@ -5798,6 +5871,14 @@ ALTER TABLE ONLY clerk_sync.sync_windows
 
 
 --
+-- Name: watermarks watermarks_object_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.watermarks
+    ADD CONSTRAINT watermarks_object_fkey FOREIGN KEY (object) REFERENCES clerk_sync.objects(object);
+
+
+--
 -- Name: organization_memberships organization_memberships_org_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -6171,11 +6252,11 @@ REVOKE ALL ON FUNCTION clerk_sync.apply_organizations(resources jsonb, stated_ms
 
 
 --
--- Name: FUNCTION apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) TO clerksync_writer;
 
 
 --
@@ -6413,11 +6494,11 @@ GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO c
 
 
 --
--- Name: FUNCTION finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint) TO clerksync_writer;
 
 
 --
@@ -6439,6 +6520,13 @@ REVOKE ALL ON FUNCTION clerk_sync.ids_shown(body text, OUT user_id text, OUT org
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.incoming(resources jsonb, stated_ms bigint[], kinds text[], class text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_deleted_here(stated jsonb, settled_ms bigint); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.is_deleted_here(stated jsonb, settled_ms bigint) FROM PUBLIC;
 
 
 --
@@ -6828,10 +6916,10 @@ REVOKE ALL ON FUNCTION clerk_sync.unproject_users() FROM PUBLIC;
 
 
 --
--- Name: FUNCTION verdict(stored text, stated text, kind text, same boolean); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION verdict(stored text, written_at timestamp with time zone, mark clerk_sync.watermarks, stated text, kind text, same boolean); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.verdict(stored text, stated text, kind text, same boolean) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clerk_sync.verdict(stored text, written_at timestamp with time zone, mark clerk_sync.watermarks, stated text, kind text, same boolean) FROM PUBLIC;
 
 
 --

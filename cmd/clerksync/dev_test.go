@@ -296,6 +296,61 @@ func TestDev_PrintsTheLineThatSyncs(t *testing.T) {
 	}
 }
 
+var bannerGateway, bannerSecret = regexp.MustCompile(`gateway +(http://\S+)`), regexp.MustCompile(`secret +(whsec_\S+)`)
+
+// An event signed by hand with the secret of the run makes a user that the double does
+// not have, and the full sync ends it: a copy with that tombstone is equal.
+func TestDev_TakesTheTombstoneOfAForeignEventForEqual(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	db := testdb.New(t)
+	term := newTerminal(map[string]string{"DATABASE_URL": db.Owner()})
+	cmd := command()
+	cmd.Unseen, cmd.Rate, cmd.Late, cmd.Twice, cmd.PrintSecret = 40, 0, 0, 0, true
+	done := make(chan error, 1)
+	go func() { done <- cmd.Run(ctx, term.console(false)) }()
+	term.await(t, "the last of 20 people", done, func() bool { return strings.Count(term.stdout(), clerk.UserCreated) == cmd.Users })
+
+	gateway, secret := bannerGateway.FindStringSubmatch(term.stderr()), bannerSecret.FindStringSubmatch(term.stderr())
+	line := syncLine.FindStringSubmatch(term.stderr())
+	if gateway == nil || secret == nil || line == nil {
+		t.Fatalf("the banner lacks the gateway, the secret or the line to type:\n%s", term.stderr())
+	}
+	old := clerktest.User("user_2example").Name("Example", "").CreatedAt(clerktest.Epoch)
+	body := old.Event(clerk.UserCreated, clerktest.Epoch, clerktest.Instance(""))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, gateway[1], bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = clerktest.Sign(secret[1], "msg_by_hand", time.Now(), body)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("the event by hand is answered %s", response.Status)
+	}
+	settings := map[string]string{"DATABASE_URL": db.Owner(), "SYNC_RATE_SHARE": "1"}
+	for setting := range strings.FieldsSeq(line[1]) {
+		key, value, _ := strings.Cut(setting, "=")
+		settings[key] = value
+	}
+	if got := clerksync(t, settings, line[2]); got.code != exitOK {
+		t.Fatalf("%s: exit %d\n%s%s", line[0], got.code, got.stdout, got.stderr)
+	}
+	var gone bool
+	if err := db.Conn(t, db.Superuser()).QueryRow(t.Context(), `select deleted_at is not null from users where clerk_id = 'user_2example'`).Scan(&gone); err != nil || !gone {
+		t.Fatalf("the user of the event by hand is deleted: %t, %v", gone, err)
+	}
+	interrupt()
+	if err := <-done; err != nil || !strings.Contains(term.stderr(), "the copy equals Clerk's state: ") {
+		t.Errorf("dev = %v; stderr:\n%s", err, term.stderr())
+	}
+}
+
 func TestDev_SaysThatTheAddressIsInUse(t *testing.T) {
 	t.Parallel()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -173,6 +173,9 @@ func reportRows(r fullsync.Report, now time.Time, row func(...any)) {
 	row()
 	row("result", ending(r))
 	row("drift", drift(r))
+	if n := deletedHere(r); n > 0 {
+		row("deleted here", count(int(n), "object", "objects")+", live in Clerk")
+	}
 	row("requests", fmt.Sprintf("%d, of which %d repeated; %d answered 429", r.Requests, r.Retries, r.RateLimited))
 	if r.Purged != (mirror.Purged{}) {
 		row("purged", purged(r.Purged))
@@ -181,6 +184,15 @@ func reportRows(r fullsync.Report, now time.Time, row func(...any)) {
 		row("purge", "failed ("+r.PurgeFailed+"); the next run tries again")
 	}
 	row("webhooks", "last verified webhook "+lastWebhook(r.LastEventAt, now))
+}
+
+// deletedHere is how many objects Clerk has whose tombstones a run has left.
+func deletedHere(r fullsync.Report) int64 {
+	var n int64
+	for _, object := range clerk.Objects() {
+		n += r.Of(object.Kind).DeletedHere
+	}
+	return n
 }
 
 // ending says how a run ended and how long it took.

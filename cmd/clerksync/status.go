@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"clerksync/shared/awsaccount"
 	"clerksync/shared/clerk"
 	"clerksync/shared/config"
+	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
 
@@ -59,13 +61,17 @@ type clerkCounts struct {
 // askLimit is for counting in Clerk: three requests, and what is repeated.
 const askLimit = 15 * time.Second
 
-// Run is the command. Only a copy that cannot be read is a failure: whatever else
-// is amiss is what a status is there to show.
+// Run is the command. Only a copy that cannot be read is a failure, and a key that is
+// not the copy's: whatever else is amiss is what a status is there to show.
 func (cmd statusCommand) Run(ctx context.Context, c console) error {
 	var status copyStatus
+	var instance string
 	err := withStore(ctx, c, func(store *mirror.Store) error {
 		var err error
-		if status.Status, err = store.Status(ctx); err != nil || cmd.Runs == 0 {
+		if status.Status, err = store.Status(ctx); err != nil {
+			return err
+		}
+		if instance, err = store.ExpectedInstance(ctx, false); err != nil || cmd.Runs == 0 {
 			return err
 		}
 		status.Runs, err = store.Runs(ctx, cmd.Runs)
@@ -74,29 +80,34 @@ func (cmd statusCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	status.Clerk = askClerk(ctx, c)
+	var foreign error
+	status.Clerk, foreign = askClerk(ctx, c, instance)
 	if cmd.AWS {
 		status.AWS = askAWS(ctx, c)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return c.print(status, func(row func(...any)) { statusRows(status, time.Now(), row) })
+	return errors.Join(c.print(status, func(row func(...any)) { statusRows(status, time.Now(), row) }), foreign)
 }
 
-// askClerk counts what Clerk has, and says on stderr what kept it from that.
-func askClerk(ctx context.Context, c console) *clerkCounts {
+// askClerk counts what Clerk has, and says on stderr what kept it from that. A key of
+// another instance than the copy's is an error, and shows nothing of that one.
+func askClerk(ctx context.Context, c console, instance string) (*clerkCounts, error) {
 	if !mayHold(c, "CLERK_SECRET_KEY") {
 		c.say("clerksync: hint: with CLERK_SECRET_KEY set, Clerk's own numbers stand beside these")
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, askLimit, fmt.Errorf("it took longer than %s", askLimit))
 	defer cancel()
-	counts, err := countInClerk(ctx, c)
+	counts, err := countInClerk(ctx, c, instance)
+	if errors.Is(err, mirror.ErrWrongInstance) {
+		return nil, &hintedError{err: err, hint: "Clerk's numbers are left out; check CLERK_SECRET_KEY and DATABASE_URL, which belong together"}
+	}
 	if err != nil {
 		c.say("clerksync: warning: counting in Clerk: %v", err)
 	}
-	return counts
+	return counts, nil
 }
 
 // askAWS asks AWS for the account's limits. That it may not, or cannot, is an answer.
@@ -142,8 +153,9 @@ func mayHold(c console, key string) bool {
 	return value != "" || secret != ""
 }
 
-// countInClerk returns what it could count, also with an error.
-func countInClerk(ctx context.Context, c console) (*clerkCounts, error) {
+// countInClerk returns what it could count, also with an error. Of another instance than
+// the copy's, or the pinned one, it returns nothing.
+func countInClerk(ctx context.Context, c console, instance string) (*clerkCounts, error) {
 	settings, err := newSource(c).Sync(ctx)
 	if err != nil {
 		return nil, err
@@ -158,6 +170,18 @@ func countInClerk(ctx context.Context, c console) (*clerkCounts, error) {
 	users, err := backend.CountUsers(ctx, clerk.UserQuery{})
 	if err != nil {
 		return nil, err
+	}
+	// Nothing is shown before it is known whose it is.
+	key, err := backend.Instance(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case settings.InstanceID != "" && settings.InstanceID != key.ID:
+		return nil, fmt.Errorf("%w: CLERK_INSTANCE_ID (%s) pins %s, and the secret key belongs to %s",
+			mirror.ErrWrongInstance, settings.InstanceOrigin, settings.InstanceID, key.ID)
+	case instance != "" && instance != key.ID:
+		return nil, mirror.WrongInstance(instance, key.ID)
 	}
 	counts.Users = &users
 	for _, list := range []struct {
@@ -222,6 +246,12 @@ func statusRows(s copyStatus, now time.Time, row func(...any)) {
 	read("runs", "last full sync", runText(s.LastRun, now))
 	if s.LastRun != nil && s.LastRun.State != "complete" {
 		row("last complete full sync", runText(s.LastComplete, now))
+	}
+	if s.LastComplete != nil {
+		var report fullsync.Report
+		if json.Unmarshal(s.LastComplete.Report, &report) == nil && deletedHere(report) > 0 {
+			row("deleted here", count(int(deletedHere(report)), "object", "objects")+", live in Clerk when it was last read whole")
+		}
 	}
 	read("last_event_at", "last verified webhook", lastWebhook(s.LastEventAt, now))
 	for _, outcome := range []mirror.Outcome{mirror.Applied, mirror.Stale, mirror.Ignored, mirror.Rejected} {

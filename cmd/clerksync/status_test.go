@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -106,6 +107,42 @@ func TestStatus_DoesWithoutClerk(t *testing.T) {
 				t.Errorf("stderr holds a key:\n%s", got.stderr)
 			}
 		})
+	}
+}
+
+// The numbers of another instance than the copy's say nothing about it.
+func TestStatus_ShowsNothingOfAnotherInstance(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, 40, clerkdouble.APIOptions{})
+	p.report(t)
+	other := clerkdouble.New(clerkdouble.Options{Seed: 2})
+	if err := other.Seed(clerkdouble.SeedOptions{Users: 7777}); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(other.API(clerkdouble.APIOptions{}))
+	t.Cleanup(server.Close)
+	for name, test := range map[string]struct {
+		change func(settings map[string]string)
+		want   string
+	}{
+		"a key of another": {func(s map[string]string) { s["CLERK_API_URL"] = server.URL + "/v1" }, other.ID()},
+		"a pin of another": {func(s map[string]string) { s["CLERK_INSTANCE_ID"] = "ins_other" }, "CLERK_INSTANCE_ID (environment) pins ins_other"},
+	} {
+		settings := maps.Clone(p.settings)
+		test.change(settings)
+		got := clerksync(t, settings, "status")
+		if got.code != exitFailed || !strings.Contains(got.stdout, "users                     40    -  ") || strings.Contains(got.stdout, "7777") {
+			t.Errorf("%s: exit %d\n%s\nwant 1, the copy's numbers and none of Clerk's", name, got.code, got.stdout)
+		}
+		for _, want := range []string{"the copy is of another Clerk instance", test.want} {
+			if !strings.Contains(got.stderr, want) {
+				t.Errorf("%s: stderr is\n%s\nwant %q in it", name, got.stderr, want)
+			}
+		}
+		got = clerksync(t, settings, "--json", "status")
+		if got.code != exitFailed || !strings.Contains(got.stdout, `"clerk": null`) && !strings.Contains(got.stdout, `"clerk":null`) {
+			t.Errorf("%s: exit %d\n%s", name, got.code, got.stdout)
+		}
 	}
 }
 

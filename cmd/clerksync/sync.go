@@ -167,7 +167,7 @@ func (cmd syncUsersCommand) Run(ctx context.Context, c console) error {
 	db := supabase.Open(supabase.Fixed(parsed))
 	defer db.Close()
 	return cmd.sync(ctx, c, cmd.engine(), settings.LogLevel, fullsync.Options{
-		Clerk: backend, Store: mirror.New(db), InstanceID: settings.InstanceID,
+		Clerk: backend, Store: mirror.New(db), InstanceID: settings.InstanceID, InstanceOrigin: settings.InstanceOrigin,
 	})
 }
 
@@ -225,10 +225,15 @@ func (cmd syncUsersCommand) print(c console, report fullsync.Report, findings *f
 
 // advise adds to an error what to do about it.
 func (cmd syncUsersCommand) advise(ctx context.Context, report fullsync.Report, err error) error {
-	if err == nil {
-		return nil
-	}
 	hint := func(text string) error { return &hintedError{err: err, hint: text} }
+	if err == nil {
+		n := deletedHere(report)
+		if n == 0 || cmd.DryRun {
+			return nil
+		}
+		err = fmt.Errorf("%s in Clerk and deleted in the copy, and stayed so", count(int(n), "object is", "objects are"))
+		return hint("a deletion that Clerk has stated is final; if Clerk's dashboard shows them, delete their rows as the database's owner and run the same command again")
+	}
 	again := `"clerksync sync-users" goes on from there, within a day`
 	if cmd.partial() || cmd.DryRun {
 		again = "run the same command again"
@@ -236,6 +241,8 @@ func (cmd syncUsersCommand) advise(ctx context.Context, report fullsync.Report, 
 	switch {
 	case errors.Is(err, fullsync.ErrTooManyDeletions):
 		return hint(`"clerksync sync-users --dry-run --allow-deletions" lists what would go; if that is right, give --allow-deletions, or raise --max-delete-share and --max-deletes`)
+	case errors.Is(err, fullsync.ErrPinned):
+		return hint("check CLERK_SECRET_KEY; if the copy is to change its instance, change the pin where it is set, since --accept-instance does not overrule it")
 	case errors.Is(err, fullsync.ErrWrongInstance):
 		return hint("check CLERK_SECRET_KEY and DATABASE_URL, which belong together; if the copy is to change its instance, give --accept-instance")
 	case errors.Is(err, fullsync.ErrBusy):

@@ -283,6 +283,82 @@ func TestSyncUsers_RefusesAnotherInstance(t *testing.T) {
 	}
 }
 
+// A pin is a decision that --accept-instance does not overrule: the refusal says which
+// and where it is set.
+func TestSyncUsers_NamesThePinThatRefusesAnInstance(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		pin  func(p *pair)
+		want string
+	}{
+		"environment": {func(p *pair) { p.settings["CLERK_INSTANCE_ID"] = "ins_other" }, "CLERK_INSTANCE_ID (environment) pins ins_other"},
+		"database": {func(p *pair) {
+			owner := p.db.Conn(t, p.db.Superuser())
+			if _, err := owner.Exec(t.Context(), `update clerk_sync.settings set instance_id = 'ins_other'`); err != nil {
+				t.Fatal(err)
+			}
+		}, "instance_id in clerk_sync.settings pins ins_other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, 20, clerkdouble.APIOptions{})
+			test.pin(p)
+			for _, args := range [][]string{{"sync-users"}, {"sync-users", "--dry-run"}, {"sync-users", "--user", p.users()[0]}} {
+				for _, args := range [][]string{args, append(args, "--accept-instance")} {
+					got := clerksync(t, p.settings, args...)
+					for _, want := range []string{test.want, p.clerk.ID(), "--accept-instance does not overrule it"} {
+						if got.code != exitFailed || !strings.Contains(got.stderr, want) {
+							t.Errorf("%v: exit %d, stderr\n%s\nwant a refusal with %q", args, got.code, got.stderr, want)
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// A user that Clerk has and that is deleted here, as Clerk once stated: every command that
+// could bring the copy up to date says that it did not.
+func TestSyncUsers_TellsWhatIsDeletedHere(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, 40, clerkdouble.APIOptions{})
+	p.report(t)
+	id := p.users()[0]
+	owner := p.db.Conn(t, p.db.Superuser())
+	if _, err := owner.Exec(t.Context(), `select clerk_sync.apply_event('msg_1', jsonb_build_object(
+		'object', 'event', 'type', 'user.deleted', 'timestamp', $2::bigint,
+		'data', jsonb_build_object('id', $1::text, 'object', 'user', 'deleted', true)))`,
+		id, time.Now().Add(-time.Hour).UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args   []string
+		code   int
+		stdout string
+	}{
+		{[]string{"sync-users"}, exitFailed, "live in Clerk"},
+		{[]string{"sync-users", "--user", id}, exitFailed, "live in Clerk"},
+		{[]string{"sync-users", "--dry-run"}, exitOK, "deleted_here  " + id},
+		{[]string{"status"}, exitOK, "live in Clerk when it was last read whole"},
+	} {
+		got := clerksync(t, p.settings, test.args...)
+		if got.code != test.code || !strings.Contains(got.stdout, test.stdout) || strings.Contains(got.stdout, "drift of 0") {
+			t.Errorf("%v: exit %d\n%s%s\nwant %d and %q", test.args, got.code, got.stdout, got.stderr, test.code, test.stdout)
+		}
+		if test.code != exitOK && !strings.Contains(got.stderr, "in Clerk and deleted in the copy") {
+			t.Errorf("%v says\n%s", test.args, got.stderr)
+		}
+	}
+
+	// What the documentation says to do about it.
+	if _, err := p.db.Conn(t, p.db.Owner()).Exec(t.Context(), `delete from users where clerk_id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
+	if report := p.report(t); report.Users.Created != 1 || deletedHere(report) != 0 {
+		t.Errorf("without the tombstone the run reports %+v, want one user created", report)
+	}
+}
+
 // Ctrl-C comes while memberships are read: users and organizations are done by
 // then, and are not read again.
 func TestSyncUsers_InterruptedGoesOnFromThere(t *testing.T) {

@@ -62,7 +62,7 @@ func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
 			backend, err := clerk.NewBackend(clerk.BackendOptions{
 				SecretKey: current.SecretKey, URL: current.APIURL, Share: current.RateShare, Observe: logExchange(ctx, base.Logger),
 			})
-			return fullsync.Options{Clerk: backend, Store: store, Logger: base.Logger, InstanceID: current.InstanceID}, err
+			return fullsync.Options{Clerk: backend, Store: store, Logger: base.Logger, InstanceID: current.InstanceID, InstanceOrigin: current.InstanceOrigin}, err
 		},
 		run:     fullsync.Run,
 		refresh: base.Source.Refresh,

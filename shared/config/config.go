@@ -69,7 +69,9 @@ type Sync struct {
 	RateShare float64
 	// InstanceID pins the Clerk instance (ins_…). Empty: the one that the copy was made of.
 	InstanceID string
-	LogLevel   slog.Level
+	// InstanceOrigin is where InstanceID was read: the environment, or a secret by its name.
+	InstanceOrigin string
+	LogLevel       slog.Level
 }
 
 // Diagnostics is what is known for judging tokens. Nothing of it is required: what is zero is not checked.

@@ -17,6 +17,9 @@ func parseSync(s settings) (Sync, error) {
 	cfg.APIURL, problems[2] = parseAPIURL(s.get(keyAPIURL))
 	cfg.RateShare, problems[3] = parseRateShare(s.get(keyRateShare))
 	cfg.InstanceID, problems[4] = parseInstanceID(s.get(keyInstanceID))
+	if cfg.InstanceID != "" {
+		cfg.InstanceOrigin = s.get(keyInstanceID).origin
+	}
 	cfg.LogLevel, problems[5] = parseLogLevel(s.get(keyLogLevel))
 	if err := invalid(problems[:]...); err != nil {
 		return Sync{}, err

@@ -37,8 +37,8 @@ func TestSync_ReadsWhatItNeedsAndNoSigningSecret(t *testing.T) {
 		SecretKey:  secret.New(secretKey),
 		APIURL:     "https://clerk-proxy.example.com/v1",
 		RateShare:  0.35,
-		InstanceID: "ins_2abcDEF",
-		LogLevel:   slog.LevelDebug,
+		InstanceID: "ins_2abcDEF", InstanceOrigin: "environment",
+		LogLevel: slog.LevelDebug,
 	}
 	if diff := cmp.Diff(want, got, compareSecrets); diff != "" {
 		t.Errorf("Sync (-want +got):\n%s", diff)

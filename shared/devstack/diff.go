@@ -47,8 +47,9 @@ func (d Difference) String() string {
 // Diff compares every row of the copy with a double's state: each column, the
 // primary addresses, metadata as JSON with exact numbers, times to the
 // microsecond; tombstones must be there and hold nothing but their id and time;
-// and nothing may be there that the double never had, unless foreign (which may
-// be nil) says of its id that it is somebody else's. It returns the differences
+// and nothing may be there that the double never had, unless it is such a
+// tombstone, or foreign (which may be nil) says of its id that it is not the
+// double's. It returns the differences
 // by table and id, none if there are none.
 func Diff(ctx context.Context, db DB, want clerkdouble.Snapshot, foreign func(id string) bool) ([]Difference, error) {
 	if foreign == nil {
@@ -59,12 +60,18 @@ func Diff(ctx context.Context, db DB, want clerkdouble.Snapshot, foreign func(id
 		return nil, err
 	}
 	var differences []Difference
+	// ended are the tombstones of the tables so far: users stand before users_public, whose
+	// rows do not say.
+	ended := map[string]bool{}
 	for _, table := range tables {
 		got, err := table.read(ctx, db)
 		if err != nil {
 			return nil, err
 		}
-		differences = append(differences, table.diff(table.expect(want, table.columns), got, want.Deleted, foreign)...)
+		for id, row := range got {
+			ended[id] = ended[id] || !live(row)
+		}
+		differences = append(differences, table.diff(table.expect(want, table.columns), got, want.Deleted, ended, foreign)...)
 	}
 	return differences, nil
 }
@@ -302,7 +309,7 @@ func (t table) read(ctx context.Context, db DB) (map[string]fields, error) {
 	return found, nil
 }
 
-func (t table) diff(want, got map[string]fields, deleted map[string]time.Time, foreign func(id string) bool) []Difference {
+func (t table) diff(want, got map[string]fields, deleted map[string]time.Time, ended map[string]bool, foreign func(id string) bool) []Difference {
 	var differences []Difference
 	add := func(id, field, clerkSays, copySays string) {
 		differences = append(differences, Difference{Table: t.title, ID: id, Field: field, Clerk: clerkSays, Copy: copySays})
@@ -316,7 +323,13 @@ func (t table) diff(want, got map[string]fields, deleted map[string]time.Time, f
 			add(id, "row", "deleted", "absent")
 			continue
 		}
-		want[id] = t.tombstone(row, at)
+		want[id] = t.tombstone(row, timeText(at))
+	}
+	// Of an id that Clerk does not have, as a full sync leaves it.
+	for id, row := range got {
+		if _, known := want[id]; !known && ended[id] && !foreign(id) {
+			want[id] = t.tombstone(row, row["deleted_at"])
+		}
 	}
 	for id, wanted := range want {
 		row, ok := got[id]
@@ -357,14 +370,14 @@ func state(live bool) string {
 
 // tombstone is what a deleted object's row should hold: nothing but ids and the
 // moment of its end.
-func (t table) tombstone(row fields, at time.Time) fields {
+func (t table) tombstone(row fields, at string) fields {
 	wanted := fields{}
 	for name := range row {
 		wanted[name] = "null"
 	}
 	maps.Copy(wanted, t.emptied)
 	if _, ok := row["deleted_at"]; ok {
-		wanted["deleted_at"] = timeText(at)
+		wanted["deleted_at"] = at
 	}
 	// Ids are not personal data, and say whose tombstone it is.
 	for _, name := range []string{"clerk_org_id", "clerk_user_id"} {

@@ -160,6 +160,60 @@ func TestDiff_ComparesColumnsItWasNotToldOf(t *testing.T) {
 	}
 }
 
+// An event that was signed by hand made a user, and a full sync has ended it: the copy is
+// as right as one that never knew it. What its tombstone still holds is told.
+func TestDiff_TakesATombstoneOfAnUnknownIDForEqual(t *testing.T) {
+	t.Parallel()
+	conn, instance, ids := small(t)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`insert into users (clerk_id, first_name) values ('user_2example', 'Example')`)
+	exec(`insert into organization_memberships (clerk_membership_id, clerk_org_id, clerk_user_id) values ('orgmem_2example', '` + ids["organization"] + `', 'user_2example')`)
+	exec(`select clerk_sync.tombstone_users('{user_2example}', now())`)
+	differences, err := devstack.Diff(t.Context(), conn, instance.Snapshot(), nil)
+	if err != nil || len(differences) > 0 {
+		t.Errorf("Diff = %v, %v, want no difference", differences, err)
+	}
+	exec(`update users set email = 'left@example.com' where clerk_id = 'user_2example'`)
+	exec(`update users_public set first_name = 'Left' where clerk_id = 'user_2example'`)
+	differences, err = devstack.Diff(t.Context(), conn, instance.Snapshot(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []devstack.Difference{
+		{Table: "users", ID: "user_2example", Field: "email", Clerk: "null", Copy: `"left@example.com"`},
+		{Table: "users_public", ID: "user_2example", Field: "first_name", Clerk: "null", Copy: `"Left"`},
+	}
+	if diff := cmp.Diff(want, differences); diff != "" {
+		t.Errorf("Diff: -want +got\n%s", diff)
+	}
+}
+
+// What Clerk has and the copy holds as deleted differs, whichever table says so.
+func TestDiff_TellsATombstoneOfWhatClerkHas(t *testing.T) {
+	t.Parallel()
+	conn, instance, ids := small(t)
+	if _, err := conn.Exec(t.Context(), `select clerk_sync.tombstone_users(array[$1], now())`, ids["user"]); err != nil {
+		t.Fatal(err)
+	}
+	differences, err := devstack.Diff(t.Context(), conn, instance.Snapshot(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []devstack.Difference{
+		{Table: "users", ID: ids["user"], Field: "row", Clerk: "live", Copy: "deleted"},
+		{Table: "organization_memberships", ID: ids["membership"], Field: "row", Clerk: "live", Copy: "deleted"},
+	} {
+		if !slices.Contains(differences, want) {
+			t.Errorf("Diff = %v, want %v in it", differences, want)
+		}
+	}
+}
+
 func TestDiff_LeavesOutWhatIsForeign(t *testing.T) {
 	t.Parallel()
 	conn, instance, _ := small(t)

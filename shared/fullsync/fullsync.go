@@ -24,6 +24,7 @@ package fullsync
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -45,6 +46,9 @@ var (
 	// ErrWrongInstance: the secret key belongs to another Clerk instance than
 	// the copy.
 	ErrWrongInstance = mirror.ErrWrongInstance
+	// ErrPinned: it is [ErrWrongInstance] because of a pin, which AcceptInstance
+	// does not overrule.
+	ErrPinned = fmt.Errorf("%w", ErrWrongInstance)
 	// ErrTooManyDeletions: more would be deleted than is plausible. Nothing was.
 	ErrTooManyDeletions = errors.New("too many deletions")
 	// ErrIncomplete: a list kept changing while it was read, or did not add up,
@@ -72,7 +76,10 @@ type Options struct {
 	Trigger string
 	// InstanceID pins the Clerk instance; "" means the one of the last run.
 	InstanceID string
-	// AcceptInstance makes the key's instance the right one, whatever was before.
+	// InstanceOrigin says where the pin was read, for the refusal: "environment".
+	InstanceOrigin string
+	// AcceptInstance makes the key's instance the right one, whatever was before; a
+	// pin stays.
 	AcceptInstance bool
 	// Workers is how many requests may be under way at the same time, for each
 	// kind of object, under one rate budget; 0 means [DefaultWorkers].

@@ -180,7 +180,19 @@ func (e *engine) finishWindow(ctx context.Context, k kind, w mirror.Window, list
 	span := mirror.Span{From: w.From, To: w.To}
 	// What has just been made may be on its way.
 	if limit := clerk.MillisOf(e.settled); span.To == 0 || span.To > limit {
+		young := mirror.Span{From: max(span.From, limit), To: span.To}
 		span.To = limit
+		var unseen []mirror.Suspect
+		err := e.persist(ctx, func(ctx context.Context) (err error) {
+			unseen, err = e.Store.Suspects(ctx, e.runID(), k.object, young, slices.Collect(maps.Keys(listed)))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(unseen) > 0 {
+			w.Unseen = limit
+		}
 	}
 	var suspects []mirror.Suspect
 	if span.From < span.To {

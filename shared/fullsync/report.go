@@ -43,10 +43,14 @@ func (e *engine) count() {
 			if w.Object != object {
 				continue
 			}
-			r.Tally.Add(w.Tally)
 			if w.Position/passStride == latest {
 				r.Listed += w.Listed
+			} else {
+				// They are counted in the pass that listed them last.
+				w.Tally.Drift -= w.Tally.DeletedHere
+				w.Tally.DeletedHere = 0
 			}
+			r.Tally.Add(w.Tally)
 		}
 	}
 }

@@ -162,10 +162,14 @@ func (e *engine) begin(ctx context.Context) error {
 	}
 	e.report.InstanceID = instance.ID
 	if e.InstanceID != "" && instance.ID != e.InstanceID {
-		return fmt.Errorf("%w: CLERK_INSTANCE_ID pins %s, and the secret key belongs to %s", ErrWrongInstance, e.InstanceID, instance.ID)
+		origin := ""
+		if e.InstanceOrigin != "" {
+			origin = " (" + e.InstanceOrigin + ")"
+		}
+		return fmt.Errorf("%w: CLERK_INSTANCE_ID%s pins %s, and the secret key belongs to %s", ErrPinned, origin, e.InstanceID, instance.ID)
 	}
 	if !e.recorded {
-		return e.checkInstance(ctx, instance.ID)
+		return e.refusal(ctx, instance.ID, e.checkInstance(ctx, instance.ID))
 	}
 	begin := mirror.Begin{
 		Holder: rand.Text(), Lease: lease, InstanceID: instance.ID, Trigger: e.Trigger,
@@ -175,7 +179,7 @@ func (e *engine) begin(ctx context.Context) error {
 		e.run, err = e.Store.Begin(ctx, begin)
 		return err
 	}); err != nil {
-		return err
+		return e.refusal(ctx, instance.ID, err)
 	}
 	e.report.RunID, e.report.Resumed, e.report.Initial = e.run.ID, e.run.Resumed, e.run.Initial
 	e.report.StartedAt = e.run.StartedAt
@@ -193,6 +197,21 @@ func (e *engine) checkInstance(ctx context.Context, id string) error {
 		}
 		return err
 	})
+}
+
+// refusal names the pin of the database, where that is why an instance is refused.
+func (e *engine) refusal(ctx context.Context, id string, err error) error {
+	if !errors.Is(err, ErrWrongInstance) {
+		return err
+	}
+	var pin string
+	if askErr := e.persist(ctx, func(ctx context.Context) (err error) {
+		pin, err = e.Store.ExpectedInstance(ctx, true)
+		return err
+	}); askErr != nil || pin == "" || pin == id {
+		return err
+	}
+	return fmt.Errorf("%w: instance_id in clerk_sync.settings pins %s, and the secret key belongs to %s", ErrPinned, pin, id)
 }
 
 // work does everything that is not done yet, holding the lock.

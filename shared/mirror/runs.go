@@ -93,6 +93,9 @@ type Window struct {
 	Listed   int64 `json:"listed"`
 	Tally    Tally `json:"tally"`
 	Finished bool  `json:"finished"`
+	// Unseen is since when live rows were made that were neither listed nor asked
+	// for; 0 if there is none.
+	Unseen clerk.Millis `json:"-"`
 }
 
 // Run is a run whose lock the caller holds.
@@ -169,9 +172,9 @@ func (r *Run) Plan(ctx context.Context, object Object, spans []Span) error {
 // Finish records a window as done, with what was confirmed to be absent. Of its
 // tally only what was not written is taken: the rest is counted already.
 func (r *Run) Finish(ctx context.Context, w Window, absent []string, confirmedAt time.Time) error {
-	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
 		w.Object, w.Position, nullMillis(w.From), nullMillis(w.To), w.NextOffset, w.Listed, w.Tally.Unchanged, w.Tally.Stale,
-		absent, confirmedAt)
+		absent, confirmedAt, nullMillis(w.Unseen), w.Tally.DeletedHere)
 }
 
 // Pending is how much of a kind a run would delete, beside how much there is, which

@@ -13,6 +13,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
 )
 
@@ -203,22 +204,95 @@ func TestApplyPage_CountsDrift(t *testing.T) {
 	b := newBench(t)
 	user := func(n int) clerktest.UserBuilder { return clerktest.User(fmt.Sprintf("user_%d", n)).UpdatedAt(at(0)) }
 	must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Users, listed(at(1), user(1), user(2), user(3)), at(1)))
-	must[int64](t)(b.store.Delete(t.Context(), mirror.Users, []string{"user_3"}, at(2)))
+	b.send(user(3).Deleted(at(2)))
+	b.send(user(6).Deleted(at(60)))
 
 	active := func(u *clerk.User) { u.LastActiveAt = clerk.MillisOf(at(3)) }
 	got := must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Users, listed(at(100),
 		user(1).With(active),               // changed without a new updated_at: no event told of that
 		user(2).UpdatedAt(at(5)),           // a lost event
-		user(3),                            // deleted here: the list was behind
+		user(3),                            // deleted here, as Clerk stated, and listed all the same
+		user(6),                            // likewise, but the list may have been behind
 		user(4),                            // a lost event
 		user(5).UpdatedAt(at(60)), user(5), // the same twice, and too new to have been told
 	), at(50)))
-	if diff := cmp.Diff(mirror.Tally{Created: 2, Updated: 2, Stale: 1, Drift: 2}, got); diff != "" {
+	if diff := cmp.Diff(mirror.Tally{Created: 2, Updated: 2, Stale: 2, DeletedHere: 1, Drift: 3}, got); diff != "" {
 		t.Errorf("tally (-want +got):\n%s", diff)
 	}
 	again := must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Users, listed(at(101), user(4)), at(50)))
 	if diff := cmp.Diff(mirror.Tally{Unchanged: 1}, again); diff != "" {
 		t.Errorf("the same again (-want +got):\n%s", diff)
+	}
+}
+
+// What is listed and deleted here is counted with its window, once, however often that
+// is said to be finished.
+func TestFinish_CountsOnceWhatIsDeletedHere(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	one, two := clerktest.User("user_1").UpdatedAt(at(0)), clerktest.User("user_2").UpdatedAt(at(0))
+	b.send(one.Deleted(at(2)))
+	run := b.mustBegin("one")
+	w := mirror.Window{Object: mirror.Users, Position: 1, Listed: 2}
+	w.Tally = must[mirror.Tally](t)(run.ApplyPage(t.Context(), w, listed(at(100), one, two), at(50)))
+	for range 2 {
+		if err := run.Finish(t.Context(), w, nil, at(100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(mirror.Tally{Created: 1, Stale: 1, DeletedHere: 1, Drift: 2}, run.Windows[0].Tally); diff != "" {
+		t.Errorf("the window's tally (-want +got):\n%s", diff)
+	}
+}
+
+// A tombstone of what Clerk lists is told of, to the owner and to the writer alike.
+func TestPreviewPage_TellsOfWhatIsDeletedHere(t *testing.T) {
+	t.Parallel()
+	for login, connString := range map[string]func(*testdb.DB) string{"the owner": (*testdb.DB).Owner, "the writer": (*testdb.DB).Writer} {
+		t.Run(login, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			org, ada, ida := clerktest.Organization("org_1", "One"), clerktest.User("user_ada"), clerktest.User("user_ida")
+			old := clerktest.Membership("orgmem_1", org, ada).UpdatedAt(at(1))
+			b.send(old.Event("organizationMembership.created", at(1)))
+			b.send(ada.Deleted(at(2)))
+			b.send(ida.Deleted(at(60)))
+			// One of which the copy never knew, and which would be born dead.
+			unknown := clerktest.Membership("orgmem_2", org, ada).UpdatedAt(at(1))
+			store := mirror.New(pool(t, connString(b.db), 1))
+			memberships := page(t, at(100), map[string]any{"orgmem_1": old.Resource(), "orgmem_2": unknown.Resource()}, nil)
+			for _, p := range []struct {
+				object mirror.Object
+				page   clerk.Page
+				want   []string
+			}{
+				{mirror.Users, listed(at(100), ada, ida), []string{"user_ada"}},
+				{mirror.Memberships, memberships, []string{"orgmem_1", "orgmem_2"}},
+			} {
+				tally, differences, err := store.PreviewPage(t.Context(), p.object, p.page, at(50))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var ids []string
+				for _, d := range differences {
+					if d.Result != "deleted_here" {
+						t.Errorf("the result of %s is %q", d.ID, d.Result)
+					}
+					ids = append(ids, d.ID)
+				}
+				slices.Sort(ids)
+				n := int64(len(p.want))
+				if diff := cmp.Diff(p.want, ids); diff != "" || tally != (mirror.Tally{Stale: 2, DeletedHere: n, Drift: n}) {
+					t.Errorf("%+v; differences (-want +got):\n%s", tally, diff)
+				}
+				if applied := must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), p.object, p.page, at(50))); applied != tally {
+					t.Errorf("applied: %+v, foreseen: %+v", applied, tally)
+				}
+			}
+		})
 	}
 }
 

@@ -33,7 +33,12 @@ type Tally struct {
 	Unchanged int64 `json:"unchanged"`
 	// Stale objects are those of which the copy knows something newer.
 	Stale int64 `json:"stale"`
-	// Drift counts those of the first three of which a webhook should have told.
+	// DeletedHere objects are live in Clerk and tombstones here, since before the
+	// moment at which a webhook should have told: no sync brings them back. They are
+	// among those that are stale.
+	DeletedHere int64 `json:"deleted_here"`
+	// Drift counts those of the first three of which a webhook should have told, and
+	// those that are DeletedHere.
 	Drift int64 `json:"drift"`
 }
 
@@ -44,6 +49,7 @@ func (t *Tally) Add(other Tally) {
 	t.Deleted += other.Deleted
 	t.Unchanged += other.Unchanged
 	t.Stale += other.Stale
+	t.DeletedHere += other.DeletedHere
 	t.Drift += other.Drift
 }
 
@@ -52,7 +58,8 @@ func (t *Tally) Add(other Tally) {
 type Difference struct {
 	Object Object `json:"object"`
 	ID     string `json:"id"`
-	// Result is what a sync would do: "created", "updated" or "deleted".
+	// Result is what a sync would do: "created", "updated" or "deleted"; or
+	// "deleted_here" for a tombstone of what Clerk has, which it would leave.
 	Result string `json:"result"`
 	// Fields are the columns that differ, in the order of their names.
 	Fields []FieldDifference `json:"fields,omitempty"`
@@ -106,10 +113,10 @@ func (s *Store) applyPage(
 	var t Tally
 	err := repeatOr(ctx, lost, func() error {
 		return s.db.QueryRow(ctx, `
-			select created, updated, deleted, unchanged, stale, drift
+			select created, updated, deleted, unchanged, stale, drift, deleted_here
 			from clerk_sync.apply_page($1, $2, $3, $4, $5::pg_catalog.jsonb, $6, $7, $8, $9)`,
 			run, holder, position, object, resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli(),
-		).Scan(&t.Created, &t.Updated, &t.Deleted, &t.Unchanged, &t.Stale, &t.Drift)
+		).Scan(&t.Created, &t.Updated, &t.Deleted, &t.Unchanged, &t.Stale, &t.Drift, &t.DeletedHere)
 	})
 	if err != nil {
 		return Tally{}, fmt.Errorf("applying %d objects of the kind %s: %w", len(ids), object, err)
@@ -158,7 +165,11 @@ func (s *Store) previewPage(ctx context.Context, function string, object Object,
 		default: // deleted here, or newer
 			t.Stale++
 		}
-		if len(d.Fields) > 0 {
+		if drift && d.Result == "deleted" {
+			t.DeletedHere++
+			d.Result = "deleted_here"
+		}
+		if len(d.Fields) > 0 || d.Result == "deleted_here" {
 			differences = append(differences, d)
 		}
 		d.Fields = nil

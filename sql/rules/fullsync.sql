@@ -131,25 +131,29 @@ $$;
 
 -- A window is finished in one step with the absences that it found, or not at
 -- all. What was written is counted already; what was written by a call that then
--- died, and found unchanged by this one, is not counted again.
+-- died, and found unchanged by this one, is not counted again. unseen_ms is given where
+-- live rows of the window were neither listed nor asked for: since when they were made.
 create or replace function clerk_sync.finish_window(
   run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint,
-  listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamptz
+  listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamptz, unseen_ms bigint default null, deleted_here bigint default 0
 ) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   perform clerk_sync.require_lock(run, holder);
   insert into clerk_sync.sync_windows as w (
-    run_id, object, position, from_ms, to_ms, next_offset, listed, tally, finished_at)
+    run_id, object, position, from_ms, to_ms, next_offset, listed, requested_ms, tally, finished_at)
   values (
     finish_window.run, finish_window.object, finish_window."position", finish_window.from_ms, finish_window.to_ms,
-    finish_window.next_offset, finish_window.listed,
-    jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale), now())
+    finish_window.next_offset, finish_window.listed, finish_window.unseen_ms,
+    jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale,
+                       'deleted_here', finish_window.deleted_here, 'drift', finish_window.deleted_here), now())
   on conflict on constraint sync_windows_pkey do update set
     from_ms = excluded.from_ms, to_ms = excluded.to_ms, next_offset = excluded.next_offset, listed = excluded.listed,
-    finished_at = excluded.finished_at,
-    tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'unchanged', least(
+    finished_at = excluded.finished_at, requested_ms = least(w.requested_ms, excluded.requested_ms),
+    tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'deleted_here', finish_window.deleted_here,
+      'drift', coalesce((w.tally ->> 'drift')::bigint, 0) - coalesce((w.tally ->> 'deleted_here')::bigint, 0) + finish_window.deleted_here,
+      'unchanged', least(
       finish_window.unchanged,
       greatest(0, finish_window.listed - finish_window.stale
         - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))));
@@ -175,6 +179,16 @@ begin
   update clerk_sync.sync_runs as r set
     state = end_run.state, reason = end_run.reason, ended_at = now(), drift = end_run.drift, report = end_run.report
   where r.id = run and r.state = 'running';
+  -- Never what is still to come: a clock that is ahead must not make later lists stale.
+  if found and end_run.state = 'complete' then
+    insert into clerk_sync.watermarks as m (object, stated_ms, seen_until)
+    select w.object, least(min(w.requested_ms), (extract(epoch from now()) * 1000)::bigint), min(w.begun_at)
+    from clerk_sync.sync_windows as w
+    where w.run_id = run
+    group by w.object
+    having min(w.requested_ms) is not null
+    on conflict on constraint watermarks_pkey do update set stated_ms = excluded.stated_ms, seen_until = excluded.seen_until;
+  end if;
   -- History is kept as long as the events are; the last complete run says which
   -- instance the copy is of.
   delete from clerk_sync.sync_runs as r
@@ -221,6 +235,15 @@ begin
 end
 $$;
 
+-- Whether a row is a tombstone from before a moment. What Clerk lists all the same is
+-- drift that stays: a deletion that it stated is final, whatever it lists.
+create or replace function clerk_sync.is_deleted_here(stated jsonb, settled_ms bigint) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return coalesce((stated ->> 'deleted_at')::timestamptz <= to_timestamp(settled_ms / 1000.0), false);
+end
+$$;
+
 -- Applies a page and counts what became of it. ids and updated_ms are those of
 -- the resources, each id once, in any order; settled_ms is when a webhook should
 -- have told by. What is written is counted with the window in the same
@@ -228,7 +251,8 @@ $$;
 create or replace function clerk_sync.apply_page(
   run bigint, holder text, "position" integer,
   object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint,
-  out created bigint, out updated bigint, out deleted bigint, out unchanged bigint, out stale bigint, out drift bigint
+  out created bigint, out updated bigint, out deleted bigint, out unchanged bigint, out stale bigint, out drift bigint,
+  out deleted_here bigint
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -242,11 +266,9 @@ begin
     -- A page is sent again when its answer was lost, and the first may still be at
     -- work then: what that one writes is counted there, and unchanged here. The
     -- window's row is the lock, since any login can take an advisory one.
-    insert into clerk_sync.sync_windows as w (run_id, object, position)
-    values (run, apply_page.object, apply_page."position")
-    on conflict on constraint sync_windows_pkey do nothing;
-    perform from clerk_sync.sync_windows as w
-    where w.run_id = run and w.object = apply_page.object and w.position = apply_page."position" for update;
+    insert into clerk_sync.sync_windows as w (run_id, object, position, requested_ms)
+    values (run, apply_page.object, apply_page."position", stated_ms)
+    on conflict on constraint sync_windows_pkey do update set requested_ms = least(w.requested_ms, excluded.requested_ms);
     perform set_config('clerk_sync.cause', 'run_' || run, true);
   end if;
 
@@ -266,14 +288,32 @@ begin
   from unnest(results, before, said) as r (result, before, said);
 
   -- A listed object whose tombstone we hold was deleted after the page was
-  -- requested, or Clerk's list was behind: the copy is right.
+  -- requested, or Clerk's list was behind: the copy is right. That is no news of
+  -- an earlier tombstone, which the window counts when it is finished.
+  deleted_here := 0;
+  if deleted > 0 then
+    deleted_here := (
+      select count(*) from jsonb_each(clerk_sync.stated_rows(object, array(
+        select r.id from unnest(results, array(select i from unnest(ids) as i order by i)) as r (result, id)
+        where r.result = 'deleted'))) as t
+      where clerk_sync.is_deleted_here(t.value, settled_ms));
+  end if;
   stale := stale + deleted;
   deleted := 0;
+
+  -- A list that is behind of what was stated before it was asked for does not confirm that.
+  if run is not null and stale > 0 then
+    update clerk_sync.sync_windows as w set requested_ms = least(w.requested_ms, (
+      select min(substr(r.before, 19, 15)::bigint) from unnest(results, before) as r (result, before)
+      where r.result = 'stale' and r.before >= '2'))
+    where w.run_id = run and w.object = apply_page.object and w.position = apply_page."position";
+  end if;
 
   if run is not null and created + updated > 0 then
     perform clerk_sync.count_window(run, object, "position",
       jsonb_build_object('created', created, 'updated', updated, 'drift', drift));
   end if;
+  drift := drift + deleted_here;
 end
 $$;
 
@@ -307,7 +347,8 @@ begin
 
   return query
   select r.key, r.value,
-         clerk_sync.is_drift(r.value, said -> r.key ->> 1, (said -> r.key ->> 0)::bigint, settled_ms), d.fields
+         case when r.value = 'deleted' then clerk_sync.is_deleted_here(after -> r.key, settled_ms)
+              else clerk_sync.is_drift(r.value, said -> r.key ->> 1, (said -> r.key ->> 0)::bigint, settled_ms) end, d.fields
   from jsonb_each_text(results) as r
   cross join lateral (
     select coalesce(jsonb_agg(jsonb_build_object('name', f.key, 'here', before -> r.key -> f.key, 'clerk', f.value)
@@ -468,9 +509,10 @@ revoke execute on function
   clerk_sync.check_lease(interval), clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.require_lock(bigint, text), clerk_sync.renew_run(bigint, text, interval),
   clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
-  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz),
+  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
   clerk_sync.count_window(bigint, text, integer, jsonb), clerk_sync.is_drift(text, text, bigint, bigint),
+  clerk_sync.is_deleted_here(jsonb, bigint),
   clerk_sync.apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.compare_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
@@ -482,7 +524,7 @@ grant execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
   clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.renew_run(bigint, text, interval), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
-  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz),
+  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
   clerk_sync.apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),

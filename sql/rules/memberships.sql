@@ -51,7 +51,7 @@ begin
 
   select array_agg(row(
       i.id, t.organization_id, t.user_id, t.role, t.permissions, t.metadata, i.created_at, i.updated_at, i.version,
-      clerk_sync.verdict(m.sync_version, i.version, i.kind, (
+      clerk_sync.verdict(m.sync_version, m.synced_at, w, i.version, i.kind, (
         m.role, m.permissions, m.metadata, m.created_at, m.updated_at
       ) is not distinct from (
         t.role, t.permissions, t.metadata, i.created_at, i.updated_at
@@ -66,7 +66,8 @@ begin
            array(select jsonb_array_elements_text(nullif(i.resource -> 'permissions', 'null'))) as permissions,
            coalesce(nullif(i.resource -> 'public_metadata', 'null'), '{}') as metadata
   ) as t
-  left join {{exposed}}.organization_memberships as m on m.clerk_membership_id = i.id;
+  left join {{exposed}}.organization_memberships as m on m.clerk_membership_id = i.id
+  left join clerk_sync.watermarks as w on w.object = 'organization_membership';
 
   -- Only of those that will be written: an unchanged page locks nothing.
   perform from {{exposed}}.users as u

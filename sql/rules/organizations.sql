@@ -9,7 +9,7 @@ declare
 begin
   with compared as (
     select i.id as clerk_org_id, i.version as sync_version, i.created_at, i.updated_at, r.*,
-      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+      clerk_sync.verdict(o.sync_version, o.synced_at, w, i.version, i.kind, (
         o.name, o.slug, o.logo_url, o.metadata, o.created_by, o.max_allowed_memberships, o.admin_delete_enabled,
         o.created_at, o.updated_at
       ) is not distinct from (
@@ -23,6 +23,7 @@ begin
       name text, slug text, image_url text, public_metadata jsonb, created_by text,
       max_allowed_memberships numeric, admin_delete_enabled boolean)
     left join {{exposed}}.organizations as o on o.clerk_org_id = i.id
+    left join clerk_sync.watermarks as w on w.object = case when apply_organizations.class = '2' then 'organization' end
   ), written as (
     insert into {{exposed}}.organizations as o (
       clerk_org_id, name, slug, logo_url, metadata, created_by, max_allowed_memberships, admin_delete_enabled,

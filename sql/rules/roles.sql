@@ -22,7 +22,7 @@ begin
   with compared as (
     select i.id as clerk_role_id, i.version as sync_version, i.created_at, i.updated_at,
       r.key, r.name, r.description, r.is_creator_eligible, t.permission_ids,
-      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+      clerk_sync.verdict(o.sync_version, o.synced_at, w, i.version, i.kind, (
         o.key, o.name, o.description, o.is_creator_eligible, o.permission_ids, o.created_at, o.updated_at
       ) is not distinct from (
         r.key, r.name, r.description, r.is_creator_eligible, t.permission_ids, i.created_at, i.updated_at
@@ -35,6 +35,7 @@ begin
                    where p ->> 'id' is not null order by 1) as permission_ids
     ) as t
     left join {{helpers}}.organization_roles as o on o.clerk_role_id = i.id
+    left join clerk_sync.watermarks as w on w.object = 'role'
   ), written as (
     insert into {{helpers}}.organization_roles as o (
       clerk_role_id, key, name, description, is_creator_eligible, permission_ids, created_at, updated_at, sync_version)
@@ -93,7 +94,7 @@ begin
   return query
   with compared as (
     select i.id as clerk_permission_id, i.version as sync_version, i.created_at, i.updated_at, r.*,
-      clerk_sync.verdict(o.sync_version, i.version, i.kind, (
+      clerk_sync.verdict(o.sync_version, o.synced_at, w, i.version, i.kind, (
         o.key, o.name, o.description, o.type, o.created_at, o.updated_at
       ) is not distinct from (
         r.key, r.name, r.description, r.type, i.created_at, i.updated_at
@@ -102,6 +103,7 @@ begin
       apply_permissions.resources, apply_permissions.stated_ms, apply_permissions.kinds, apply_permissions.class) as i
     cross join lateral jsonb_to_record(i.resource) as r (key text, name text, description text, type text)
     left join {{helpers}}.organization_permissions as o on o.clerk_permission_id = i.id
+    left join clerk_sync.watermarks as w on w.object = case when apply_permissions.class = '2' then 'permission' end
     where i.id is not null
   ), written as (
     insert into {{helpers}}.organization_permissions as o (

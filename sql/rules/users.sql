@@ -9,7 +9,7 @@ declare
 begin
   with compared as (
     select i.id as clerk_id, i.version as sync_version, i.created_at, i.updated_at, r.*, t.*,
-      clerk_sync.verdict(u.sync_version, i.version, i.kind, (
+      clerk_sync.verdict(u.sync_version, u.synced_at, w, i.version, i.kind, (
         u.external_id, u.email, u.email_verified, u.phone, u.phone_verified, u.username, u.first_name, u.last_name,
         u.avatar_url, u.metadata, u.unsafe_metadata, u.banned, u.locked, u.password_enabled, u.two_factor_enabled,
         u.last_sign_in_at, u.last_active_at, u.created_at, u.updated_at
@@ -45,6 +45,8 @@ begin
                / 1000)::double precision) as active_at
     ) as t
     left join {{exposed}}.users as u on u.clerk_id = i.id
+    -- A placeholder is no user that a run has read.
+    left join clerk_sync.watermarks as w on w.object = case when apply_users.class = '2' then 'user' end
   ), written as (
     insert into {{exposed}}.users as u (
       clerk_id, external_id, email, email_verified, phone, phone_verified, username, first_name, last_name,

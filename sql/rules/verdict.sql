@@ -69,14 +69,23 @@ $$;
 -- The rule of the newest statement: what a statement is to the row that is there
 -- (null if there is none). What was read from the API and says what the row says
 -- already is no news, even if it was said later; same tells whether it does.
-create or replace function clerk_sync.verdict(stored text, stated text, kind text, same boolean) returns text
+--
+-- A complete full sync that finds a row right does not write it. The row then stands in
+-- the order as if that had: mark is the watermark of its kind. It counts for a row that
+-- was written before the run came to its kind, and never moves updated_at. What only a
+-- child has told of is not what a run reads.
+create or replace function clerk_sync.verdict(
+  stored text, written_at timestamptz, mark clerk_sync.watermarks, stated text, kind text, same boolean
+) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
   return case
     when stored is null then 'created'
     when stored = '9' then 'deleted'
-    when stored collate "C" > stated then 'stale'
     when stored = stated then 'unchanged'
+    when stored collate "C" > stated then 'stale'
+    when stored >= '2' and written_at < mark.seen_until
+         and (left(stored, 18) || lpad(mark.stated_ms::text, 15, '0') || '.3.') collate "C" > stated then 'stale'
     when kind = '3' and same and left(stored, 1) = left(stated, 1) then 'unchanged'
     else 'updated'
   end;
@@ -84,5 +93,6 @@ end
 $$;
 
 revoke execute on function
-  clerk_sync.incoming(jsonb, bigint[], text[], text), clerk_sync.verdict(text, text, text, boolean)
+  clerk_sync.incoming(jsonb, bigint[], text[], text), 
+  clerk_sync.verdict(text, timestamptz, clerk_sync.watermarks, text, text, boolean)
 from public, anon, authenticated, service_role;

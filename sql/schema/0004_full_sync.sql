@@ -43,6 +43,10 @@ create table clerk_sync.sync_windows (
   next_offset bigint,
   listed      bigint not null default 0,
   tally       jsonb,
+  -- When the run first wrote of it, by our clock, and when the first page that was
+  -- applied was requested, by the reader's: see watermarks.
+  begun_at     timestamptz not null default now(),
+  requested_ms bigint,
   finished_at timestamptz,
   primary key (run_id, object, position)
 );
@@ -57,6 +61,15 @@ create table clerk_sync.sync_absences (
   primary key (run_id, object, object_id)
 );
 
+-- What the last complete run has confirmed without writing a row: every live object of
+-- the kind, as its row was at seen_until, counts as stated by Clerk at stated_ms.
+create table clerk_sync.watermarks (
+  object     text primary key references clerk_sync.objects (object),
+  stated_ms  bigint not null,
+  seen_until timestamptz not null
+);
+
+revoke all on table clerk_sync.watermarks from public, anon, authenticated, service_role;
 revoke all on table clerk_sync.sync_runs, clerk_sync.sync_lock, clerk_sync.sync_windows, clerk_sync.sync_absences
 from public, anon, authenticated, service_role;
 

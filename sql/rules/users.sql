@@ -121,6 +121,7 @@ begin
   perform from {{exposed}}.users as u
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
+  perform clerk_sync.hold_back('user', ids);
 
   with written as (
     insert into {{exposed}}.users as u (clerk_id, deleted_at, sync_version)

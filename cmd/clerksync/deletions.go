@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 
@@ -82,7 +83,7 @@ func (cmd showDeletionCommand) Run(ctx context.Context, c console) error {
 		for _, id := range cmd.IDs {
 			rows, err := store.Deletion(ctx, id)
 			if err != nil {
-				return adviseHeld(err)
+				return adviseHeld(id, err)
 			}
 			for _, r := range rows {
 				if c.JSON {
@@ -130,7 +131,7 @@ func (cmd dropDeletionCommand) Run(ctx context.Context, c console) error {
 		for _, id := range cmd.IDs {
 			of, err := store.DropDeletion(ctx, id)
 			if err != nil {
-				failed = adviseHeld(err)
+				failed = adviseHeld(id, err)
 				break
 			}
 			dropped = append(dropped, droppedDeletion{id, of})
@@ -154,10 +155,20 @@ func printDropped(c console, dropped []droppedDeletion) error {
 	})
 }
 
-// adviseHeld says where to look when nothing is held, and makes an id fit for a terminal.
-func adviseHeld(err error) error {
-	if errors.Is(err, mirror.ErrNothingHeld) {
-		return &harmlessError{&hintedError{err, `"clerksync deletions list" shows what is; it is empty while clerk_sync.settings.deletion_grace is 0`}}
+// clerkID is an id of what can be held back.
+var clerkID = regexp.MustCompile(`^(user|org|orgmem)_[A-Za-z0-9]{1,64}$`)
+
+// adviseHeld says where to look when nothing is held. It repeats what was named only where
+// that is an id, and not something else that was pasted.
+func adviseHeld(id string, err error) error {
+	if !errors.Is(err, mirror.ErrNothingHeld) {
+		return err
 	}
-	return err
+	if !clerkID.MatchString(id) {
+		id = "that"
+	}
+	return &hintedError{
+		err:  fmt.Errorf("nothing is held back of %s", id),
+		hint: `"clerksync deletions list" shows of what there is; nothing is held while clerk_sync.settings.deletion_grace is 0`,
+	}
 }

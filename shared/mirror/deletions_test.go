@@ -224,6 +224,46 @@ func TestDeletionGrace_KeepsWhatAnEventEnds(t *testing.T) {
 	}
 }
 
+// What is held back is what the row held when it went, also where the deletion waited for
+// another transaction that changed it.
+func TestDeletionGrace_KeepsWhatWasWrittenLast(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.exec(`update clerk_sync.settings set deletion_grace = '3 days'`)
+	b.want(mirror.Applied, ines.Event(clerk.UserCreated, at(0)))
+	holder := b.db.Conn(t, b.db.Owner())
+	tx, err := holder.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := ines.Name("Newer", "").UpdatedAt(at(1)).Event(clerk.UserUpdated, at(1))
+	if _, err := tx.Exec(t.Context(), `select clerk_sync.apply_event('msg_newer', $1::jsonb)`, string(newer)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := b.store.Apply(t.Context(), delivery(t, "msg_deleted", ines.Deleted(at(2))))
+		done <- err
+	}()
+	for waiting := false; !waiting; {
+		select {
+		case err := <-done:
+			t.Fatalf("the deletion did not wait: %v", err)
+		default:
+		}
+		waiting = scalar[bool](b, `select exists (select from pg_stat_activity where $1::int = any (pg_blocking_pids(pid)))`, holder.PgConn().PID())
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := scalar[string](b, `select held ->> 'first_name' from clerk_sync.held_back`); got != "Newer" {
+		t.Errorf("held back is %q, want what was written last", got)
+	}
+}
+
 // Personal data that must leave at once does so with a grace, too; and no role that
 // serves requests reaches what is held back.
 func TestDeletionGrace_HidesWhatItKeeps(t *testing.T) {

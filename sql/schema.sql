@@ -4578,7 +4578,7 @@ begin
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  -- Personal data leaves everywhere at once.
+  -- Personal data leaves everywhere at once, but for what hold_back took.
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
   perform clerk_sync.end_children('user', news, ends);
@@ -5440,7 +5440,7 @@ ALTER TABLE ONLY clerk_sync.endings
 --
 
 ALTER TABLE ONLY clerk_sync.held_back
-    ADD CONSTRAINT held_back_pkey PRIMARY KEY (object, object_id);
+    ADD CONSTRAINT held_back_pkey PRIMARY KEY (object_id, object);
 
 
 --

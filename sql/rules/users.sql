@@ -143,7 +143,7 @@ begin
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  -- Personal data leaves everywhere at once.
+  -- Personal data leaves everywhere at once, but for what hold_back took.
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
   perform clerk_sync.end_children('user', news, ends);

@@ -99,7 +99,7 @@ create table clerk_sync.held_back (
   held_at          timestamptz not null default now(),
   held             jsonb not null,
   private_metadata jsonb,
-  primary key (object, object_id)
+  primary key (object_id, object)
 );
 
 comment on column clerk_sync.held_back.user_id is 'Whose it is, so that a user''s memberships go with it; likewise organization_id.';

@@ -957,6 +957,12 @@ begin
   where o.clerk_org_id in (select c.organization_id from unnest(compared) as c where c.result in ('created', 'updated'))
   order by o.clerk_org_id for key share;
 
+  -- A live one whose parent is gone, and which no step has ended yet, ends here.
+  if clerk_sync.holds_back() then
+    perform clerk_sync.hold_back('organization_membership', array(
+      select c.id from unnest(compared) as c where c.result = 'updated' and clerk_sync.is_gone(c.user_id, c.organization_id)));
+  end if;
+
   return query
   with settled as (
     -- Under the locks: whether a parent is gone cannot change any more.
@@ -2173,6 +2179,20 @@ $_$;
 
 
 --
+-- Name: count_held_back(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.count_held_back() RETURNS bigint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (select count(*) from (select from clerk_sync.held_back limit 20001) as f);
+end
+$$;
+
+
+--
 -- Name: count_objects(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -2329,6 +2349,44 @@ $_$;
 
 
 --
+-- Name: deletion(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.deletion(id text) RETURNS TABLE(object text, held_at timestamp with time zone, held_until timestamp with time zone, held jsonb, private_metadata jsonb)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return query
+  select h.object, h.held_at, h.held_at + s.deletion_grace, h.held, h.private_metadata
+  from clerk_sync.held_back as h cross join clerk_sync.settings as s
+  where h.object_id = deletion.id
+  order by h.object;
+end
+$$;
+
+
+--
+-- Name: deletions(text, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.deletions(of text DEFAULT NULL::text, most integer DEFAULT 50) RETURNS TABLE(object text, object_id text, user_id text, organization_id text, held_at timestamp with time zone, held_until timestamp with time zone)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  return query
+  select h.object, h.object_id, h.user_id, h.organization_id, h.held_at, h.held_at + s.deletion_grace
+  from clerk_sync.held_back as h cross join clerk_sync.settings as s
+  where deletions.of is null or h.object_id = deletions.of or h.user_id = deletions.of or h.organization_id = deletions.of
+  order by h.held_at desc, h.object_id, h.object
+  limit deletions.most;
+end
+$$;
+
+
+--
 -- Name: dispatch_event(jsonb, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -2345,6 +2403,26 @@ begin
     select a.outcome, a.reason, a.detail into outcome, reason, detail
     from clerk_sync.apply_checked_event(event, stated_ms) as a;
   end if;
+end
+$$;
+
+
+--
+-- Name: drop_deletion(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.drop_deletion(id text) RETURNS TABLE(object text, dropped bigint)
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+begin
+  return query
+  with gone as (
+    delete from clerk_sync.held_back as h
+    where h.object_id = drop_deletion.id or h.user_id = drop_deletion.id or h.organization_id = drop_deletion.id
+    returning h.object)
+  select g.object, count(*) from gone as g group by g.object order by g.object;
 end
 $$;
 
@@ -2447,6 +2525,7 @@ begin
   perform from public.organization_memberships as m
   where m.clerk_membership_id = any (end_memberships.ids)
   order by m.clerk_membership_id for update;
+  perform clerk_sync.hold_back('organization_membership', ids);
 
   return query
   with written as (
@@ -2865,6 +2944,52 @@ begin
   select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
   from unnest(finish_window.absent_ids) as gone
   on conflict on constraint sync_absences_pkey do nothing;
+end
+$$;
+
+
+--
+-- Name: hold_back(text, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.hold_back(object text, ids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  o clerk_sync.objects;
+begin
+  if not clerk_sync.holds_back() then
+    return;
+  end if;
+  o := clerk_sync.object(object);
+  execute format($q$
+    insert into clerk_sync.held_back (object, object_id, user_id, organization_id, held, private_metadata)
+    select $1, r.%1$I, t.told ->> $3, t.told ->> $4,
+           t.told - '{deleted_at,synced_at,sync_version,is_placeholder}'::text[], p.metadata
+    from %2$s as r
+    cross join lateral (select to_jsonb(r) as told) as t
+    left join clerk_sync.private_metadata as p on p.object = $1 and p.object_id = r.%1$I and clerk_sync.keeps_private_metadata()
+    where r.%1$I = any ($2) and r.deleted_at is null and r.sync_version <> '0'
+    order by r.%1$I
+    on conflict (object, object_id) do update set
+      held_at = excluded.held_at, held = excluded.held, private_metadata = excluded.private_metadata $q$,
+    o.key, o.relation)
+  using o.object, ids, o.user_key, o.organization_key;
+end
+$_$;
+
+
+--
+-- Name: holds_back(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.holds_back() RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (select s.deletion_grace > '0' from clerk_sync.settings as s);
 end
 $$;
 
@@ -3554,6 +3679,8 @@ declare
   unowned      bigint;
   events       bigint;
   metadata     bigint := 0;
+  held_back    bigint;
+  also         bigint;
   members      record;
   users        record;
   orgs         record;
@@ -3595,7 +3722,22 @@ begin
     with old as (select p.object, p.object_id from clerk_sync.private_metadata as p limit purge.most for update skip locked)
     delete from clerk_sync.private_metadata as p using old where p.object = old.object and p.object_id = old.object_id;
     get diagnostics metadata = row_count;
+
+    with old as (
+      select h.object, h.object_id from clerk_sync.held_back as h
+      where h.private_metadata is not null limit purge.most for update skip locked)
+    update clerk_sync.held_back as h set private_metadata = null
+    from old where h.object = old.object and h.object_id = old.object_id;
+    get diagnostics also = row_count;
+    metadata := greatest(metadata, also);
   end if;
+
+  with old as (
+    select h.object, h.object_id from clerk_sync.held_back as h
+    where h.held_at <= now() - s.deletion_grace
+    order by h.held_at limit purge.most for update skip locked)
+  delete from clerk_sync.held_back as h using old where h.object = old.object and h.object_id = old.object_id;
+  get diagnostics held_back = row_count;
 
   select * into members from clerk_sync.purge_tombstones('organization_membership', now() - s.tombstone_retention, most);
   select * into users from clerk_sync.purge_tombstones('user', now() - s.tombstone_retention, most_parents);
@@ -3618,8 +3760,8 @@ begin
   return jsonb_build_object(
     'payloads', payloads, 'events', events, 'organization_memberships', members.purged,
     'users', users.purged, 'organizations', orgs.purged, 'held', members.held + users.held + orgs.held,
-    'audit_records', audited,
-    'more', greatest(payloads, events, metadata, audited) >= most or members.more or users.more or orgs.more);
+    'audit_records', audited, 'held_back', held_back,
+    'more', greatest(payloads, events, metadata, held_back, audited) >= most or members.more or users.more or orgs.more);
 end
 $$;
 
@@ -4193,7 +4335,7 @@ begin
     'organizations', clerk_sync.count_objects('organization'),
     'organization_memberships', clerk_sync.count_objects('organization_membership'),
     'events', told.events, 'events_estimated', told.estimated, 'ending', clerk_sync.count_endings(),
-    'last_event_at', clerk_sync.last_event_at()) || clerk_sync.last_runs();
+    'held_back', clerk_sync.count_held_back(), 'last_event_at', clerk_sync.last_event_at()) || clerk_sync.last_runs();
 end
 $$;
 
@@ -4357,6 +4499,7 @@ begin
   perform from public.organizations as o
   where o.clerk_org_id = any (tombstone_organizations.ids)
   order by o.clerk_org_id for update;
+  perform clerk_sync.hold_back('organization', ids);
 
   with written as (
     insert into public.organizations as o (clerk_org_id, deleted_at, sync_version)
@@ -4463,6 +4606,7 @@ begin
   perform from public.users as u
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
+  perform clerk_sync.hold_back('user', ids);
 
   with written as (
     insert into public.users as u (clerk_id, deleted_at, sync_version)
@@ -4484,7 +4628,7 @@ begin
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  -- Personal data leaves everywhere at once.
+  -- Personal data leaves everywhere at once, but for what hold_back took.
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
   perform clerk_sync.end_children('user', news, ends);
@@ -4998,6 +5142,35 @@ COMMENT ON VIEW clerk_sync.full_syncs IS 'The history of full syncs. A partial o
 
 
 --
+-- Name: held_back; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.held_back (
+    object text NOT NULL,
+    object_id text NOT NULL,
+    user_id text,
+    organization_id text,
+    held_at timestamp with time zone DEFAULT now() NOT NULL,
+    held jsonb NOT NULL,
+    private_metadata jsonb
+);
+
+
+--
+-- Name: COLUMN held_back.user_id; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.held_back.user_id IS 'Whose it is, so that a user''s memberships go with it; likewise organization_id.';
+
+
+--
+-- Name: COLUMN held_back.held_at; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.held_back.held_at IS 'When the tombstone was made here, not when Clerk says that it was deleted.';
+
+
+--
 -- Name: migrations; Type: TABLE; Schema: clerk_sync; Owner: -
 --
 
@@ -5057,6 +5230,7 @@ CREATE TABLE clerk_sync.settings (
     store_private_metadata boolean DEFAULT false NOT NULL,
     keep_applied_payloads boolean DEFAULT false NOT NULL,
     payload_retention interval DEFAULT '30 days'::interval NOT NULL,
+    deletion_grace interval DEFAULT '00:00:00'::interval NOT NULL,
     event_retention interval DEFAULT '100 days'::interval NOT NULL,
     tombstone_retention interval DEFAULT '180 days'::interval NOT NULL,
     exposed_schema text NOT NULL,
@@ -5064,6 +5238,7 @@ CREATE TABLE clerk_sync.settings (
     audit_retention interval DEFAULT '400 days'::interval NOT NULL,
     memberships_at_once integer DEFAULT 5000 NOT NULL,
     CONSTRAINT settings_audit_retention CHECK (((audit_retention >= '1 day'::interval) AND (audit_retention <= '100 years'::interval))),
+    CONSTRAINT settings_deletion_grace CHECK (((deletion_grace >= '00:00:00'::interval) AND (deletion_grace <= payload_retention))),
     CONSTRAINT settings_memberships_at_once CHECK (((memberships_at_once >= 1) AND (memberships_at_once <= 50000))),
     CONSTRAINT settings_only_row_check CHECK (only_row),
     CONSTRAINT settings_retention_order CHECK ((payload_retention <= event_retention))
@@ -5082,6 +5257,13 @@ COMMENT ON COLUMN clerk_sync.settings.instance_id IS 'When set, events of any ot
 --
 
 COMMENT ON COLUMN clerk_sync.settings.keep_applied_payloads IS 'False: a payload is kept only while its event is rejected and could be replayed.';
+
+
+--
+-- Name: COLUMN settings.deletion_grace; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.settings.deletion_grace IS 'How long what a deleted object held is kept in clerk_sync.held_back; 0: not at all.';
 
 
 --
@@ -5319,6 +5501,14 @@ ALTER TABLE ONLY clerk_sync.endings
 
 
 --
+-- Name: held_back held_back_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.held_back
+    ADD CONSTRAINT held_back_pkey PRIMARY KEY (object_id, object);
+
+
+--
 -- Name: migrations migrations_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
 --
 
@@ -5509,6 +5699,34 @@ CREATE INDEX audit_log_user_idx ON clerk_sync.audit_log USING btree (user_id, id
 --
 
 CREATE INDEX ended_memberships_deleted_idx ON clerk_sync.ended_memberships USING btree (deleted_at);
+
+
+--
+-- Name: held_back_held_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX held_back_held_idx ON clerk_sync.held_back USING btree (held_at);
+
+
+--
+-- Name: held_back_org_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX held_back_org_idx ON clerk_sync.held_back USING btree (organization_id);
+
+
+--
+-- Name: held_back_private_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX held_back_private_idx ON clerk_sync.held_back USING btree (object, object_id) WHERE (private_metadata IS NOT NULL);
+
+
+--
+-- Name: held_back_user_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX held_back_user_idx ON clerk_sync.held_back USING btree (user_id);
 
 
 --
@@ -5836,6 +6054,14 @@ CREATE TRIGGER clerksync_project_updated AFTER UPDATE ON public.users REFERENCIN
 
 ALTER TABLE ONLY clerk_sync.endings
     ADD CONSTRAINT endings_object_fkey FOREIGN KEY (object) REFERENCES clerk_sync.objects(object);
+
+
+--
+-- Name: held_back held_back_object_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.held_back
+    ADD CONSTRAINT held_back_object_fkey FOREIGN KEY (object) REFERENCES clerk_sync.objects(object);
 
 
 --
@@ -6376,6 +6602,14 @@ GRANT ALL ON FUNCTION clerk_sync.count_events(OUT events jsonb, OUT estimated te
 
 
 --
+-- Name: FUNCTION count_held_back(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.count_held_back() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.count_held_back() TO clerksync_writer;
+
+
+--
 -- Name: FUNCTION count_objects(object text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -6413,10 +6647,31 @@ REVOKE ALL ON FUNCTION clerk_sync.delete_objects(object text, ids text[], delete
 
 
 --
+-- Name: FUNCTION deletion(id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.deletion(id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION deletions(of text, most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.deletions(of text, most integer) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION dispatch_event(event jsonb, expected_instance text, OUT outcome text, OUT reason text, OUT detail text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.dispatch_event(event jsonb, expected_instance text, OUT outcome text, OUT reason text, OUT detail text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION drop_deletion(id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.drop_deletion(id text) FROM PUBLIC;
 
 
 --
@@ -6499,6 +6754,20 @@ GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO c
 
 REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION hold_back(object text, ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.hold_back(object text, ids text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION holds_back(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.holds_back() FROM PUBLIC;
 
 
 --

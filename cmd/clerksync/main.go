@@ -8,6 +8,7 @@
 //	clerksync test-jwt               what is the matter with a token, in one sentence
 //	clerksync status                 what the copy holds, beside what Clerk does
 //	clerksync events list|replay     what arrived, and what to do about it
+//	clerksync deletions list|show    what deleted objects held, while it is held back
 //
 // Data goes to stdout and talk to stderr. Exit codes: 0 fine, 1 failed, 2 wrong
 // usage, 130 interrupted. Secrets come from the environment or from the file
@@ -49,6 +50,7 @@ type arguments struct {
 	TestJWT      testJWTCommand   `cmd:"" name:"test-jwt" help:"Say what is the matter with a token: for Clerk, for Supabase and in the database."`
 	Status       statusCommand    `cmd:"" help:"Show what the copy and Clerk hold, the last full sync and when a webhook last came."`
 	Events       eventsCommand    `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
+	Deletions    deletionsCommand `cmd:"" help:"List, show and drop what is held back of deleted objects."`
 }
 
 func main() {

@@ -221,6 +221,9 @@ func drift(r fullsync.Report) string {
 func purged(p mirror.Purged) string {
 	text := fmt.Sprintf("%s, %s, %s", count(int(p.Payloads), "payload", "payloads"), count(int(p.Events), "event", "events"),
 		count(int(p.Users+p.Organizations+p.Memberships), "tombstone", "tombstones"))
+	if p.HeldBack > 0 {
+		text += fmt.Sprintf(", %d held back", p.HeldBack)
+	}
 	if p.Held > 0 {
 		text += fmt.Sprintf("; %d kept, which another table refers to", p.Held)
 	}

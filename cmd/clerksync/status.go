@@ -236,6 +236,13 @@ func statusRows(s copyStatus, now time.Time, row func(...any)) {
 	if s.Ending > 0 {
 		row("memberships ending", "of "+count(int(s.Ending), "deleted user or organization", "deleted users and organizations")+"; no policy shows them")
 	}
+	if s.HeldBack > 0 {
+		n := fmt.Sprint(s.HeldBack)
+		if s.HeldBack > exact {
+			n = fmt.Sprintf("more than %d", exact)
+		}
+		row("deletions held back", n+`; "clerksync deletions list" shows which`)
+	}
 	// read is a row of a part, if that could be read.
 	read := func(part, name, text string) {
 		if slices.Contains(s.Missing, part) {

@@ -292,6 +292,7 @@ func TestStatusRows_SayWhatIsNotCounted(t *testing.T) {
 		Events:          map[mirror.Outcome]int64{mirror.Applied: 3_000_000, mirror.Rejected: 2},
 		EventsEstimated: []mirror.Outcome{mirror.Applied},
 		Ending:          1,
+		HeldBack:        3,
 		Missing:         []string{"organizations", "last_event_at"},
 	}}
 	var rows []string
@@ -304,6 +305,7 @@ func TestStatusRows_SayWhatIsNotCounted(t *testing.T) {
 		"not read in time organizations, last_event_at",
 		"tombstones kept 12, which other tables refer to, when they were last looked through",
 		"memberships ending of 1 deleted user or organization; no policy shows them",
+		`deletions held back 3; "clerksync deletions list" shows which`,
 		"last verified webhook ?",
 		"events applied about 3000000",
 	} {

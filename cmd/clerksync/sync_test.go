@@ -323,7 +323,7 @@ func TestReport_ForPeople(t *testing.T) {
 		},
 		Organizations: fullsync.ObjectReport{Skipped: "not_enabled"},
 		Requests:      12, Retries: 3, RateLimited: 2,
-		LastEventAt: &webhook, Purged: mirror.Purged{Payloads: 1, Users: 2, Held: 1},
+		LastEventAt: &webhook, Purged: mirror.Purged{Payloads: 1, Users: 2, HeldBack: 5, Held: 1},
 	}
 	tests := []struct {
 		name   string
@@ -338,7 +338,7 @@ func TestReport_ForPeople(t *testing.T) {
 			"result    run 17 complete after 1m40s, resumed",
 			"drift     4 objects",
 			"requests  12, of which 3 repeated; 2 answered 429",
-			"purged    1 payload, 0 events, 2 tombstones; 1 kept, which another table refers to",
+			"purged    1 payload, 0 events, 2 tombstones, 5 held back; 1 kept, which another table refers to",
 			"webhooks  last verified webhook 3 minutes ago",
 		}},
 		// Everything is new to an empty copy: no webhook has failed to tell.

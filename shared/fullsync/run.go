@@ -330,6 +330,7 @@ func (e *engine) purgeSteps(ctx context.Context) error {
 		total.Organizations += purged.Organizations
 		total.Held = purged.Held
 		total.AuditRecords += purged.AuditRecords
+		total.HeldBack += purged.HeldBack
 		if !purged.More {
 			return nil
 		}

@@ -41,6 +41,9 @@ type Status struct {
 	// Ending is of how many deleted users and organizations memberships are still
 	// to be ended. Policies respect the deletion already.
 	Ending int64 `json:"ending"`
+	// HeldBack is of how many deleted objects clerk_sync.settings.deletion_grace still
+	// keeps what they held; beyond 20,000 it is 20,001.
+	HeldBack int64 `json:"held_back"`
 	// LastEventAt is when the last message was recorded; nil if there is none.
 	LastEventAt *time.Time `json:"last_event_at"`
 	// LastRun is the latest full sync, LastComplete the latest that was
@@ -73,6 +76,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 		{"organization_memberships", []any{&status.Memberships}, `select clerk_sync.count_objects('organization_membership')`},
 		{"events", []any{&status.Events, &status.EventsEstimated}, `select events, estimated from clerk_sync.count_events()`},
 		{"ending", []any{&status.Ending}, `select clerk_sync.count_endings()`},
+		{"held_back", []any{&status.HeldBack}, `select clerk_sync.count_held_back()`},
 		{"last_event_at", []any{&status.LastEventAt}, `select clerk_sync.last_event_at()`},
 		{"runs", []any{&runs}, `select clerk_sync.last_runs()`},
 	}
@@ -186,11 +190,14 @@ type Purged struct {
 	Held int64 `json:"held"`
 	// AuditRecords are those of the audit log.
 	AuditRecords int64 `json:"audit_records"`
+	// HeldBack counts what deleted objects held, at the end of its grace.
+	HeldBack int64 `json:"held_back"`
 	// More says that something is left to be removed.
 	More bool `json:"more"`
 }
 
-// Purge forgets payloads, events, tombstones and audit records that were kept as long as
+// Purge forgets payloads, events, tombstones, audit records and what is held back of
+// deleted objects that were kept as long as
 // clerk_sync.settings says, at most limit of each, and of users and organizations
 // 1000; call it again while there is more.
 func (s *Store) Purge(ctx context.Context, limit int) (Purged, error) {

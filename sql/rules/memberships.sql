@@ -78,6 +78,12 @@ begin
   where o.clerk_org_id in (select c.organization_id from unnest(compared) as c where c.result in ('created', 'updated'))
   order by o.clerk_org_id for key share;
 
+  -- A live one whose parent is gone, and which no step has ended yet, ends here.
+  if clerk_sync.holds_back() then
+    perform clerk_sync.hold_back('organization_membership', array(
+      select c.id from unnest(compared) as c where c.result = 'updated' and clerk_sync.is_gone(c.user_id, c.organization_id)));
+  end if;
+
   return query
   with settled as (
     -- Under the locks: whether a parent is gone cannot change any more.
@@ -138,6 +144,7 @@ begin
   perform from {{exposed}}.organization_memberships as m
   where m.clerk_membership_id = any (end_memberships.ids)
   order by m.clerk_membership_id for update;
+  perform clerk_sync.hold_back('organization_membership', ids);
 
   return query
   with written as (

@@ -76,6 +76,7 @@ begin
   perform from {{exposed}}.organizations as o
   where o.clerk_org_id = any (tombstone_organizations.ids)
   order by o.clerk_org_id for update;
+  perform clerk_sync.hold_back('organization', ids);
 
   with written as (
     insert into {{exposed}}.organizations as o (clerk_org_id, deleted_at, sync_version)

@@ -152,6 +152,8 @@ declare
   unowned      bigint;
   events       bigint;
   metadata     bigint := 0;
+  held_back    bigint;
+  also         bigint;
   members      record;
   users        record;
   orgs         record;
@@ -193,7 +195,22 @@ begin
     with old as (select p.object, p.object_id from clerk_sync.private_metadata as p limit purge.most for update skip locked)
     delete from clerk_sync.private_metadata as p using old where p.object = old.object and p.object_id = old.object_id;
     get diagnostics metadata = row_count;
+
+    with old as (
+      select h.object, h.object_id from clerk_sync.held_back as h
+      where h.private_metadata is not null limit purge.most for update skip locked)
+    update clerk_sync.held_back as h set private_metadata = null
+    from old where h.object = old.object and h.object_id = old.object_id;
+    get diagnostics also = row_count;
+    metadata := greatest(metadata, also);
   end if;
+
+  with old as (
+    select h.object, h.object_id from clerk_sync.held_back as h
+    where h.held_at <= now() - s.deletion_grace
+    order by h.held_at limit purge.most for update skip locked)
+  delete from clerk_sync.held_back as h using old where h.object = old.object and h.object_id = old.object_id;
+  get diagnostics held_back = row_count;
 
   select * into members from clerk_sync.purge_tombstones('organization_membership', now() - s.tombstone_retention, most);
   select * into users from clerk_sync.purge_tombstones('user', now() - s.tombstone_retention, most_parents);
@@ -216,8 +233,8 @@ begin
   return jsonb_build_object(
     'payloads', payloads, 'events', events, 'organization_memberships', members.purged,
     'users', users.purged, 'organizations', orgs.purged, 'held', members.held + users.held + orgs.held,
-    'audit_records', audited,
-    'more', greatest(payloads, events, metadata, audited) >= most or members.more or users.more or orgs.more);
+    'audit_records', audited, 'held_back', held_back,
+    'more', greatest(payloads, events, metadata, held_back, audited) >= most or members.more or users.more or orgs.more);
 end
 $$;
 

@@ -118,7 +118,7 @@ begin
     'organizations', clerk_sync.count_objects('organization'),
     'organization_memberships', clerk_sync.count_objects('organization_membership'),
     'events', told.events, 'events_estimated', told.estimated, 'ending', clerk_sync.count_endings(),
-    'last_event_at', clerk_sync.last_event_at()) || clerk_sync.last_runs();
+    'held_back', clerk_sync.count_held_back(), 'last_event_at', clerk_sync.last_event_at()) || clerk_sync.last_runs();
 end
 $$;
 

@@ -220,7 +220,7 @@ func samples() []sample {
 	for _, object := range []string{"user", "organization", "organization_membership"} {
 		add("clerk_sync.count_objects", `'`+object+`'`)
 	}
-	for _, function := range []string{"count_events", "last_runs", "count_endings", "memberships_left", "end_some_memberships"} {
+	for _, function := range []string{"count_events", "last_runs", "count_endings", "count_held_back", "memberships_left", "end_some_memberships"} {
 		add("clerk_sync."+function, ``)
 	}
 

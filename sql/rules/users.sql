@@ -123,6 +123,7 @@ begin
   perform from {{exposed}}.users as u
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
+  perform clerk_sync.hold_back('user', ids);
 
   with written as (
     insert into {{exposed}}.users as u (clerk_id, deleted_at, sync_version)
@@ -144,7 +145,7 @@ begin
   where u.clerk_id = any (tombstone_users.ids)
   order by u.clerk_id for update;
 
-  -- Personal data leaves everywhere at once.
+  -- Personal data leaves everywhere at once, but for what hold_back took.
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
   perform clerk_sync.end_children('user', news, ends);

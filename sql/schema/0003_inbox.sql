@@ -6,6 +6,7 @@ create table clerk_sync.settings (
   store_private_metadata boolean not null default false,
   keep_applied_payloads  boolean not null default false,
   payload_retention      interval not null default '30 days',
+  deletion_grace         interval not null default '0',
   event_retention        interval not null default '100 days',
   tombstone_retention    interval not null default '180 days',
   exposed_schema         text not null,
@@ -13,12 +14,15 @@ create table clerk_sync.settings (
   audit_retention        interval not null default '400 days',
   memberships_at_once    integer not null default 5000,
   constraint settings_retention_order check (payload_retention <= event_retention),
+  constraint settings_deletion_grace check (deletion_grace between '0' and payload_retention),
   constraint settings_audit_retention check (audit_retention between '1 day' and '100 years'),
   constraint settings_memberships_at_once check (memberships_at_once between 1 and 50000)
 );
 comment on column clerk_sync.settings.instance_id is 'When set, events of any other Clerk instance are rejected.';
 comment on column clerk_sync.settings.keep_applied_payloads is
   'False: a payload is kept only while its event is rejected and could be replayed.';
+comment on column clerk_sync.settings.deletion_grace is
+  'How long what a deleted object held is kept in clerk_sync.held_back; 0: not at all.';
 comment on column clerk_sync.settings.event_retention is
   'Longer than the 90 days for which Svix can send an old message again: until then its id must be known.';
 comment on column clerk_sync.settings.tombstone_retention is
@@ -84,6 +88,30 @@ create table clerk_sync.private_metadata (
   primary key (object, object_id)
 );
 
+-- What users, organizations and memberships held before they were deleted, as long as
+-- settings.deletion_grace says. No login at run time can read it, and nothing writes it
+-- back.
+create table clerk_sync.held_back (
+  object           text not null references clerk_sync.objects (object),
+  object_id        text not null,
+  user_id          text,
+  organization_id  text,
+  held_at          timestamptz not null default now(),
+  held             jsonb not null,
+  private_metadata jsonb,
+  primary key (object_id, object)
+);
+
+comment on column clerk_sync.held_back.user_id is 'Whose it is, so that a user''s memberships go with it; likewise organization_id.';
+comment on column clerk_sync.held_back.held_at is 'When the tombstone was made here, not when Clerk says that it was deleted.';
+
+create index held_back_held_idx on clerk_sync.held_back (held_at);
+create index held_back_user_idx on clerk_sync.held_back (user_id);
+create index held_back_org_idx on clerk_sync.held_back (organization_id);
+
+-- What goes when private metadata is no longer to be kept.
+create index held_back_private_idx on clerk_sync.held_back (object, object_id) where private_metadata is not null;
+
 -- Memberships of which nothing was told but that they are deleted: of these there can
 -- be no row, since a row has its parents.
 create table clerk_sync.ended_memberships (
@@ -112,7 +140,7 @@ create table clerk_sync.purged_until (
 insert into clerk_sync.purged_until (object) values ('user'), ('organization'), ('organization_membership');
 
 revoke all on table
-  clerk_sync.settings, clerk_sync.webhook_events, clerk_sync.private_metadata, clerk_sync.ended_memberships,
+  clerk_sync.settings, clerk_sync.webhook_events, clerk_sync.private_metadata, clerk_sync.held_back, clerk_sync.ended_memberships,
   clerk_sync.batch_lock, clerk_sync.purged_until
 from public, anon, authenticated, service_role;
 

@@ -97,7 +97,7 @@ func TestLimits_NestForRequests(t *testing.T) {
 	s := inMode(t, queued)
 	connect := limit{"connecting to the database", duration(t, "shared/supabase", "connectLimit")}
 	fetch := limit{"reading the secret", duration(t, "shared/config", "fetchLimit")}
-	send := limit{"sending to the queue", duration(t, "functions/internal/eventqueue", "sendLimit")}
+	send := limit{"sending to the queue", duration(t, "shared/eventqueue", "sendLimit")}
 	margin := duration(t, "functions/internal/apigateway", "answerMargin")
 	inner := map[string]struct {
 		request limit
@@ -146,7 +146,7 @@ func TestLimits_NestForRequests(t *testing.T) {
 func TestLimits_NestForQueuedEvents(t *testing.T) {
 	t.Parallel()
 	s := inMode(t, queued)
-	const consumer = "functions/event-consumer"
+	const consumer = "shared/eventqueue/consumer"
 	f, queue, dead := s.Resources["EventConsumerFunction"], s.Resources["EventQueue"], s.Resources["EventDeadLetterQueue"]
 	timeout := limit{"the consumer", f.seconds(t, "Timeout")}
 	batch, single := limit{"a batch", duration(t, consumer, "batchLimit")}, limit{"an event by itself", duration(t, consumer, "singleLimit")}
@@ -212,7 +212,7 @@ func TestLimits_EndStatements(t *testing.T) {
 		}
 	}
 	statement := limit{"a statement of the writer's", found}
-	wantNested(t, statement, limit{"a batch", duration(t, "functions/event-consumer", "batchLimit")})
+	wantNested(t, statement, limit{"a batch", duration(t, "shared/eventqueue/consumer", "batchLimit")})
 	wantNested(t, statement, limit{"a page", duration(t, "shared/fullsync", "storeLimit")})
 	// The webhook's step is shorter than that: it cancels its statement when it gives up.
 }
@@ -224,7 +224,7 @@ func TestLimits_AreWhatAlarmsWatch(t *testing.T) {
 	s := inMode(t, queued)
 	alarms := s.monitoring().of("AWS::CloudWatch::Alarm")
 	own := map[string]time.Duration{
-		"EventConsumerFunction":  duration(t, "functions/event-consumer", "batchLimit"),
+		"EventConsumerFunction":  duration(t, "shared/eventqueue/consumer", "batchLimit"),
 		"FullSyncFunction":       s.Resources["FullSyncFunction"].seconds(t, "Timeout") - duration(t, "shared/fullsync", "DefaultReserve"),
 		"JWTDiagnosticsFunction": duration(t, "shared/jwtdiag/endpoint", "requestLimit"),
 		"WebhookIngestFunction":  duration(t, "shared/webhook", "requestLimit"),

@@ -20,7 +20,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	main "clerksync/functions/event-consumer"
-	"clerksync/functions/internal/eventqueue"
 	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
@@ -28,6 +27,7 @@ import (
 	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/eventqueue"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"

@@ -1,15 +1,20 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"maps"
+	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/testdb"
@@ -148,5 +153,39 @@ func TestDev_QueuedFailsForADeadLetterAndNamesIt(t *testing.T) {
 	// The others were not held up.
 	if s.Outcomes["applied"] == 0 || s.Tables.Users.Live != 2 {
 		t.Errorf("outcomes %v, %d users, want the other two", s.Outcomes, s.Tables.Users.Live)
+	}
+}
+
+// What was acknowledged to a real instance is applied, although Ctrl-C comes before
+// the window is over.
+func TestDev_QueuedAppliesWhatItHasAcknowledgedBeforeItEnds(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	term := newTerminal(map[string]string{"DATABASE_URL": db.Owner(), "CLERK_WEBHOOK_SIGNING_SECRET": clerktest.Secret})
+	done := make(chan error, 1)
+	go func() { done <- queuedCommand().Run(ctx, term.console(false)) }()
+	gateway := regexp.MustCompile(`clerk webhooks listen --forward-to (http://\S+)`)
+	term.await(t, "the hint at forwarding", done, func() bool { return gateway.MatchString(term.stderr()) })
+
+	body := clerktest.User("user_ines").Email("ines@example.com").Event(clerk.UserCreated, time.Now())
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, gateway.FindStringSubmatch(term.stderr())[1], bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = clerktest.Sign(clerktest.Secret, "msg_1", time.Now(), body)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	interrupt()
+	if err := <-done; err != nil || response.StatusCode != http.StatusAccepted {
+		t.Errorf("answer %d, and dev, interrupted = %v; stderr:\n%s", response.StatusCode, err, term.stderr())
+	}
+	var users int
+	if err := db.Conn(t, db.Superuser()).QueryRow(t.Context(), `select count(*) from public.users where clerk_id = 'user_ines'`).Scan(&users); err != nil || users != 1 {
+		t.Errorf("%d users are in the copy, %v, want the one; stdout:\n%s", users, err, term.stdout())
 	}
 }

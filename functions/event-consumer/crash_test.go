@@ -63,6 +63,7 @@ func TestBootstrap_KilledAfterItsCommitDoublesNothing(t *testing.T) {
 	if err := source.AwaitEmpty(ctx); err != nil {
 		t.Fatal(err)
 	}
+	source.Stop(ctx)
 
 	var newest, recorded int
 	if err := db.Conn(t, db.Superuser()).QueryRow(t.Context(), `

@@ -75,9 +75,9 @@ type EventSourceCounts struct {
 	// Invocations that ended, and Errors, those among them that failed as a
 	// whole: an error, an answer that is not understood, a process that ended.
 	Invocations, Errors int
-	// Messages that were handed over, and Deleted, those among them that
-	// succeeded. A message counts as often as it is received.
-	Messages, Deleted int
+	// Messages that were handed over, and Done, those among them that succeeded.
+	// A message counts as often as it is received.
+	Messages, Done int
 }
 
 // StartEventSource begins to poll. Call Stop.
@@ -169,14 +169,14 @@ func (s *EventSource) poll(polling, working context.Context, i int) {
 			continue
 		}
 		failed, err := s.invoke(working, s.environment(i), messages)
-		deleted := 0
-		if err == nil {
-			deleted, err = s.remove(context.WithoutCancel(working), messages, failed)
-			if err != nil {
-				s.options.Failed(fmt.Errorf("deleting messages: %w", err))
-			}
+		// Counted before the queue can be seen to be empty.
+		s.count(len(messages), len(messages)-len(failed), err)
+		if err != nil {
+			continue
 		}
-		s.count(len(messages), deleted, err)
+		if err := s.remove(context.WithoutCancel(working), messages, failed); err != nil {
+			s.options.Failed(fmt.Errorf("deleting messages: %w", err))
+		}
 	}
 }
 
@@ -194,15 +194,16 @@ func cut(messages []Message) (now, later []Message) {
 	return messages, nil
 }
 
-func (s *EventSource) count(messages, deleted int, err error) {
+func (s *EventSource) count(messages, done int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.Invocations++
 	s.counts.Messages += messages
-	s.counts.Deleted += deleted
 	if err != nil {
 		s.counts.Errors++
+		return
 	}
+	s.counts.Done += done
 }
 
 // environment returns the running environment of a poller.
@@ -312,13 +313,13 @@ func itemFailures(answer []byte, messages []Message) ([]string, error) {
 	return failed, nil
 }
 
-// remove deletes the messages that have not failed and returns how many.
-func (s *EventSource) remove(ctx context.Context, messages []Message, failed []string) (int, error) {
+// remove deletes the messages that have not failed.
+func (s *EventSource) remove(ctx context.Context, messages []Message, failed []string) error {
 	done := slices.DeleteFunc(slices.Clone(messages), func(m Message) bool { return slices.Contains(failed, m.ID) })
 	for some := range slices.Chunk(done, receiveMost) {
 		if err := s.options.Source.Delete(ctx, some); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	return len(done), nil
+	return nil
 }

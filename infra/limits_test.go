@@ -176,6 +176,27 @@ func TestLimits_NestForQueuedEvents(t *testing.T) {
 	}
 }
 
+// What one tries with clerksync dev --ingest queued is what is deployed, but for the
+// time in which a batch comes back, as docs/local.md says.
+func TestLimits_TheLocalQueueIsTheDeployedOne(t *testing.T) {
+	t.Parallel()
+	s := inMode(t, queued)
+	source := resource{Properties: s.Resources["EventConsumerFunction"].at("Events", "Events", "Properties").(object)}
+	for name, deployed := range map[string]float64{
+		"QueueBatchSize":   source.number(t, "BatchSize"),
+		"QueueWindow":      float64(source.seconds(t, "MaximumBatchingWindowInSeconds")),
+		"QueueConcurrency": source.number(t, "ScalingConfig", "MaximumConcurrency"),
+		"QueueReceives":    s.Resources["EventQueue"].number(t, "RedrivePolicy", "maxReceiveCount"),
+	} {
+		if local := float64(duration(t, "shared/devstack", name)); local != deployed {
+			t.Errorf("%s is %v in the local stack and %v in the template", name, local, deployed)
+		}
+	}
+	wantNested(t, limit{"the answer", duration(t, "shared/eventqueue/consumer", "answerMargin")},
+		limit{"the local consumer", duration(t, "shared/devstack", "queueTimeout")},
+		limit{"the local queue's visibility", duration(t, "shared/devstack", "queueVisibility") - duration(t, "shared/devstack", "QueueWindow")})
+}
+
 func TestLimits_NestForFullSyncs(t *testing.T) {
 	t.Parallel()
 	const fullSync, folder = "shared/fullsync", "functions/full-sync"

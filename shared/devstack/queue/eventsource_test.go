@@ -116,11 +116,11 @@ func TestEventSource_GathersUntilTheWindowIsOverOrTheBatchIsFull(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, queue.EventSourceOptions{BatchSize: 3, Window: time.Second, Concurrency: 1}, fine)
-		time.Sleep(10 * time.Second)
+		<-time.After(10 * time.Second)
 		s.send(t, "a")
-		time.Sleep(900 * time.Millisecond)
+		<-time.After(900 * time.Millisecond)
 		s.send(t, "b")
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		s.send(t, "c", "d", "e", "f")
 		want := []string{"a/1 b/1 at 11s", "c/1 d/1 e/1 at 1m10.9s", "f/1 at 1m11.9s"}
 		if diff := cmp.Diff(want, s.drained(t)); diff != "" {
@@ -170,8 +170,9 @@ func TestEventSource_BringsBackWhatFailed(t *testing.T) {
 			}
 			return fine(t.Context(), e)
 		}, []string{"a/1 b/1 at 1s", "a/2 b/2 at 1m1s"}, 0, 2, 1},
-		{"always", func(context.Context, events.SQSEvent) ([]byte, error) { return nil, errors.New("failed") },
-			[]string{"a/1 b/1 at 1s", "a/2 b/2 at 1m1s", "a/3 b/3 at 2m1s"}, 2, 1, 3},
+		{"always", func(context.Context, events.SQSEvent) ([]byte, error) {
+			return nil, errors.New("failed")
+		}, []string{"a/1 b/1 at 1s", "a/2 b/2 at 1m1s", "a/3 b/3 at 2m1s"}, 2, 1, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -197,7 +198,7 @@ func TestEventSource_RunsNoMoreThanItsConcurrencyAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(ctx context.Context, e events.SQSEvent) ([]byte, error) {
-			time.Sleep(10 * time.Second)
+			<-time.After(10 * time.Second)
 			return fine(ctx, e)
 		}
 		s := newStage(t, queue.EventSourceOptions{BatchSize: 1, Window: 0, Concurrency: 2}, slow)
@@ -234,7 +235,7 @@ func TestEventSource_StopsAnInvocationWhenItsCallerCannotWait(t *testing.T) {
 			return nil, context.Cause(ctx)
 		})
 		s.send(t, "a")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		started := time.Now()

@@ -134,7 +134,7 @@ func New(o Options) *Queue {
 		o.Visibility = defaultInterval
 	}
 	return &Queue{
-		options: o, chance: rand.New(rand.NewPCG(o.Seed, 2)), //nolint:gosec // has to repeat
+		options: o, chance: rand.New(rand.NewPCG(o.Seed, 2)),
 		entries: map[string]*entry{}, changed: make(chan struct{}),
 	}
 }
@@ -257,7 +257,7 @@ func (q *Queue) receive(ctx context.Context, most int, wait, visibility time.Dur
 func (q *Queue) take(most int, visibility time.Duration) ([]Message, error) {
 	q.wake()
 	if len(q.hidden)-q.delayed >= maxInFlight {
-		return nil, overLimit
+		return nil, errOverLimit
 	}
 	var messages []Message
 	passed := 0
@@ -366,7 +366,7 @@ func (q *Queue) changeVisibility(handle string, visibility time.Duration) error 
 	q.wake()
 	e := q.entries[id]
 	if e == nil || e.handle != handle || e.in < 0 {
-		return notInFlight
+		return errNotInFlight
 	}
 	if visibility == 0 {
 		heap.Remove(&q.hidden, e.in)
@@ -411,12 +411,13 @@ func (q *Queue) Peek() []Message {
 // hidden is a heap of the entries that are not visible, the next one first.
 type hidden []*entry
 
-func (h hidden) Len() int           { return len(h) }
-func (h hidden) Less(i, j int) bool { return h[i].until.Before(h[j].until) }
+func (h *hidden) Len() int           { return len(*h) }
+func (h *hidden) Less(i, j int) bool { return (*h)[i].until.Before((*h)[j].until) }
 
-func (h hidden) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].in, h[j].in = i, j
+func (h *hidden) Swap(i, j int) {
+	entries := *h
+	entries[i], entries[j] = entries[j], entries[i]
+	entries[i].in, entries[j].in = i, j
 }
 
 func (h *hidden) Push(x any) {

@@ -120,7 +120,7 @@ func TestQueue_HidesWhatWasReceivedUntilItIsDeletedOrItsTimeIsUp(t *testing.T) {
 		wantBodies(t, "at first", first, "a/1 b/1 c/1")
 		wantBodies(t, "while they are hidden", s.receive(t, 0), "")
 		s.remove(t, first[1])
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		wantBodies(t, "a second before the time is up", s.receive(t, 0), "")
 		// A long poll ends when they come back.
 		started := time.Now()
@@ -132,7 +132,7 @@ func TestQueue_HidesWhatWasReceivedUntilItIsDeletedOrItsTimeIsUp(t *testing.T) {
 		// The handle of an earlier receive deletes nothing, and does not fail.
 		s.remove(t, first[0])
 		s.remove(t, again[1])
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		// A handle counts after its time was up, unless the message was received again.
 		s.remove(t, again[0])
 		wantBodies(t, "in the end", s.receive(t, 0), "")
@@ -152,7 +152,7 @@ func TestQueue_PollsForAsLongAsItIsTold(t *testing.T) {
 			t.Errorf("the poll took %v, want 20s", waited)
 		}
 		go func() {
-			time.Sleep(3 * time.Second)
+			<-time.After(3 * time.Second)
 			_, _ = s.queue.Send("late", 0)
 		}()
 		started = time.Now()
@@ -188,14 +188,14 @@ func TestQueue_ChangesVisibility(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantBodies(t, "given back", s.receive(t, 0), "a/2")
-		time.Sleep(9 * time.Second)
+		<-time.After(9 * time.Second)
 		second := s.queue.Peek()[0]
 		if err := change(types.Message{ReceiptHandle: &second.Handle}, 60); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(59 * time.Second)
+		<-time.After(59 * time.Second)
 		wantBodies(t, "kept for longer", s.receive(t, 0), "")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		if err := change(types.Message{ReceiptHandle: &second.Handle}, 60); code(err) != "AWS.SimpleQueueService.MessageNotInflight" {
 			t.Errorf("ChangeMessageVisibility of a visible message = %v, want MessageNotInflight", err)
 		}

@@ -33,12 +33,12 @@ const (
 )
 
 var (
-	notInFlight = &Error{Code: "AWS.SimpleQueueService.MessageNotInflight", kind: own + "MessageNotInflight", Message: "The message referred to is not in flight."}
-	overLimit   = &Error{Code: "OverLimit", kind: own + "OverLimit", status: http.StatusForbidden, Message: "Too many messages are in flight."}
-	noQueue     = &Error{Code: "AWS.SimpleQueueService.NonExistentQueue", kind: own + "QueueDoesNotExist", Message: "The specified queue does not exist."}
-	unsupported = &Error{Code: "AWS.SimpleQueueService.UnsupportedOperation", kind: own + "UnsupportedOperation", Message: "This stand-in for SQS has no message attributes and no FIFO queues."}
-	unknownKey  = &Error{Code: "InvalidClientTokenId", kind: common + "UnrecognizedClientException", status: http.StatusForbidden, Message: "The security token included in the request is invalid."}
-	malformed   = &Error{Code: "MalformedInput", kind: common + "SerializationException", Message: "The request is no JSON object of the expected form."}
+	errNotInFlight = &Error{Code: "AWS.SimpleQueueService.MessageNotInflight", kind: own + "MessageNotInflight", Message: "The message referred to is not in flight."}
+	errOverLimit   = &Error{Code: "OverLimit", kind: own + "OverLimit", status: http.StatusForbidden, Message: "Too many messages are in flight."}
+	errNoQueue     = &Error{Code: "AWS.SimpleQueueService.NonExistentQueue", kind: own + "QueueDoesNotExist", Message: "The specified queue does not exist."}
+	errUnsupported = &Error{Code: "AWS.SimpleQueueService.UnsupportedOperation", kind: own + "UnsupportedOperation", Message: "This stand-in for SQS has no message attributes and no FIFO queues."}
+	errUnknownKey  = &Error{Code: "InvalidClientTokenId", kind: common + "UnrecognizedClientException", status: http.StatusForbidden, Message: "The security token included in the request is invalid."}
+	errMalformed   = &Error{Code: "MalformedInput", kind: common + "SerializationException", Message: "The request is no JSON object of the expected form."}
 )
 
 func invalidParameter(format string, args ...any) *Error {
@@ -87,7 +87,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) answer(r *http.Request) (any, error) {
 	if !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 Credential="+s.accessKey+"/") {
-		return nil, unknownKey
+		return nil, errUnknownKey
 	}
 	action, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS.")
 	do := actions[action]
@@ -103,11 +103,11 @@ func (s *Server) answer(r *http.Request) (any, error) {
 	}
 	var in request
 	if json.Unmarshal(body, &in) != nil {
-		return nil, malformed
+		return nil, errMalformed
 	}
 	u, err := url.Parse(in.QueueURL)
 	if err != nil || s.queues[u.Path] == nil {
-		return nil, noQueue
+		return nil, errNoQueue
 	}
 	return do(r.Context(), s.queues[u.Path], in)
 }
@@ -130,8 +130,8 @@ type single struct {
 	MessageBody            string
 	DelaySeconds           int
 	MessageAttributes      map[string]any
-	MessageGroupId         *string //nolint:revive // as the protocol spells it
-	MessageDeduplicationId *string //nolint:revive // as the protocol spells it
+	MessageGroupID         *string `json:"MessageGroupId"`
+	MessageDeduplicationID *string `json:"MessageDeduplicationId"`
 
 	ReceiptHandle     string
 	VisibilityTimeout *int
@@ -173,8 +173,8 @@ type result map[string]any
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
 func send(q *Queue, in single) (result, error) {
-	if len(in.MessageAttributes) > 0 || in.MessageGroupId != nil || in.MessageDeduplicationId != nil {
-		return nil, unsupported
+	if len(in.MessageAttributes) > 0 || in.MessageGroupID != nil || in.MessageDeduplicationID != nil {
+		return nil, errUnsupported
 	}
 	m, err := q.Send(in.MessageBody, seconds(in.DelaySeconds))
 	if err != nil {

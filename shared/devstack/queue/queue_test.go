@@ -131,6 +131,9 @@ func TestQueue_HidesWhatWasReceivedUntilItIsDeletedOrItsTimeIsUp(t *testing.T) {
 		}
 		// The handle of an earlier receive deletes nothing, and does not fail.
 		s.remove(t, first[0])
+		if n, _ := s.queue.Length(t.Context()); n != 2 {
+			t.Errorf("%d messages after a delete with an old handle, want both", n)
+		}
 		s.remove(t, again[1])
 		<-time.After(time.Minute)
 		// A handle counts after its time was up, unless the message was received again.

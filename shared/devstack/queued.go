@@ -18,6 +18,7 @@ import (
 	"clerksync/shared/eventqueue/consumer"
 	"clerksync/shared/httpapi"
 	"clerksync/shared/mirror"
+	"clerksync/shared/secret"
 	"clerksync/shared/telemetry"
 )
 
@@ -127,12 +128,9 @@ func (s *Stack) startQueue(ctx context.Context, o Queued, logger *slog.Logger) e
 	}
 	go func() { _ = q.server.Serve(listener) }() // ends when it is closed
 	endpoint := "http://" + listener.Addr().String()
-	aws := map[string]string{
-		"AWS_REGION": queue.Region, "AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": rand.Text(), "AWS_ENDPOINT_URL_SQS": endpoint,
-	}
 	q.sender = eventqueue.NewSender(eventqueue.SenderOptions{
 		Direct: s.store, Logger: logger,
-		Lookup:   func(key string) (string, bool) { value, ok := aws[key]; return value, ok },
+		Local:    &eventqueue.Local{Endpoint: endpoint, AccessKey: accessKey, SecretKey: secret.New(rand.Text())},
 		QueueURL: func(context.Context) (string, error) { return endpoint + q.events.Path(), nil },
 	})
 

@@ -97,7 +97,7 @@ func TestLimits_NestForRequests(t *testing.T) {
 	s := inMode(t, queued)
 	connect := limit{"connecting to the database", duration(t, "shared/supabase", "connectLimit")}
 	fetch := limit{"reading the secret", duration(t, "shared/config", "fetchLimit")}
-	send := limit{"sending to the queue", duration(t, "functions/internal/eventqueue", "sendLimit")}
+	send := limit{"sending to the queue", duration(t, "shared/eventqueue", "sendLimit")}
 	margin := duration(t, "functions/internal/apigateway", "answerMargin")
 	inner := map[string]struct {
 		request limit
@@ -146,7 +146,7 @@ func TestLimits_NestForRequests(t *testing.T) {
 func TestLimits_NestForQueuedEvents(t *testing.T) {
 	t.Parallel()
 	s := inMode(t, queued)
-	const consumer = "functions/event-consumer"
+	const consumer = "shared/eventqueue/consumer"
 	f, queue, dead := s.Resources["EventConsumerFunction"], s.Resources["EventQueue"], s.Resources["EventDeadLetterQueue"]
 	timeout := limit{"the consumer", f.seconds(t, "Timeout")}
 	batch, single := limit{"a batch", duration(t, consumer, "batchLimit")}, limit{"an event by itself", duration(t, consumer, "singleLimit")}
@@ -174,6 +174,27 @@ func TestLimits_NestForQueuedEvents(t *testing.T) {
 	if source.number(t, "BatchSize") > 10 && source.number(t, "MaximumBatchingWindowInSeconds") < 1 {
 		t.Error("batches of more than ten need a window (AWS, CreateEventSourceMapping)")
 	}
+}
+
+// What one tries with clerksync dev --ingest queued is what is deployed, but for the
+// time in which a batch comes back, as docs/local.md says.
+func TestLimits_TheLocalQueueIsTheDeployedOne(t *testing.T) {
+	t.Parallel()
+	s := inMode(t, queued)
+	source := resource{Properties: s.Resources["EventConsumerFunction"].at("Events", "Events", "Properties").(object)}
+	for name, deployed := range map[string]float64{
+		"QueueBatchSize":   source.number(t, "BatchSize"),
+		"QueueWindow":      float64(source.seconds(t, "MaximumBatchingWindowInSeconds")),
+		"QueueConcurrency": source.number(t, "ScalingConfig", "MaximumConcurrency"),
+		"QueueReceives":    s.Resources["EventQueue"].number(t, "RedrivePolicy", "maxReceiveCount"),
+	} {
+		if local := float64(duration(t, "shared/devstack", name)); local != deployed {
+			t.Errorf("%s is %v in the local stack and %v in the template", name, local, deployed)
+		}
+	}
+	wantNested(t, limit{"the answer", duration(t, "shared/eventqueue/consumer", "answerMargin")},
+		limit{"the local consumer", duration(t, "shared/devstack", "queueTimeout")},
+		limit{"the local queue's visibility", duration(t, "shared/devstack", "queueVisibility") - duration(t, "shared/devstack", "QueueWindow")})
 }
 
 func TestLimits_NestForFullSyncs(t *testing.T) {
@@ -212,7 +233,7 @@ func TestLimits_EndStatements(t *testing.T) {
 		}
 	}
 	statement := limit{"a statement of the writer's", found}
-	wantNested(t, statement, limit{"a batch", duration(t, "functions/event-consumer", "batchLimit")})
+	wantNested(t, statement, limit{"a batch", duration(t, "shared/eventqueue/consumer", "batchLimit")})
 	wantNested(t, statement, limit{"a page", duration(t, "shared/fullsync", "storeLimit")})
 	// The webhook's step is shorter than that: it cancels its statement when it gives up.
 }
@@ -224,7 +245,7 @@ func TestLimits_AreWhatAlarmsWatch(t *testing.T) {
 	s := inMode(t, queued)
 	alarms := s.monitoring().of("AWS::CloudWatch::Alarm")
 	own := map[string]time.Duration{
-		"EventConsumerFunction":  duration(t, "functions/event-consumer", "batchLimit"),
+		"EventConsumerFunction":  duration(t, "shared/eventqueue/consumer", "batchLimit"),
 		"FullSyncFunction":       s.Resources["FullSyncFunction"].seconds(t, "Timeout") - duration(t, "shared/fullsync", "DefaultReserve"),
 		"JWTDiagnosticsFunction": duration(t, "shared/jwtdiag/endpoint", "requestLimit"),
 		"WebhookIngestFunction":  duration(t, "shared/webhook", "requestLimit"),

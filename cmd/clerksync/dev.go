@@ -31,8 +31,12 @@ type devCommand struct {
 	Duration    time.Duration `help:"Stop by itself after this time, such as 10s (default: run until Ctrl-C)." placeholder:"DURATION"`
 	Late        float64       `help:"Share of the deliveries that are held back, so that later ones overtake them (default: ${default})." default:"0.1" placeholder:"SHARE"`
 	Twice       float64       `help:"Share of the deliveries that come twice (default: ${default})." default:"0.05" placeholder:"SHARE"`
+	Ingest      string        `help:"Apply each delivery before it is answered, or answer once it lies in a queue, from which batches are applied (default: ${default})." enum:"direct,queued" default:"direct" placeholder:"direct|queued"`
 	Mix         bool          `help:"Let the double write into a database of yours whose copy is not empty, and leave what is not the double's out of the comparison."`
 	PrintSecret bool          `help:"Show the signing secret made for this run, to sign requests by hand."`
+
+	// queue is what tests change about the queue.
+	queue devstack.Queued
 }
 
 // Help is the text below the flags' list in "clerksync dev --help".
@@ -47,8 +51,11 @@ to try it with: the line to type is printed, too.
 With DATABASE_URL set, that database is used and migrated instead. With any CLERK_… setting there is no double, and
 the gateway waits for the webhooks of your instance, verified with CLERK_WEBHOOK_SIGNING_SECRET.
 
-At the end the copy is compared with what the double holds. The exit code is 1 if they differ. What no event has told of
-(--unseen) may be missing.`
+With --ingest queued the deliveries go through a queue with SQS's rules in this process, from which the consumer of the
+deployed stack applies them. The share of --twice holds for the queue, too.
+
+At the end the copy is compared with what the double holds. The exit code is 1 if they differ, or if an event was given up.
+What no event has told of (--unseen) may be missing.`
 }
 
 // Validate checks what the types of the flags do not.
@@ -68,6 +75,9 @@ func (cmd devCommand) Validate() error {
 	return errors.Join(share("late", cmd.Late), share("twice", cmd.Twice),
 		negative("users", cmd.Users < 0), negative("unseen", cmd.Unseen < 0), negative("rate", !(cmd.Rate >= 0)), negative("duration", cmd.Duration < 0))
 }
+
+// ingestQueued is the value of --ingest with a queue.
+const ingestQueued = "queued"
 
 const (
 	// interruptedDrain is how long deliveries under way may take after Ctrl-C,
@@ -177,11 +187,18 @@ func (d *development) start(ctx context.Context, c console) error {
 			major = 17
 		}
 	}
+	var queued *devstack.Queued
+	if d.cmd.Ingest == ingestQueued {
+		q := d.cmd.queue
+		q.Twice, q.Seed, q.Handled = d.cmd.Twice, d.cmd.Seed, d.handled
+		queued = &q
+	}
 	var err error
 	d.stack, err = devstack.Start(ctx, devstack.Options{
 		Lookup: c.Lookup, Addr: d.cmd.Addr, Postgres: major, DataDir: d.cmd.Data,
 		Progress: step.begin,
 		Observe:  d.observe,
+		Queued:   queued,
 		Logger: func(level slog.Level) *slog.Logger {
 			d.logger = slog.New(slog.NewTextHandler(d, &slog.HandlerOptions{Level: level}))
 			return d.logger
@@ -311,6 +328,10 @@ func (d *development) banner() {
 			s.talk("%s %s", s.bold("secret  "), d.stack.Endpoints()[0].Secret.Reveal())
 		}
 	}
+	if d.stack.Queue() != nil {
+		s.talk("%s in memory, with SQS's rules  %s", s.bold("queue   "), s.dim(fmt.Sprintf("batches of up to %d, gathered for %s, %d at a time; %v %% twice",
+			devstack.QueueBatchSize, devstack.QueueWindow, devstack.QueueConcurrency, 100*d.cmd.Twice)))
+	}
 	d.diagnosticsLines()
 	if d.cmd.Duration > 0 {
 		s.talk("%s", s.dim(fmt.Sprintf("ends after %s; Ctrl-C ends it earlier", d.cmd.Duration)))
@@ -396,6 +417,7 @@ func (d *development) watchTables(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		d.tally.setQueue(d.stack.Queue())
 		started := time.Now()
 		status, err := d.stack.Status(ctx)
 		// A database that is away for a moment shows in the stream.
@@ -431,6 +453,13 @@ func (d *development) observe(r devstack.Request) {
 	})
 }
 
+// handled shows what became of an event from the queue.
+func (d *development) handled(h devstack.Handled) {
+	d.show(delivery{
+		At: h.At, Type: h.Type, ObjectID: h.ObjectID, SvixID: h.SvixID, Outcome: string(h.Outcome), Reason: h.Reason, Latency: h.Lag, Batch: h.Batch,
+	})
+}
+
 func (d *development) show(x delivery) {
 	d.tally.add(x)
 	if d.screen.json {
@@ -443,25 +472,36 @@ func (d *development) show(x delivery) {
 	}
 }
 
-// errDiffers is the failure of a run whose copy is not what it should be.
-var errDiffers = errors.New("the copy differs from Clerk's state")
+// errDiffers is the failure of a run whose copy is not what it should be, and
+// errDeadLetters of one that has given up events.
+var (
+	errDiffers     = errors.New("the copy differs from Clerk's state")
+	errDeadLetters = errors.New("the queue has given up events")
+)
 
 // finish delivers what is under way, compares and sums up.
 func (d *development) finish(ctx, ending context.Context) error {
-	if d.instance == nil {
-		d.sumUp(ending, nil, nil)
-		return nil
-	}
 	limit := finishedDrain
 	if ctx.Err() != nil {
 		limit = interruptedDrain
+	}
+	if d.instance == nil {
+		draining, cancel := context.WithTimeout(ending, limit)
+		defer cancel()
+		_ = d.stack.DrainQueue(draining) // what is left then is told by Stop
+		d.sumUp(ending, nil, nil)
+		return d.givenUp()
 	}
 	if n := d.sender.Counts().Pending; n > 0 {
 		d.screen.talk("%s", d.screen.dim(fmt.Sprintf("finishing %s, for %s at most; Ctrl-C stops at once", count(n, "delivery", "deliveries"), limit)))
 	}
 	draining, cancel := context.WithTimeoutCause(ending, limit, fmt.Errorf("they took longer than %s", limit))
 	defer cancel()
-	if err := d.sender.Drain(draining); err != nil {
+	err := d.sender.Drain(draining)
+	if err == nil {
+		err = d.drainQueue(draining)
+	}
+	if err != nil {
 		if ending.Err() != nil {
 			return nil
 		}
@@ -481,7 +521,7 @@ func (d *development) finish(ctx, ending context.Context) error {
 	if errors.Is(err, devstack.ErrUnreadable) {
 		d.sumUp(ending, nil, nil)
 		d.screen.talk("not compared: the login of DATABASE_URL may not read the tables")
-		return nil
+		return d.givenUp()
 	}
 	if err != nil {
 		return fmt.Errorf("comparing the copy with Clerk's state: %w", err)
@@ -489,7 +529,10 @@ func (d *development) finish(ctx, ending context.Context) error {
 	differences, missing := d.seen(differences)
 	d.sumUp(ending, new(len(differences) == 0), differences)
 	if len(differences) > 0 {
-		return fmt.Errorf("%w in %d places", errDiffers, len(differences))
+		return errors.Join(fmt.Errorf("%w in %d places", errDiffers, len(differences)), d.givenUp())
+	}
+	if err := d.givenUp(); err != nil {
+		return err
 	}
 	if missing > 0 {
 		d.screen.talk("%s; %s, and sync-users brings them", d.screen.green("the copy equals what events have told"),
@@ -502,7 +545,23 @@ func (d *development) finish(ctx, ending context.Context) error {
 	return nil
 }
 
-// maxShown is how many differences are listed for people.
+// drainQueue waits until each event of the queue is applied or given up.
+func (d *development) drainQueue(ctx context.Context) error {
+	if q := d.stack.Queue(); q != nil && q.Waiting > 0 {
+		d.screen.talk("%s", d.screen.dim("applying "+count(q.Waiting, "event", "events")+" from the queue"))
+	}
+	return d.stack.DrainQueue(ctx)
+}
+
+// givenUp fails where events were given up.
+func (d *development) givenUp() error {
+	if n := len(d.stack.DeadLetters()); n > 0 {
+		return fmt.Errorf("%w: %d", errDeadLetters, n)
+	}
+	return nil
+}
+
+// maxShown is how many differences, and how many dead letters, are listed for people.
 const maxShown = 20
 
 func (d *development) sumUp(ctx context.Context, equal *bool, differences []devstack.Difference) {
@@ -512,8 +571,9 @@ func (d *development) sumUp(ctx context.Context, equal *bool, differences []devs
 	if status, err := d.stack.Status(ctx); err == nil {
 		d.tally.setTables(status)
 	}
+	d.tally.setQueue(d.stack.Queue())
 	s := d.tally.summary()
-	s.Equal, s.Differences = equal, differences
+	s.Equal, s.Differences, s.DeadLetters = equal, differences, d.stack.DeadLetters()
 	if d.sender != nil {
 		s.Seed = new(d.cmd.Seed)
 		s.Deliveries = new(d.sender.Counts())
@@ -528,6 +588,13 @@ func (d *development) sumUp(ctx context.Context, equal *bool, differences []devs
 			break
 		}
 		d.screen.talk("%s", difference)
+	}
+	for i, letter := range s.DeadLetters {
+		if i == maxShown {
+			d.screen.talk("… and %d more", len(s.DeadLetters)-maxShown)
+			break
+		}
+		d.screen.talk("given up: %s", letter)
 	}
 	d.screen.talk("%s", d.tally.closing(s))
 }

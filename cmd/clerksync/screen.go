@@ -188,7 +188,7 @@ func (s *screen) outcome(outcome, text string) string {
 		return s.paint("33", text)
 	case mirror.Duplicate:
 		return s.paint("36", text)
-	case mirror.Ignored:
+	case mirror.Ignored, mirror.Queued:
 		return s.paint("2", text)
 	case mirror.Rejected:
 		return s.paint("35", text)

@@ -29,6 +29,9 @@ type delivery struct {
 	Latency     time.Duration
 	GivenUp     bool
 	err         error
+	// Batch is how many events of the queue were applied together, this one
+	// included; Latency is the time since Clerk stated it. 0 is a request.
+	Batch int
 }
 
 // deliveryObject is a delivery as JSON.
@@ -50,7 +53,26 @@ type deliveryObject struct {
 	LatencyMS float64   `json:"latency_ms"`
 }
 
-func (d delivery) object() deliveryObject {
+// eventObject is what became of an event from the queue, as JSON.
+type eventObject struct {
+	Kind     string    `json:"kind"` // "event"
+	At       time.Time `json:"at"`
+	Type     string    `json:"type"`
+	ObjectID string    `json:"object_id,omitempty"`
+	SvixID   string    `json:"svix_id"`
+	Outcome  string    `json:"outcome"`
+	Reason   string    `json:"reason,omitempty"`
+	Batch    int       `json:"batch"`
+	LagMS    float64   `json:"lag_ms"`
+}
+
+func (d delivery) object() any {
+	if d.Batch > 0 {
+		return eventObject{
+			Kind: "event", At: d.At.UTC(), Type: d.Type, ObjectID: d.ObjectID, SvixID: d.SvixID,
+			Outcome: d.Outcome, Reason: d.Reason, Batch: d.Batch, LagMS: milliseconds(d.Latency),
+		}
+	}
 	o := deliveryObject{
 		Kind: "delivery", At: d.At.UTC(), Type: d.Type, ObjectID: d.ObjectID, SvixID: d.SvixID, Attempt: d.Attempt,
 		Late: d.Late, Twice: d.Twice, Status: d.Status, Outcome: d.Outcome, Reason: d.Reason, Code: d.Code,
@@ -98,6 +120,9 @@ func (d delivery) line(s *screen) string {
 	if d.GivenUp {
 		notes = append(notes, "given up")
 	}
+	if d.Batch > 0 {
+		notes = append(notes, fmt.Sprintf("from the queue, batch of %d", d.Batch))
+	}
 	what, id := d.Type, d.ObjectID
 	if what == "" {
 		what, id = "(not verified)", d.SvixID
@@ -142,7 +167,7 @@ func milliseconds(d time.Duration) float64 {
 }
 
 // outcomes are what deliveries are counted by, in the order they are shown in.
-var outcomes = []mirror.Outcome{mirror.Applied, mirror.Duplicate, mirror.Stale, mirror.Ignored, mirror.Rejected}
+var outcomes = []mirror.Outcome{mirror.Queued, mirror.Applied, mirror.Duplicate, mirror.Stale, mirror.Ignored, mirror.Rejected}
 
 // maxLatencies bounds the memory of a long run: percentiles are of the last so
 // many answers.
@@ -158,8 +183,11 @@ type tally struct {
 	retries   int
 	givenUp   int
 	latencies []time.Duration
-	recent    []time.Time // of the last answers, for the rate
+	lags      []time.Duration // of events from the queue
+	applied   int             // of these
+	recent    []time.Time     // of the last answers, for the rate
 	tables    mirror.Status
+	queue     *devstack.QueueStatus
 }
 
 func newTally() *tally { return &tally{started: time.Now(), outcomes: map[string]int{}} }
@@ -176,9 +204,30 @@ func (t *tally) setTables(s mirror.Status) {
 	t.tables = s
 }
 
+func (t *tally) setQueue(q *devstack.QueueStatus) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.queue = q
+}
+
+// remember keeps the last of what was measured, of which n came before.
+func remember(list []time.Duration, n int, d time.Duration) []time.Duration {
+	if len(list) < maxLatencies {
+		return append(list, d)
+	}
+	list[n%maxLatencies] = d
+	return list
+}
+
 func (t *tally) add(d delivery) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if d.Batch > 0 {
+		t.outcomes[d.Outcome]++
+		t.lags = remember(t.lags, t.applied, d.Latency)
+		t.applied++
+		return
+	}
 	if d.Attempt > 1 {
 		t.retries++
 	}
@@ -190,11 +239,7 @@ func (t *tally) add(d delivery) {
 		return
 	}
 	t.outcomes[d.Outcome]++
-	if len(t.latencies) < maxLatencies {
-		t.latencies = append(t.latencies, d.Latency)
-	} else {
-		t.latencies[t.answers%maxLatencies] = d.Latency
-	}
+	t.latencies = remember(t.latencies, t.answers, d.Latency)
 	t.answers++
 	now := time.Now()
 	t.recent = append(t.recent, now)
@@ -239,6 +284,9 @@ func (t *tally) block(s *screen) []string {
 	if t.failures > 0 {
 		events = append(events, s.outcome("", "failed")+fmt.Sprintf(" %d", t.failures))
 	}
+	if t.queue != nil {
+		events = append(events, t.waiting())
+	}
 	events = append(events, s.dim(fmt.Sprintf("%.1f/s", t.rate())), s.dim(time.Since(t.started).Round(time.Second).String()))
 	return []string{
 		"",
@@ -258,6 +306,15 @@ func (t *tally) line() string {
 		table("memberships", t.tables.Memberships), t.events(), t.rate())
 }
 
+// waiting is called with the lock held, where there is a queue.
+func (t *tally) waiting() string {
+	text := fmt.Sprintf("%d in the queue", t.queue.Waiting)
+	if t.queue.Dead > 0 {
+		text += ", " + count(t.queue.Dead, "dead letter", "dead letters")
+	}
+	return text
+}
+
 // events is called with the lock held.
 func (t *tally) events() string {
 	var parts []string
@@ -274,6 +331,9 @@ func (t *tally) events() string {
 	}
 	if t.givenUp > 0 {
 		parts = append(parts, fmt.Sprintf("%d given up", t.givenUp))
+	}
+	if t.queue != nil {
+		parts = append(parts, t.waiting())
 	}
 	if len(parts) == 0 {
 		return "no events"
@@ -294,6 +354,12 @@ type summaryObject struct {
 	Retries    int                 `json:"retries"`
 	Latency    latencies           `json:"latency_ms"`
 	Tables     mirror.Status       `json:"tables"`
+	// Queue is what the queue holds and has done, Lag the time from Clerk's
+	// statement to the commit, and DeadLetters the events that were given up.
+	// All are of --ingest queued alone.
+	Queue       *devstack.QueueStatus `json:"queue,omitempty"`
+	Lag         *latencies            `json:"lag_ms,omitempty"`
+	DeadLetters []devstack.DeadLetter `json:"dead_letters,omitempty"`
 	// Equal is null where nothing was compared.
 	Equal       *bool                 `json:"equal"`
 	Differences []devstack.Difference `json:"differences,omitempty"`
@@ -311,16 +377,27 @@ func (t *tally) summary() summaryObject {
 	defer t.mu.Unlock()
 	s := summaryObject{
 		Kind: "summary", DurationS: time.Since(t.started).Round(time.Millisecond).Seconds(),
-		Outcomes: map[string]int{}, Failures: t.failures, Retries: t.retries, Tables: t.tables,
+		Outcomes: map[string]int{}, Failures: t.failures, Retries: t.retries, Tables: t.tables, Queue: t.queue,
+		Latency: percentiles(t.latencies),
 	}
 	for _, o := range outcomes {
-		s.Outcomes[string(o)] = t.outcomes[string(o)]
+		if o != mirror.Queued || t.queue != nil {
+			s.Outcomes[string(o)] = t.outcomes[string(o)]
+		}
 	}
-	if sorted := slices.Sorted(slices.Values(t.latencies)); len(sorted) > 0 {
-		at := func(share float64) float64 { return milliseconds(sorted[int(share*float64(len(sorted)-1))]) }
-		s.Latency = latencies{P50: at(0.5), P95: at(0.95), P99: at(0.99), Max: at(1)}
+	if t.queue != nil {
+		s.Lag = new(percentiles(t.lags))
 	}
 	return s
+}
+
+func percentiles(list []time.Duration) latencies {
+	sorted := slices.Sorted(slices.Values(list))
+	if len(sorted) == 0 {
+		return latencies{}
+	}
+	at := func(share float64) float64 { return milliseconds(sorted[int(share*float64(len(sorted)-1))]) }
+	return latencies{P50: at(0.5), P95: at(0.95), P99: at(0.99), Max: at(1)}
 }
 
 // closing is the summary for people.
@@ -331,6 +408,12 @@ func (t *tally) closing(s summaryObject) string {
 		time.Duration(s.DurationS*float64(time.Second)).Round(100*time.Millisecond), t.events())
 	if t.answers > 0 {
 		text += fmt.Sprintf("; latency p50 %.1f ms, p95 %.1f ms, max %.1f ms", s.Latency.P50, s.Latency.P95, s.Latency.Max)
+	}
+	if s.Queue != nil && s.Lag != nil {
+		text += fmt.Sprintf("; from Clerk to the copy p50 %.1f ms, p95 %.1f ms, in %s", s.Lag.P50, s.Lag.P95, count(s.Queue.Batches, "batch", "batches"))
+		if s.Queue.Failed > 0 {
+			text += fmt.Sprintf(", %d of which failed", s.Queue.Failed)
+		}
 	}
 	return text
 }

@@ -20,14 +20,15 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	main "clerksync/functions/event-consumer"
-	"clerksync/functions/internal/eventqueue"
 	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack/moto"
 	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/devstack/queue"
 	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/eventqueue"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
@@ -51,6 +52,8 @@ const (
 	burstRounds = 10
 	// directInstances is how many webhook functions run at a time.
 	directInstances = 10
+	// modesEvents go the whole way, in as many rounds.
+	modesEvents, modesRounds = 20_000, 2
 	// motoEvents is how many are sent to moto, which is slow.
 	motoEvents  = 500
 	concurrency = 4 // of sending
@@ -382,6 +385,91 @@ func (s *side) copied(b *testing.B) string {
 			(select count(*) from public.users), (select count(*) from public.users where deleted_at is not null),
 			(select count(*) from public.organizations),
 			(select count(*) from public.organization_memberships), (select count(*) from clerk_sync.webhook_events))`)
+}
+
+// environment is a consumer in this process as an execution environment.
+type environment struct{ invoker }
+
+func (environment) Kill()        {}
+func (environment) Exited() bool { return false }
+
+// BenchmarkModes measures the whole way of an import in either mode, from the
+// request to the row, in this process and in turns, each through PgBouncer to a
+// PostgreSQL of its own. Direct: ten handlers apply the events one by one. Queued:
+// ten handlers send them with AWS's client to a queue on loopback that keeps SQS's
+// rules, and two consumers apply its batches, which are gathered for a second as on
+// AWS. x_direct is the rate of queued, until the queue is empty, divided by that of
+// direct; x_direct-answered is the same until the last event is acknowledged, which
+// is what Clerk waits for.
+func BenchmarkModes(b *testing.B) {
+	events, rounds := modesEvents, modesRounds
+	if testing.Short() {
+		events, rounds = events/10, 1
+	}
+	direct, queued := newSide(b, directInstances), newSide(b, consumers)
+	webhooks, workers := handlers(b, directInstances, direct.url), newConsumers(b, consumers, queued.url, io.Discard)
+
+	const accessKey = "AKIDEXAMPLE"
+	dead := queue.New(queue.Options{Name: "events-dead"})
+	waiting := queue.New(queue.Options{Name: "events", Visibility: 3 * time.Minute, MaxReceives: 30, DeadLetters: dead})
+	server := httptest.NewServer(queue.NewServer(accessKey, waiting, dead))
+	b.Cleanup(server.Close)
+	variables := map[string]string{"AWS_REGION": queue.Region, "AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": server.URL}
+	senders := make([]http.Handler, directInstances)
+	for i := range senders {
+		senders[i] = newWebhook(b, eventqueue.NewSender(eventqueue.SenderOptions{
+			QueueURL: func(context.Context) (string, error) { return server.URL + waiting.Path(), nil },
+			Lookup:   func(key string) (string, bool) { value, ok := variables[key]; return value, ok },
+		}))
+	}
+	var started atomic.Int64
+	source, err := queue.StartEventSource(b.Context(), queue.EventSourceOptions{
+		Source: waiting, BatchSize: batchSize, Window: time.Second, Concurrency: consumers, Timeout: 30 * time.Second,
+		Start: func() queue.Environment { return environment{workers[started.Add(1)-1]} },
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { source.Stop(context.Background()) })
+
+	var acknowledged time.Duration
+	straight := func(messages []message, measure func(do func())) {
+		deliver(b, webhooks, messages, http.StatusOK, measure)
+	}
+	behind := func(messages []message, measure func(do func())) {
+		deliver(b, senders, messages, http.StatusAccepted, func(do func()) {
+			measure(func() {
+				began := time.Now()
+				do()
+				acknowledged += time.Since(began)
+				if err := source.AwaitEmpty(b.Context()); err != nil {
+					b.Error(err)
+				}
+			})
+		})
+	}
+	w := newBurst()
+	warm := w.next(2 * batchSize)
+	unmeasured := func(do func()) { do() }
+	straight(warm, unmeasured)
+	behind(warm, unmeasured)
+	acknowledged = 0
+	for b.Loop() {
+		for range rounds {
+			messages := w.next(events / rounds)
+			straight(messages, func(do func()) { direct.measure(b, len(messages), do) })
+			behind(messages, func(do func()) { queued.measure(b, len(messages), do) })
+		}
+	}
+	if a, q := direct.copied(b), queued.copied(b); a != q || len(dead.Peek()) > 0 {
+		b.Errorf("the copies differ: direct %s, queued %s, with %d dead letters", a, q, len(dead.Peek()))
+	}
+	b.ReportMetric(direct.rate(), "direct-events/s")
+	b.ReportMetric(queued.rate(), "queued-events/s")
+	b.ReportMetric(float64(queued.events)/acknowledged.Seconds(), "queued-answers/s")
+	b.ReportMetric(queued.rate()/direct.rate(), "x_direct")
+	b.ReportMetric(float64(queued.events)/acknowledged.Seconds()/direct.rate(), "x_direct-answered")
+	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkEnqueue measures the half of a queued delivery that Clerk waits for:

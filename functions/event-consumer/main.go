@@ -17,6 +17,7 @@ import (
 	"clerksync/functions/internal/database"
 	"clerksync/functions/internal/function"
 	"clerksync/shared/config"
+	"clerksync/shared/eventqueue/consumer"
 	"clerksync/shared/mirror"
 )
 
@@ -30,7 +31,7 @@ func main() {
 	lambda.StartWithOptions(handler, lambda.WithEnableSIGTERM(closeDB))
 }
 
-func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
+func newHandler(lookup config.Lookup, logs io.Writer) (*consumer.Handler, func()) {
 	base := function.New(lookup, logs, functionName, version)
 	configure := func(ctx context.Context) (config.Consumer, error) {
 		current, err := base.Source.Consumer(ctx)
@@ -44,10 +45,7 @@ func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
 			return current.Database, err
 		},
 	})
-	return &handler{
-		configure: configure,
-		store:     mirror.New(db),
-		logger:    base.Logger,
-		metrics:   metrics{base.Metrics},
-	}, db.Close
+	return consumer.New(consumer.Options{
+		Store: mirror.New(db), Configure: configure, Logger: base.Logger, Metrics: base.Metrics,
+	}), db.Close
 }

@@ -19,9 +19,9 @@ import (
 
 	"clerksync/functions/internal/apigateway"
 	"clerksync/functions/internal/database"
-	"clerksync/functions/internal/eventqueue"
 	"clerksync/functions/internal/function"
 	"clerksync/shared/config"
+	"clerksync/shared/eventqueue"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 	"clerksync/shared/webhook"

@@ -16,6 +16,9 @@
 // [Diff] compares a copy with the state of a double, row by row and field by
 // field.
 //
+// With Options.Queued events go through a queue of this process (package queue):
+// the functions' own sender and consumer, at AWS's batch size.
+//
 // Limits: for one developer's machine. The embedded database has no passwords.
 package devstack
 
@@ -72,6 +75,9 @@ type Options struct {
 	Progress func(step string)
 	// Observe is told about every webhook request, from several goroutines.
 	Observe func(Request)
+	// Queued, unless it is nil, has events go through a queue, as IngestMode=queued
+	// does on AWS.
+	Queued *Queued
 }
 
 // Stack is a running stack.
@@ -80,6 +86,8 @@ type Stack struct {
 	gateway  *gateway
 	db       *supabase.DB
 	store    *mirror.Store
+	// queued is nil where events are applied at once.
+	queued *queued
 	// server is nil where the database is given.
 	server *postgres.Server
 	// given describes the database there.
@@ -118,7 +126,7 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, listener.Close(), s.stopDatabase(context.WithoutCancel(ctx)))
+			err = errors.Join(err, listener.Close(), s.stopQueue(context.WithoutCancel(ctx)), s.stopDatabase(context.WithoutCancel(ctx)))
 		}
 	}()
 
@@ -130,6 +138,12 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	s.db = supabase.Open(supabase.Fixed(connection))
 	s.store = mirror.New(s.db)
 	watched := watch{store: s.store, report: o.Observe}
+	if o.Queued != nil {
+		if err := s.startQueue(ctx, *o.Queued, logger); err != nil {
+			return nil, err
+		}
+		watched.store = s.queued.sender
+	}
 	handler, err := webhook.New(webhook.Options{
 		Store:    watched,
 		Observer: watched,
@@ -436,7 +450,14 @@ func closed(c <-chan struct{}) bool {
 func (s *Stack) Stop(ctx context.Context) error {
 	close(s.stopping)
 	err := s.gateway.stop(ctx)
-	return errors.Join(err, s.stopDatabase(ctx))
+	return errors.Join(err, s.stopQueue(ctx), s.stopDatabase(ctx))
+}
+
+func (s *Stack) stopQueue(ctx context.Context) error {
+	if s.queued == nil {
+		return nil
+	}
+	return s.queued.stop(ctx)
 }
 
 func (s *Stack) stopDatabase(ctx context.Context) error {

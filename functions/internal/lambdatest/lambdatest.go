@@ -30,6 +30,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -80,6 +81,7 @@ type Function struct {
 	events  chan invocation
 	exited  chan struct{}
 	logs    string // name of the file
+	dies    atomic.Bool
 
 	mu      sync.Mutex
 	waiting map[string]chan result
@@ -132,6 +134,10 @@ func Start(t testing.TB, binary string, environment map[string]string) *Function
 		payload, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // killed while it answered, which is no answer
+		}
+		if f.dies.Load() {
+			f.Kill()
+			return
 		}
 		answer := result{payload: payload}
 		if r.PathValue("kind") == "error" {
@@ -236,6 +242,10 @@ func (f *Function) Kill() {
 	<-f.exited
 	_ = f.server.Close()
 }
+
+// KillAtAnswer has the process killed when it answers next: its work is done, and
+// nobody hears of it.
+func (f *Function) KillAtAnswer() { f.dies.Store(true) }
 
 // Exited says whether the process has ended.
 func (f *Function) Exited() bool {

@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/functions/internal/eventqueue"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/eventqueue"
 	"clerksync/shared/mirror"
 )
 

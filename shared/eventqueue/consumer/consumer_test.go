@@ -1,4 +1,4 @@
-package main
+package consumer
 
 import (
 	"bytes"
@@ -85,16 +85,18 @@ func away(_ context.Context, deliveries []mirror.Delivery) ([]mirror.Result, err
 	return make([]mirror.Result, len(deliveries)), errAway
 }
 
+const functionName = "event-consumer"
+
 // stage is a handler whose store is played.
 type stage struct {
-	handler
+	Handler
 	rules *rules
 	out   bytes.Buffer // log and metrics
 }
 
 func newStage(r *rules) *stage {
 	s := &stage{rules: r}
-	s.handler = handler{
+	s.Handler = Handler{
 		configure: func(context.Context) (config.Consumer, error) { return config.Consumer{InstanceID: "ins_pinned"}, nil },
 		store:     r,
 		logger:    telemetry.NewLogger(&s.out, nil),
@@ -409,7 +411,7 @@ func TestMetrics_SumUpABatch(t *testing.T) {
 		}
 		return i
 	}
-	s.handler.metrics.observe([]*item{
+	s.Handler.metrics.observe([]*item{
 		about(2*time.Second, mirror.Applied), about(5*time.Second, mirror.Applied), about(0, mirror.Stale),
 		// Its row was written when it came the first time.
 		about(time.Hour, mirror.Duplicate),

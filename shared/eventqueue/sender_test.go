@@ -20,11 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/functions/internal/eventqueue"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/moto"
+	"clerksync/shared/eventqueue"
 	"clerksync/shared/mirror"
 )
 

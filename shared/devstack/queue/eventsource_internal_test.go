@@ -1,12 +1,10 @@
-package lambdatest
+package queue
 
 import (
 	"encoding/json"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -14,7 +12,7 @@ import (
 // responses.
 func TestItemFailures_ReadsAnswersAsLambdaDoes(t *testing.T) {
 	t.Parallel()
-	batch := []types.Message{{MessageId: aws.String("one")}, {MessageId: aws.String("two")}}
+	batch := []Message{{ID: "one"}, {ID: "two"}}
 	for _, tt := range []struct {
 		name, answer string
 		want         []string
@@ -44,11 +42,11 @@ func TestItemFailures_ReadsAnswersAsLambdaDoes(t *testing.T) {
 }
 
 // The type that functions decode events with must find everything that is told.
-func TestSQSEvent_IsWhatFunctionsUnderstand(t *testing.T) {
+func TestEvent_IsWhatFunctionsUnderstand(t *testing.T) {
 	t.Parallel()
 	const arn = "arn:aws:sqs:eu-central-1:123456789012:events"
-	payload, err := SQSEvent(arn, []types.Message{{
-		MessageId: aws.String("one"), ReceiptHandle: aws.String("handle"), Body: aws.String(`{"a":1}`), MD5OfBody: aws.String("bb6cb5c68df4652941caf652a366f2d8"),
+	payload, err := Event(arn, []Message{{
+		ID: "one", Handle: "handle", Body: `{"a":1}`, MD5: "bb6cb5c68df4652941caf652a366f2d8",
 		Attributes: map[string]string{"ApproximateReceiveCount": "2", "SentTimestamp": "1716883200650"},
 	}})
 	if err != nil {

@@ -1,4 +1,10 @@
-package main
+// Package consumer is the other end of package eventqueue: it applies a batch of
+// messages, as Lambda hands them over from the queue, and answers with those that
+// are to come back.
+//
+//	handler := consumer.New(consumer.Options{Store: mirror.New(db), Configure: …, Logger: …, Metrics: …})
+//	lambda.Start(handler)
+package consumer
 
 import (
 	"context"
@@ -9,12 +15,11 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambda/messages"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"clerksync/functions/internal/eventqueue"
 	"clerksync/shared/config"
+	"clerksync/shared/eventqueue"
 	"clerksync/shared/httpapi"
 	"clerksync/shared/mirror"
 	"clerksync/shared/telemetry"
@@ -40,21 +45,35 @@ const (
 	foreignMessage = "foreign_message"
 )
 
-// store is what batches are applied to; *mirror.Store is one.
-type store interface {
+// Store is what batches are applied to; *mirror.Store is one.
+type Store interface {
 	Apply(ctx context.Context, delivery mirror.Delivery) (mirror.Result, error)
 	ApplyBatch(ctx context.Context, deliveries []mirror.Delivery) ([]mirror.Result, error)
 }
 
-// handler answers a batch of messages with those that are to come back.
-type handler struct {
+// Options say what a Handler works with. All are required.
+type Options struct {
+	Store Store
+	// Configure returns the configuration in force. It is called for every batch
+	// and should cache. Its error fails the batch and is logged.
+	Configure func(context.Context) (config.Consumer, error)
+	Logger    *slog.Logger
+	Metrics   *telemetry.Metrics
+}
+
+// Handler answers a batch of messages with those that are to come back. It is a
+// lambda.Handler. Call New.
+type Handler struct {
 	configure func(context.Context) (config.Consumer, error)
-	store     store
+	store     Store
 	logger    *slog.Logger
 	metrics   metrics
 }
 
-var _ lambda.Handler = (*handler)(nil)
+// New returns a Handler. It calls nothing yet.
+func New(o Options) *Handler {
+	return &Handler{configure: o.Configure, store: o.Store, logger: o.Logger, metrics: metrics{o.Metrics}}
+}
 
 // item is one message of a batch.
 type item struct {
@@ -79,7 +98,7 @@ func (i *item) decided() bool {
 // that Lambda counts an error and asks less often; otherwise it names the
 // messages that are to come back, those that are no event of ours among them:
 // after as many times as the queue allows they are in its dead-letter queue.
-func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	started := time.Now()
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
 		ctx = telemetry.With(ctx, slog.String("request_id", lc.AwsRequestID))
@@ -139,7 +158,7 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 // fail reports that all messages of a batch come back.
-func (h *handler) fail(ctx context.Context, code string, cause error) error {
+func (h *Handler) fail(ctx context.Context, code string, cause error) error {
 	h.logger.ErrorContext(ctx, "batch failed", "code", code, "error", cause)
 	h.metrics.failure(code)
 	// Whoever reads this may see less than the log shows.
@@ -147,7 +166,7 @@ func (h *handler) fail(ctx context.Context, code string, cause error) error {
 }
 
 // apply decides about as many items as it can, and says why not about the others.
-func (h *handler) apply(ctx context.Context, items []*item) error {
+func (h *Handler) apply(ctx context.Context, items []*item) error {
 	if len(items) == 0 {
 		return nil
 	}
@@ -175,7 +194,7 @@ func (h *handler) apply(ctx context.Context, items []*item) error {
 	return err
 }
 
-func (h *handler) applyBatch(ctx context.Context, items []*item) error {
+func (h *Handler) applyBatch(ctx context.Context, items []*item) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, batchLimit, fmt.Errorf("applying a batch took longer than %v", batchLimit))
 	defer cancel()
 	deliveries := make([]mirror.Delivery, len(items))
@@ -198,7 +217,7 @@ func (h *handler) applyBatch(ctx context.Context, items []*item) error {
 	return err
 }
 
-func (h *handler) applySingle(ctx context.Context, i *item) error {
+func (h *Handler) applySingle(ctx context.Context, i *item) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, singleLimit, fmt.Errorf("applying an event took longer than %v", singleLimit))
 	defer cancel()
 	result, err := h.store.Apply(ctx, i.delivery)
@@ -212,7 +231,7 @@ func (h *handler) applySingle(ctx context.Context, i *item) error {
 }
 
 // log writes the one line about an event, in the words of the webhook function's.
-func (h *handler) log(ctx context.Context, i *item) {
+func (h *Handler) log(ctx context.Context, i *item) {
 	var line httpapi.Line
 	line.Add("svix_id", i.delivery.SvixID)
 	line.Add("type", i.delivery.Event.Type)

@@ -11,12 +11,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/aws/smithy-go"
 
 	"clerksync/shared/config"
 	"clerksync/shared/mirror"
+	"clerksync/shared/secret"
 	"clerksync/shared/webhook"
 )
 
@@ -38,7 +40,7 @@ const sendLimit = 3 * time.Second
 // queueSetting names the setting that the URL comes from.
 const queueSetting = "EVENT_QUEUE_URL"
 
-// SenderOptions say where events go. All are required but Logger.
+// SenderOptions say where events go. All are required but Local and Logger.
 type SenderOptions struct {
 	// Direct applies at once what no message can carry, and everything while
 	// there is no queue.
@@ -48,9 +50,28 @@ type SenderOptions struct {
 	QueueURL func(ctx context.Context) (string, error)
 	// Lookup is where the AWS client is made from, as [config.AWS] says.
 	Lookup config.Lookup
+	// Local, if set, takes SQS's place. Nothing is looked up then, and the AWS
+	// settings of the machine are not read.
+	Local *Local
 	// Logger is told about events that did not go through the queue. Nil means
 	// none.
 	Logger *slog.Logger
+}
+
+// Local is a server on this machine that speaks SQS's protocol.
+type Local struct {
+	Endpoint, AccessKey string
+	SecretKey           secret.Value
+}
+
+// localRegion is what requests to a Local are signed for.
+const localRegion = "local"
+
+func (l *Local) client() *sqs.Client {
+	return sqs.New(sqs.Options{
+		Region: localRegion, BaseEndpoint: &l.Endpoint,
+		Credentials: credentials.NewStaticCredentialsProvider(l.AccessKey, l.SecretKey.Reveal(), ""),
+	})
 }
 
 // Sender is a [webhook.Store] that hands events to a queue. It answers
@@ -129,6 +150,10 @@ func (s *Sender) clientFor(ctx context.Context, queueURL string) (*sqs.Client, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != nil && s.region == region {
+		return s.client, nil
+	}
+	if s.options.Local != nil {
+		s.client, s.region = s.options.Local.client(), region
 		return s.client, nil
 	}
 	cfg, err := config.AWS(ctx, s.options.Lookup, "SQS", region)

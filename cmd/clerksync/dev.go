@@ -217,18 +217,17 @@ func (d *development) startDouble(ctx context.Context) error {
 	if len(d.stack.RealClerk()) > 0 {
 		return nil
 	}
-	var err error
-	if d.known, err = d.stack.Rows(ctx); err != nil && !errors.Is(err, devstack.ErrUnreadable) {
+	occupied, err := d.occupied(ctx)
+	if err != nil {
 		return err
 	}
 	var salt uint64
-	if len(d.known) > 0 {
+	if occupied != "" {
 		// The ids of the same seed are taken, some of them by tombstones.
 		salt = uint64(time.Now().UnixNano())
 		if d.stack.EmbeddedURL() == "" && !d.cmd.Mix {
-			return fmt.Errorf("the copy in %s holds %d rows already, and made-up people would mix with them: "+
-				"give --mix if that is what you want, set CLERK_WEBHOOK_SIGNING_SECRET for your own instance, or unset DATABASE_URL",
-				d.stack.Database(), len(d.known))
+			return fmt.Errorf("%s, and made-up people would mix with what is there: "+
+				"give --mix if that is what you want, set CLERK_WEBHOOK_SIGNING_SECRET for your own instance, or unset DATABASE_URL", occupied)
 		}
 	}
 	d.sender, err = clerkdouble.NewSender(clerkdouble.SenderOptions{
@@ -242,6 +241,30 @@ func (d *development) startDouble(ctx context.Context) error {
 		return err
 	}
 	return d.stack.ServeBackend(d.instance)
+}
+
+// occupied says what the copy holds already, or that it cannot be told; "" if it is
+// empty. It fails where the database cannot be asked at all.
+func (d *development) occupied(ctx context.Context) (string, error) {
+	var err error
+	d.known, err = d.stack.Rows(ctx)
+	rows, heard := int64(len(d.known)), false
+	switch {
+	case errors.Is(err, devstack.ErrUnreadable):
+		if rows, heard, err = d.stack.Unread(ctx); err != nil {
+			return fmt.Sprintf("it cannot be told whether the copy in %s is empty (%v)", d.stack.Database(), err), nil
+		}
+	case err != nil:
+		return "", err
+	}
+	switch {
+	case rows > 0:
+		return fmt.Sprintf("the copy in %s holds %s already", d.stack.Database(), count(int(rows), "row", "rows")), nil
+	case heard:
+		return fmt.Sprintf("the copy in %s has heard of an instance already", d.stack.Database()), nil
+	default:
+		return "", nil
+	}
 }
 
 // seed makes those who were there before the endpoint was.

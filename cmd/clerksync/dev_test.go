@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -336,6 +337,66 @@ func TestDev_MixesWithAGivenCopyOnlyWhenTold(t *testing.T) {
 	}
 	if strings.Contains(term.stderr(), "psql") {
 		t.Errorf("with DATABASE_URL a database was started nevertheless:\n%s", term.stderr())
+	}
+}
+
+// A login that cannot look into the tables must not take that for an empty copy: the
+// runtime role asks the sync rules, and another one is refused.
+func TestDev_MixesWithWhatItCannotReadOnlyWhenTold(t *testing.T) {
+	t.Parallel()
+	const person = `insert into users (clerk_id) values ('user_real')`
+	const noRow = "nothing there"
+	for name, test := range map[string]struct {
+		made, login, refusal string
+	}{
+		"no row":             {"", "clerksync_writer", noRow},
+		"a person":           {person, "clerksync_writer", "holds 1 row already"},
+		"the second login":   {person, "clerksync_writer_b", "holds 1 row already"},
+		"a tombstone":        {`insert into users (clerk_id, deleted_at, sync_version) values ('user_gone', now(), '9')`, "clerksync_writer", "holds 1 row already"},
+		"an event":           {`select clerk_sync.apply_event('msg_1', '{"type":"session.created","data":{"id":"sess_1"}}')`, "clerksync_writer", "has heard of an instance"},
+		"a full sync":        {`insert into clerk_sync.sync_runs (state, trigger, instance_id, initial, ended_at) values ('complete', 'manual', 'ins_1', true, now())`, "clerksync_writer", "has heard of an instance"},
+		"a failing count":    {`create or replace function clerk_sync.count_objects(object text) returns jsonb language plpgsql as 'begin raise query_canceled; end'`, "clerksync_writer", "cannot be told"},
+		"no right to count":  {`revoke execute on function clerk_sync.count_objects(text) from clerksync_writer`, "clerksync_writer", "cannot be told"},
+		"a reader under RLS": {person + `; create role %[1]s login; grant pg_read_all_data to %[1]s`, "reader_under_rls", "cannot be told"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			login := test.login
+			if login == "reader_under_rls" {
+				// Roles belong to the whole server.
+				login = "r_" + db.Name()
+				owner := db.Conn(t, db.Superuser())
+				t.Cleanup(func() {
+					_, err := owner.Exec(context.Background(), "drop owned by "+login+"; drop role "+login)
+					if err != nil {
+						t.Error(err)
+					}
+				})
+				test.made = fmt.Sprintf(test.made, login)
+			}
+			if test.made != "" {
+				if _, err := db.Conn(t, db.Superuser()).Exec(t.Context(), test.made); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := command()
+			cmd.Duration, cmd.Rate, cmd.Users = time.Second, 0, 1
+			term := newTerminal(map[string]string{"DATABASE_URL": db.As(login)})
+			err := cmd.Run(t.Context(), term.console(true))
+			if test.refusal == noRow {
+				if err != nil {
+					t.Errorf("dev into an empty copy = %v; stderr:\n%s", err, term.stderr())
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), test.refusal) || !strings.Contains(err.Error(), "--mix") {
+				t.Errorf("dev as %s = %v, want a refusal with %q that names --mix", login, err, test.refusal)
+			}
+			if term.stdout() != "" {
+				t.Errorf("it was refused and yet something was delivered:\n%s", term.stdout())
+			}
+		})
 	}
 }
 

@@ -315,7 +315,7 @@ func (d *development) banner() {
 		s.talk("%s %s  %s", s.bold("database"), d.stack.Database(), s.dim("kept in "+d.cmd.Data))
 	}
 	if url := d.stack.EmbeddedURL(); url != "" {
-		s.talk("         psql %s", url)
+		s.talk("         psql '%s'", url)
 	}
 	if settings := d.stack.RealClerk(); len(settings) > 0 {
 		s.talk("%s your own instance, because of %s", s.bold("clerk   "), strings.Join(settings, ", "))
@@ -347,10 +347,15 @@ func (d *development) banner() {
 // key is the double's, made for this run; a given DATABASE_URL is not repeated.
 func (d *development) syncLine() string {
 	line := "CLERK_API_URL=" + d.stack.BackendURL() + " CLERK_SECRET_KEY=" + d.stack.SecretKey().Reveal()
-	if url := d.stack.EmbeddedURL(); url != "" {
-		line += " DATABASE_URL=" + url
+	return line + " clerksync" + d.envFileFlag() + " sync-users"
+}
+
+// envFileFlag names the file with the connection strings of the embedded database.
+func (d *development) envFileFlag() string {
+	if file := d.stack.EnvFile(); file != "" {
+		return " --env-file " + file
 	}
-	return line + " clerksync sync-users"
+	return ""
 }
 
 // live lets things happen until it is time to end, which is no error.

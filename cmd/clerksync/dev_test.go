@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack"
@@ -115,7 +118,7 @@ func needPostgres(t *testing.T, err error) {
 	}
 }
 
-var embeddedURL = regexp.MustCompile(`psql (postgres://\S+)`)
+var embeddedURL = regexp.MustCompile(`psql '(postgres://\S+)'`)
 
 // postgresAddress is where the banner says that the database is.
 func postgresAddress(t *testing.T, talk string) string {
@@ -171,8 +174,8 @@ func TestDev_EndsWithAnEqualCopy(t *testing.T) {
 				t.Fatalf("dev %+v = %v; stderr:\n%s", cmd, err, term.stderr())
 			}
 			awaitClosed(t, postgresAddress(t, term.stderr()))
-			if line := syncLine.FindString(term.stderr()); !strings.Contains(line, " DATABASE_URL=postgres://") {
-				t.Errorf("the line for a second terminal is %q, want DATABASE_URL in it", line)
+			if line := syncLine.FindString(term.stderr()); !strings.Contains(line, " clerksync --env-file ") {
+				t.Errorf("the line for a second terminal is %q, want the file with DATABASE_URL in it", line)
 			}
 
 			lines := strings.Split(strings.TrimSpace(term.stdout()), "\n")
@@ -250,7 +253,7 @@ func TestDev_InterruptEndsEverything(t *testing.T) {
 	awaitClosed(t, postgresAddress(t, term.stderr()))
 }
 
-var syncLine = regexp.MustCompile(`(?m)^\s+((?:[A-Z_]+=\S+ )+)clerksync (sync-users)$`)
+var syncLine = regexp.MustCompile(`(?m)^\s+((?:[A-Z_]+=\S+ )+)clerksync ((?:--env-file \S+ )?sync-users)$`)
 
 // What dev prints for a second terminal is typed there: afterwards the copy has
 // also what no event has told of.
@@ -282,7 +285,7 @@ func TestDev_PrintsTheLineThatSyncs(t *testing.T) {
 				settings[key] = value
 			}
 			if sync {
-				if got := clerksync(t, settings, line[2]); got.code != exitOK {
+				if got := clerksync(t, settings, strings.Fields(line[2])...); got.code != exitOK {
 					t.Fatalf("%s: exit %d\n%s%s", line[0], got.code, got.stdout, got.stderr)
 				}
 			}
@@ -294,6 +297,57 @@ func TestDev_PrintsTheLineThatSyncs(t *testing.T) {
 				t.Errorf("synced: %t, and stderr says:\n%s", sync, got)
 			}
 		})
+	}
+}
+
+// Other users of the machine reach the port of the embedded database, and see neither
+// its password nor what has it; the person at the screen copies a line.
+func TestDev_KeepsThePasswordOfItsDatabase(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	term := newTerminal(nil)
+	cmd := command()
+	cmd.Users = 1
+	done := make(chan error, 1)
+	go func() { done <- cmd.Run(ctx, term.console(false)) }()
+	term.await(t, "the first person", done, func() bool { return strings.Contains(term.stdout(), clerk.UserCreated) })
+
+	line := syncLine.FindStringSubmatch(term.stderr())
+	shown := embeddedURL.FindStringSubmatch(term.stderr())
+	if line == nil || shown == nil {
+		t.Fatalf("the banner has no lines to type:\n%s", term.stderr())
+	}
+	file := strings.Fields(line[2])[1]
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("the file with the connection strings: %v, %v, want it for its owner alone", info, err)
+	}
+	conn, err := pgx.Connect(t.Context(), shown[1])
+	if err != nil {
+		t.Fatalf("the line for psql leads nowhere: %v", err)
+	}
+	defer conn.Close(context.Background())
+	password := conn.Config().Password
+	if len(password) < 20 || strings.Contains(term.stdout()+term.stderr(), password) {
+		t.Errorf("the password is %d characters long and on the screen, or short", len(password))
+	}
+	for _, user := range []string{postgres.Superuser, postgres.Owner, "clerksync_writer", "clerksync_diagnostics", "authenticator"} {
+		_, err := pgx.Connect(t.Context(), "postgres://"+user+"@"+postgresAddress(t, term.stderr())+"/postgres?sslmode=disable")
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || !strings.HasPrefix(pgErr.Code, "28") {
+			t.Errorf("connecting as %s without a password = %v, want a refusal", user, err)
+		}
+	}
+	got := clerksync(t, nil, "--env-file", file, "status")
+	if got.code != exitOK || !strings.Contains(got.stdout, "users") {
+		t.Errorf("status with that file: %+v", got)
+	}
+	interrupt()
+	if err := <-done; err != nil {
+		t.Errorf("dev, interrupted = %v; stderr:\n%s", err, term.stderr())
+	}
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file after the end: %v, want it gone", err)
 	}
 }
 

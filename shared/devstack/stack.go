@@ -16,7 +16,7 @@
 // [Diff] compares a copy with the state of a double, row by row and field by
 // field.
 //
-// Limits: for one developer's machine. The embedded database has no passwords.
+// Limits: for one developer's machine.
 package devstack
 
 import (
@@ -80,8 +80,9 @@ type Stack struct {
 	gateway  *gateway
 	db       *supabase.DB
 	store    *mirror.Store
-	// server is nil where the database is given.
-	server *postgres.Server
+	// server is nil where the database is given. shown and envFile are for people.
+	server         *postgres.Server
+	shown, envFile string
 	// given describes the database there.
 	given string
 	// reader connects as somebody who may read the tables, if there is one.
@@ -198,6 +199,14 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) (*supabase.Config,
 		return nil, fmt.Errorf("preparing a connection: %w", err)
 	}
 	if _, err := migrate.Up(migrating, owner, migrate.Options{}); err != nil {
+		return nil, err
+	}
+	if s.shown, err = s.server.ShownURL(databaseName, postgres.Superuser); err != nil {
+		return nil, err
+	}
+	s.envFile, err = s.server.Write("stack.env",
+		"DATABASE_URL="+s.server.URL(databaseName, postgres.Superuser, "")+"\nDIAGNOSTICS_DATABASE_URL="+s.DiagnosticsURL().Reveal()+"\n")
+	if err != nil {
 		return nil, err
 	}
 	return supabase.Parse(supabase.Options{
@@ -339,13 +348,21 @@ func (s *Stack) Database() string {
 	return "PostgreSQL " + s.server.Version() + " on port " + strconv.Itoa(s.server.Port())
 }
 
-// EmbeddedURL is a superuser's connection string for the embedded database, and
-// "" where the database is given.
-func (s *Stack) EmbeddedURL() string {
+// EmbeddedURL is a superuser's connection string for the embedded database, to be
+// shown: it names the file that has the password. It is "" where the database is given.
+func (s *Stack) EmbeddedURL() string { return s.shown }
+
+// EnvFile holds the connection strings of the embedded database, as DATABASE_URL and
+// DIAGNOSTICS_DATABASE_URL, for this user alone. It is "" where the database is given.
+func (s *Stack) EnvFile() string { return s.envFile }
+
+// DiagnosticsURL is the connection string of the embedded database for the role that
+// sees what users see. It is not set where the database is given.
+func (s *Stack) DiagnosticsURL() secret.Value {
 	if s.server == nil {
-		return ""
+		return secret.Value{}
 	}
-	return strings.TrimSuffix(s.server.URL(databaseName, postgres.Superuser, ""), "?sslmode=disable")
+	return secret.New(s.server.URL(databaseName, migrate.DiagnosticsRole, ""))
 }
 
 // Status counts the copy.

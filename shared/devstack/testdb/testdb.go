@@ -18,8 +18,8 @@
 // calls [Main].
 //
 // Limits: roles belong to the whole server, so a test that changes one of the
-// roles changes it for the tests beside it. Nothing has a password, but for the
-// servers of [NewPasswordServer].
+// roles changes it for the tests beside it, a password included: connection strings
+// give their roles the server's.
 package testdb
 
 import (

@@ -118,8 +118,7 @@ type Server struct {
 }
 
 // Start starts a server and returns once it accepts connections. ctx bounds the
-// start, not the life of the server: on Linux that ends with the process, at
-// the latest; elsewhere Stop must be called. An error carries the last lines of
+// start, not the life of the server: that ends with the process, at the latest. An error carries the last lines of
 // the server's log.
 func Start(ctx context.Context, options Options) (_ *Server, err error) {
 	s := &Server{options: options, install: options.Install, port: options.Port, password: options.Password, admitted: map[string]bool{}}

@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -243,9 +242,6 @@ func TestStop_LeavesNothing(t *testing.T) {
 
 func TestStart_ServerDiesWithAKilledParent(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells a child that its parent died")
-	}
 	onBoth(t, func(t *testing.T, install postgres.Install) {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", parentVariable, install.Major))

@@ -13,7 +13,7 @@
 // whatever is found serves. Without a PostgreSQL the test is skipped, or fails
 // when CI=true.
 //
-// The server dies with the binary (on macOS: unless that is killed). Its
+// The server dies with the binary. Its
 // temporary folder is removed by the next test binary, or at once where TestMain
 // calls [Main].
 //

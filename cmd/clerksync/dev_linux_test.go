@@ -46,7 +46,7 @@ func TestDev_KilledLeavesNothing(t *testing.T) {
 	}
 	<-done
 	awaitClosed(t, postgresAddress(t, term.stderr()))
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; <-time.After(20 * time.Millisecond) {
 		left = slices.DeleteFunc(left, func(pid int) bool {
 			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 			return err != nil || strings.Contains(string(stat), ") Z ")

@@ -45,9 +45,13 @@ func (s *Server) admit(ctx context.Context, role string) error {
 	for {
 		err := s.give(ctx, conn, role)
 		// The same role is being changed elsewhere, which Postgres answers so.
-		if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "XX000" && ctx.Err() == nil {
-			time.Sleep(time.Millisecond)
-			continue
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "XX000" {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("giving a role its password: %w: %w", context.Cause(ctx), err)
+			case <-time.After(time.Millisecond):
+				continue
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("giving a role its password: %w", err)

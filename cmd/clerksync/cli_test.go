@@ -81,6 +81,81 @@ func TestCommandLine_ExitCodesAndStreams(t *testing.T) {
 	}
 }
 
+// What could be a secret is in none of the errors about it, wherever it was put by mistake.
+func TestCommandLine_RepeatsNoSecret(t *testing.T) {
+	t.Parallel()
+	const body = "Zk3Vq9Xw2Lr7TbN5"
+	secrets := map[string]string{
+		"secret key":            "sk_live_" + body,
+		"signing secret":        "whsec_" + body + "+/aA==",
+		"connection string":     "postgres://user:" + body + "@db.example.com:5432/postgres",
+		"any connection string": "postgresql+ssl://:" + body + "@db.example.com",
+		"keywords":              "host=db.example.com password=" + body,
+		"token":                 "eyJhbGciOiJSUzI1NiJ9." + body + ".x",
+		"access token":          "sbp_" + body,
+		"service key":           "sb_secret_" + body,
+		"of no known kind":      body,
+		"in capitals":           strings.ToUpper("qkxw") + "-" + body,
+		"a password":            `p"` + body + "!",
+	}
+	places := map[string]func(string) []string{
+		"a command":             func(s string) []string { return []string{s} },
+		"an argument":           func(s string) []string { return []string{"status", s} },
+		"an argument after it":  func(s string) []string { return []string{"migrate", "up", "--json", s} },
+		"a subcommand":          func(s string) []string { return []string{"migrate", s} },
+		"a flag":                func(s string) []string { return []string{"status", "--" + s} },
+		"a short flag":          func(s string) []string { return []string{"status", "-" + s} },
+		"an unknown flag's":     func(s string) []string { return []string{"status", "--database-url=" + s} },
+		"an unknown flag's own": func(s string) []string { return []string{"status", "--database-url", s} },
+		"a switch's":            func(s string) []string { return []string{"status", "--json=" + s} },
+		"a number":              func(s string) []string { return []string{"dev", "--users", s} },
+		"a duration":            func(s string) []string { return []string{"dev", "--duration", s} },
+		"a share":               func(s string) []string { return []string{"dev", "--late=" + s} },
+		"one of several":        func(s string) []string { return []string{"dev", "--postgres", s} },
+		"a file":                func(s string) []string { return []string{"--env-file", s, "status"} },
+		"a pattern":             func(s string) []string { return []string{"configure-rls", "notes", "--pattern", s} },
+		"a rule":                func(s string) []string { return []string{"configure-rls", "notes", "--select", s + " and owner"} },
+		"a table":               func(s string) []string { return []string{"configure-rls", "lint", "x", s} },
+		"given twice":           func(s string) []string { return []string{"sync-users", "--user", s, "--user", s} },
+		"a role":                func(s string) []string { return []string{"migrate", "login", s} },
+	}
+	for what, value := range secrets {
+		for where, args := range places {
+			t.Run(what+" as "+where, func(t *testing.T) {
+				t.Parallel()
+				got := clerksync(t, nil, args(value)...)
+				if got.code != exitUsage || got.stderr == "" {
+					t.Errorf("clerksync %q exits %d and says %q, want %d and a reason", args(value), got.code, got.stderr, exitUsage)
+				}
+				if all := got.stdout + got.stderr; strings.Contains(all, body) || strings.Contains(all, body[1:]) {
+					t.Errorf("clerksync %q repeats the secret:\n%s", args(value), all)
+				}
+			})
+		}
+	}
+}
+
+func TestEnvFile_IsOfReadableSize(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), ".env")
+	fits := "DATABASE_URL=\"https://from-the-file.supabase.co\"\n#"
+	fits += strings.Repeat("x", 1<<20-len(fits))
+	if err := os.WriteFile(path, []byte(fits), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := clerksync(t, nil, "--env-file", path, "status"); !strings.Contains(got.stderr, "API URL") {
+		t.Errorf("a file of 1 MiB is not used: %+v", got)
+	}
+	if err := os.WriteFile(path, []byte(fits+"x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{path, "/dev/zero"} {
+		if got := clerksync(t, nil, "--env-file", name, "status"); got.code != exitUsage || !strings.Contains(got.stderr, "more than 1024 KiB") {
+			t.Errorf("--env-file %s: %+v, want a usage error with the limit", name, got)
+		}
+	}
+}
+
 func TestEnvFile_GivesWhatTheEnvironmentDoesNot(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), ".env")

@@ -234,18 +234,17 @@ func (d *development) startDouble(ctx context.Context) error {
 	if len(d.stack.RealClerk()) > 0 {
 		return nil
 	}
-	var err error
-	if d.known, err = d.stack.Rows(ctx); err != nil && !errors.Is(err, devstack.ErrUnreadable) {
+	occupied, err := d.occupied(ctx)
+	if err != nil {
 		return err
 	}
 	var salt uint64
-	if len(d.known) > 0 {
+	if occupied != "" {
 		// The ids of the same seed are taken, some of them by tombstones.
 		salt = uint64(time.Now().UnixNano())
 		if d.stack.EmbeddedURL() == "" && !d.cmd.Mix {
-			return fmt.Errorf("the copy in %s holds %d rows already, and made-up people would mix with them: "+
-				"give --mix if that is what you want, set CLERK_WEBHOOK_SIGNING_SECRET for your own instance, or unset DATABASE_URL",
-				d.stack.Database(), len(d.known))
+			return fmt.Errorf("%s, and made-up people would mix with what is there: "+
+				"give --mix if that is what you want, set CLERK_WEBHOOK_SIGNING_SECRET for your own instance, or unset DATABASE_URL", occupied)
 		}
 	}
 	d.sender, err = clerkdouble.NewSender(clerkdouble.SenderOptions{
@@ -259,6 +258,30 @@ func (d *development) startDouble(ctx context.Context) error {
 		return err
 	}
 	return d.stack.ServeBackend(d.instance)
+}
+
+// occupied says what the copy holds already, or that it cannot be told; "" if it is
+// empty. It fails where the database cannot be asked at all.
+func (d *development) occupied(ctx context.Context) (string, error) {
+	var err error
+	d.known, err = d.stack.Rows(ctx)
+	rows, heard := int64(len(d.known)), false
+	switch {
+	case errors.Is(err, devstack.ErrUnreadable):
+		if rows, heard, err = d.stack.Unread(ctx); err != nil {
+			return fmt.Sprintf("it cannot be told whether the copy in %s is empty (%v)", d.stack.Database(), err), nil
+		}
+	case err != nil:
+		return "", err
+	}
+	switch {
+	case rows > 0:
+		return fmt.Sprintf("the copy in %s holds %s already", d.stack.Database(), count(int(rows), "row", "rows")), nil
+	case heard:
+		return fmt.Sprintf("the copy in %s has heard of an instance already", d.stack.Database()), nil
+	default:
+		return "", nil
+	}
 }
 
 // seed makes those who were there before the endpoint was.
@@ -309,7 +332,7 @@ func (d *development) banner() {
 		s.talk("%s %s  %s", s.bold("database"), d.stack.Database(), s.dim("kept in "+d.cmd.Data))
 	}
 	if url := d.stack.EmbeddedURL(); url != "" {
-		s.talk("         psql %s", url)
+		s.talk("         psql '%s'", url)
 	}
 	if settings := d.stack.RealClerk(); len(settings) > 0 {
 		s.talk("%s your own instance, because of %s", s.bold("clerk   "), strings.Join(settings, ", "))
@@ -345,10 +368,15 @@ func (d *development) banner() {
 // key is the double's, made for this run; a given DATABASE_URL is not repeated.
 func (d *development) syncLine() string {
 	line := "CLERK_API_URL=" + d.stack.BackendURL() + " CLERK_SECRET_KEY=" + d.stack.SecretKey().Reveal()
-	if url := d.stack.EmbeddedURL(); url != "" {
-		line += " DATABASE_URL=" + url
+	return line + " clerksync" + d.envFileFlag() + " sync-users"
+}
+
+// envFileFlag names the file with the connection strings of the embedded database.
+func (d *development) envFileFlag() string {
+	if file := d.stack.EnvFile(); file != "" {
+		return " --env-file " + file
 	}
-	return line + " clerksync sync-users"
+	return ""
 }
 
 // live lets things happen until it is time to end, which is no error.

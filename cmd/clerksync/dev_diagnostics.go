@@ -17,7 +17,6 @@ import (
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/jwtdiag/endpoint"
 	"clerksync/shared/jwtdiag/keyset"
-	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
 )
 
@@ -61,14 +60,14 @@ func (d *development) serveDiagnostics(ctx context.Context, c console) error {
 // settings; and the database that everything goes to.
 func (d *development) diagnosticsConfig(c console) func(context.Context) (config.Diagnostics, error) {
 	source := newSource(c)
-	embedded := d.stack.EmbeddedURL()
+	embedded := d.stack.DiagnosticsURL()
 	return func(ctx context.Context) (config.Diagnostics, error) {
 		s, err := source.Diagnostics(ctx)
 		switch {
 		case err != nil:
 			return config.Diagnostics{}, err
-		case embedded != "":
-			s.Database = config.Database{URL: secret.New(asDiagnostics(embedded))}
+		case !embedded.IsZero():
+			s.Database = config.Database{URL: embedded}
 		case s.Database.URL.IsZero():
 			if s.Database, err = source.Database(ctx); err != nil {
 				return config.Diagnostics{}, err
@@ -78,23 +77,12 @@ func (d *development) diagnosticsConfig(c console) func(context.Context) (config
 	}
 }
 
-// asDiagnostics is the connection string of the embedded database, which asks for
-// no password, for the role that sees what users see.
-func asDiagnostics(embedded string) string {
-	u, err := url.Parse(embedded)
-	if err != nil {
-		return embedded
-	}
-	u.User = url.User("clerksync_diagnostics")
-	return u.String()
-}
-
 // diagnose diagnoses with the double's keys in a project that trusts them, or
 // with the settings.
 func (d *development) diagnose(ctx context.Context, configure func(context.Context) (config.Diagnostics, error)) func(context.Context, jwtdiag.Request) (jwtdiag.Report, error) {
-	// Nobody on this machine needs a token to see what is in a database without
-	// passwords.
-	operator := d.stack.EmbeddedURL() != ""
+	// Nobody on this machine needs a token to see what is in a database of made-up
+	// people, and the double would make it.
+	operator := d.stack.EmbeddedURL() != "" && d.instance != nil
 	if d.instance == nil {
 		s, err := configure(ctx)
 		if err == nil {
@@ -194,8 +182,5 @@ func (d *development) diagnosticsLines() {
 		return
 	}
 	line := "curl -sX POST " + d.stack.URL() + tokenPath + " | CLERK_ISSUER=" + d.stack.Issuer()
-	if embedded := d.stack.EmbeddedURL(); embedded != "" {
-		line += " DIAGNOSTICS_DATABASE_URL=" + asDiagnostics(embedded)
-	}
-	s.talk("         %s", line+" clerksync test-jwt")
+	s.talk("         %s", line+" clerksync"+d.envFileFlag()+" test-jwt")
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,6 +16,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
@@ -114,7 +118,7 @@ func needPostgres(t *testing.T, err error) {
 	}
 }
 
-var embeddedURL = regexp.MustCompile(`psql (postgres://\S+)`)
+var embeddedURL = regexp.MustCompile(`psql '(postgres://\S+)'`)
 
 // postgresAddress is where the banner says that the database is.
 func postgresAddress(t *testing.T, talk string) string {
@@ -170,8 +174,8 @@ func TestDev_EndsWithAnEqualCopy(t *testing.T) {
 				t.Fatalf("dev %+v = %v; stderr:\n%s", cmd, err, term.stderr())
 			}
 			awaitClosed(t, postgresAddress(t, term.stderr()))
-			if line := syncLine.FindString(term.stderr()); !strings.Contains(line, " DATABASE_URL=postgres://") {
-				t.Errorf("the line for a second terminal is %q, want DATABASE_URL in it", line)
+			if line := syncLine.FindString(term.stderr()); !strings.Contains(line, " clerksync --env-file ") {
+				t.Errorf("the line for a second terminal is %q, want the file with DATABASE_URL in it", line)
 			}
 
 			lines := strings.Split(strings.TrimSpace(term.stdout()), "\n")
@@ -249,7 +253,7 @@ func TestDev_InterruptEndsEverything(t *testing.T) {
 	awaitClosed(t, postgresAddress(t, term.stderr()))
 }
 
-var syncLine = regexp.MustCompile(`(?m)^\s+((?:[A-Z_]+=\S+ )+)clerksync (sync-users)$`)
+var syncLine = regexp.MustCompile(`(?m)^\s+((?:[A-Z_]+=\S+ )+)clerksync ((?:--env-file \S+ )?sync-users)$`)
 
 // What dev prints for a second terminal is typed there: afterwards the copy has
 // also what no event has told of.
@@ -281,7 +285,7 @@ func TestDev_PrintsTheLineThatSyncs(t *testing.T) {
 				settings[key] = value
 			}
 			if sync {
-				if got := clerksync(t, settings, line[2]); got.code != exitOK {
+				if got := clerksync(t, settings, strings.Fields(line[2])...); got.code != exitOK {
 					t.Fatalf("%s: exit %d\n%s%s", line[0], got.code, got.stdout, got.stderr)
 				}
 			}
@@ -351,6 +355,57 @@ func TestDev_TakesTheTombstoneOfAForeignEventForEqual(t *testing.T) {
 	}
 }
 
+// Other users of the machine reach the port of the embedded database, and see neither
+// its password nor what has it; the person at the screen copies a line.
+func TestDev_KeepsThePasswordOfItsDatabase(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	term := newTerminal(nil)
+	cmd := command()
+	cmd.Users = 1
+	done := make(chan error, 1)
+	go func() { done <- cmd.Run(ctx, term.console(false)) }()
+	term.await(t, "the first person", done, func() bool { return strings.Contains(term.stdout(), clerk.UserCreated) })
+
+	line := syncLine.FindStringSubmatch(term.stderr())
+	shown := embeddedURL.FindStringSubmatch(term.stderr())
+	if line == nil || shown == nil {
+		t.Fatalf("the banner has no lines to type:\n%s", term.stderr())
+	}
+	file := strings.Fields(line[2])[1]
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("the file with the connection strings: %v, %v, want it for its owner alone", info, err)
+	}
+	conn, err := pgx.Connect(t.Context(), shown[1])
+	if err != nil {
+		t.Fatalf("the line for psql leads nowhere: %v", err)
+	}
+	defer conn.Close(context.Background())
+	password := conn.Config().Password
+	if len(password) < 20 || strings.Contains(term.stdout()+term.stderr(), password) {
+		t.Errorf("the password is %d characters long and on the screen, or short", len(password))
+	}
+	for _, user := range []string{postgres.Superuser, postgres.Owner, "clerksync_writer", "clerksync_diagnostics", "authenticator"} {
+		_, err := pgx.Connect(t.Context(), "postgres://"+user+"@"+postgresAddress(t, term.stderr())+"/postgres?sslmode=disable")
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || !strings.HasPrefix(pgErr.Code, "28") {
+			t.Errorf("connecting as %s without a password = %v, want a refusal", user, err)
+		}
+	}
+	got := clerksync(t, nil, "--env-file", file, "status")
+	if got.code != exitOK || !strings.Contains(got.stdout, "users") {
+		t.Errorf("status with that file: %+v", got)
+	}
+	interrupt()
+	if err := <-done; err != nil {
+		t.Errorf("dev, interrupted = %v; stderr:\n%s", err, term.stderr())
+	}
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file after the end: %v, want it gone", err)
+	}
+}
+
 func TestDev_SaysThatTheAddressIsInUse(t *testing.T) {
 	t.Parallel()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -391,6 +446,66 @@ func TestDev_MixesWithAGivenCopyOnlyWhenTold(t *testing.T) {
 	}
 	if strings.Contains(term.stderr(), "psql") {
 		t.Errorf("with DATABASE_URL a database was started nevertheless:\n%s", term.stderr())
+	}
+}
+
+// A login that cannot look into the tables must not take that for an empty copy: the
+// runtime role asks the sync rules, and another one is refused.
+func TestDev_MixesWithWhatItCannotReadOnlyWhenTold(t *testing.T) {
+	t.Parallel()
+	const person = `insert into users (clerk_id) values ('user_real')`
+	const noRow = "nothing there"
+	for name, test := range map[string]struct {
+		made, login, refusal string
+	}{
+		"no row":             {"", "clerksync_writer", noRow},
+		"a person":           {person, "clerksync_writer", "holds 1 row already"},
+		"the second login":   {person, "clerksync_writer_b", "holds 1 row already"},
+		"a tombstone":        {`insert into users (clerk_id, deleted_at, sync_version) values ('user_gone', now(), '9')`, "clerksync_writer", "holds 1 row already"},
+		"an event":           {`select clerk_sync.apply_event('msg_1', '{"type":"session.created","data":{"id":"sess_1"}}')`, "clerksync_writer", "has heard of an instance"},
+		"a full sync":        {`insert into clerk_sync.sync_runs (state, trigger, instance_id, initial, ended_at) values ('complete', 'manual', 'ins_1', true, now())`, "clerksync_writer", "has heard of an instance"},
+		"a failing count":    {`create or replace function clerk_sync.count_objects(object text) returns jsonb language plpgsql as 'begin raise query_canceled; end'`, "clerksync_writer", "cannot be told"},
+		"no right to count":  {`revoke execute on function clerk_sync.count_objects(text) from clerksync_writer`, "clerksync_writer", "cannot be told"},
+		"a reader under RLS": {person + `; create role %[1]s login; grant pg_read_all_data to %[1]s`, "reader_under_rls", "cannot be told"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := testdb.New(t)
+			login := test.login
+			if login == "reader_under_rls" {
+				// Roles belong to the whole server.
+				login = "r_" + db.Name()
+				owner := db.Conn(t, db.Superuser())
+				t.Cleanup(func() {
+					_, err := owner.Exec(context.Background(), "drop owned by "+login+"; drop role "+login)
+					if err != nil {
+						t.Error(err)
+					}
+				})
+				test.made = fmt.Sprintf(test.made, login)
+			}
+			if test.made != "" {
+				if _, err := db.Conn(t, db.Superuser()).Exec(t.Context(), test.made); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cmd := command()
+			cmd.Duration, cmd.Rate, cmd.Users = time.Second, 0, 1
+			term := newTerminal(map[string]string{"DATABASE_URL": db.As(login)})
+			err := cmd.Run(t.Context(), term.console(true))
+			if test.refusal == noRow {
+				if err != nil {
+					t.Errorf("dev into an empty copy = %v; stderr:\n%s", err, term.stderr())
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), test.refusal) || !strings.Contains(err.Error(), "--mix") {
+				t.Errorf("dev as %s = %v, want a refusal with %q that names --mix", login, err, test.refusal)
+			}
+			if term.stdout() != "" {
+				t.Errorf("it was refused and yet something was delivered:\n%s", term.stdout())
+			}
+		})
 	}
 }
 

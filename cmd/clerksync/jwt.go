@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -381,7 +379,7 @@ func withoutPath(err error) error {
 // shownPath is a path for an error text, unless something else may have been
 // given in its place.
 func shownPath(path string) string {
-	if len(path) > 200 || tokenShape.MatchString(path) {
+	if len(path) > 200 || secretShape.MatchString(path) {
 		return "the file"
 	}
 	return printable(path)
@@ -408,19 +406,11 @@ func readAll(ctx context.Context, r io.Reader, what string, most int) (string, e
 		case got.err != nil:
 			return "", fmt.Errorf("reading %s: %w", what, withoutPath(got.err))
 		case len(got.text) > most:
-			return "", fmt.Errorf("reading %s: there is more than %d KiB, which is no token", what, most>>10)
+			return "", fmt.Errorf("reading %s: there is more than %d KiB", what, most>>10)
 		}
 		return string(got.text), nil
 	}
 }
-
-// tokenShape finds what begins like a token, base64url of a JSON object's start,
-// and private keys.
-var tokenShape = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8}|-----BEGIN [A-Z ]*PRIVATE KEY`)
-
-// hasToken reports whether there is one on a command line. The errors of the
-// parser would repeat it.
-func hasToken(args []string) bool { return slices.ContainsFunc(args, tokenShape.MatchString) }
 
 // meansToken reports whether the parser has found an argument where test-jwt
 // takes none: whatever it is, it was given for a token.
@@ -433,10 +423,10 @@ func meansToken(err error) bool {
 	return command != nil && command.Name == "test-jwt"
 }
 
-func errTokenInArguments() error {
+func errSecretInArguments() error {
 	return &hintedError{
-		err: &usageError{errors.New("tokens and private keys do not belong on the command line, where others can read them")},
-		hint: "it is in the shell's history now: remove it there, and end the session or replace the key if it is still valid; " +
-			`give a token on stdin, as in "pbpaste | clerksync test-jwt", or with --file`,
+		err: &usageError{errors.New("secrets do not belong on the command line, where others can read them")},
+		hint: "it is in the shell's history now: remove it there, and end the session or replace the key or password if it is still valid; " +
+			`give settings in the environment or with --env-file, and a token on stdin, as in "pbpaste | clerksync test-jwt", or with --file`,
 	}
 }

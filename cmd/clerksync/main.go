@@ -63,8 +63,9 @@ func main() {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, c console) int {
-	if hasToken(args) {
-		return conclude(ctx, c, errTokenInArguments())
+	// The errors of the parser and of what comes after it would repeat it.
+	if hasSecret(args) {
+		return conclude(ctx, c, errSecretInArguments())
 	}
 	var parsed arguments
 	// Flags such as --help do their work while the line is parsed and are done
@@ -88,17 +89,16 @@ func run(ctx context.Context, args []string, c console) int {
 		return done
 	}
 	if meansToken(err) {
-		return conclude(ctx, c, errTokenInArguments())
+		return conclude(ctx, c, errSecretInArguments())
 	}
 	if err != nil {
-		c.say("clerksync: error: %v", err)
-		c.say(`clerksync: hint: "clerksync --help" lists the commands, "clerksync <command> --help" its flags`)
+		refused(c, err, args)
 		return exitUsage
 	}
 
 	c.JSON = parsed.JSON
 	if parsed.EnvFile != "" {
-		if c.Lookup, err = withFile(parsed.EnvFile, c.Lookup); err != nil {
+		if c.Lookup, err = withFile(ctx, parsed.EnvFile, c.Lookup); err != nil {
 			c.say("clerksync: error: %v", err)
 			return exitUsage
 		}
@@ -128,13 +128,20 @@ func conclude(ctx context.Context, c console, err error) int {
 	return code
 }
 
+// maxEnvFile is many times what settings take.
+const maxEnvFile = 1 << 20
+
 // withFile adds the settings of a file to a lookup. The environment wins, as it
 // does in the tools that share such files.
-func withFile(path string, lookup func(string) (string, bool)) (func(string) (string, bool), error) {
-	settings, err := godotenv.Read(path)
+func withFile(ctx context.Context, path string, lookup func(string) (string, bool)) (func(string) (string, bool), error) {
+	text, err := readFile(ctx, path, maxEnvFile)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := godotenv.Unmarshal(text)
 	if err != nil {
 		// The parser quotes the line that it cannot read, which may hold a secret.
-		return nil, fmt.Errorf("%s is not a file of KEY=VALUE lines", path)
+		return nil, fmt.Errorf("%s is not a file of KEY=VALUE lines", shownPath(path))
 	}
 	return func(key string) (string, bool) {
 		if value, ok := lookup(key); ok {

@@ -30,6 +30,8 @@ func project(t *testing.T, sql string) (settings map[string]string, conn *pgx.Co
 	db := testdb.New(t)
 	conn = db.Conn(t, db.Owner())
 	execute(t, conn, sql)
+	// Their roles have the same password from here on, for strings that tests make of the owner's.
+	_, _ = db.Writer(), db.Diagnostics()
 	return map[string]string{"DATABASE_URL": db.Owner()}, conn
 }
 

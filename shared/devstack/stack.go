@@ -19,7 +19,7 @@
 // With Options.Queued events go through a queue of this process (package queue):
 // the functions' own sender and consumer, at AWS's batch size.
 //
-// Limits: for one developer's machine. The embedded database has no passwords.
+// Limits: for one developer's machine.
 package devstack
 
 import (
@@ -88,8 +88,9 @@ type Stack struct {
 	store    *mirror.Store
 	// queued is nil where events are applied at once.
 	queued *queued
-	// server is nil where the database is given.
-	server *postgres.Server
+	// server is nil where the database is given. shown and envFile are for people.
+	server         *postgres.Server
+	shown, envFile string
 	// given describes the database there.
 	given string
 	// reader connects as somebody who may read the tables, if there is one.
@@ -212,6 +213,14 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) (*supabase.Config,
 		return nil, fmt.Errorf("preparing a connection: %w", err)
 	}
 	if _, err := migrate.Up(migrating, owner, migrate.Options{}); err != nil {
+		return nil, err
+	}
+	if s.shown, err = s.server.ShownURL(databaseName, postgres.Superuser); err != nil {
+		return nil, err
+	}
+	s.envFile, err = s.server.Write("stack.env",
+		"DATABASE_URL="+s.server.URL(databaseName, postgres.Superuser, "")+"\nDIAGNOSTICS_DATABASE_URL="+s.DiagnosticsURL().Reveal()+"\n")
+	if err != nil {
 		return nil, err
 	}
 	return supabase.Parse(supabase.Options{
@@ -353,13 +362,21 @@ func (s *Stack) Database() string {
 	return "PostgreSQL " + s.server.Version() + " on port " + strconv.Itoa(s.server.Port())
 }
 
-// EmbeddedURL is a superuser's connection string for the embedded database, and
-// "" where the database is given.
-func (s *Stack) EmbeddedURL() string {
+// EmbeddedURL is a superuser's connection string for the embedded database, to be
+// shown: it names the file that has the password. It is "" where the database is given.
+func (s *Stack) EmbeddedURL() string { return s.shown }
+
+// EnvFile holds the connection strings of the embedded database, as DATABASE_URL and
+// DIAGNOSTICS_DATABASE_URL, for this user alone. It is "" where the database is given.
+func (s *Stack) EnvFile() string { return s.envFile }
+
+// DiagnosticsURL is the connection string of the embedded database for the role that
+// sees what users see. It is not set where the database is given.
+func (s *Stack) DiagnosticsURL() secret.Value {
 	if s.server == nil {
-		return ""
+		return secret.Value{}
 	}
-	return strings.TrimSuffix(s.server.URL(databaseName, postgres.Superuser, ""), "?sslmode=disable")
+	return secret.New(s.server.URL(databaseName, migrate.DiagnosticsRole, ""))
 }
 
 // Status counts the copy.
@@ -377,6 +394,23 @@ func (s *Stack) Rows(ctx context.Context) (map[string]bool, error) {
 		return err
 	})
 	return ids, err
+}
+
+// Unread is what the sync rules tell, of a copy whose tables the login may not read:
+// how many rows it holds, and whether it has heard of an instance, by events or full
+// syncs, whatever is left of that. It fails where one of them is not told.
+func (s *Stack) Unread(ctx context.Context) (rows int64, heard bool, err error) {
+	status, err := s.store.Status(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	if len(status.Missing) > 0 {
+		return 0, false, fmt.Errorf("reading the status of the copy: it took too long to count %s", strings.Join(status.Missing, ", "))
+	}
+	for _, c := range []mirror.Counts{status.Users, status.Organizations, status.Memberships} {
+		rows += c.Live + c.Placeholders + c.Tombstones
+	}
+	return rows, status.LastEventAt != nil || status.LastRun != nil, nil
 }
 
 // Diff is [Diff] of the stack's copy. It fails with [ErrUnreadable] where the
@@ -401,7 +435,10 @@ func (s *Stack) connected(ctx context.Context, do func(*pgx.Conn) error) error {
 	if err != nil {
 		return fmt.Errorf("connecting to the database: %w", supabase.Explain(err))
 	}
-	err = do(conn)
+	// Rows that a policy hides from this login are an error and not an absence.
+	if _, err = conn.Exec(ctx, "set row_security = off"); err == nil {
+		err = do(conn)
+	}
 	if denied(err) {
 		err = ErrUnreadable
 	}

@@ -341,6 +341,75 @@ func TestServeDiagnostics_ServesItsPathAlone(t *testing.T) {
 	}
 }
 
+// A browser on this machine is on loopback, whosever page it shows: neither by a name
+// of the page's that was pointed here, nor from another origin, is anything private
+// reached.
+func TestPrivateRoutes_AnswerNoPageOfAnotherSite(t *testing.T) {
+	t.Parallel()
+	stack := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": testdb.New(t).Owner()})})
+	if err := stack.ServeBackend(clerkdouble.New(clerkdouble.Options{})); err != nil {
+		t.Fatal(err)
+	}
+	reached := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	stack.ServeDiagnostics(reached)
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(stack.URL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := "http://127.0.0.1:" + port
+	tests := map[string]struct {
+		method, host string
+		header       map[string]string
+		code         string // "" is let through
+	}{
+		"a program":                     {"POST", "", nil, ""},
+		"by name":                       {"POST", "localhost:" + port, nil, ""},
+		"by name without a port":        {"GET", "localhost", nil, ""},
+		"by IPv6":                       {"GET", "[::1]:" + port, nil, ""},
+		"its own page":                  {"POST", "", map[string]string{"Origin": own, "Sec-Fetch-Site": "same-origin"}, ""},
+		"typed in":                      {"GET", "", map[string]string{"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, ""},
+		"a link elsewhere":              {"GET", "", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, ""},
+		"a name that was pointed here":  {"POST", "evil.example:" + port, map[string]string{"Origin": "http://evil.example:" + port, "Sec-Fetch-Site": "same-origin"}, "unknown_host"},
+		"one that begins like ours":     {"GET", "localhost.evil.example", nil, "unknown_host"},
+		"one that is every address":     {"GET", "0.0.0.0:" + port, nil, "unknown_host"},
+		"a form of another site":        {"POST", "", map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}, "cross_site"},
+		"a script of another site":      {"POST", "", map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, "cross_site"},
+		"an old browser's":              {"POST", "", map[string]string{"Origin": "https://evil.example"}, "cross_site"},
+		"a sandboxed frame's":           {"POST", "", map[string]string{"Origin": "null"}, "cross_site"},
+		"another port of this machine":  {"POST", "", map[string]string{"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"}, "cross_site"},
+		"another name of this machine":  {"POST", "", map[string]string{"Origin": "http://localhost:" + port}, "cross_site"},
+		"with TLS":                      {"POST", "", map[string]string{"Origin": "https://127.0.0.1:" + port}, "cross_site"},
+		"an image of another site":      {"GET", "", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}, "cross_site"},
+		"a frame of another site":       {"GET", "", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}, "cross_site"},
+		"a request with two of its own": {"GET", "", map[string]string{"Sec-Fetch-Site": "same-origin,cross-site"}, "cross_site"},
+	}
+	for name, test := range tests {
+		for _, path := range []string{"/diagnostics/jwt", "/diagnostics/jwt/token", "/v1/instance", "/v1/sessions", clerkdouble.JWKSPath} {
+			request, err := http.NewRequestWithContext(t.Context(), test.method, own+path, http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Host = test.host
+			for key, value := range test.header {
+				request.Header.Set(key, value)
+			}
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var answer struct{ Error struct{ Code string } }
+			_ = json.NewDecoder(response.Body).Decode(&answer) // what is let through answers otherwise
+			if err := response.Body.Close(); err != nil {
+				t.Fatal(err)
+			}
+			refused := response.StatusCode == http.StatusForbidden
+			if refused != (test.code != "") || answer.Error.Code != test.code {
+				t.Errorf("%s: %s %s = %d %q, want %q", name, test.method, path, response.StatusCode, answer.Error.Code, test.code)
+			}
+		}
+	}
+}
+
 // outsideAddress is one of this machine's addresses that others call it by.
 func outsideAddress(t *testing.T) string {
 	t.Helper()

@@ -92,7 +92,8 @@ func (s *shaky) look() {
 // startPooler starts the pooler, always on the same port.
 func (s *shaky) startPooler() error {
 	o := pgbouncer.Options{
-		Host: s.server.Host(), Port: s.server.Port(), AuthUser: postgres.Superuser,
+		Host: s.server.Host(), Port: s.server.Port(), AuthUser: postgres.Superuser, AuthPassword: s.server.Password(),
+		Admit: func(role string) { s.server.URL(testdb.ServerDatabase, role, "") },
 		// A short outage is waited out, a longer one told.
 		Settings: map[string]string{"query_wait_timeout": "1"},
 	}

@@ -517,7 +517,12 @@ func TestApplyBatch_IsNotStoppedByAnAdvisoryLock(t *testing.T) {
 		t.Errorf("ApplyBatch = %v (-want +got):\n%s", err, diff)
 	}
 	for _, role := range []string{"clerksync_writer", "clerksync_diagnostics", "service_role", "authenticated", "anon"} {
-		if _, err := b.db.Conn(t, b.db.As(role)).Exec(t.Context(), `select from clerk_sync.batch_lock for update`); err == nil || !strings.Contains(err.Error(), "42501") {
+		conn := b.db.Conn(t, b.db.As(role))
+		// Which the diagnostics have by default, and can undo.
+		if _, err := conn.Exec(t.Context(), `set default_transaction_read_only = off`); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Exec(t.Context(), `select from clerk_sync.batch_lock for update`); err == nil || !strings.Contains(err.Error(), "42501") {
 			t.Errorf("%s locks the row of batches: %v, want 42501", role, err)
 		}
 	}

@@ -360,7 +360,7 @@ func TestDB_VerifiesTheServer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			o := options(fmt.Sprintf("postgres://%s:%s@%s:%d/postgres?sslmode=%s", postgres.Superuser, password, tt.host, tt.server.Port(), tt.mode))
+			o := options(fmt.Sprintf("postgres://%s:%s@%s:%d/postgres?sslmode=%s", postgres.Superuser, tt.server.Password(), tt.host, tt.server.Port(), tt.mode))
 			o.CACert = tt.ca
 			var inTLS bool
 			err := open(t, o).QueryRow(soon(t), "select ssl from pg_stat_ssl where pid = pg_backend_pid()").Scan(&inTLS)

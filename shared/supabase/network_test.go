@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -124,7 +123,7 @@ func TestDB_ResolvesNames(t *testing.T) {
 	t.Parallel()
 	td := testdb.New(t, testdb.WithoutMigrations())
 	db := open(t, supabase.Options{
-		URL: secret.New("postgres://supabase_postgres@localhost:" + strconv.Itoa(td.Server().Port()) + "/" + td.Name() + "?sslmode=disable"),
+		URL: secret.New(strings.Replace(td.Owner(), "@127.0.0.1:", "@localhost:", 1)),
 	})
 	if err := one(t, db); err != nil {
 		t.Errorf("localhost: %v", err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
 )
 
@@ -24,8 +25,13 @@ func TestSchemaDump_IsWhatTheStepsLeadTo(t *testing.T) {
 	}
 	dump := pgDump(t)
 	db := testdb.New(t)
+	// A password does not belong on a command line.
+	url, err := db.Server().ShownURL(db.Name(), postgres.Superuser)
+	if err != nil {
+		t.Fatal(err)
+	}
 	command := osexec.CommandContext(t.Context(), dump, "--schema-only", "--no-owner", "--restrict-key=clerksync",
-		"--schema=public", "--schema=clerk", "--schema=clerk_sync", db.Superuser())
+		"--schema=public", "--schema=clerk", "--schema=clerk_sync", url)
 	command.Stderr = os.Stderr
 	out, err := command.Output()
 	if err != nil {

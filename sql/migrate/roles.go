@@ -9,8 +9,9 @@ import (
 )
 
 // checkRoles finds login roles of ours that can do more than they should. Roles belong
-// to the whole cluster and have names that anybody may have used before.
-func checkRoles(ctx context.Context, tx pgx.Tx) error {
+// to the whole cluster and have names that anybody may have used before. Once everything
+// is applied their defaults count, too: a login may change its own.
+func checkRoles(ctx context.Context, tx pgx.Tx, applied bool) error {
 	rows, err := tx.Query(ctx, `
 		select r.rolname::text, w.problem, w.remedy
 		from pg_roles as r
@@ -27,9 +28,17 @@ func checkRoles(ctx context.Context, tx pgx.Tx) error {
 			where m.member = r.oid
 			  and not (r.rolname = 'clerksync_diagnostics' and g.rolname in ('anon', 'authenticated'))
 			  and g.rolname || '_b' <> r.rolname
+			union all
+			select 'does not read only by default', format('alter role %I set default_transaction_read_only = on', r.rolname)
+			where $1 and r.rolname ~ '^clerksync_diagnostics' and not exists (
+			  select from pg_db_role_setting as s
+			  where s.setrole = r.oid and s.setdatabase = 0 and 'default_transaction_read_only=on' = any (s.setconfig))
+			union all
+			select 'has no connection limit', format('alter role %I connection limit 20', r.rolname)
+			where $1 and r.rolname ~ '^clerksync_diagnostics' and r.rolconnlimit < 0
 		) as w
 		where r.rolname in ('clerksync_writer', 'clerksync_writer_b', 'clerksync_diagnostics', 'clerksync_diagnostics_b')
-		order by 1, 2`)
+		order by 1, 2`, applied)
 	if err != nil {
 		return fmt.Errorf("looking at the login roles: %w", err)
 	}

@@ -102,7 +102,7 @@ func (r release) verify(ctx context.Context, config *pgx.ConnConfig, opts Option
 		if pending := d.pending(); len(pending) > 0 {
 			return fmt.Errorf("%w: %s", ErrPending, join(pending))
 		}
-		return errors.Join(d.missingFunctions(ctx, tx), checkRoles(ctx, tx))
+		return errors.Join(d.missingFunctions(ctx, tx), checkRoles(ctx, tx, true))
 	})
 }
 
@@ -346,9 +346,9 @@ func SchemasInUse(ctx context.Context, config *pgx.ConnConfig) (used Options, ok
 // with other rights also where nothing is pending.
 func (d database) refuse(ctx context.Context, tx pgx.Tx, opts Options) error {
 	if len(d.pending()) == 0 {
-		return checkRoles(ctx, tx)
+		return checkRoles(ctx, tx, true)
 	}
-	problems := []error{checkSuperuser(ctx, tx, opts), d.checkTaken(ctx, tx), checkRoles(ctx, tx)}
+	problems := []error{checkSuperuser(ctx, tx, opts), d.checkTaken(ctx, tx), checkRoles(ctx, tx, false)}
 	if d.fresh {
 		problems = append(problems, checkAdmin(ctx, tx))
 	}

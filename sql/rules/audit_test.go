@@ -603,6 +603,8 @@ func TestAudit_IsAppendOnly(t *testing.T) {
 	exec(t, owner, notesDDL+`insert into public.notes values (1)`)
 	for _, session := range []string{db.Owner(), db.Superuser(), db.As("service_role"), db.As("authenticated"), db.As("anon"), db.Writer(), db.Diagnostics()} {
 		conn := db.Conn(t, session)
+		// Which the diagnostics have by default, and can undo.
+		exec(t, conn, `set default_transaction_read_only = off`)
 		for _, sql := range []string{
 			`update clerk_sync.audit_log set user_id = 'user_other'`, `update clerk_sync.audit_log set user_id = null where false`,
 			`delete from clerk_sync.audit_log`, `delete from clerk_sync.audit_log where id = 1`, `truncate clerk_sync.audit_log`,

@@ -412,6 +412,8 @@ func attack(t *testing.T, a attacker, emptyPath bool) map[string]outcome {
 		return conn
 	}
 	conn := connect()
+	// The default of the diagnostics stops no attacker.
+	exec(t, conn, `set default_transaction_read_only = off`)
 	if _, err := conn.Exec(t.Context(), trap); err != nil {
 		t.Fatalf("laying the trap: %v", err)
 	}

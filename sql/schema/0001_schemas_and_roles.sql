@@ -43,7 +43,12 @@ begin
   end if;
 
   if not exists (select from pg_catalog.pg_roles where rolname = 'clerksync_diagnostics') then
-    create role clerksync_diagnostics login noinherit;
+    -- Fewer than the smallest project has, so that they never use up those of others, and
+    -- more than the shared pooler opens for one login there.
+    create role clerksync_diagnostics login noinherit connection limit 20;
+    -- A default, which a session may undo, and the login for itself: it stops slips and
+    -- what can send one statement, but no one who has the password.
+    alter role clerksync_diagnostics set default_transaction_read_only = on;
     alter role clerksync_diagnostics set statement_timeout = '5s';
     alter role clerksync_diagnostics set lock_timeout = '1s';
     alter role clerksync_diagnostics set idle_in_transaction_session_timeout = '10s';
@@ -78,7 +83,8 @@ begin
   foreach first in array array['clerksync_writer', 'clerksync_diagnostics'] loop
     other := first || '_b';
     if not exists (select from pg_catalog.pg_roles where rolname = other) then
-      execute format('create role %I login inherit', other);
+      execute format('create role %I login inherit connection limit %s', other,
+        (select r.rolconnlimit from pg_catalog.pg_roles as r where r.rolname = first));
     end if;
     if not pg_catalog.pg_has_role(other, first, 'member') then
       execute format('grant %I to %I', first, other);

@@ -22,12 +22,15 @@ import (
 	"regexp"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"clerksync/shared/devstack/process"
 )
 
 // Region is where everything lies.
@@ -160,18 +163,12 @@ func launch(program []string) (string, error) {
 	}
 
 	cmd := exec.CommandContext(context.Background(), program[0], append(program[1:], "-H", "127.0.0.1", "-p", port)...)
-	if err := cmd.Start(); err != nil {
+	child, err := process.Start(cmd, process.Identity{}, syscall.SIGKILL)
+	if err != nil {
 		return "", err
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(ended)
-	}()
-	shared.stop = func() {
-		_ = cmd.Process.Kill()
-		<-ended
-	}
+	ended := child.Done()
+	shared.stop = child.Kill
 
 	url := "http://127.0.0.1:" + port
 	client := &http.Client{Timeout: time.Second}

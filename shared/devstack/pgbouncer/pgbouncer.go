@@ -2,14 +2,14 @@
 // dedicated pooler is and whose rules its shared one follows, so that what only
 // breaks behind a transaction pooler breaks in a test.
 //
-//	pooler, err := pgbouncer.Start(ctx, pgbouncer.Options{Host: server.Host(), Port: server.Port(), AuthUser: "postgres"})
+//	pooler, err := pgbouncer.Start(ctx, pgbouncer.Options{Host: server.Host(), Port: server.Port(), AuthUser: "postgres", AuthPassword: server.Password()})
 //	defer pooler.Stop(context.WithoutCancel(ctx))
 //	conn, err := pgx.Connect(ctx, pooler.URL("app", "clerksync_writer", ""))
 //
 // Every database of the server is reachable under its own name.
 //
-// Limits: it listens on 127.0.0.1 without encryption, and without Users lets in
-// everybody whom the server knows. Linux and macOS; as root it runs as somebody
+// Limits: it listens on 127.0.0.1 without encryption, and without Users asks the
+// server for everybody's password. Linux and macOS; as root it runs as somebody
 // else (package process).
 package pgbouncer
 
@@ -55,10 +55,13 @@ type Options struct {
 	DefaultPoolSize int
 	// MaxClientConn is how many clients may be connected; 0 means 1000.
 	MaxClientConn int
-	// AuthUser is a superuser that lets the pooler ask the server which roles
-	// exist. Nobody is asked for a password, and the server must not ask the
-	// pooler either. It is not used when Users is set.
-	AuthUser string
+	// AuthUser is a superuser, and AuthPassword its password, that lets the pooler
+	// ask the server for the verifier of each role's password. They are not used
+	// when Users is set.
+	AuthUser, AuthPassword string
+	// Admit, if set, is told of each role that [Pooler.URL] gives AuthPassword, so that
+	// the server can, too.
+	Admit func(role string)
 	// Users are the only ones let in, each with its password, which the pooler
 	// also shows to the server (SCRAM).
 	Users map[string]string
@@ -71,9 +74,12 @@ type Options struct {
 
 // Pooler is a running PgBouncer.
 type Pooler struct {
-	port  int
-	child *process.Process
-	temp  *process.TempDir
+	port int
+	// password is that of the superuser who was given, and admit gives it to others.
+	password string
+	admit    func(role string)
+	child    *process.Process
+	temp     *process.TempDir
 }
 
 // Find answers the path of a pgbouncer: the one that $PGBOUNCER names, or the
@@ -119,6 +125,9 @@ func Start(ctx context.Context, options Options) (_ *Pooler, err error) {
 		return nil, err
 	}
 	p := &Pooler{temp: temp}
+	if options.Users == nil {
+		p.password, p.admit = options.AuthPassword, options.Admit
+	}
 	defer func() {
 		if err != nil {
 			_ = temp.Remove()
@@ -147,8 +156,8 @@ func (p *Pooler) Host() string { return "127.0.0.1" }
 // Log is the last of what the pooler logged.
 func (p *Pooler) Log() string { return p.child.Log().String() }
 
-// URL is a connection string for a database of the server and a role. An empty
-// password is left out.
+// URL is a connection string for a database of the server and a role. Without a
+// password it has that of Options.AuthUser, which package postgres gives to all.
 func (p *Pooler) URL(database, user, password string) string {
 	u := url.URL{
 		Scheme:   "postgres",
@@ -157,7 +166,10 @@ func (p *Pooler) URL(database, user, password string) string {
 		Path:     "/" + database,
 		RawQuery: "sslmode=disable",
 	}
-	if password != "" {
+	if password == "" && p.admit != nil {
+		p.admit(user)
+	}
+	if password = orElse(password, p.password); password != "" {
 		u.User = url.UserPassword(user, password)
 	}
 	return u.String()
@@ -252,12 +264,10 @@ func configuration(options Options, port int, users string) string {
 		"log_connections":    "0",
 		"log_disconnections": "0",
 	}
-	if options.Users != nil {
-		settings["auth_type"] = "scram-sha-256"
-	} else {
-		settings["auth_type"] = "trust"
+	settings["auth_type"] = "scram-sha-256"
+	if options.Users == nil {
 		settings["auth_user"] = options.AuthUser
-		settings["auth_query"] = "select rolname, '' from pg_catalog.pg_roles where rolname = $1 and rolcanlogin"
+		settings["auth_query"] = "select rolname, rolpassword from pg_catalog.pg_authid where rolname = $1 and rolcanlogin"
 		// The pooler's own console, for tests that look at its pools.
 		settings["admin_users"] = options.AuthUser
 	}
@@ -275,7 +285,7 @@ func configuration(options Options, port int, users string) string {
 func userList(options Options) string {
 	users := options.Users
 	if users == nil {
-		users = map[string]string{options.AuthUser: ""}
+		users = map[string]string{options.AuthUser: options.AuthPassword}
 	}
 	var text strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(users)) {

@@ -40,7 +40,8 @@ func start(t *testing.T, server *postgres.Server, options pgbouncer.Options) *pg
 	t.Helper()
 	options.Port = server.Port()
 	if options.Users == nil {
-		options.AuthUser = postgres.Superuser
+		options.AuthUser, options.AuthPassword = postgres.Superuser, server.Password()
+		options.Admit = func(role string) { server.URL("postgres", role, "") }
 	}
 	pooler, err := pgbouncer.Start(t.Context(), options)
 	if errors.Is(err, pgbouncer.ErrNotFound) {
@@ -203,6 +204,19 @@ func TestStart_AsksForPasswords(t *testing.T) {
 		_, err := dial(t, pooler.URL("postgres", user, password))
 		if _, ok := errors.AsType[*pgconn.PgError](err); !ok {
 			t.Errorf("connecting as %s with password %q = %v, want the pooler's refusal", user, password, err)
+		}
+	}
+}
+
+func TestStart_AsksTheServerForPasswords(t *testing.T) {
+	t.Parallel()
+	server := upstream(t, postgres.Options{})
+	pooler := start(t, server, pgbouncer.Options{})
+	backend(t, connect(t, pooler.URL("postgres", postgres.Superuser, "")))
+	for _, database := range []string{"postgres", "pgbouncer"} {
+		_, err := dial(t, pooler.URL(database, postgres.Superuser, "wrong"))
+		if _, ok := errors.AsType[*pgconn.PgError](err); !ok {
+			t.Errorf("connecting to %s with a wrong password = %v, want the pooler's refusal", database, err)
 		}
 	}
 }

@@ -8,15 +8,14 @@
 // [Stubs] makes a database look like one of Supabase's: its roles, the auth
 // helpers and either of its two regimes of default privileges.
 //
-// Limits: the server listens on 127.0.0.1 and on a socket that only its owner
-// can reach. Unless a password is set it lets everybody in who can reach the
-// port, which on a shared machine is everybody: it is for data that nobody
-// needs to protect. Linux and macOS; as root it runs as somebody else (package
-// process).
+// Limits: the server listens on 127.0.0.1, where it asks everybody for a password
+// (SCRAM), and on a socket that only its owner can reach. Linux and macOS; as root it
+// runs as somebody else (package process).
 package postgres
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -28,6 +27,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -82,9 +82,9 @@ type Options struct {
 	// Fsync makes commits survive a crash of the machine. Without it the server
 	// is faster and a crash may cost the whole cluster.
 	Fsync bool
-	// Password protects every role; the superuser's is this one, others need
-	// to be given theirs. "" lets everybody in. A kept folder remembers what it
-	// was made with.
+	// Password is the superuser's, and other roles need to be given theirs; a kept
+	// folder remembers the one that it was made with. "" is a random one at every
+	// start, which [Server.URL] gives to every role that it is asked for.
 	Password string
 	// Settings are further server settings such as max_connections (default
 	// 100); they win over the ones this package makes.
@@ -108,16 +108,23 @@ type Server struct {
 	// dataLock keeps a kept folder to one server; nil otherwise.
 	dataLock *process.DirLock
 	data     string
+	socket   string
 	port     int
 	child    *process.Process
+
+	password  string
+	admitting sync.Mutex
+	admitted  map[string]bool
 }
 
 // Start starts a server and returns once it accepts connections. ctx bounds the
-// start, not the life of the server: on Linux that ends with the process, at
-// the latest; elsewhere Stop must be called. An error carries the last lines of
+// start, not the life of the server: that ends with the process, at the latest. An error carries the last lines of
 // the server's log.
 func Start(ctx context.Context, options Options) (_ *Server, err error) {
-	s := &Server{options: options, install: options.Install, port: options.Port}
+	s := &Server{options: options, install: options.Install, port: options.Port, password: options.Password, admitted: map[string]bool{}}
+	if s.password == "" {
+		s.password = rand.Text()
+	}
 	defer func() {
 		if err != nil {
 			s.release()
@@ -146,6 +153,11 @@ func Start(ctx context.Context, options Options) (_ *Server, err error) {
 	if err := s.launchOnFreePort(ctx); err != nil {
 		return nil, err
 	}
+	if options.Password == "" {
+		if err := s.admit(ctx, Superuser); err != nil {
+			return nil, errors.Join(err, s.halt(context.WithoutCancel(ctx)))
+		}
+	}
 	return s, nil
 }
 
@@ -168,12 +180,58 @@ func (s *Server) Log() string { return s.child.Log().String() }
 // restarted server has a new one.
 func (s *Server) Done() <-chan struct{} { return s.child.Done() }
 
-// URL is a connection string for the database and role. An empty password is
-// left out; the superuser's own is filled in.
+// URL is a connection string for the database and role. Without a password it has
+// the server's own, which the role is given if there is one that may log in; where
+// [Options] have a password that is the superuser's alone, and others have none.
 func (s *Server) URL(database, user, password string) string {
-	if user == Superuser && password == "" {
-		password = s.options.Password
+	switch {
+	case password != "":
+	case s.options.Password == "":
+		password = s.password
+		// A role that could not be given it is refused, which says as much.
+		_ = s.admit(context.Background(), user)
+	case user == Superuser:
+		password = s.password
 	}
+	u := s.url(database, user)
+	if password != "" {
+		u.User = url.UserPassword(user, password)
+	}
+	return u.String()
+}
+
+// Password is the superuser's, and that of every role that URL was asked for where
+// [Options] have none.
+func (s *Server) Password() string { return s.password }
+
+// ShownURL is [Server.URL] for people and their screens: the password is in a file
+// that only the server's user may read, which libpq finds by the string.
+func (s *Server) ShownURL(database, user string) (string, error) {
+	file := filepath.Join(s.temp.Path(), "pgpass")
+	_ = s.URL(database, user, "")
+	if err := s.write(file, "*:*:*:*:"+s.password+"\n"); err != nil {
+		return "", err
+	}
+	u := s.url(database, user)
+	u.RawQuery += "&passfile=" + url.QueryEscape(file)
+	return u.String(), nil
+}
+
+// Write writes a file that only the server's user may read, and that goes with the
+// server, and returns its path.
+func (s *Server) Write(name, text string) (string, error) {
+	path := filepath.Join(s.temp.Path(), name)
+	return path, s.write(path, text)
+}
+
+func (s *Server) write(path, text string) error {
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("writing a file beside the server: %w", err)
+	}
+	return s.id.Own(path)
+}
+
+func (s *Server) url(database, user string) url.URL {
 	u := url.URL{
 		Scheme:   "postgres",
 		User:     url.User(user),
@@ -181,13 +239,10 @@ func (s *Server) URL(database, user, password string) string {
 		Path:     "/" + database,
 		RawQuery: "sslmode=disable",
 	}
-	if password != "" {
-		u.User = url.UserPassword(user, password)
-	}
 	if s.options.TLS != nil {
 		u.RawQuery = "sslmode=require"
 	}
-	return u.String()
+	return u
 }
 
 // Stop ends the server, breaking off what clients are doing, and removes its
@@ -252,7 +307,8 @@ func limit(step string, d time.Duration) error {
 // prepareTemp makes what every start needs and hands it to the server's user.
 func (s *Server) prepareTemp() error {
 	dir := s.temp.Path()
-	if err := os.MkdirAll(filepath.Join(dir, "socket"), 0o700); err != nil {
+	s.socket = filepath.Join(dir, "socket")
+	if err := os.MkdirAll(s.socket, 0o700); err != nil {
 		return fmt.Errorf("making a folder for the socket: %w", err)
 	}
 	if tls := s.options.TLS; tls != nil {
@@ -302,7 +358,10 @@ func (s *Server) prepareData(ctx context.Context) error {
 	s.data = filepath.Join(home, "pgdata")
 	version, err := os.ReadFile(filepath.Join(s.data, "PG_VERSION"))
 	if errors.Is(err, os.ErrNotExist) {
-		return s.initialise(ctx)
+		if err := s.initialise(ctx); err != nil {
+			return err
+		}
+		return s.guard()
 	}
 	if err != nil {
 		return fmt.Errorf("reading the version of the data folder: %w", err)
@@ -311,7 +370,26 @@ func (s *Server) prepareData(ctx context.Context) error {
 		return fmt.Errorf("the data in %s was made by PostgreSQL %s, the one at hand is %s: use version %s or remove the folder",
 			home, got, s.install.Version, got)
 	}
+	if err := s.guard(); err != nil {
+		return err
+	}
 	return s.id.Own(s.data)
+}
+
+// access lets in over the socket, in a folder that only the server's user may enter,
+// and asks all others for a password.
+const access = `local all all trust
+local replication all trust
+host all all all scram-sha-256
+host replication all all scram-sha-256
+`
+
+// guard writes who is let in, also into a folder that was made to let in everybody.
+func (s *Server) guard() error {
+	if s.options.Password != "" {
+		return nil
+	}
+	return s.write(filepath.Join(s.data, "pg_hba.conf"), access)
 }
 
 func (s *Server) initialise(ctx context.Context) error {
@@ -332,19 +410,12 @@ func (s *Server) initialise(ctx context.Context) error {
 	if !s.options.Fsync {
 		args = append(args, "--no-sync")
 	}
-	if s.options.Password == "" {
-		args = append(args, "-A", "trust")
-	} else {
-		file := filepath.Join(s.temp.Path(), "password")
-		if err := os.WriteFile(file, []byte(s.options.Password+"\n"), 0o600); err != nil {
-			return fmt.Errorf("handing over the password: %w", err)
-		}
-		defer func() { _ = os.Remove(file) }()
-		if err := s.id.Own(file); err != nil {
-			return err
-		}
-		args = append(args, "-A", "scram-sha-256", "--pwfile", file)
+	file := filepath.Join(s.temp.Path(), "password")
+	if err := s.write(file, s.password+"\n"); err != nil {
+		return err
 	}
+	defer func() { _ = os.Remove(file) }()
+	args = append(args, "-A", "scram-sha-256", "--pwfile", file)
 	if err := process.Run(ctx, s.command("initdb", args...), s.id); err != nil {
 		return fmt.Errorf("making a cluster: %w", err)
 	}
@@ -374,7 +445,7 @@ func (s *Server) launchOnFreePort(ctx context.Context) error {
 func (s *Server) launch(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, limit("start", startTimeout))
 	defer cancel()
-	args := []string{"-D", s.data, "-p", strconv.Itoa(s.port), "-k", filepath.Join(s.temp.Path(), "socket")}
+	args := []string{"-D", s.data, "-p", strconv.Itoa(s.port), "-k", s.socket}
 	settings := s.settings()
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		args = append(args, "-c", name+"="+settings[name])

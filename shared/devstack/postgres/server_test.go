@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -243,9 +242,6 @@ func TestStop_LeavesNothing(t *testing.T) {
 
 func TestStart_ServerDiesWithAKilledParent(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells a child that its parent died")
-	}
 	onBoth(t, func(t *testing.T, install postgres.Install) {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", parentVariable, install.Major))
@@ -402,6 +398,62 @@ func TestStart_GivesUpWithItsContext(t *testing.T) {
 	if _, err := postgres.Start(ctx, postgres.Options{Install: install}); !errors.Is(err, changedMind) && !errors.Is(err, context.Canceled) {
 		t.Errorf("Start with a context that is done = %v, want %v", err, changedMind)
 	}
+}
+
+// Whatever is not the socket needs the password of this start, whoever asks, and it
+// shows nowhere: not in the log of a server that logs everything, and not in the
+// list of processes.
+func TestStart_LetsNobodyInWithoutItsPassword(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, install postgres.Install) {
+		dir := openTempDir(t)
+		options := postgres.Options{Install: install, DataDir: dir, Settings: map[string]string{"log_statement": "all", "log_min_duration_statement": "0"}}
+		var passwords []string
+		for range 2 {
+			server := start(t, options)
+			conn := connect(t, server.URL("postgres", postgres.Superuser, ""))
+			mustExec(t, conn, "drop role if exists app; create role app login")
+			connect(t, server.URL("postgres", "app", ""))
+			for _, user := range []string{postgres.Superuser, "app", "stranger"} {
+				for _, password := range []string{"wrong", "postgres", strings.ToLower(server.Password())} {
+					_, err := pgx.Connect(t.Context(), server.URL("postgres", user, password))
+					if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != "28P01" {
+						t.Errorf("connecting as %s with %q = %v, want 28P01", user, password, err)
+					}
+				}
+			}
+			shown, err := server.ShownURL("postgres", "app")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := value[string](t, connect(t, shown), "select current_user::text"); got != "app" || strings.Contains(shown, server.Password()) {
+				t.Errorf("%s leads in as %s, want app and no password", shown, got)
+			}
+			if strings.Contains(server.Log(), server.Password()) {
+				t.Errorf("the log has the password:\n%s", server.Log())
+			}
+			lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, line := range lines {
+				if text, err := os.ReadFile(line); err == nil && strings.Contains(string(text), server.Password()) {
+					t.Errorf("the list of processes has the password: %q", text)
+				}
+			}
+			passwords = append(passwords, server.Password())
+			if err := server.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			// What an earlier version made let everybody in.
+			if err := os.WriteFile(filepath.Join(dir, "pgdata", "pg_hba.conf"), []byte("host all all 127.0.0.1/32 trust\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if passwords[0] == passwords[1] {
+			t.Error("two starts have one password")
+		}
+	})
 }
 
 func TestStart_AsksForThePassword(t *testing.T) {

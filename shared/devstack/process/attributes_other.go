@@ -5,7 +5,7 @@ package process
 import "syscall"
 
 // attributes knows no namespaces and no parent's death: nil answers a wish for
-// the former, and a child outlives a parent that was killed.
+// the former, and the latter is left to [watch].
 func attributes(id Identity, _ syscall.Signal) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	switch id.mode {

@@ -8,9 +8,11 @@
 //	err = id.Own(dir.Path())
 //	child, err := process.Start(exec.Command(binary, args...), id, syscall.SIGINT)
 //
-// Limits: Linux and macOS. On macOS a child survives a parent that was killed
-// with SIGKILL; the temporary folders of such parents are removed by the next
-// [NewTempDir] on either system.
+// A child ends with its parent, also with one that was killed with SIGKILL: on Linux
+// the kernel tells it, and everywhere a shell beside it that waits for that. The
+// temporary folders of such parents are removed by the next [NewTempDir].
+//
+// Limits: Linux and macOS.
 package process
 
 import (
@@ -37,7 +39,7 @@ type Process struct {
 }
 
 // Start runs cmd as id. What it prints is kept in [Process.Log]. The signal
-// parentDeath reaches it when this process dies, however that happens (Linux).
+// parentDeath reaches it when this process dies, however that happens.
 // The context of cmd, if it has one, ends the child; use [exec.Command] for a
 // server.
 func Start(cmd *exec.Cmd, id Identity, parentDeath syscall.Signal) (*Process, error) {
@@ -58,11 +60,19 @@ func Start(cmd *exec.Cmd, id Identity, parentDeath syscall.Signal) (*Process, er
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
+		over := func() {}
+		if err == nil {
+			if over, err = watch(cmd.Process.Pid, parentDeath); err != nil {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait() // it was killed
+			}
+		}
 		started <- err
 		if err != nil {
 			return
 		}
 		p.err = cmd.Wait()
+		over()
 		close(p.done)
 	}()
 	err := <-started

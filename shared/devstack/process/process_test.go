@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,6 +26,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "parent":
 		parent()
+	case "watched":
+		watched()
 	case "folder":
 		folder()
 	}
@@ -39,6 +40,29 @@ func parent() {
 		panic(err)
 	}
 	os.Stdout.WriteString("child " + strconv.Itoa(child.PID()) + "\n")
+	select {}
+}
+
+// watched is parent where the kernel tells the child nothing, which is deaf to what
+// should end it and has a child of its own.
+func watched() {
+	cmd := exec.Command("sh", "-c", `trap "" INT; sleep 300 & echo "$!"; wait; exec sleep 300`)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		panic(err)
+	}
+	if err := cmd.Start(); err != nil {
+		panic(err)
+	}
+	grandchild, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		panic(err)
+	}
+	if _, err := process.Watch(cmd.Process.Pid, syscall.SIGINT); err != nil {
+		panic(err)
+	}
+	os.Stdout.WriteString("child " + strconv.Itoa(cmd.Process.Pid) + " " + grandchild)
 	select {}
 }
 
@@ -90,31 +114,57 @@ func TestStart_ReportsAMissingProgram(t *testing.T) {
 
 func TestStart_ChildDiesWithAKilledParent(t *testing.T) {
 	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("only Linux tells a child that its parent died")
+	for name, role := range map[string]string{"as started": "parent", "without the kernel's help, deaf": "watched"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), roleVariable+"="+role)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			line, err := bufio.NewReader(out).ReadString('\n')
+			if err != nil {
+				t.Fatalf("the helper said nothing: %v", err)
+			}
+			children := strings.Fields(strings.TrimPrefix(line, "child "))
+			for _, child := range children {
+				if !running(child) {
+					t.Fatalf("child %s does not run before its parent is killed", child)
+				}
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // says that it was killed
+			for _, child := range children {
+				await(t, "the child to die", func() bool { return !running(child) })
+			}
+		})
 	}
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), roleVariable+"=parent")
-	out, err := cmd.StdoutPipe()
+}
+
+// What watches over a child ends with it.
+func TestStart_LeavesNoWatch(t *testing.T) {
+	t.Parallel()
+	child := exec.Command("sleep", "300")
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	over, err := process.Watch(child.Process.Pid, syscall.SIGKILL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	over() // returns once it is gone
+	if !running(strconv.Itoa(child.Process.Pid)) {
+		t.Error("the watch that was told of its end has ended the child")
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatalf("the helper said nothing: %v", err)
-	}
-	child := strings.TrimSpace(strings.TrimPrefix(line, "child "))
-	if !running(child) {
-		t.Fatalf("child %s does not run before its parent is killed", child)
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // says that it was killed
-	await(t, "the child to die", func() bool { return !running(child) })
+	_ = child.Process.Kill()
+	_ = child.Wait() // says that it was killed
 }
 
 func TestStop_KillsAChildThatDoesNotListen(t *testing.T) {
@@ -251,8 +301,8 @@ func TestLog_KeepsTheEnd(t *testing.T) {
 
 // running reports whether a process exists and is no zombie.
 func running(pid string) bool {
-	stat, err := os.ReadFile("/proc/" + pid + "/stat")
-	return err == nil && !strings.Contains(string(stat), ") Z ")
+	state, err := exec.Command("ps", "-o", "stat=", "-p", pid).Output()
+	return err == nil && !strings.HasPrefix(strings.TrimSpace(string(state)), "Z")
 }
 
 func await(t *testing.T, what string, done func() bool) {

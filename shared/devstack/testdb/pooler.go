@@ -39,9 +39,10 @@ func sharedPooler(server *postgres.Server) (*pgbouncer.Pooler, error) {
 		return shared.pooler, nil
 	}
 	pooler, err := pgbouncer.Start(context.Background(), pgbouncer.Options{
-		Host:     server.Host(),
-		Port:     server.Port(),
-		AuthUser: postgres.Superuser,
+		Host:         server.Host(),
+		Port:         server.Port(),
+		AuthUser:     postgres.Superuser,
+		AuthPassword: server.Password(),
 	})
 	if err != nil {
 		return nil, err

@@ -54,8 +54,8 @@ func NewServer(t testing.TB, settings map[string]string) *postgres.Server {
 	return server
 }
 
-// NewPasswordServer is [StartServer] for a server that asks everybody for a
-// password, with [ServerDatabase] as a fresh project has it. owner connects as the
+// NewPasswordServer is [StartServer] for a server whose roles have no password until
+// they are given one, with [ServerDatabase] as a fresh project has it. owner connects as the
 // project's owner.
 func NewPasswordServer(t testing.TB, settings map[string]string) (server *postgres.Server, owner string) {
 	t.Helper()
@@ -71,7 +71,7 @@ func NewPasswordServer(t testing.TB, settings map[string]string) (server *postgr
 	return server, server.URL(ServerDatabase, postgres.Owner, ownerPassword)
 }
 
-// NewDatabase makes a migrated, empty database of a server that lets everybody in.
+// NewDatabase makes a migrated, empty database of a server that gives every role its password.
 // If there is one of that name it is dropped first, whoever is connected to it.
 func NewDatabase(t testing.TB, server *postgres.Server, name string) {
 	t.Helper()
@@ -111,7 +111,8 @@ func asSuperuser(t testing.TB, server *postgres.Server, database string, do func
 // it when t is over. Without PgBouncer t is skipped, or fails when CI=true.
 func NewPooler(t testing.TB, server *postgres.Server, options pgbouncer.Options) *pgbouncer.Pooler {
 	t.Helper()
-	options.Host, options.Port, options.AuthUser = server.Host(), server.Port(), postgres.Superuser
+	options.Host, options.Port, options.AuthUser, options.AuthPassword = server.Host(), server.Port(), postgres.Superuser, server.Password()
+	options.Admit = func(role string) { server.URL(ServerDatabase, role, "") }
 	pooler, err := pgbouncer.Start(t.Context(), options)
 	if errors.Is(err, pgbouncer.ErrNotFound) {
 		missing(t, err)

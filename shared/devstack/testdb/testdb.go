@@ -13,13 +13,13 @@
 // whatever is found serves. Without a PostgreSQL the test is skipped, or fails
 // when CI=true.
 //
-// The server dies with the binary (on macOS: unless that is killed). Its
+// The server dies with the binary. Its
 // temporary folder is removed by the next test binary, or at once where TestMain
 // calls [Main].
 //
 // Limits: roles belong to the whole server, so a test that changes one of the
-// roles changes it for the tests beside it. Nothing has a password, but for the
-// servers of [NewPasswordServer].
+// roles changes it for the tests beside it, a password included: connection strings
+// give their roles the server's.
 package testdb
 
 import (

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// secretShape finds what can only be a secret: tokens, which begin with a JSON
+// object's start in base64url, private keys, the keys of Clerk, Svix and Supabase,
+// and connection strings with a password.
+var secretShape = regexp.MustCompile(`(?i)eyJ[A-Za-z0-9_-]{8}|-----BEGIN [A-Z ]*PRIVATE KEY` +
+	`|(?:sk_(?:live|test)|whsec|sbp|sb_secret)_[A-Za-z0-9]` +
+	`|[a-z][a-z0-9+.-]*://[^/?#\s]*:[^/?#\s]*@|\bpassword\s*=\s*\S`)
+
+// hasSecret reports whether there is one on a command line.
+func hasSecret(args []string) bool { return slices.ContainsFunc(args, secretShape.MatchString) }
+
+// unsaid stands in an error where an argument is not repeated.
+const unsaid = "…"
+
+// withoutArguments is an error of the parser without those arguments, and parts of
+// them, that may be a secret: it has not understood them, so that all may have been
+// given by mistake. What reads as plain words stays, since that is a slip of the keyboard.
+func withoutArguments(text string, args []string) string {
+	var hide []string
+	add := func(part string) {
+		if !isPlain(part) {
+			hide = append(hide, part, strings.Trim(strconv.Quote(part), `"`))
+		}
+	}
+	for _, arg := range args {
+		// --flag=value is two, and the parser speaks of a flag without its dashes.
+		for part := range strings.SplitSeq(arg, "=") {
+			add(strings.TrimLeft(part, "-"))
+		}
+		for _, part := range strings.FieldsFunc(arg, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+			add(part)
+		}
+	}
+	// The longest first, or a part of one would hide it from the search.
+	slices.SortFunc(hide, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	for _, part := range hide {
+		text = strings.ReplaceAll(text, part, unsaid)
+	}
+	return text
+}
+
+var (
+	plainWord = regexp.MustCompile(`^(?:[A-Za-z]?[a-z]{0,19}|[A-Z]{1,20}|[0-9]{1,9}(?:ms|s|m|h)?)$`)
+	pathStart = regexp.MustCompile(`^(?:~|\.{1,2})?/`)
+)
+
+// isPlain reports whether a text is a few words or numbers, as nothing is that a
+// machine has made to be secret. A path may have more of them.
+func isPlain(text string) bool {
+	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune("-_./: ", r) })
+	return (len(words) <= 3 || pathStart.MatchString(text)) && !slices.ContainsFunc(words, func(w string) bool { return !plainWord.MatchString(w) })
+}
+
+// refused says what the parser found wrong.
+func refused(c console, err error, args []string) {
+	text := err.Error()
+	without := withoutArguments(text, args)
+	c.say("clerksync: error: %s", harmless(without))
+	hint := `"clerksync --help" lists the commands, "clerksync <command> --help" its flags`
+	if without != text {
+		hint = "what is not repeated may be a secret; " + hint
+	}
+	c.say("clerksync: hint: %s", hint)
+}

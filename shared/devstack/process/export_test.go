@@ -1,0 +1,4 @@
+package process
+
+// Watch is watch, for a test without the kernel's help.
+var Watch = watch

@@ -104,23 +104,24 @@ func (b *budget) take() (time.Time, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	interval, burst := b.interval, time.Duration(b.burst)
+	// ahead is how long before its even time a request may leave.
+	interval, ahead := b.interval, b.interval*time.Duration(b.burst-1)
 	switch {
 	case b.slowUntil.IsZero():
 	case now.Before(b.slowUntil):
-		interval, burst = 2*interval, 1
+		interval, ahead = 2*interval, 0
 	default:
 		// What was slow is no silence.
-		b.slowUntil, b.next = time.Time{}, latest(b.next, now.Add((burst-1)*interval))
+		b.slowUntil, b.next = time.Time{}, latest(b.next, now.Add(ahead))
 	}
 	for len(b.sent) > 0 && now.Sub(b.sent[0]) >= b.per {
 		b.sent = b.sent[1:]
 	}
 	if len(b.sent) >= b.requests {
 		// Nor is the time in which a burst is made up for.
-		b.next = latest(b.next, b.sent[0].Add(b.per+(burst-1)*interval))
+		b.next = latest(b.next, b.sent[0].Add(b.per+ahead))
 	}
-	if at := latest(b.opens, b.next.Add(-(burst-1)*interval)); at.After(now) {
+	if at := latest(b.opens, b.next.Add(-ahead)); at.After(now) {
 		return at, false
 	}
 	b.next, b.sent = latest(b.next, now).Add(interval), append(b.sent, now)

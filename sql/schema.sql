@@ -2909,10 +2909,10 @@ $$;
 
 
 --
--- Name: finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone, bigint, bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone, bigint, bigint, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0) RETURNS void
+CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0, rest jsonb DEFAULT NULL::jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2944,6 +2944,11 @@ begin
   select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
   from unnest(finish_window.absent_ids) as gone
   on conflict on constraint sync_absences_pkey do nothing;
+  insert into clerk_sync.sync_windows (run_id, object, position, from_ms, to_ms, after_id)
+  select finish_window.run, finish_window.object, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
+  from jsonb_to_record(finish_window.rest) as r (position integer, from_ms bigint, to_ms bigint, after_id text)
+  where finish_window.rest is not null
+  on conflict on constraint sync_windows_pkey do nothing;
 end
 $$;
 
@@ -4278,7 +4283,7 @@ begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
       'object', w.object, 'position', w.position, 'from_ms', w.from_ms, 'to_ms', w.to_ms,
-      'next_offset', w.next_offset, 'listed', w.listed, 'tally', w.tally, 'finished', w.finished_at is not null
+      'after_id', w.after_id, 'next_offset', w.next_offset, 'listed', w.listed, 'tally', w.tally, 'finished', w.finished_at is not null
     ) order by w.object, w.position), '[]')
     from clerk_sync.sync_windows as w where w.run_id = run_windows.run);
 end
@@ -4366,10 +4371,10 @@ $_$;
 
 
 --
--- Name: suspects(bigint, text, bigint, bigint, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: suspects(bigint, text, bigint, bigint, text[], text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[]) RETURNS TABLE(id text, organization_id text, user_id text)
+CREATE FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text DEFAULT ''::text, through text DEFAULT ''::text) RETURNS TABLE(id text, organization_id text, user_id text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -4385,6 +4390,8 @@ begin
     with absent as (
       select r.%1$I as id from %2$s as r
       where r.deleted_at is null and (r.created_at >= $1 and r.created_at < $2 %3$s)
+        and (r.created_at > $1 or $6 = '' or r.%1$I collate "C" > $6)
+        and (r.created_at > $1 or $7 = '' or r.%1$I collate "C" <= $7)
       except select i from unnest($3) as i
     )
     select a.id, %4$s, %5$s
@@ -4400,7 +4407,7 @@ begin
     o.key, o.relation, case when not o.dated then 'or r.created_at is null' end,
     clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
   using coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), coalesce(to_timestamp(to_ms / 1000.0), 'infinity'),
-        ids, run, object;
+        ids, run, object, after, through;
 end
 $_$;
 
@@ -5090,6 +5097,7 @@ CREATE TABLE clerk_sync.sync_windows (
     "position" integer NOT NULL,
     from_ms bigint,
     to_ms bigint,
+    after_id text,
     next_offset bigint,
     listed bigint DEFAULT 0 NOT NULL,
     tally jsonb,
@@ -6749,11 +6757,11 @@ GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO c
 
 
 --
--- Name: FUNCTION finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) TO clerksync_writer;
 
 
 --
@@ -7111,11 +7119,11 @@ REVOKE ALL ON FUNCTION clerk_sync.storable(body text) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text, through text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[]) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text, through text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text, through text) TO clerksync_writer;
 
 
 --

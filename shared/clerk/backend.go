@@ -107,6 +107,8 @@ type BackendStats struct {
 	// what Retry-After demands and between attempts. Calls that wait at the same
 	// time count each.
 	Waited time.Duration
+	// Waits counts the requests that had to wait.
+	Waits int64
 	// BytesRead are those of all bodies, unpacked.
 	BytesRead int64
 }
@@ -375,6 +377,7 @@ func (b *Backend) Stats() BackendStats {
 		Retries:     b.retries.Load(),
 		RateLimited: b.rateLimited.Load(),
 		Waited:      time.Duration(b.budget.waited.Load()),
+		Waits:       b.budget.waits.Load(),
 		BytesRead:   b.bytesRead.Load(),
 	}
 }

@@ -569,7 +569,7 @@ func TestBackend_TellsOfEveryExchange(t *testing.T) {
 			t.Errorf("Stats().Waited = %s, want the delays between the attempts", stats.Waited)
 		}
 		stats.Waited = 0
-		if diff := cmp.Diff(clerk.BackendStats{Requests: 6, Retries: 5, RateLimited: 1, BytesRead: 39 + limitedLen}, stats); diff != "" {
+		if diff := cmp.Diff(clerk.BackendStats{Requests: 6, Retries: 5, RateLimited: 1, Waits: 5, BytesRead: 39 + limitedLen}, stats); diff != "" {
 			t.Errorf("Stats(): -want +got\n%s", diff)
 		}
 	})

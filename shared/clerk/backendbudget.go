@@ -3,14 +3,11 @@ package clerk
 import (
 	"context"
 	"errors"
-	"math"
 	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 const (
@@ -22,68 +19,120 @@ const (
 	// slowFor is how long a 429 halves the rate after the pause it demands. It
 	// shows that others are using the limit, and they do not know to stop.
 	slowFor = 30 * time.Second
-	// maxBurst is how many requests may leave at once after a silence.
-	maxBurst = 8
+	// maxBurst is how many requests may leave at once after a silence: enough for
+	// the whole of a small instance.
+	maxBurst = 20
 	// windowMargin is added to Clerk's window: what leaves evenly does not arrive
 	// evenly.
 	windowMargin = 50 * time.Millisecond
 )
 
-// budget decides when a request may be sent, for all that share it.
+// budget decides when a request may be sent, for all that share it: no more than
+// a number of them within a period, wherever that begins; evenly, but for a burst
+// after a silence, which is taken from what follows it.
 type budget struct {
-	limiter *rate.Limiter
-	limit   rate.Limit
-	burst   int
-	// waited is in nanoseconds.
-	waited atomic.Int64
+	requests int
+	per      time.Duration
+	// interval is what lies between two requests that leave evenly.
+	interval time.Duration
+	burst    int
+	// waited is in nanoseconds; waits counts the calls that had to.
+	waited, waits atomic.Int64
+	// line is held by the call whose turn comes next.
+	line chan struct{}
 
 	mu sync.Mutex
+	// sent is when requests left, within the last per.
+	sent []time.Time
+	// next is when the next request would leave without any burst.
+	next time.Time
 	// opens is when the last 429 allows requests again.
 	opens time.Time
 	// slowUntil is when the rate goes up again; zero while it is up.
 	slowUntil time.Time
 }
 
-// newBudget makes a budget of a share of a limit, which holds for every window
-// of the limit's length, wherever it begins: a bucket of size b that fills at
-// rate r lets b+r·t-1 requests through before t is over, so r is chosen for that
-// to be the share.
+// newBudget makes a budget of a share of a limit.
 func newBudget(limit RateLimit, share float64) *budget {
-	requests := share * float64(limit.Requests)
+	requests, per := share*float64(limit.Requests), limit.Per+windowMargin
 	// An allowance of less than one is a request in more than one window.
-	if requests > 1 {
-		requests = math.Floor(requests)
+	if requests < 1 {
+		requests, per = 1, time.Duration(float64(per)/requests)
 	}
-	b := &budget{burst: int(min(max(requests/10, 1), maxBurst))}
-	b.limit = rate.Limit((requests - float64(b.burst) + 1) / (limit.Per + windowMargin).Seconds())
-	b.limiter = rate.NewLimiter(b.limit, b.burst)
-	return b
+	n := int(requests)
+	return &budget{requests: n, per: per, interval: per / time.Duration(n), burst: min(n, maxBurst), line: make(chan struct{}, 1)}
 }
 
 // wait returns when a request may be sent, not before a moment. It returns an
-// error at once if that cannot be before the deadline of ctx.
+// error at once if its turn has come and is not before the deadline of ctx.
 func (b *budget) wait(ctx context.Context, notBefore time.Time) error {
-	began := time.Now()
-	defer func() { b.waited.Add(int64(time.Since(began))) }()
+	began, slept := time.Now(), false
+	defer func() {
+		b.waited.Add(int64(time.Since(began)))
+		if slept {
+			b.waits.Add(1)
+		}
+	}()
+	sleep := func(moment time.Time) error {
+		slept = slept || time.Now().Before(moment)
+		return sleepUntil(ctx, moment)
+	}
+	if err := sleep(notBefore); err != nil {
+		return err
+	}
+	select {
+	case b.line <- struct{}{}:
+		defer func() { <-b.line }()
+	case <-ctx.Done():
+		slept = true
+		return context.Cause(ctx)
+	}
 	for {
-		if opens := b.opening(); opens.After(notBefore) {
-			notBefore = opens
-		}
-		if err := sleepUntil(ctx, notBefore); err != nil {
-			return err
-		}
-		now := time.Now()
-		turn := b.limiter.ReserveN(now, 1)
-		if err := sleepUntil(ctx, now.Add(turn.DelayFrom(now))); err != nil {
-			turn.Cancel()
-			return err
-		}
-		// A 429 may have come while this one stood in line. Going on after the
-		// pause without standing in line again would send all of the line at once.
-		if !b.opening().After(time.Now()) {
+		opens, ok := b.take()
+		if ok {
 			return nil
 		}
+		// A 429 may come meanwhile: it is asked again.
+		if err := sleep(opens); err != nil {
+			return err
+		}
 	}
+}
+
+// take counts a request that may be sent now, or returns when one may be.
+func (b *budget) take() (time.Time, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	// ahead is how long before its even time a request may leave.
+	interval, ahead := b.interval, b.interval*time.Duration(b.burst-1)
+	switch {
+	case b.slowUntil.IsZero():
+	case now.Before(b.slowUntil):
+		interval, ahead = 2*interval, 0
+	default:
+		// What was slow is no silence.
+		b.slowUntil, b.next = time.Time{}, latest(b.next, now.Add(ahead))
+	}
+	for len(b.sent) > 0 && now.Sub(b.sent[0]) >= b.per {
+		b.sent = b.sent[1:]
+	}
+	if len(b.sent) >= b.requests {
+		// Nor is the time in which a burst is made up for.
+		b.next = latest(b.next, b.sent[0].Add(b.per+ahead))
+	}
+	if at := latest(b.opens, b.next.Add(-ahead)); at.After(now) {
+		return at, false
+	}
+	b.next, b.sent = latest(b.next, now).Add(interval), append(b.sent, now)
+	return now, true
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // pause stops everybody for a time and halves the rate for a while. Of several
@@ -92,25 +141,8 @@ func (b *budget) wait(ctx context.Context, notBefore time.Time) error {
 func (b *budget) pause(d time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if opens := time.Now().Add(d); opens.After(b.opens) {
-		b.opens = opens
-	}
-	b.slowUntil = b.opens.Add(slowFor)
-	b.limiter.SetLimit(b.limit / 2)
-	b.limiter.SetBurst(1)
-}
-
-// opening returns when requests are allowed, which may be past, and ends the
-// slow time when it is over.
-func (b *budget) opening() time.Time {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.slowUntil.IsZero() && !time.Now().Before(b.slowUntil) {
-		b.slowUntil = time.Time{}
-		b.limiter.SetLimit(b.limit)
-		b.limiter.SetBurst(b.burst)
-	}
-	return b.opens
+	b.opens = latest(b.opens, time.Now().Add(d))
+	b.next, b.slowUntil = b.opens, b.opens.Add(slowFor)
 }
 
 // tooLateError says that something cannot begin before the deadline.

@@ -138,6 +138,40 @@ func TestBackend_KeepsToItsShareInEveryWindow(t *testing.T) {
 	}
 }
 
+// What a small instance takes is sent at once, and nothing of the share is lost
+// or exceeded for it: the burst is made up for by what follows.
+func TestBackend_SendsABurstWithoutWaiting(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		key   string
+		share int
+	}{{"sk_test_a", 20}, {"sk_live_a", 200}} {
+		t.Run(test.key, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				server := &ledger{}
+				backend := newBackend(t, &http.Client{Transport: server}, func(o *clerk.BackendOptions) { o.SecretKey = secret.New(test.key) })
+				began := time.Now()
+				askMany(t, backend, 20)
+				if took, waits := time.Since(began), backend.Stats().Waits; took != 0 || waits != 0 {
+					t.Errorf("20 calls took %s and %d waited, want none", took, waits)
+				}
+				askMany(t, backend, 5*test.share-20)
+				if took := time.Since(began); took < 40*time.Second || took > 51*time.Second {
+					t.Errorf("%d calls took %s, want what the share of five windows takes", 5*test.share, took)
+				}
+				if got := most(server.sent, 10*time.Second); got > test.share {
+					t.Errorf("%d requests within 10s, want at most %d", got, test.share)
+				}
+				// Going on is no silence: what follows leaves evenly.
+				if got := most(server.sent[test.share+1:], 10*time.Second/time.Duration(test.share)); test.share > 20 && got > 2 {
+					t.Errorf("%d requests at once later on, want them one by one", got)
+				}
+			})
+		})
+	}
+}
+
 func TestBackend_PausesForEverybodyAfter429(t *testing.T) {
 	t.Parallel()
 	const refused = 40

@@ -1,9 +1,41 @@
 package fullsync
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"clerksync/shared/mirror"
+)
 
 // Small makes windows and pages small, so that few objects make many of them.
 func (o *Options) Small(window, page int) { o.windowSize, o.pageSize = window, page }
 
 // Patience is how long a database that is away is waited for.
 func (o *Options) Patience(d time.Duration) { o.patience = d }
+
+// Counted is a span and how many users Clerk has counted in it.
+type Counted struct {
+	mirror.Span
+	Users int64
+}
+
+// CutUsers cuts a span as a run does, and returns how many questions that took.
+func CutUsers(
+	ctx context.Context, whole Counted, count func(context.Context, mirror.Span) (int64, error), workers int,
+) ([]Counted, int, error) {
+	spans, asked, err := cutUsers(ctx, counted{whole.Span, whole.Users}, count, windowSize, workers)
+	cuts := make([]Counted, len(spans))
+	for i, span := range spans {
+		cuts[i] = Counted{span.Span, span.users}
+	}
+	return cuts, asked, err
+}
+
+// The sizes of a run that no test makes smaller.
+const (
+	WindowSize = windowSize
+	PageSize   = pageSize
+)
+
+// Fill adds users to a window, as a run does.
+var Fill = fill

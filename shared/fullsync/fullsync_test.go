@@ -483,7 +483,7 @@ func TestRun_GoesOnUntilItIsComplete(t *testing.T) {
 		ctx, stop := context.WithCancelCause(t.Context())
 		var served atomic.Int32
 		w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
-			if served.Add(1) == 40 {
+			if served.Add(1) == 25 {
 				stop(fullsync.ErrOutOfTime)
 			}
 			next.ServeHTTP(rw, r)

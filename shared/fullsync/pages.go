@@ -19,9 +19,6 @@ type pages struct {
 	cancel context.CancelFunc
 	group  *errgroup.Group
 
-	// longest is the longest page so far.
-	longest int
-
 	mu    sync.Mutex
 	tally mirror.Tally
 }

@@ -177,10 +177,13 @@ func join(a, b clerk.Page) clerk.Page {
 // finishWindow compares a window that was read with the copy and records it.
 // listed are the ids that Clerk listed within the window's span, at least.
 func (e *engine) finishWindow(ctx context.Context, k kind, w mirror.Window, listed map[string]bool) error {
-	span := mirror.Span{From: w.From, To: w.To}
+	span := mirror.Span{From: w.From, To: w.To, After: w.After, Through: w.Through}
 	// What has just been made may be on its way.
 	if limit := clerk.MillisOf(e.settled); span.To == 0 || span.To > limit {
-		young := mirror.Span{From: max(span.From, limit), To: span.To}
+		young := span
+		if limit > young.From {
+			young = mirror.Span{From: limit, To: span.To}
+		}
 		span.To = limit
 		var unseen []mirror.Suspect
 		err := e.persist(ctx, func(ctx context.Context) (err error) {

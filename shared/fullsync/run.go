@@ -49,9 +49,11 @@ type engine struct {
 	// known is an object of each kind that Clerk has listed.
 	known  map[mirror.Object]string
 	totals map[mirror.Object]int64
-	phase  string
-	done   int64
-	began  time.Time
+	// lastWindow is the last position that a window of users has.
+	lastWindow int
+	phase      string
+	done       int64
+	began      time.Time
 }
 
 func newEngine(o Options) *engine {

@@ -68,6 +68,31 @@ func (s *waves) intercept(rw http.ResponseWriter, r *http.Request, next http.Han
 	_, _ = rw.Write(recorded.Body.Bytes())
 }
 
+// A small instance is read within the burst of the budget, by default and by the
+// limit of the smallest kind: no request waits for another. What that saves is
+// seen in what does not wait, not in time.
+func TestRun_OfAFewDozenObjectsDoesNotWait(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, clerkdouble.APIOptions{Limit: clerk.TestInstance.RateLimit()})
+	w.seed(36, 5, 40)
+	for _, what := range []string{"filled", "unchanged", "mended"} {
+		if what == "mended" {
+			deleteOne(w)
+		}
+		backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: secret.New(secretKey), URL: w.url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		report := w.complete(func(o *fullsync.Options) { o.Clerk = backend })
+		w.same()
+		stats := backend.Stats()
+		t.Logf("%s: %d requests, %d waited", what, stats.Requests, stats.Waits)
+		if stats.Waits != 0 || report.RateLimited != 0 {
+			t.Errorf("%s: %d of %d requests waited, and %d were refused; want none", what, stats.Waits, stats.Requests, report.RateLimited)
+		}
+	}
+}
+
 // Others use the instance's limit, too. A 429 stops everybody who reads, not only
 // the one who got it: what still comes was sent before its answer had arrived.
 func TestRun_LeavesTheLimitToOthers(t *testing.T) {

@@ -1,11 +1,11 @@
 package fullsync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -14,16 +14,11 @@ import (
 )
 
 const (
-	// windowSize is how many users a window is cut to, and how many
-	// organizations or memberships make one.
+	// windowSize is how many users, organizations or memberships make a window:
+	// what is compared and remembered at a time.
 	windowSize = 5000
 	// pageSize is the most that Clerk lists at once.
 	pageSize = clerk.MaxLimit
-	// fan is into how many parts a span is cut at a time.
-	fan = 8
-	// maxCounts bounds the questions that cutting may cost; what is uncut then
-	// is walked as it is.
-	maxCounts = 500
 )
 
 // errNoCursor says that Clerk does not list users the way the windows need it.
@@ -55,7 +50,7 @@ func (e *engine) walkUserWindows(ctx context.Context) error {
 	group, walking := errgroup.WithContext(ctx)
 	group.SetLimit(e.Workers)
 	for _, window := range spans {
-		group.Go(func() error { return e.walkWindow(walking, window) })
+		group.Go(func() error { return e.walkWindows(walking, window) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -63,8 +58,8 @@ func (e *engine) walkUserWindows(ctx context.Context) error {
 	return e.confirmUndated(ctx, e.users())
 }
 
-// planUsers cuts the creation times into windows, or takes what was cut before.
-// It returns those that are not finished.
+// planUsers cuts the creation times into spans, each of a window or several, or
+// takes what was cut before. It returns those that are not finished.
 func (e *engine) planUsers(ctx context.Context) ([]mirror.Window, error) {
 	total, err := e.Clerk.CountUsers(ctx, clerk.UserQuery{})
 	if err != nil {
@@ -87,133 +82,55 @@ func (e *engine) planUsers(ctx context.Context) ([]mirror.Window, error) {
 				if w.Finished {
 					e.advance(w.Listed)
 				}
+				e.lastWindow = max(e.lastWindow, w.Position)
 			}
 			return left, nil
 		}
 	}
 
-	spans, err := e.cut(ctx, total)
+	cuts, err := e.cut(ctx, total)
 	if err != nil {
 		return nil, err
+	}
+	spans := make([]mirror.Span, len(cuts))
+	windows := make([]mirror.Window, len(cuts))
+	for i, c := range cuts {
+		spans[i] = c.Span
+		// Postgres counts them from one.
+		windows[i] = mirror.Window{Object: mirror.Users, Position: i + 1, From: c.From, To: c.To}
 	}
 	if e.run != nil {
 		if err := e.persist(ctx, func(ctx context.Context) error { return e.run.Plan(ctx, mirror.Users, spans) }); err != nil {
 			return nil, err
 		}
 	}
-	windows := make([]mirror.Window, len(spans))
-	for i, span := range spans {
-		// Postgres counts them from one.
-		windows[i] = mirror.Window{Object: mirror.Users, Position: i + 1, From: span.From, To: span.To}
-	}
+	e.lastWindow = len(windows)
+	// What takes longest begins first.
+	slices.SortStableFunc(windows, func(a, b mirror.Window) int {
+		return cmp.Compare(cuts[b.Position-1].users, cuts[a.Position-1].users)
+	})
 	return windows, nil
 }
 
-// counted is a span and how many users were created in it.
-type counted struct {
-	mirror.Span
-	users int64
-}
-
-// cut divides all time into spans of about windowSize users each.
-func (e *engine) cut(ctx context.Context, total int64) ([]mirror.Span, error) {
-	if total <= int64(e.windowSize) {
-		return []mirror.Span{{}}, nil
+// cut divides all time into spans to be read side by side.
+func (e *engine) cut(ctx context.Context, total int64) ([]counted, error) {
+	if total <= leastWindows*int64(e.windowSize) {
+		return []counted{{users: total}}, nil
 	}
 	first, err := e.Clerk.Users(ctx, clerk.UserQuery{OrderBy: "+created_at", Limit: 1})
 	if err != nil {
 		return nil, fmt.Errorf("looking for the first user: %w", err)
 	}
 	if len(first.Items) == 0 {
-		return []mirror.Span{{}}, nil
+		return []counted{{users: total}}, nil
 	}
-	last := clerk.MillisOf(first.RequestedAt)
-	c := &cutter{engine: e}
-	spans, err := c.cut(ctx, counted{mirror.Span{From: first.Items[0].CreatedAt, To: max(last, first.Items[0].CreatedAt+1)}, total})
-	if err != nil {
-		return nil, err
+	from := first.Items[0].CreatedAt
+	whole := counted{mirror.Span{From: from, To: max(clerk.MillisOf(first.RequestedAt), from+1)}, total}
+	count := func(ctx context.Context, span mirror.Span) (int64, error) {
+		return e.Clerk.CountUsers(ctx, within(span))
 	}
-	return merge(spans, int64(e.windowSize)), nil
-}
-
-// cutter divides spans, and counts its questions.
-type cutter struct {
-	*engine
-	mu    sync.Mutex
-	asked int
-}
-
-func (c *cutter) mayAsk(n int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.asked+n > maxCounts {
-		return false
-	}
-	c.asked += n
-	return true
-}
-
-// cut divides one span until its parts are small enough, or a millisecond long.
-// What Clerk has made since is not asked for again: the last part counts as what
-// the others leave.
-func (c *cutter) cut(ctx context.Context, span counted) ([]counted, error) {
-	width := int64(span.To - span.From)
-	size := int64(c.windowSize)
-	parts := min(max(2, min(fan, (span.users+size-1)/size)), width)
-	if span.users <= size || parts < 2 || !c.mayAsk(int(parts)-1) {
-		return []counted{span}, nil
-	}
-	pieces := make([]counted, parts)
-	for i := range pieces {
-		pieces[i].From = span.From + clerk.Millis(width*int64(i)/parts)
-		pieces[i].To = span.From + clerk.Millis(width*int64(i+1)/parts)
-	}
-	counting, asking := errgroup.WithContext(ctx)
-	for i := range pieces[:parts-1] {
-		counting.Go(func() (err error) {
-			pieces[i].users, err = c.Clerk.CountUsers(asking, within(pieces[i].Span))
-			return err
-		})
-	}
-	if err := counting.Wait(); err != nil {
-		return nil, fmt.Errorf("counting users of a span: %w", err)
-	}
-	rest := span.users
-	for _, piece := range pieces[:parts-1] {
-		rest -= piece.users
-	}
-	pieces[parts-1].users = max(0, rest)
-
-	divided := make([][]counted, parts)
-	dividing, deeper := errgroup.WithContext(ctx)
-	for i, piece := range pieces {
-		dividing.Go(func() (err error) {
-			divided[i], err = c.cut(deeper, piece)
-			return err
-		})
-	}
-	if err := dividing.Wait(); err != nil {
-		return nil, err
-	}
-	return slices.Concat(divided...), nil
-}
-
-// merge puts neighbours together while they make no more than a window, and
-// opens both ends: rows of the copy may lie outside of what Clerk has.
-func merge(spans []counted, size int64) []mirror.Span {
-	var merged []mirror.Span
-	var users int64
-	for _, span := range spans {
-		if len(merged) > 0 && users+span.users <= size {
-			merged[len(merged)-1].To = span.To
-			users += span.users
-			continue
-		}
-		merged = append(merged, span.Span)
-		users = span.users
-	}
-	merged[0].From, merged[len(merged)-1].To = 0, 0
-	return merged
+	spans, _, err := cutUsers(ctx, whole, count, e.windowSize, e.Workers)
+	return spans, err
 }
 
 // within asks for a span and a millisecond on both sides, because Clerk does not
@@ -229,64 +146,80 @@ func within(span mirror.Span) clerk.UserQuery {
 	return q
 }
 
-// walkWindow lists one window by cursor, applies it, and reconciles it.
-func (e *engine) walkWindow(ctx context.Context, w mirror.Window) error {
-	query := within(mirror.Span{From: w.From, To: w.To})
-	query.OrderBy, query.Limit = "+created_at", e.pageSize
-	seen := make(map[string]bool, e.windowSize)
-	span := mirror.Span{From: w.From, To: w.To}
-	pages := e.pages(ctx, w)
-	for {
-		page, err := e.Clerk.Users(ctx, query)
-		if errors.Is(err, clerk.ErrUnprocessable) {
-			err = fmt.Errorf("%w: %w", errNoCursor, err)
-		}
-		if err == nil && !follows(page, query, seen) {
-			err = fmt.Errorf("%w: it ignores the cursor or the creation times asked for", errNoCursor)
-		}
+// walkWindows reads a span by cursor, window by window, and reconciles each.
+func (e *engine) walkWindows(ctx context.Context, w mirror.Window) error {
+	list := e.cursor(w)
+	pages, listed := e.pages(ctx, w), make(map[string]bool, e.windowSize)
+	for !list.done {
+		page, err := list.next(ctx)
 		if err != nil {
 			return pages.fail(err)
 		}
-		if len(page.Items) == 0 {
-			break
+		page = page.Select(func(item clerk.Item) bool {
+			return contains(mirror.Span{From: w.From, To: w.To}, item.CreatedAt) && !listed[item.ID]
+		})
+		for {
+			n, closed, rest := fill(w, len(listed), page.Items, e.windowSize)
+			for _, item := range page.Items[:n] {
+				listed[item.ID] = true
+			}
+			if err := pages.apply(first(page, n)); err != nil {
+				return err
+			}
+			if rest == nil {
+				break
+			}
+			e.mu.Lock()
+			e.lastWindow++
+			rest.Position = e.lastWindow
+			e.mu.Unlock()
+			closed.Rest = rest
+			if err := e.finishUsers(ctx, closed, pages, listed); err != nil {
+				return err
+			}
+			w, page = *rest, after(page, n)
+			pages, listed = e.pages(ctx, w), make(map[string]bool, e.windowSize)
 		}
-		for _, item := range page.Items {
-			seen[item.ID] = true
-		}
-		own := page.Select(func(item clerk.Item) bool { return contains(span, item.CreatedAt) })
-		w.Listed += int64(len(own.Items))
-		if err := pages.apply(own); err != nil {
-			return err
-		}
-		// A page may be short because Clerk gives fewer at a time: only an empty
-		// one is certainly the end, or a short one behind a longer one.
-		if len(page.Items) < query.Limit && query.StartingAfter != "" && len(page.Items) < pages.longest {
-			break
-		}
-		pages.longest = max(pages.longest, len(page.Items))
-		query.StartingAfter = page.Items[len(page.Items)-1].ID
 	}
+	return e.finishUsers(ctx, w, pages, listed)
+}
+
+func (e *engine) finishUsers(ctx context.Context, w mirror.Window, pages *pages, listed map[string]bool) error {
 	tally, err := pages.wait()
 	if err != nil {
 		return err
 	}
-	w.Tally = tally
-	return e.finishWindow(ctx, e.users(), w, seen)
+	w.Tally, w.Listed = tally, int64(len(listed))
+	return e.finishWindow(ctx, e.users(), w, listed)
 }
 
-// follows tells whether a page is one that was asked for: in order, within the
-// span, and nothing of it listed before.
-func follows(page clerk.Page, query clerk.UserQuery, seen map[string]bool) bool {
-	previous := clerk.Millis(0)
-	for _, item := range page.Items {
-		if item.CreatedAt < previous || seen[item.ID] ||
-			query.CreatedAfter != 0 && item.CreatedAt < query.CreatedAfter ||
-			query.CreatedBefore != 0 && item.CreatedAt > query.CreatedBefore {
-			return false
-		}
-		previous = item.CreatedAt
+// fill adds users, in the order of their creation, to a window that holds some. If
+// that fills it, it returns how many belong to it, where it ends, and the window
+// behind it. It ends before the last moment, which may go on in the next page; or,
+// where it has no other moment, behind the id that was listed last. In whichever
+// order Clerk lists the users of one moment, the windows that end so leave no id out
+// between them: they go from the lowest to the highest, and on their way pass each.
+func fill(w mirror.Window, held int, users []clerk.Item, size int) (n int, closed mirror.Window, rest *mirror.Window) {
+	if len(users) == 0 || held+len(users) < size {
+		return len(users), w, nil
 	}
-	return true
+	last := users[len(users)-1]
+	rest = &mirror.Window{Object: w.Object, From: last.CreatedAt, To: w.To}
+	if last.CreatedAt > w.From {
+		w.To = last.CreatedAt
+		return slices.IndexFunc(users, func(item clerk.Item) bool { return item.CreatedAt == last.CreatedAt }), w, rest
+	}
+	w.To, w.Through, rest.After = w.From+1, last.ID, last.ID
+	return len(users), w, rest
+}
+
+// first and after are the parts of a page up to the nth item and behind it.
+func first(page clerk.Page, n int) clerk.Page {
+	return page.Select(func(clerk.Item) bool { n--; return n >= 0 })
+}
+
+func after(page clerk.Page, n int) clerk.Page {
+	return page.Select(func(clerk.Item) bool { n--; return n < 0 })
 }
 
 func contains(span mirror.Span, at clerk.Millis) bool {

@@ -86,6 +86,11 @@ type Window struct {
 	// without end.
 	From clerk.Millis `json:"from_ms"`
 	To   clerk.Millis `json:"to_ms"`
+	// After is where the list of users goes on within From, where one moment fills
+	// more windows than one: what was listed up to this id is in those before. Through
+	// is the id that was listed last in a window that ends within a moment. See [Span].
+	After   string `json:"after_id,omitempty"`
+	Through string `json:"-"`
 	// NextOffset is where the list goes on behind the window, where it is
 	// listed by offset.
 	NextOffset int64 `json:"next_offset"`
@@ -96,6 +101,9 @@ type Window struct {
 	// Unseen is since when live rows were made that were neither listed nor asked
 	// for; 0 if there is none.
 	Unseen clerk.Millis `json:"-"`
+	// Rest is the window that [Run.Finish] plans behind this one in the same step;
+	// nil for none.
+	Rest *Window `json:"-"`
 }
 
 // Run is a run whose lock the caller holds.
@@ -172,9 +180,17 @@ func (r *Run) Plan(ctx context.Context, object Object, spans []Span) error {
 // Finish records a window as done, with what was confirmed to be absent. Of its
 // tally only what was not written is taken: the rest is counted already.
 func (r *Run) Finish(ctx context.Context, w Window, absent []string, confirmedAt time.Time) error {
-	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+	var rest *string
+	if w.Rest != nil {
+		document, err := json.Marshal(w.Rest)
+		if err != nil {
+			return fmt.Errorf("finishing a window in run %d: %w", r.ID, err)
+		}
+		rest = new(string(document))
+	}
+	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::pg_catalog.jsonb)`,
 		w.Object, w.Position, nullMillis(w.From), nullMillis(w.To), w.NextOffset, w.Listed, w.Tally.Unchanged, w.Tally.Stale,
-		absent, confirmedAt, nullMillis(w.Unseen), w.Tally.DeletedHere)
+		absent, confirmedAt, nullMillis(w.Unseen), w.Tally.DeletedHere, rest)
 }
 
 // Pending is how much of a kind a run would delete, beside how much there is, which

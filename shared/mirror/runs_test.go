@@ -345,6 +345,40 @@ func previewPage(t *testing.T, b *bench, values bool) {
 	}
 }
 
+// The rest of a window is planned with its end or not at all, and once, however often
+// an answer is lost.
+func TestFinish_PlansTheRest(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	cut, end := clerk.MillisOf(at(5)), clerk.MillisOf(at(9))
+	first := b.mustBegin("first")
+	if err := first.Plan(t.Context(), mirror.Users, []mirror.Span{{To: end}, {From: end}}); err != nil {
+		t.Fatal(err)
+	}
+	rest := mirror.Window{Object: mirror.Users, Position: 3, From: cut, To: end, After: "user_é"}
+	last := mirror.Window{Object: mirror.Users, Position: 4, From: cut}
+	done := mirror.Window{Object: mirror.Users, Position: 1, To: cut + 1, Listed: 2, Tally: mirror.Tally{Unchanged: 2}, Through: "user_é", Rest: &rest}
+	other := mirror.Window{Object: mirror.Users, Position: 2, From: end, To: end + 1, Rest: &last}
+	for range 2 {
+		for _, w := range []mirror.Window{done, other} {
+			if err := first.Finish(t.Context(), w, nil, at(9)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b.expire()
+	second := b.mustBegin("second")
+	done.Through, done.Rest, done.Finished = "", nil, true
+	other.Rest, other.Finished = nil, true
+	if diff := cmp.Diff([]mirror.Window{done, other, rest, last}, second.Windows); diff != "" {
+		t.Errorf("windows (-want +got):\n%s", diff)
+	}
+	done.Rest = &rest
+	if err := first.Finish(t.Context(), done, nil, at(9)); !errors.Is(err, mirror.ErrLockLost) {
+		t.Errorf("Finish by the one that has lost the lock: %v, want ErrLockLost", err)
+	}
+}
+
 func TestSuspects_AreLiveRowsOfTheSpanThatWereNotListed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -363,6 +397,14 @@ func TestSuspects_AreLiveRowsOfTheSpanThatWereNotListed(t *testing.T) {
 		{mirror.Span{From: clerk.MillisOf(at(10)), To: clerk.MillisOf(at(20))}, nil, []string{"user_b", "user_c"}},
 		{mirror.Span{From: clerk.MillisOf(at(10))}, []string{"user_b", "user_elsewhere"}, []string{"user_c", "user_d"}},
 		{mirror.Span{To: clerk.MillisOf(at(10))}, []string{"user_a"}, nil},
+		// Of the first moment some ids, and of the others all.
+		{mirror.Span{From: clerk.MillisOf(at(10)), After: "user_b"}, nil, []string{"user_c", "user_d"}},
+		{mirror.Span{From: clerk.MillisOf(at(10)), To: clerk.MillisOf(at(10)) + 1, Through: "user_b"}, nil, []string{"user_b"}},
+		{mirror.Span{From: clerk.MillisOf(at(10)), To: clerk.MillisOf(at(10)) + 1, After: "user_c", Through: "user_b"}, nil, nil},
+		// By bytes, not by any language's order.
+		{mirror.Span{From: clerk.MillisOf(at(10)), After: "user_a", Through: "user_c"}, nil, []string{"user_b", "user_c", "user_d"}},
+		{mirror.Span{From: clerk.MillisOf(at(10)), After: "user_Z"}, nil, []string{"user_b", "user_c", "user_d"}},
+		{mirror.Span{From: clerk.MillisOf(at(10)), Through: "user_Z"}, nil, []string{"user_d"}},
 	} {
 		var got []string
 		for _, s := range must[[]mirror.Suspect](t)(b.store.Suspects(t.Context(), 0, mirror.Users, test.span, test.listed)) {

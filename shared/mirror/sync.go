@@ -198,15 +198,20 @@ func latest(items []clerk.Item) ([]string, []int64) {
 }
 
 // Span is a span of creation times: From is in it, To is not; zero is without end.
-type Span struct{ From, To clerk.Millis }
+// Of what was created at From only those are in it whose ids lie behind After, and
+// not behind Through, byte by byte; "" is without end.
+type Span struct {
+	From, To       clerk.Millis
+	After, Through string
+}
 
 // Suspects returns the live rows that were created within span and are not
 // among listed. Memberships whose user or organization the run has found absent
 // are left out: they go with it. run may be 0.
 func (s *Store) Suspects(ctx context.Context, run int64, object Object, span Span, listed []string) ([]Suspect, error) {
 	return s.suspects(ctx, object, `
-		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.suspects($1, $2, $3, $4, $5)`,
-		run, object, nullMillis(span.From), nullMillis(span.To), listed)
+		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.suspects($1, $2, $3, $4, $5, $6, $7)`,
+		run, object, nullMillis(span.From), nullMillis(span.To), listed, span.After, span.Through)
 }
 
 // Undated returns some live rows that have no creation time, and so lie in no

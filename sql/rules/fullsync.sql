@@ -4,7 +4,7 @@ begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
       'object', w.object, 'position', w.position, 'from_ms', w.from_ms, 'to_ms', w.to_ms,
-      'next_offset', w.next_offset, 'listed', w.listed, 'tally', w.tally, 'finished', w.finished_at is not null
+      'after_id', w.after_id, 'next_offset', w.next_offset, 'listed', w.listed, 'tally', w.tally, 'finished', w.finished_at is not null
     ) order by w.object, w.position), '[]')
     from clerk_sync.sync_windows as w where w.run_id = run_windows.run);
 end
@@ -133,9 +133,12 @@ $$;
 -- all. What was written is counted already; what was written by a call that then
 -- died, and found unchanged by this one, is not counted again. unseen_ms is given where
 -- live rows of the window were neither listed nor asked for: since when they were made.
+-- A window that ends sooner than it was planned to leaves the rest as a window to be
+-- read, in the same step: so a run goes on within a span, however large it is.
 create or replace function clerk_sync.finish_window(
   run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint,
-  listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamptz, unseen_ms bigint default null, deleted_here bigint default 0
+  listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamptz,
+  unseen_ms bigint default null, deleted_here bigint default 0, rest jsonb default null
 ) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -161,6 +164,11 @@ begin
   select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
   from unnest(finish_window.absent_ids) as gone
   on conflict on constraint sync_absences_pkey do nothing;
+  insert into clerk_sync.sync_windows (run_id, object, position, from_ms, to_ms, after_id)
+  select finish_window.run, finish_window.object, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
+  from jsonb_to_record(finish_window.rest) as r (position integer, from_ms bigint, to_ms bigint, after_id text)
+  where finish_window.rest is not null
+  on conflict on constraint sync_windows_pkey do nothing;
 end
 $$;
 
@@ -380,10 +388,12 @@ begin
 end
 $$;
 
--- Live rows that were created within a span and are not among ids. Those whose
--- user or organization is itself confirmed to be gone, or deleted already, go with it.
+-- Live rows that were created within a span and are not among ids; of those of its
+-- first moment the ones whose ids lie behind after and not behind through ('' is
+-- without end), since one moment can fill several windows. Those whose user or
+-- organization is itself confirmed to be gone, or deleted already, go with it.
 create or replace function clerk_sync.suspects(
-  run bigint, object text, from_ms bigint, to_ms bigint, ids text[]
+  run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text default '', through text default ''
 ) returns table (id text, organization_id text, user_id text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -393,6 +403,8 @@ begin
     with absent as (
       select r.%1$I as id from %2$s as r
       where r.deleted_at is null and (r.created_at >= $1 and r.created_at < $2 %3$s)
+        and (r.created_at > $1 or $6 = '' or r.%1$I collate "C" > $6)
+        and (r.created_at > $1 or $7 = '' or r.%1$I collate "C" <= $7)
       except select i from unnest($3) as i
     )
     select a.id, %4$s, %5$s
@@ -408,7 +420,7 @@ begin
     o.key, o.relation, case when not o.dated then 'or r.created_at is null' end,
     clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
   using coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), coalesce(to_timestamp(to_ms / 1000.0), 'infinity'),
-        ids, run, object;
+        ids, run, object, after, through;
 end
 $$;
 
@@ -509,7 +521,7 @@ revoke execute on function
   clerk_sync.check_lease(interval), clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.require_lock(bigint, text), clerk_sync.renew_run(bigint, text, interval),
   clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
-  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint),
+  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
   clerk_sync.count_window(bigint, text, integer, jsonb), clerk_sync.is_drift(text, text, bigint, bigint),
   clerk_sync.is_deleted_here(jsonb, bigint),
@@ -517,17 +529,17 @@ revoke execute on function
   clerk_sync.compare_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.column_or_null(text, text),
-  clerk_sync.suspects(bigint, text, bigint, bigint, text[]), clerk_sync.undated(text, timestamptz, text, integer),
+  clerk_sync.suspects(bigint, text, bigint, bigint, text[], text, text), clerk_sync.undated(text, timestamptz, text, integer),
   clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
   clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.renew_run(bigint, text, interval), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
-  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint),
+  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
   clerk_sync.apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
-  clerk_sync.suspects(bigint, text, bigint, bigint, text[]), clerk_sync.undated(text, timestamptz, text, integer),
+  clerk_sync.suspects(bigint, text, bigint, bigint, text[], text, text), clerk_sync.undated(text, timestamptz, text, integer),
   clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
 to clerksync_writer;

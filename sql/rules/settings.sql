@@ -14,8 +14,8 @@ begin
     'compare_page(text, jsonb, bigint, text[], bigint[], bigint)',
     'tombstone_users(text[], timestamptz, timestamptz[])', 'tombstone_organizations(text[], timestamptz, timestamptz[])', 'end_memberships(text[], timestamptz, timestamptz[])',
     'end_some_memberships(integer, boolean)', 'pending_deletions(bigint)',
-    'delete_absent(bigint, text, text, integer)', 'suspects(bigint, text, bigint, bigint, text[])',
-    'undated(text, timestamptz, text, integer)', 'finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint)'
+    'delete_absent(bigint, text, text, integer)', 'suspects(bigint, text, bigint, bigint, text[], text, text)',
+    'undated(text, timestamptz, text, integer)', 'finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb)'
   ] loop
     execute format('alter function clerk_sync.%s
       set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off', entry);

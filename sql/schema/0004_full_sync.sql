@@ -33,13 +33,15 @@ insert into clerk_sync.sync_lock default values;
 
 -- A window is a span of creation times: from_ms up to, not with, to_ms; null is
 -- without end. It is planned first where Clerk can count a span (users), and
--- written when done where Clerk can only list by offset.
+-- written when done where Clerk can only list by offset. after_id is where the
+-- list goes on within from_ms, if a window before this one ended there.
 create table clerk_sync.sync_windows (
   run_id      bigint not null references clerk_sync.sync_runs (id) on delete cascade,
   object      text not null,
   position    integer not null,
   from_ms     bigint,
   to_ms       bigint,
+  after_id    text,
   next_offset bigint,
   listed      bigint not null default 0,
   tally       jsonb,

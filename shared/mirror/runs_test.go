@@ -203,13 +203,13 @@ func TestApplyPage_CountsDrift(t *testing.T) {
 	b := newBench(t)
 	user := func(n int) clerktest.UserBuilder { return clerktest.User(fmt.Sprintf("user_%d", n)).UpdatedAt(at(0)) }
 	must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Users, listed(at(1), user(1), user(2), user(3)), at(1)))
-	must[int64](t)(b.store.Delete(t.Context(), mirror.Users, []string{"user_3"}, at(2)))
+	b.want(mirror.Applied, user(3).Deleted(at(2)))
 
 	active := func(u *clerk.User) { u.LastActiveAt = clerk.MillisOf(at(3)) }
 	got := must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Users, listed(at(100),
 		user(1).With(active),               // changed without a new updated_at: no event told of that
 		user(2).UpdatedAt(at(5)),           // a lost event
-		user(3),                            // deleted here: the list was behind
+		user(3),                            // deleted, as Clerk stated: the list was behind
 		user(4),                            // a lost event
 		user(5).UpdatedAt(at(60)), user(5), // the same twice, and too new to have been told
 	), at(50)))

@@ -223,7 +223,7 @@ func (s *Store) suspects(ctx context.Context, object Object, sql string, args ..
 	return found, nil
 }
 
-// Delete makes tombstones of what Clerk has confirmed to be gone at a moment,
+// Delete makes tombstones of what Clerk was asked for at a moment and did not have,
 // outside of any run. Memberships that this leaves are ended by
 // [Store.EndSome]; of memberships themselves hand it some thousands at most.
 func (s *Store) Delete(ctx context.Context, object Object, ids []string, at time.Time) (int64, error) {
@@ -239,7 +239,7 @@ func (s *Store) Delete(ctx context.Context, object Object, ids []string, at time
 		return 0, fmt.Errorf("deleting: objects of the kind %q are only deleted by a run", object)
 	}
 	var deleted int64
-	err := s.scan(ctx, []any{&deleted}, `select count(*) from clerk_sync.`+function+`($1, $2) where result = 'deleted'`, ids, at)
+	err := s.scan(ctx, []any{&deleted}, `select count(*) from clerk_sync.`+function+`($1, $2, null, true) where result = 'deleted'`, ids, at)
 	if err != nil {
 		return 0, fmt.Errorf("deleting %d objects of the kind %s: %w", len(ids), object, err)
 	}

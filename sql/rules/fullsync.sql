@@ -211,11 +211,12 @@ $$;
 -- Drift is what a webhook should have told: an object that the copy did not have,
 -- or of which it had an earlier updated_at. Clerk changes some fields without
 -- moving updated_at and without an event, such as last_active_at: those rows are
--- updated, and no drift.
+-- updated, and no drift. What comes back from a tombstone that an earlier run inferred
+-- was wrong here, however new it is.
 create or replace function clerk_sync.is_drift(result text, before text, updated_ms bigint, settled_ms bigint) returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-  return updated_ms <= settled_ms and (
+  return result = 'updated' and before >= '8' or updated_ms <= settled_ms and (
     result = 'created'
     or result = 'updated' and (before < '2' or substr(before, 3, 15)::bigint < updated_ms));
 end
@@ -422,6 +423,7 @@ declare
   versions    text[];
   confirmed   timestamptz[];
   ids         text[] := '{}';
+  times       timestamptz[] := '{}';
   at          timestamptz;
   deleted     bigint;
   ended       bigint := 0;
@@ -439,8 +441,9 @@ begin
   taken := 0;
   foreach at in array coalesce(confirmed, '{}') loop
     taken := taken + 1;
-    if versions[taken] < '1' or versions[taken] < '9' and substr(versions[taken], 19, 15)::bigint <= extract(epoch from at) * 1000 then
+    if versions[taken] < '1' or versions[taken] < '8' and substr(versions[taken], 19, 15)::bigint <= extract(epoch from at) * 1000 then
       ids := ids || candidates[taken];
+      times := times || at;
       ended := ended + clerk_sync.live_memberships(object, candidates[taken]);
       exit when ended >= most_ended;
     end if;
@@ -450,10 +453,9 @@ begin
   end if;
   delete from clerk_sync.sync_absences as a
   where a.run_id = run and a.object = delete_absent.object and a.object_id = any (candidates[1:taken]);
-  at := (select min(c) from unnest(confirmed[1:taken]) as c);
 
   perform set_config('clerk_sync.cause', 'run_' || run, true);
-  deleted := clerk_sync.delete_objects(object, ids, at);
+  deleted := clerk_sync.delete_objects(object, ids, null, times, true);
   perform set_config('clerk_sync.cause', outer_cause, true);
 
   -- Counted in the same transaction, so that a lost answer loses no count.

@@ -2001,6 +2001,32 @@ $$;
 
 
 --
+-- Name: children_of(text[], text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.children_of(users text[], organizations text[]) RETURNS TABLE(id text, organization_id text, user_id text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return query
+  select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
+  from unnest(users) as u (id)
+  join public.organization_memberships as m on m.clerk_user_id = u.id and m.deleted_at is null
+  union
+  select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
+  from unnest(organizations) as g (id)
+  join public.organization_memberships as m on m.clerk_org_id = g.id and m.deleted_at is null;
+end
+$$;
+
+
+--
 -- Name: column_or_null(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3412,13 +3438,43 @@ CREATE FUNCTION clerk_sync.pending_deletions(run bigint) RETURNS TABLE(object te
 #variable_conflict use_column
 begin
   return query
-  select a.object, a.pending, c.rows
-  from (select s.object, count(*) as pending from clerk_sync.sync_absences as s
-        where s.run_id = pending_deletions.run group by s.object) as a
-  join clerk_sync.objects as o using (object)
-  cross join lateral clerk_sync.count_rows(o.relation, 'deleted_at IS NULL', greatest(20000, 20 * a.pending)) as c;
+  select o.object, a.pending, c.rows
+  from clerk_sync.objects as o
+  cross join lateral (select count(*) as pending from clerk_sync.pending_objects(pending_deletions.run, o.object)) as a
+  cross join lateral clerk_sync.count_rows(o.relation, 'deleted_at IS NULL', greatest(20000, 20 * a.pending)) as c
+  where a.pending > 0;
 end
 $$;
+
+
+--
+-- Name: pending_objects(bigint, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.pending_objects(run bigint, object text) RETURNS TABLE(id text, organization_id text, user_id text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+#variable_conflict use_variable
+declare
+  o clerk_sync.objects := clerk_sync.object(object);
+begin
+  return query execute format($q$
+    select s.object_id, %s, %s from clerk_sync.sync_absences as s
+    left join %s as r on r.%I = s.object_id
+    where s.run_id = $1 and s.object = $2 $q$,
+    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation, o.key)
+  using run, object;
+  if object = 'organization_membership' then
+    return query
+    select c.* from clerk_sync.children_of(
+      array(select s.object_id from clerk_sync.sync_absences as s where s.run_id = run and s.object = 'user'),
+      array(select s.object_id from clerk_sync.sync_absences as s where s.run_id = run and s.object = 'organization')) as c
+    where not exists (
+      select from clerk_sync.sync_absences as s where s.run_id = run and s.object = 'organization_membership' and s.object_id = c.id);
+  end if;
+end
+$_$;
 
 
 --
@@ -4686,6 +4742,33 @@ begin
   end case;
 end
 $$;
+
+
+--
+-- Name: witnesses(bigint, text, text[], text[], integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) RETURNS TABLE(id text, organization_id text, user_id text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  o     clerk_sync.objects := clerk_sync.object(object);
+  known text := format('select r.%I, %s, %s from %s as r where r.deleted_at is null', o.key,
+    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation);
+begin
+  return query execute format('%s and r.%I = any ($1) limit $2', known, o.key) using listed, most;
+  if not found then
+    return query execute format($q$
+      %1$s and not $1 ? r.%2$I and not exists (
+        select from clerk_sync.sync_absences as s
+        where s.run_id = $2 and (s.object, s.object_id) in (($3, r.%2$I), ('user', %3$s), ('organization', %4$s)))
+      limit $4 $q$, known, o.key,
+      clerk_sync.column_or_null('r', o.user_key), clerk_sync.column_or_null('r', o.organization_key))
+    using coalesce((select jsonb_object_agg(i, null) from unnest(suspects) as i), '{}'), run, object, most;
+  end if;
+end
+$_$;
 
 
 --
@@ -6346,6 +6429,14 @@ REVOKE ALL ON FUNCTION clerk_sync.check_lease(lease interval) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION children_of(users text[], organizations text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.children_of(users text[], organizations text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.children_of(users text[], organizations text[]) TO clerksync_writer;
+
+
+--
 -- Name: FUNCTION column_or_null(alias text, name text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -6684,6 +6775,14 @@ GRANT ALL ON FUNCTION clerk_sync.pending_deletions(run bigint) TO clerksync_writ
 
 
 --
+-- Name: FUNCTION pending_objects(run bigint, object text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.pending_objects(run bigint, object text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.pending_objects(run bigint, object text) TO clerksync_writer;
+
+
+--
 -- Name: FUNCTION plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[]); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -6956,6 +7055,14 @@ REVOKE ALL ON FUNCTION clerk_sync.versions(object text, ids text[]) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.without_private_metadata(value json, depth integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION witnesses(run bigint, object text, listed text[], suspects text[], most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) TO clerksync_writer;
 
 
 --

@@ -966,11 +966,19 @@ begin
   return query
   with settled as (
     -- Under the locks: whether a parent is gone cannot change any more.
-    select c.*, least(u.deleted_at, o.deleted_at, e.deleted_at) as ended_at
+    -- It ends as certainly as what it goes with.
+    select c.*, ended.version as ended,
+           least(e.deleted_at,
+             case when u.sync_version = ended.version then u.deleted_at end,
+             case when o.sync_version = ended.version then o.deleted_at end) as ended_at
     from unnest(compared) as c
     left join public.users as u on u.clerk_id = c.user_id
     left join public.organizations as o on o.clerk_org_id = c.organization_id
     left join clerk_sync.ended_memberships as e on e.clerk_membership_id = c.id
+    cross join lateral (select greatest(
+      case when u.deleted_at is not null then u.sync_version end,
+      case when o.deleted_at is not null then o.sync_version end,
+      case when e.deleted_at is not null then '9' end) as version) as ended
   ), written as (
     insert into public.organization_memberships as m (
       clerk_membership_id, clerk_org_id, clerk_user_id, role, permissions, metadata,
@@ -982,7 +990,7 @@ begin
            case when c.ended_at is null then c.created_at end,
            case when c.ended_at is null then c.updated_at end,
            c.ended_at,
-           case when c.ended_at is null then c.sync_version else '9' end
+           coalesce(c.ended, c.sync_version)
     from settled as c
     where c.result in ('created', 'updated')
     order by c.id
@@ -995,7 +1003,7 @@ begin
       deleted_at   = excluded.deleted_at,
       synced_at    = now(),
       sync_version = excluded.sync_version
-    where m.sync_version < excluded.sync_version
+    where m.sync_version < excluded.sync_version or clerk_sync.revives(m.sync_version, excluded.sync_version)
     returning m.clerk_membership_id, m.deleted_at
   ), kept as materialized (
     select clerk_sync.keep_private_metadata('organization_membership', array(
@@ -1078,9 +1086,10 @@ begin
       admin_delete_enabled    = excluded.admin_delete_enabled,
       created_at              = excluded.created_at,
       updated_at              = excluded.updated_at,
+      deleted_at              = null,
       synced_at               = now(),
       sync_version            = excluded.sync_version
-    where o.sync_version < excluded.sync_version
+    where o.sync_version < excluded.sync_version or clerk_sync.revives(o.sync_version, excluded.sync_version)
     returning o.clerk_org_id, o.deleted_at
   )
   select array_agg(c.clerk_org_id),
@@ -1214,9 +1223,10 @@ begin
       type         = excluded.type,
       created_at   = excluded.created_at,
       updated_at   = excluded.updated_at,
+      deleted_at   = null,
       synced_at    = now(),
       sync_version = excluded.sync_version
-    where o.sync_version < excluded.sync_version
+    where o.sync_version < excluded.sync_version or clerk_sync.revives(o.sync_version, excluded.sync_version)
     returning o.clerk_permission_id
   )
   select c.clerk_permission_id,
@@ -1286,9 +1296,10 @@ begin
       permission_ids      = excluded.permission_ids,
       created_at          = excluded.created_at,
       updated_at          = excluded.updated_at,
+      deleted_at          = null,
       synced_at           = now(),
       sync_version        = excluded.sync_version
-    where o.sync_version < excluded.sync_version
+    where o.sync_version < excluded.sync_version or clerk_sync.revives(o.sync_version, excluded.sync_version)
     returning o.clerk_role_id
   )
   select c.clerk_role_id,
@@ -1495,10 +1506,11 @@ begin
       last_active_at     = excluded.last_active_at,
       created_at         = excluded.created_at,
       updated_at         = excluded.updated_at,
+      deleted_at         = null,
       synced_at          = now(),
       sync_version       = excluded.sync_version
     -- Another call may have written the row since it was compared.
-    where u.sync_version < excluded.sync_version
+    where u.sync_version < excluded.sync_version or clerk_sync.revives(u.sync_version, excluded.sync_version)
     returning u.clerk_id, u.deleted_at
   )
   select array_agg(c.clerk_id),
@@ -2017,6 +2029,32 @@ $$;
 
 
 --
+-- Name: children_of(text[], text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.children_of(users text[], organizations text[]) RETURNS TABLE(id text, organization_id text, user_id text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    AS $$
+begin
+  return query
+  select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
+  from unnest(users) as u (id)
+  join public.organization_memberships as m on m.clerk_user_id = u.id and m.deleted_at is null
+  union
+  select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
+  from unnest(organizations) as g (id)
+  join public.organization_memberships as m on m.clerk_org_id = g.id and m.deleted_at is null;
+end
+$$;
+
+
+--
 -- Name: column_or_null(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -2288,6 +2326,7 @@ declare
   versions    text[];
   confirmed   timestamptz[];
   ids         text[] := '{}';
+  times       timestamptz[] := '{}';
   at          timestamptz;
   deleted     bigint;
   ended       bigint := 0;
@@ -2305,8 +2344,9 @@ begin
   taken := 0;
   foreach at in array coalesce(confirmed, '{}') loop
     taken := taken + 1;
-    if versions[taken] < '1' or versions[taken] < '9' and substr(versions[taken], 19, 15)::bigint <= extract(epoch from at) * 1000 then
+    if versions[taken] < '1' or versions[taken] < '8' and substr(versions[taken], 19, 15)::bigint <= extract(epoch from at) * 1000 then
       ids := ids || candidates[taken];
+      times := times || at;
       ended := ended + clerk_sync.live_memberships(object, candidates[taken]);
       exit when ended >= most_ended;
     end if;
@@ -2316,10 +2356,9 @@ begin
   end if;
   delete from clerk_sync.sync_absences as a
   where a.run_id = run and a.object = delete_absent.object and a.object_id = any (candidates[1:taken]);
-  at := (select min(c) from unnest(confirmed[1:taken]) as c);
 
   perform set_config('clerk_sync.cause', 'run_' || run, true);
-  deleted := clerk_sync.delete_objects(object, ids, at);
+  deleted := clerk_sync.delete_objects(object, ids, null, times, true);
   perform set_config('clerk_sync.cause', outer_cause, true);
 
   -- Counted in the same transaction, so that a lost answer loses no count.
@@ -2331,18 +2370,18 @@ $$;
 
 
 --
--- Name: delete_objects(text, text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: delete_objects(text, text[], timestamp with time zone, timestamp with time zone[], boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone) RETURNS bigint
+CREATE FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], inferred boolean DEFAULT false) RETURNS bigint
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
   deleted bigint;
 begin
-  execute format($q$ select count(*) from clerk_sync.%I($1, $2) as t where t.result = 'deleted' $q$, (clerk_sync.object(object)).deletes)
-  into deleted using ids, deleted_at;
+  execute format($q$ select count(*) from clerk_sync.%I($1, $2, $3, $4) as t where t.result = 'deleted' $q$, (clerk_sync.object(object)).deletes)
+  into deleted using ids, deleted_at, times, inferred;
   return deleted;
 end
 $_$;
@@ -2456,10 +2495,10 @@ $$;
 
 
 --
--- Name: end_children(text, text[], timestamp with time zone[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: end_children(text, text[], timestamp with time zone[], boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.end_children(object text, ids text[], times timestamp with time zone[]) RETURNS void
+CREATE FUNCTION clerk_sync.end_children(object text, ids text[], times timestamp with time zone[], inferred boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -2478,7 +2517,7 @@ begin
       select m.clerk_membership_id as id, g.deleted_at
       from unnest(ids, times) as g (id, deleted_at)
       join public.organization_memberships as m on m.clerk_user_id = g.id
-      where m.sync_version < '9' or m.deleted_at > g.deleted_at
+      where m.sync_version < '8' or not end_children.inferred and (m.sync_version < '9' or m.deleted_at > g.deleted_at)
       limit most + 1) as d;
   else
     select array_agg(d.id), array_agg(d.deleted_at) into doomed, ends
@@ -2486,32 +2525,32 @@ begin
       select m.clerk_membership_id as id, g.deleted_at
       from unnest(ids, times) as g (id, deleted_at)
       join public.organization_memberships as m on m.clerk_org_id = g.id
-      where m.sync_version < '9' or m.deleted_at > g.deleted_at
+      where m.sync_version < '8' or not end_children.inferred and (m.sync_version < '9' or m.deleted_at > g.deleted_at)
       limit most + 1) as d;
   end if;
   if doomed is not null then
-    perform clerk_sync.end_memberships(doomed[1:most], null, ends[1:most]);
+    perform clerk_sync.end_memberships(doomed[1:most], null, ends[1:most], inferred);
   end if;
   emptied := clerk_sync.empty_payloads(object, ids, most);
 
   if cardinality(doomed) > most or emptied = most then
-    insert into clerk_sync.endings as e (object, object_id, deleted_at, cause)
-    select end_children.object, g.id, g.deleted_at,
+    insert into clerk_sync.endings as e (object, object_id, deleted_at, inferred, cause)
+    select end_children.object, g.id, g.deleted_at, end_children.inferred,
            coalesce(nullif(current_setting('clerk_sync.causes', true), '')::jsonb ->> g.id, nullif(current_setting('clerk_sync.cause', true), ''))
     from unnest(ids, times) as g (id, deleted_at) order by g.id
     on conflict on constraint endings_pkey do update set
-      deleted_at = excluded.deleted_at, cause = excluded.cause, done_until = '', missed = false
-    where e.deleted_at > excluded.deleted_at;
+      deleted_at = excluded.deleted_at, inferred = excluded.inferred, cause = excluded.cause, done_until = '', missed = false
+    where not excluded.inferred and (e.inferred or e.deleted_at > excluded.deleted_at);
   end if;
 end
 $$;
 
 
 --
--- Name: end_memberships(text[], timestamp with time zone, timestamp with time zone[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: end_memberships(text[], timestamp with time zone, timestamp with time zone[], boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[]) RETURNS TABLE(id text, result text)
+CREATE FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], inferred boolean DEFAULT false) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2531,13 +2570,15 @@ begin
   with written as (
     update public.organization_memberships as m set
       role = null, permissions = '{}', metadata = '{}', created_at = null, updated_at = null,
-      deleted_at = gone.deleted_at, synced_at = now(), sync_version = '9'
+      deleted_at = gone.deleted_at, synced_at = now(),
+      sync_version = clerk_sync.tombstone_version(gone.deleted_at, end_memberships.inferred)
     from (
       select g.id, min(coalesce(g.deleted_at, end_memberships.deleted_at)) as deleted_at
       from unnest(end_memberships.ids, end_memberships.times) as g (id, deleted_at) group by g.id
     ) as gone
     where m.clerk_membership_id = gone.id
-      and (m.sync_version < '9' or m.deleted_at > gone.deleted_at)
+      and (m.sync_version < '8'
+           or not end_memberships.inferred and (m.sync_version < '9' or m.deleted_at > gone.deleted_at))
     returning m.clerk_membership_id
   )
   -- Not joined: the writer's settings would make a nested loop of it.
@@ -2604,6 +2645,7 @@ CREATE TABLE clerk_sync.endings (
     object text NOT NULL,
     object_id text NOT NULL,
     deleted_at timestamp with time zone NOT NULL,
+    inferred boolean DEFAULT false NOT NULL,
     cause text,
     done_until text DEFAULT ''::text NOT NULL,
     missed boolean DEFAULT false NOT NULL,
@@ -2642,6 +2684,12 @@ declare
   passed boolean;
   dealt  integer;
 begin
+  -- It was there after all, and is back with what Clerk lists.
+  if one.inferred and clerk_sync.is_live(one.object, one.object_id) then
+    delete from clerk_sync.endings as e where e.object = one.object and e.object_id = one.object_id;
+    return 1;
+  end if;
+
   -- Who has left and joined again may stand there several times: never half of them.
   execute format($q$
     select max(s.other) from (
@@ -2655,16 +2703,16 @@ begin
 
   doomed := array(
     select m.clerk_membership_id from public.organization_memberships as m
-    where m.clerk_membership_id = any (ids) and (m.sync_version < '9' or m.deleted_at > one.deleted_at));
+    where m.clerk_membership_id = any (ids) and (m.sync_version < '8' or not one.inferred and (m.sync_version < '9' or m.deleted_at > one.deleted_at)));
   if not patient then
     doomed := array(
       select m.clerk_membership_id from public.organization_memberships as m
       where m.clerk_membership_id = any (doomed) order by m.clerk_membership_id for update skip locked);
   end if;
-  perform clerk_sync.end_memberships(doomed, one.deleted_at);
+  perform clerk_sync.end_memberships(doomed, one.deleted_at, null, one.inferred);
   passed := one.missed or exists (
     select from public.organization_memberships as m
-    where m.clerk_membership_id = any (ids) and (m.sync_version < '9' or m.deleted_at > one.deleted_at));
+    where m.clerk_membership_id = any (ids) and (m.sync_version < '8' or not one.inferred and (m.sync_version < '9' or m.deleted_at > one.deleted_at)));
   -- Also of those that an event has ended since: it was told of the parent's deletion only.
   delete from clerk_sync.private_metadata as p
   where p.object = 'organization_membership' and p.object_id = any (ids);
@@ -2954,6 +3002,21 @@ $$;
 
 
 --
+-- Name: has_ended(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.has_ended(membership text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return exists (select from clerk_sync.ended_memberships as e where e.clerk_membership_id = membership)
+      or exists (select from public.organization_memberships as m where m.clerk_membership_id = membership and m.sync_version = '9');
+end
+$$;
+
+
+--
 -- Name: hold_back(text, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3109,7 +3172,7 @@ CREATE FUNCTION clerk_sync.is_drift(result text, before text, updated_ms bigint,
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  return updated_ms <= settled_ms and (
+  return result = 'updated' and before >= '8' or updated_ms <= settled_ms and (
     result = 'created'
     or result = 'updated' and (before < '2' or substr(before, 3, 15)::bigint < updated_ms));
 end
@@ -3126,9 +3189,9 @@ CREATE FUNCTION clerk_sync.is_gone(user_id text, organization_id text) RETURNS b
     AS $$
 begin
   return exists (
-    select from public.users as u where u.clerk_id = is_gone.user_id and u.sync_version = '9'
+    select from public.users as u where u.clerk_id = is_gone.user_id and u.sync_version >= '8'
     union all
-    select from public.organizations as o where o.clerk_org_id = is_gone.organization_id and o.sync_version = '9');
+    select from public.organizations as o where o.clerk_org_id = is_gone.organization_id and o.sync_version >= '8');
 end
 $$;
 
@@ -3142,7 +3205,7 @@ CREATE FUNCTION clerk_sync.is_live(object text, id text) RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
-  return (clerk_sync.versions(object, array[id]))[1] < '9';
+  return (clerk_sync.versions(object, array[id]))[1] < '8';
 end
 $$;
 
@@ -3479,10 +3542,10 @@ $$;
 
 
 --
--- Name: offer_parents(jsonb, bigint[], text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: offer_parents(jsonb, bigint[], text[], boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.offer_parents(resources jsonb, stated_ms bigint[], kinds text[]) RETURNS void
+CREATE FUNCTION clerk_sync.offer_parents(resources jsonb, stated_ms bigint[], kinds text[], ended boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3498,7 +3561,9 @@ begin
   from jsonb_array_elements(offer_parents.resources) with ordinality as m (resource, position)
   cross join lateral (select m.resource -> 'public_user_data') as parent (p)
   where not exists (
-    select from public.users as u where u.clerk_id = p ->> 'user_id' and u.sync_version >= '2');
+    select from public.users as u
+    where u.clerk_id = p ->> 'user_id' and u.sync_version >= '2'
+      and (left(u.sync_version, 1) <> '8' or offer_parents.ended or clerk_sync.has_ended(m.resource ->> 'id')));
 
   if parents is not null then
     perform clerk_sync.apply_users(parents, stated, told, '1');
@@ -3511,7 +3576,8 @@ begin
   from jsonb_array_elements(offer_parents.resources) with ordinality as m (resource, position)
   where not exists (
     select from public.organizations as o
-    where o.clerk_org_id = m.resource -> 'organization' ->> 'id' and o.sync_version >= '2');
+    where o.clerk_org_id = m.resource -> 'organization' ->> 'id' and o.sync_version >= '2'
+      and (left(o.sync_version, 1) <> '8' or offer_parents.ended or clerk_sync.has_ended(m.resource ->> 'id')));
 
   if parents is not null then
     perform clerk_sync.apply_organizations(parents, stated, told, '1');
@@ -3552,13 +3618,43 @@ CREATE FUNCTION clerk_sync.pending_deletions(run bigint) RETURNS TABLE(object te
 #variable_conflict use_column
 begin
   return query
-  select a.object, a.pending, c.rows
-  from (select s.object, count(*) as pending from clerk_sync.sync_absences as s
-        where s.run_id = pending_deletions.run group by s.object) as a
-  join clerk_sync.objects as o using (object)
-  cross join lateral clerk_sync.count_rows(o.relation, 'deleted_at IS NULL', greatest(20000, 20 * a.pending)) as c;
+  select o.object, a.pending, c.rows
+  from clerk_sync.objects as o
+  cross join lateral (select count(*) as pending from clerk_sync.pending_objects(pending_deletions.run, o.object)) as a
+  cross join lateral clerk_sync.count_rows(o.relation, 'deleted_at IS NULL', greatest(20000, 20 * a.pending)) as c
+  where a.pending > 0;
 end
 $$;
+
+
+--
+-- Name: pending_objects(bigint, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.pending_objects(run bigint, object text) RETURNS TABLE(id text, organization_id text, user_id text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+#variable_conflict use_variable
+declare
+  o clerk_sync.objects := clerk_sync.object(object);
+begin
+  return query execute format($q$
+    select s.object_id, %s, %s from clerk_sync.sync_absences as s
+    left join %s as r on r.%I = s.object_id
+    where s.run_id = $1 and s.object = $2 $q$,
+    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation, o.key)
+  using run, object;
+  if object = 'organization_membership' then
+    return query
+    select c.* from clerk_sync.children_of(
+      array(select s.object_id from clerk_sync.sync_absences as s where s.run_id = run and s.object = 'user'),
+      array(select s.object_id from clerk_sync.sync_absences as s where s.run_id = run and s.object = 'organization')) as c
+    where not exists (
+      select from clerk_sync.sync_absences as s where s.run_id = run and s.object = 'organization_membership' and s.object_id = c.id);
+  end if;
+end
+$_$;
 
 
 --
@@ -4172,6 +4268,22 @@ $_$;
 
 
 --
+-- Name: release_held(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.release_held() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  delete from clerk_sync.held_back as h
+  where h.object_id = to_jsonb(new) ->> (clerk_sync.object(tg_argv[0])).key and h.object = tg_argv[0];
+  return null;
+end
+$$;
+
+
+--
 -- Name: renew_run(bigint, text, interval); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -4267,6 +4379,20 @@ begin
   if not found then
     raise object_not_in_prerequisite_state using message = 'the lock of the full sync was lost';
   end if;
+end
+$$;
+
+
+--
+-- Name: revives(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.revives(stored text, stated text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return left(stored, 2) = '8.' and substr(stated, 19, 15) collate "C" > substr(stored, 3);
 end
 $$;
 
@@ -4476,7 +4602,7 @@ begin
 
   -- What is said about the parents counts also where the membership was known.
   if known is not null then
-    perform clerk_sync.offer_parents(known, known_stated, known_kinds);
+    perform clerk_sync.offer_parents(known, known_stated, known_kinds, true);
   end if;
 
   return query
@@ -4486,10 +4612,10 @@ $$;
 
 
 --
--- Name: tombstone_organizations(text[], timestamp with time zone, timestamp with time zone[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: tombstone_organizations(text[], timestamp with time zone, timestamp with time zone[], boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[]) RETURNS TABLE(id text, result text)
+CREATE FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], inferred boolean DEFAULT false) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -4510,13 +4636,18 @@ begin
 
   with written as (
     insert into public.organizations as o (clerk_org_id, deleted_at, sync_version)
-    select g.id, min(coalesce(g.deleted_at, tombstone_organizations.deleted_at)), '9'
-    from unnest(tombstone_organizations.ids, tombstone_organizations.times) as g (id, deleted_at) group by g.id order by g.id
+    select g.id, g.deleted_at, clerk_sync.tombstone_version(g.deleted_at, tombstone_organizations.inferred)
+    from (
+      select t.id, min(coalesce(t.deleted_at, tombstone_organizations.deleted_at)) as deleted_at
+      from unnest(tombstone_organizations.ids, tombstone_organizations.times) as t (id, deleted_at) group by t.id
+    ) as g
+    order by g.id
     on conflict (clerk_org_id) do update set
       name = null, slug = null, logo_url = null, metadata = '{}', created_by = null,
       max_allowed_memberships = null, admin_delete_enabled = null, created_at = null, updated_at = null,
-      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
-    where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = excluded.sync_version
+    where o.sync_version < '8'
+       or not tombstone_organizations.inferred and (o.sync_version < '9' or o.deleted_at > excluded.deleted_at)
     returning o.clerk_org_id, o.deleted_at
   )
   select array_agg(w.clerk_org_id), array_agg(w.deleted_at) into news, ends from written as w;
@@ -4527,7 +4658,7 @@ begin
 
   delete from clerk_sync.private_metadata as p
   where p.object = 'organization' and p.object_id = any (tombstone_organizations.ids);
-  perform clerk_sync.end_children('organization', news, ends);
+  perform clerk_sync.end_children('organization', news, ends, inferred);
 
   return query
   select gone, case when gone in (select unnest(news)) then 'deleted' else 'unchanged' end
@@ -4537,10 +4668,10 @@ $$;
 
 
 --
--- Name: tombstone_permissions(text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: tombstone_permissions(text[], timestamp with time zone, timestamp with time zone[], boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.tombstone_permissions(ids text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+CREATE FUNCTION clerk_sync.tombstone_permissions(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], inferred boolean DEFAULT false) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -4549,12 +4680,17 @@ begin
   return query
   with written as (
     insert into clerk.organization_permissions as o (clerk_permission_id, deleted_at, sync_version)
-    select distinct gone, tombstone_permissions.deleted_at, '9'
-    from unnest(tombstone_permissions.ids) as gone order by gone
+    select g.id, g.deleted_at, clerk_sync.tombstone_version(g.deleted_at, tombstone_permissions.inferred)
+    from (
+      select t.id, min(coalesce(t.deleted_at, tombstone_permissions.deleted_at)) as deleted_at
+      from unnest(tombstone_permissions.ids, tombstone_permissions.times) as t (id, deleted_at) group by t.id
+    ) as g
+    order by g.id
     on conflict (clerk_permission_id) do update set
       key = null, name = null, description = null, type = null, created_at = null, updated_at = null,
-      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
-    where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = excluded.sync_version
+    where o.sync_version < '8'
+       or not tombstone_permissions.inferred and (o.sync_version < '9' or o.deleted_at > excluded.deleted_at)
     returning o.clerk_permission_id
   )
   select gone, case when w.clerk_permission_id is null then 'unchanged' else 'deleted' end
@@ -4565,10 +4701,10 @@ $$;
 
 
 --
--- Name: tombstone_roles(text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: tombstone_roles(text[], timestamp with time zone, timestamp with time zone[], boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.tombstone_roles(ids text[], deleted_at timestamp with time zone) RETURNS TABLE(id text, result text)
+CREATE FUNCTION clerk_sync.tombstone_roles(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], inferred boolean DEFAULT false) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -4577,12 +4713,18 @@ begin
   return query
   with written as (
     insert into clerk.organization_roles as o (clerk_role_id, deleted_at, sync_version)
-    select distinct gone, tombstone_roles.deleted_at, '9' from unnest(tombstone_roles.ids) as gone order by gone
+    select g.id, g.deleted_at, clerk_sync.tombstone_version(g.deleted_at, tombstone_roles.inferred)
+    from (
+      select t.id, min(coalesce(t.deleted_at, tombstone_roles.deleted_at)) as deleted_at
+      from unnest(tombstone_roles.ids, tombstone_roles.times) as t (id, deleted_at) group by t.id
+    ) as g
+    order by g.id
     on conflict (clerk_role_id) do update set
       key = null, name = null, description = null, is_creator_eligible = null, permission_ids = '{}',
       created_at = null, updated_at = null,
-      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
-    where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = excluded.sync_version
+    where o.sync_version < '8'
+       or not tombstone_roles.inferred and (o.sync_version < '9' or o.deleted_at > excluded.deleted_at)
     returning o.clerk_role_id
   )
   select gone, case when w.clerk_role_id is null then 'unchanged' else 'deleted' end
@@ -4593,10 +4735,10 @@ $$;
 
 
 --
--- Name: tombstone_users(text[], timestamp with time zone, timestamp with time zone[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: tombstone_users(text[], timestamp with time zone, timestamp with time zone[], boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[]) RETURNS TABLE(id text, result text)
+CREATE FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], inferred boolean DEFAULT false) RETURNS TABLE(id text, result text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -4617,16 +4759,21 @@ begin
 
   with written as (
     insert into public.users as u (clerk_id, deleted_at, sync_version)
-    select g.id, min(coalesce(g.deleted_at, tombstone_users.deleted_at)), '9'
-    from unnest(tombstone_users.ids, tombstone_users.times) as g (id, deleted_at) group by g.id order by g.id
+    select g.id, g.deleted_at, clerk_sync.tombstone_version(g.deleted_at, tombstone_users.inferred)
+    from (
+      select t.id, min(coalesce(t.deleted_at, tombstone_users.deleted_at)) as deleted_at
+      from unnest(tombstone_users.ids, tombstone_users.times) as t (id, deleted_at) group by t.id
+    ) as g
+    order by g.id
     on conflict (clerk_id) do update set
       external_id = null, email = null, email_verified = null, phone = null, phone_verified = null,
       username = null, first_name = null, last_name = null, avatar_url = null,
       metadata = '{}', unsafe_metadata = '{}', banned = null, locked = null,
       password_enabled = null, two_factor_enabled = null, last_sign_in_at = null, last_active_at = null,
       created_at = null, updated_at = null,
-      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
-    where u.sync_version < '9' or u.deleted_at > excluded.deleted_at
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = excluded.sync_version
+    where u.sync_version < '8'
+       or not tombstone_users.inferred and (u.sync_version < '9' or u.deleted_at > excluded.deleted_at)
     returning u.clerk_id, u.deleted_at
   )
   select array_agg(w.clerk_id), array_agg(w.deleted_at) into news, ends from written as w;
@@ -4638,11 +4785,25 @@ begin
   -- Personal data leaves everywhere at once, but for what hold_back took.
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
-  perform clerk_sync.end_children('user', news, ends);
+  perform clerk_sync.end_children('user', news, ends, inferred);
 
   return query
   select gone, case when gone in (select unnest(news)) then 'deleted' else 'unchanged' end
   from (select distinct unnest(tombstone_users.ids)) as asked (gone);
+end
+$$;
+
+
+--
+-- Name: tombstone_version(timestamp with time zone, boolean); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.tombstone_version(at timestamp with time zone, inferred boolean) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return case when inferred then '8.' || lpad(trunc(greatest(extract(epoch from at), 0) * 1000)::bigint::text, 15, '0') else '9' end;
 end
 $$;
 
@@ -4752,7 +4913,7 @@ CREATE FUNCTION clerk_sync.verdict(stored text, written_at timestamp with time z
 begin
   return case
     when stored is null then 'created'
-    when stored = '9' then 'deleted'
+    when stored collate "C" >= '8' then case when clerk_sync.revives(stored, stated) then 'updated' else 'deleted' end
     when stored = stated then 'unchanged'
     when stored collate "C" > stated then 'stale'
     when stored >= '2' and written_at < mark.seen_until
@@ -4811,6 +4972,33 @@ begin
   end case;
 end
 $$;
+
+
+--
+-- Name: witnesses(bigint, text, text[], text[], integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) RETURNS TABLE(id text, organization_id text, user_id text)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  o     clerk_sync.objects := clerk_sync.object(object);
+  known text := format('select r.%I, %s, %s from %s as r where r.deleted_at is null', o.key,
+    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation);
+begin
+  return query execute format('%s and r.%I = any ($1) limit $2', known, o.key) using listed, most;
+  if not found then
+    return query execute format($q$
+      %1$s and not $1 ? r.%2$I and not exists (
+        select from clerk_sync.sync_absences as s
+        where s.run_id = $2 and (s.object, s.object_id) in (($3, r.%2$I), ('user', %3$s), ('organization', %4$s)))
+      limit $4 $q$, known, o.key,
+      clerk_sync.column_or_null('r', o.user_key), clerk_sync.column_or_null('r', o.organization_key))
+    using coalesce((select jsonb_object_agg(i, null) from unnest(suspects) as i), '{}'), run, object, most;
+  end if;
+end
+$_$;
 
 
 --
@@ -4902,7 +5090,7 @@ CREATE TABLE public.organization_memberships (
     deleted_at timestamp with time zone,
     synced_at timestamp with time zone DEFAULT now() NOT NULL,
     sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
-    CONSTRAINT organization_memberships_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
+    CONSTRAINT organization_memberships_version CHECK (((sync_version ~ '^(0|8[.][0-9]{15}|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version >= '8'::text) = (deleted_at IS NOT NULL))))
 );
 
 
@@ -4976,7 +5164,7 @@ CREATE TABLE clerk.organization_permissions (
     deleted_at timestamp with time zone,
     synced_at timestamp with time zone DEFAULT now() NOT NULL,
     sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
-    CONSTRAINT organization_permissions_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
+    CONSTRAINT organization_permissions_version CHECK (((sync_version ~ '^(0|8[.][0-9]{15}|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version >= '8'::text) = (deleted_at IS NOT NULL))))
 );
 
 
@@ -4996,7 +5184,7 @@ CREATE TABLE clerk.organization_roles (
     deleted_at timestamp with time zone,
     synced_at timestamp with time zone DEFAULT now() NOT NULL,
     sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
-    CONSTRAINT organization_roles_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
+    CONSTRAINT organization_roles_version CHECK (((sync_version ~ '^(0|8[.][0-9]{15}|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version >= '8'::text) = (deleted_at IS NOT NULL))))
 );
 
 
@@ -5347,7 +5535,7 @@ CREATE TABLE public.organizations (
     synced_at timestamp with time zone DEFAULT now() NOT NULL,
     sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
     is_placeholder boolean GENERATED ALWAYS AS ((sync_version < '2'::text)) STORED NOT NULL,
-    CONSTRAINT organizations_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
+    CONSTRAINT organizations_version CHECK (((sync_version ~ '^(0|8[.][0-9]{15}|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version >= '8'::text) = (deleted_at IS NOT NULL))))
 );
 
 
@@ -5401,7 +5589,7 @@ CREATE TABLE public.users (
     synced_at timestamp with time zone DEFAULT now() NOT NULL,
     sync_version text DEFAULT '0'::text NOT NULL COLLATE pg_catalog."C",
     is_placeholder boolean GENERATED ALWAYS AS ((sync_version < '2'::text)) STORED NOT NULL,
-    CONSTRAINT users_version CHECK (((sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version = '9'::text) = (deleted_at IS NOT NULL))))
+    CONSTRAINT users_version CHECK (((sync_version ~ '^(0|8[.][0-9]{15}|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'::text) AND ((sync_version >= '8'::text) = (deleted_at IS NOT NULL))))
 );
 
 
@@ -6057,6 +6245,27 @@ CREATE TRIGGER clerksync_project_updated AFTER UPDATE ON public.users REFERENCIN
 
 
 --
+-- Name: organization_memberships clerksync_release_held; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.organization_memberships FOR EACH ROW WHEN (((old.deleted_at IS NOT NULL) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION clerk_sync.release_held('organization_membership');
+
+
+--
+-- Name: organizations clerksync_release_held; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.organizations FOR EACH ROW WHEN (((old.deleted_at IS NOT NULL) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION clerk_sync.release_held('organization');
+
+
+--
+-- Name: users clerksync_release_held; Type: TRIGGER; Schema: public; Owner: -
+--
+
+CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.users FOR EACH ROW WHEN (((old.deleted_at IS NOT NULL) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION clerk_sync.release_held('user');
+
+
+--
 -- Name: endings endings_object_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
 --
 
@@ -6572,6 +6781,14 @@ REVOKE ALL ON FUNCTION clerk_sync.check_lease(lease interval) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION children_of(users text[], organizations text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.children_of(users text[], organizations text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.children_of(users text[], organizations text[]) TO clerksync_writer;
+
+
+--
 -- Name: FUNCTION column_or_null(alias text, name text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -6648,10 +6865,10 @@ GRANT ALL ON FUNCTION clerk_sync.delete_absent(run bigint, holder text, object t
 
 
 --
--- Name: FUNCTION delete_objects(object text, ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION delete_objects(object text, ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) FROM PUBLIC;
 
 
 --
@@ -6690,18 +6907,18 @@ REVOKE ALL ON FUNCTION clerk_sync.empty_payloads(object text, ids text[], most i
 
 
 --
--- Name: FUNCTION end_children(object text, ids text[], times timestamp with time zone[]); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION end_children(object text, ids text[], times timestamp with time zone[], inferred boolean); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.end_children(object text, ids text[], times timestamp with time zone[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clerk_sync.end_children(object text, ids text[], times timestamp with time zone[], inferred boolean) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.end_memberships(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) TO clerksync_writer;
 
 
 --
@@ -6762,6 +6979,13 @@ GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO c
 
 REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION has_ended(membership text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.has_ended(membership text) FROM PUBLIC;
 
 
 --
@@ -6931,10 +7155,10 @@ REVOKE ALL ON FUNCTION clerk_sync.object(name text) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION offer_parents(resources jsonb, stated_ms bigint[], kinds text[]); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION offer_parents(resources jsonb, stated_ms bigint[], kinds text[], ended boolean); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.offer_parents(resources jsonb, stated_ms bigint[], kinds text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clerk_sync.offer_parents(resources jsonb, stated_ms bigint[], kinds text[], ended boolean) FROM PUBLIC;
 
 
 --
@@ -6950,6 +7174,14 @@ REVOKE ALL ON FUNCTION clerk_sync.parent_column(parent text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION clerk_sync.pending_deletions(run bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.pending_deletions(run bigint) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION pending_objects(run bigint, object text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.pending_objects(run bigint, object text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.pending_objects(run bigint, object text) TO clerksync_writer;
 
 
 --
@@ -7050,6 +7282,13 @@ GRANT ALL ON FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text
 
 
 --
+-- Name: FUNCTION release_held(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.release_held() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION renew_run(run bigint, holder text, lease interval); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -7077,6 +7316,13 @@ REVOKE ALL ON FUNCTION clerk_sync.request_claims() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.require_lock(run bigint, holder text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION revives(stored text, stated text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.revives(stored text, stated text) FROM PUBLIC;
 
 
 --
@@ -7134,33 +7380,40 @@ REVOKE ALL ON FUNCTION clerk_sync.tombstone_memberships(resources jsonb, stated_
 
 
 --
--- Name: FUNCTION tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) TO clerksync_writer;
-
-
---
--- Name: FUNCTION tombstone_permissions(ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
---
-
-REVOKE ALL ON FUNCTION clerk_sync.tombstone_permissions(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.tombstone_organizations(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) TO clerksync_writer;
 
 
 --
--- Name: FUNCTION tombstone_roles(ids text[], deleted_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION tombstone_permissions(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.tombstone_roles(ids text[], deleted_at timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_permissions(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION tombstone_roles(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[]) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_roles(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION tombstone_version(at timestamp with time zone, inferred boolean); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.tombstone_version(at timestamp with time zone, inferred boolean) FROM PUBLIC;
 
 
 --
@@ -7211,6 +7464,14 @@ REVOKE ALL ON FUNCTION clerk_sync.versions(object text, ids text[]) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.without_private_metadata(value json, depth integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION witnesses(run bigint, object text, listed text[], suspects text[], most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) TO clerksync_writer;
 
 
 --

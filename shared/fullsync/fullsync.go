@@ -87,7 +87,8 @@ type Options struct {
 	// MaxDeleteShare and MaxDeletes stop a run that is about to delete more of
 	// the live rows of one kind (a share of them, or their number). 0 means
 	// [DefaultMaxDeleteShare] and [DefaultMaxDeletes]. Up to ten deletions are
-	// always allowed.
+	// always allowed, unless they leave nothing of a kind: then each object must be
+	// gone when asked for by itself.
 	MaxDeleteShare float64
 	MaxDeletes     int64
 	// AllowDeletions lets any number of confirmed deletions through.

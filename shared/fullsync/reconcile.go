@@ -16,13 +16,16 @@ import (
 
 const (
 	// confirmBatch is how many suspects one question names; Clerk allows a
-	// hundred ids, and one is for a control.
-	confirmBatch = 99
+	// hundred ids, and the others are for witnesses.
+	confirmBatch = 100 - beside
+	// beside is how many witnesses one question names, and witnesses of how many some
+	// must be found: they may be gone since they were listed.
+	beside, witnesses = 5, 15
 	// undatedBatch is how many rows without a creation time are looked at at once.
 	undatedBatch = 1000
 	// deleteBatch is how many objects one statement deletes.
 	deleteBatch = 500
-	// alwaysAllowed deletions are never too many.
+	// alwaysAllowed deletions are never too many, unless they are of all that there is.
 	alwaysAllowed = 10
 )
 
@@ -32,9 +35,8 @@ type kind struct {
 	phase  string
 	// list reads a page, the oldest first.
 	list func(ctx context.Context, offset, limit int) (clerk.Page, error)
-	// find returns those of some suspects that Clerk has, and when it was
-	// asked. known is the id of an object that was listed, or "".
-	find func(ctx context.Context, suspects []mirror.Suspect, known string) (clerk.Page, error)
+	// find returns those of some objects that Clerk has, and when it was asked.
+	find func(ctx context.Context, objects []mirror.Suspect) (clerk.Page, error)
 	// firstPass is where the passes of this list begin.
 	firstPass int
 }
@@ -42,7 +44,7 @@ type kind struct {
 func (e *engine) users() kind {
 	return kind{
 		object: mirror.Users, phase: "users", list: e.countedUsers(),
-		find: control(func(ctx context.Context, ids []string) (clerk.Page, error) {
+		find: byID(func(ctx context.Context, ids []string) (clerk.Page, error) {
 			return e.Clerk.Users(ctx, clerk.UserQuery{IDs: ids, Limit: clerk.MaxLimit})
 		}),
 	}
@@ -76,7 +78,7 @@ func (e *engine) organizations() kind {
 		list: func(ctx context.Context, offset, limit int) (clerk.Page, error) {
 			return e.Clerk.Organizations(ctx, clerk.ListQuery{OrderBy: "+created_at", Offset: offset, Limit: limit})
 		},
-		find: control(func(ctx context.Context, ids []string) (clerk.Page, error) {
+		find: byID(func(ctx context.Context, ids []string) (clerk.Page, error) {
 			return e.Clerk.Organizations(ctx, clerk.ListQuery{IDs: ids, Limit: clerk.MaxLimit})
 		}),
 	}
@@ -99,7 +101,7 @@ func (e *engine) definitions(o clerk.Object) kind {
 	}
 	return kind{
 		object: o.Kind, phase: o.Plural, list: list,
-		find: func(ctx context.Context, _ []mirror.Suspect, _ string) (clerk.Page, error) {
+		find: func(ctx context.Context, _ []mirror.Suspect) (clerk.Page, error) {
 			first, err := list(ctx, 0, clerk.MaxLimit)
 			for page := first; err == nil && len(page.Items) > 0 && int64(len(first.Items)) < first.Total; {
 				if page, err = list(ctx, len(first.Items), clerk.MaxLimit); err == nil {
@@ -111,39 +113,65 @@ func (e *engine) definitions(o clerk.Object) kind {
 	}
 }
 
-// control asks for suspects together with an object that exists: an answer
-// without it, or with something that was not asked for, proves nothing.
-func control(read func(ctx context.Context, ids []string) (clerk.Page, error)) func(context.Context, []mirror.Suspect, string) (clerk.Page, error) {
-	return func(ctx context.Context, suspects []mirror.Suspect, known string) (clerk.Page, error) {
-		asked := make(map[string]bool, len(suspects)+1)
-		for _, s := range suspects {
-			asked[s.ID] = true
-		}
-		if known != "" {
-			asked[known] = true
+// byID asks for objects by their ids: an answer with something that was not asked for
+// proves nothing.
+func byID(read func(ctx context.Context, ids []string) (clerk.Page, error)) func(context.Context, []mirror.Suspect) (clerk.Page, error) {
+	return func(ctx context.Context, objects []mirror.Suspect) (clerk.Page, error) {
+		asked := make(map[string]bool, len(objects))
+		for _, object := range objects {
+			asked[object.ID] = true
 		}
 		page, err := read(ctx, slices.Sorted(maps.Keys(asked)))
 		if err != nil {
 			return clerk.Page{}, err
 		}
-		answered := false
 		for _, item := range page.Items {
 			if !asked[item.ID] {
 				return clerk.Page{}, fmt.Errorf("%w: Clerk was asked for some ids and answered with %s, which is none of them", ErrIncomplete, item.ID)
 			}
-			answered = answered || item.ID == known
-		}
-		if known != "" && !answered {
-			return clerk.Page{}, fmt.Errorf("%w: Clerk has listed %s and then not found it, so that what it does not find is not known to be gone", ErrIncomplete, known)
 		}
 		return page, nil
 	}
 }
 
-// findMemberships asks each organization for the suspects' users.
-func (e *engine) findMemberships(ctx context.Context, suspects []mirror.Suspect, _ string) (clerk.Page, error) {
+// ask returns those of some suspects that Clerk has, asked for beside witnesses. Those may
+// be gone themselves: others are tried, and an answer that knows none of them proves
+// nothing. Without any, what is not found is not proved to be gone (see [engine.plausible]).
+func (e *engine) ask(ctx context.Context, k kind, suspects, known []mirror.Suspect) (clerk.Page, error) {
+	if len(known) == 0 {
+		return k.find(ctx, suspects)
+	}
+	for some := range slices.Chunk(known, beside) {
+		page, err := k.find(ctx, slices.Concat(some, suspects))
+		if err != nil {
+			return clerk.Page{}, err
+		}
+		if slices.ContainsFunc(page.Items, func(item clerk.Item) bool {
+			return slices.ContainsFunc(some, func(s mirror.Suspect) bool { return s.ID == item.ID })
+		}) {
+			return page, nil
+		}
+	}
+	return clerk.Page{}, fmt.Errorf("%w: Clerk was asked for %d objects of the kind %s that it should have, such as %s, and found none of them, so that what it does not find is not known to be gone",
+		ErrIncomplete, len(known), k.object, known[0].ID)
+}
+
+// witnessesOf are objects that Clerk should have, for questions about suspects.
+func (e *engine) witnessesOf(ctx context.Context, object mirror.Object, suspects []mirror.Suspect) (known []mirror.Suspect, err error) {
+	e.mu.Lock()
+	listed := slices.Clone(e.known[object])
+	e.mu.Unlock()
+	err = e.persist(ctx, func(ctx context.Context) (err error) {
+		known, err = e.Store.Witnesses(ctx, e.runID(), object, listed, suspects, witnesses)
+		return err
+	})
+	return e.withoutAbsentParents(object, known), err
+}
+
+// findMemberships asks each organization for the users of the memberships.
+func (e *engine) findMemberships(ctx context.Context, memberships []mirror.Suspect) (clerk.Page, error) {
 	users := map[string][]string{}
-	for _, s := range suspects {
+	for _, s := range memberships {
 		users[s.OrganizationID] = append(users[s.OrganizationID], s.UserID)
 	}
 	// The first question is the oldest: nothing is said to be gone later than it was asked for.
@@ -207,39 +235,47 @@ func (e *engine) finishWindow(ctx context.Context, k kind, w mirror.Window, list
 			return err
 		}
 	}
+	e.mu.Lock()
+	known := make([]string, 0, 2*witnesses)
 	for id := range listed {
-		e.mu.Lock()
-		e.known[k.object] = id
-		e.mu.Unlock()
-		break
+		if known = append(known, id); len(known) == witnesses {
+			break
+		}
 	}
+	known = append(known, e.known[k.object]...)
+	e.known[k.object] = known[:min(witnesses, len(known))]
+	e.mu.Unlock()
 	return e.confirmAndFinish(ctx, k, w, suspects)
 }
 
 // confirmAndFinish asks Clerk about suspects, applies those that it has after
 // all and records the others with the window.
 func (e *engine) confirmAndFinish(ctx context.Context, k kind, w mirror.Window, suspects []mirror.Suspect) error {
-	e.mu.Lock()
-	known := e.known[k.object]
-	e.mu.Unlock()
 	suspects = e.withoutAbsentParents(k.object, suspects)
-	var absent []string
+	var known []mirror.Suspect
+	if len(suspects) > 0 {
+		var err error
+		if known, err = e.witnessesOf(ctx, k.object, suspects); err != nil {
+			return err
+		}
+	}
+	absent := map[string]mirror.Suspect{}
 	confirmedAt := time.Now()
 	for batch := range slices.Chunk(suspects, confirmBatch) {
-		page, err := k.find(ctx, batch, known)
+		page, err := e.ask(ctx, k, batch, known)
 		if err != nil {
 			return fmt.Errorf("confirming what is gone: %w", err)
 		}
 		if page.RequestedAt.Before(confirmedAt) {
 			confirmedAt = page.RequestedAt
 		}
-		missing := make(map[string]bool, len(batch))
+		missing := make(map[string]mirror.Suspect, len(batch))
 		for _, s := range batch {
-			missing[s.ID] = true
+			missing[s.ID] = s
 		}
 		// Only the suspects: what else was answered has been applied already.
 		found := page.Select(func(item clerk.Item) bool {
-			suspected := missing[item.ID]
+			_, suspected := missing[item.ID]
 			delete(missing, item.ID)
 			return suspected
 		})
@@ -248,7 +284,7 @@ func (e *engine) confirmAndFinish(ctx context.Context, k kind, w mirror.Window, 
 			return err
 		}
 		w.Tally.Add(tally)
-		absent = slices.AppendSeq(absent, maps.Keys(missing))
+		maps.Copy(absent, missing)
 	}
 	e.update(k.object, func(r *ObjectReport) { r.Suspects += int64(len(suspects)) })
 	if e.run == nil {
@@ -256,7 +292,9 @@ func (e *engine) confirmAndFinish(ctx context.Context, k kind, w mirror.Window, 
 		return nil
 	}
 	w.Finished = true
-	return e.persist(ctx, func(ctx context.Context) error { return e.run.Finish(ctx, w, absent, confirmedAt) })
+	return e.persist(ctx, func(ctx context.Context) error {
+		return e.run.Finish(ctx, w, slices.Collect(maps.Keys(absent)), confirmedAt)
+	})
 }
 
 // confirmUndated looks at the rows that lie in no window: nobody has told when
@@ -290,19 +328,19 @@ func (e *engine) withoutAbsentParents(object mirror.Object, suspects []mirror.Su
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.DeleteFunc(suspects, func(s mirror.Suspect) bool {
-		return e.absent[mirror.Users][s.UserID] || e.absent[mirror.Organizations][s.OrganizationID]
+		_, user := e.absent[mirror.Users][s.UserID]
+		_, organization := e.absent[mirror.Organizations][s.OrganizationID]
+		return user || organization
 	})
 }
 
 // noteAbsent keeps what a dry run would record.
-func (e *engine) noteAbsent(object mirror.Object, w mirror.Window, absent []string) {
+func (e *engine) noteAbsent(object mirror.Object, w mirror.Window, absent map[string]mirror.Suspect) {
 	e.mu.Lock()
 	r := e.report.Of(object)
 	r.Add(w.Tally)
 	r.Listed += w.Listed
-	for _, id := range absent {
-		e.absent[object][id] = true
-	}
+	maps.Copy(e.absent[object], absent)
 	e.mu.Unlock()
 }
 
@@ -316,16 +354,20 @@ func (e *engine) deleteAbsent(ctx context.Context) error {
 	if e.run == nil {
 		e.tellAbsent()
 	}
-	for _, p := range pending {
-		if !e.AllowDeletions && p.Pending > alwaysAllowed &&
-			(p.Pending > e.MaxDeletes || float64(p.Pending) > e.MaxDeleteShare*float64(p.Live)) {
-			return fmt.Errorf("%w: Clerk no longer has %d of the %d live rows of the kind %s, and at most %g of them, and %d, may be deleted unasked; nothing was",
-				ErrTooManyDeletions, p.Pending, p.Live, p.Object, e.MaxDeleteShare, e.MaxDeletes)
+	if !e.AllowDeletions {
+		// Of what falls with its parents those are the cause.
+		slices.SortFunc(pending, func(a, b mirror.Pending) int { return place(a.Object) - place(b.Object) })
+		for _, p := range pending {
+			if err := e.plausible(ctx, p); err != nil {
+				return err
+			}
 		}
 	}
 	if e.run == nil {
 		return nil
 	}
+	// Children first, so that they are counted as their own.
+	slices.SortFunc(pending, func(a, b mirror.Pending) int { return place(b.Object) - place(a.Object) })
 	for _, p := range pending {
 		for {
 			var taken int64
@@ -345,6 +387,103 @@ func (e *engine) deleteAbsent(ctx context.Context) error {
 	return e.endMemberships(ctx)
 }
 
+// plausible refuses to delete too much of a kind. That lists no longer have anything of it
+// is never enough: such a list may be wrong as a whole.
+func (e *engine) plausible(ctx context.Context, p mirror.Pending) error {
+	if p.Pending > alwaysAllowed && (p.Pending > e.MaxDeletes || float64(p.Pending) > e.MaxDeleteShare*float64(p.Live)) {
+		return fmt.Errorf("%w: Clerk no longer has %d of the %d live rows of the kind %s, and at most %g of them, and %d, may be deleted unasked; nothing was",
+			ErrTooManyDeletions, p.Pending, p.Live, p.Object, e.MaxDeleteShare, e.MaxDeletes)
+	}
+	e.mu.Lock()
+	listed := e.report.Of(p.Object).Listed
+	e.mu.Unlock()
+	if p.Pending < p.Live && listed > 0 {
+		return nil
+	}
+	there, err := e.eachIsGone(ctx, p.Object)
+	if err != nil {
+		return err
+	}
+	if there != "" {
+		return fmt.Errorf("%w: all live rows of the kind %s would go (%d), since Clerk lists none of them, and %s; nothing was deleted",
+			ErrTooManyDeletions, p.Object, p.Pending, there)
+	}
+	return nil
+}
+
+// eachIsGone asks for what would be deleted of a kind one by one, and for something that
+// Clerk should have: it says what speaks against deleting them, or "".
+func (e *engine) eachIsGone(ctx context.Context, object mirror.Object) (string, error) {
+	objects, err := e.pendingObjects(ctx, object)
+	if err != nil {
+		return "", err
+	}
+	for _, o := range objects {
+		gone, err := e.isGone(ctx, object, o.ID)
+		if object == mirror.Memberships {
+			// None can be asked for by itself, but it goes with its parents.
+			if gone, err = e.isGone(ctx, mirror.Organizations, o.OrganizationID); err == nil && !gone {
+				gone, err = e.isGone(ctx, mirror.Users, o.UserID)
+			}
+		}
+		if err != nil {
+			return "", err
+		}
+		if !gone {
+			return fmt.Sprintf("asked for by itself %s is not known to be gone", o.ID), nil
+		}
+	}
+	for _, object := range []mirror.Object{mirror.Users, mirror.Organizations} {
+		pending, err := e.pendingObjects(ctx, object)
+		if err != nil {
+			return "", err
+		}
+		known, err := e.witnessesOf(ctx, object, pending)
+		if err != nil {
+			return "", err
+		}
+		for _, o := range known[:min(beside, len(known))] {
+			if gone, err := e.isGone(ctx, object, o.ID); err != nil || !gone {
+				return "", err
+			}
+		}
+	}
+	return "Clerk has nothing else that the copy knows", nil
+}
+
+// isGone asks for one object by itself. Other kinds than users and organizations cannot
+// be asked for, and so are not known to be gone.
+func (e *engine) isGone(ctx context.Context, object mirror.Object, id string) (bool, error) {
+	var err error
+	switch object {
+	case mirror.Users:
+		_, err = e.Clerk.User(ctx, id)
+	case mirror.Organizations:
+		_, err = e.Clerk.Organization(ctx, id)
+	default:
+		return false, nil
+	}
+	if errors.Is(err, clerk.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking for %s by itself: %w", id, err)
+	}
+	return false, nil
+}
+
+// pendingObjects are those of a kind that would be deleted.
+func (e *engine) pendingObjects(ctx context.Context, object mirror.Object) (pending []mirror.Suspect, err error) {
+	if e.run == nil {
+		return slices.Collect(maps.Values(e.absent[object])), nil
+	}
+	err = e.persist(ctx, func(ctx context.Context) (err error) {
+		pending, err = e.run.PendingObjects(ctx, object)
+		return err
+	})
+	return pending, err
+}
+
 // endMemberships ends what is left, a step at a time: each has the store's limit to
 // itself, however many there are.
 func (e *engine) endMemberships(ctx context.Context) error {
@@ -360,19 +499,22 @@ func (e *engine) endMemberships(ctx context.Context) error {
 	}
 }
 
-// pending is what would be deleted, children first, so that they are counted as their own.
+// pending is what would be deleted.
 func (e *engine) pending(ctx context.Context) ([]mirror.Pending, error) {
 	if e.run == nil {
 		return e.pendingDry(ctx)
 	}
 	var pending []mirror.Pending
 	err := e.persist(ctx, func(ctx context.Context) (err error) {
-		pending, err = e.run.Pending(ctx)
+		if pending, err = e.run.Pending(ctx); err == nil && len(pending) > 0 {
+			// How much was listed, also by earlier calls.
+			err = e.run.Reload(ctx)
+		}
 		return err
 	})
-	slices.SortFunc(pending, func(a, b mirror.Pending) int {
-		return place(b.Object) - place(a.Object)
-	})
+	if err == nil && len(pending) > 0 {
+		e.count()
+	}
 	return pending, err
 }
 
@@ -383,8 +525,11 @@ func place(object mirror.Object) int {
 
 func (e *engine) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
 	var status mirror.Status
+	var children []mirror.Suspect
 	err := e.persist(ctx, func(ctx context.Context) (err error) {
-		status, err = e.Store.Status(ctx)
+		if status, err = e.Store.Status(ctx); err == nil {
+			children, err = e.Store.Children(ctx, slices.Collect(maps.Keys(e.absent[mirror.Users])), slices.Collect(maps.Keys(e.absent[mirror.Organizations])))
+		}
 		return err
 	})
 	if err == nil && len(status.Missing) > 0 {
@@ -393,6 +538,9 @@ func (e *engine) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, m := range children {
+		e.absent[mirror.Memberships][m.ID] = m
+	}
 	live := map[mirror.Object]int64{
 		mirror.Users:         status.Users.Live + status.Users.Placeholders,
 		mirror.Organizations: status.Organizations.Live + status.Organizations.Placeholders,
@@ -400,9 +548,16 @@ func (e *engine) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
 	}
 	var pending []mirror.Pending
 	for object, ids := range e.absent {
-		if total, known := live[object]; known && len(ids) > 0 {
-			pending = append(pending, mirror.Pending{Object: object, Pending: int64(len(ids)), Live: total})
+		if len(ids) == 0 {
+			continue
 		}
+		total, known := live[object]
+		if !known {
+			// All of a kind of which there are few were listed, or are absent.
+			r := e.report.Of(object)
+			total = r.Unchanged + r.Updated + int64(len(ids))
+		}
+		pending = append(pending, mirror.Pending{Object: object, Pending: int64(len(ids)), Live: total})
 	}
 	return pending, nil
 }

@@ -45,9 +45,9 @@ type engine struct {
 	mu     sync.Mutex
 	report Report
 	// absent is what a dry run would delete.
-	absent map[mirror.Object]map[string]bool
-	// known is an object of each kind that Clerk has listed.
-	known  map[mirror.Object]string
+	absent map[mirror.Object]map[string]mirror.Suspect
+	// known are some objects of each kind that Clerk has listed, the last ones first.
+	known  map[mirror.Object][]string
 	totals map[mirror.Object]int64
 	// lastWindow is the last position that a window of users has.
 	lastWindow int
@@ -95,10 +95,10 @@ func newEngine(o Options) *engine {
 	}
 	e := &engine{
 		Options: o, applying: make(chan struct{}, o.Workers),
-		absent: map[mirror.Object]map[string]bool{}, totals: map[mirror.Object]int64{}, known: map[mirror.Object]string{},
+		absent: map[mirror.Object]map[string]mirror.Suspect{}, totals: map[mirror.Object]int64{}, known: map[mirror.Object][]string{},
 	}
 	for _, o := range clerk.Objects() {
-		e.absent[o.Kind] = map[string]bool{}
+		e.absent[o.Kind] = map[string]mirror.Suspect{}
 	}
 	e.began = time.Now()
 	e.report.StartedAt = e.began

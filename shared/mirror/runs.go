@@ -193,7 +193,7 @@ func (r *Run) Finish(ctx context.Context, w Window, absent []string, confirmedAt
 		absent, confirmedAt, nullMillis(w.Unseen), w.Tally.DeletedHere, rest)
 }
 
-// Pending is how much of a kind a run would delete, beside how much there is, which
+// Pending is how much of a kind a run would delete, memberships also with their parents, beside how much there is, which
 // may be an estimate where it is more than twenty times as much.
 type Pending struct {
 	Object        Object
@@ -215,6 +215,13 @@ func (r *Run) Pending(ctx context.Context) ([]Pending, error) {
 		return nil, fmt.Errorf("counting the deletions of run %d: %w", r.ID, err)
 	}
 	return pending, nil
+}
+
+// PendingObjects returns what of a kind is confirmed to be absent and not deleted yet, or
+// falls with its parent.
+func (r *Run) PendingObjects(ctx context.Context, object Object) ([]Suspect, error) {
+	return r.store.suspects(ctx, object, `
+		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.pending_objects($1, $2)`, r.ID, object)
 }
 
 // DeleteAbsent deletes up to limit objects of a kind that are confirmed to be

@@ -223,6 +223,23 @@ func (s *Store) Undated(ctx context.Context, object Object, settled time.Time, a
 		object, settled, after, limit)
 }
 
+// Witnesses returns some live rows, limit at most: of listed, or if the copy has none of
+// those, of any that are neither suspects nor confirmed to be gone. run may be 0.
+func (s *Store) Witnesses(ctx context.Context, run int64, object Object, listed []string, suspects []Suspect, limit int) ([]Suspect, error) {
+	ids := make([]string, len(suspects))
+	for i, suspect := range suspects {
+		ids[i] = suspect.ID
+	}
+	return s.suspects(ctx, object, `
+		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.witnesses($1, $2, $3, $4, $5)`,
+		run, object, listed, ids, limit)
+}
+
+// Children returns the live memberships of some users and organizations.
+func (s *Store) Children(ctx context.Context, users, organizations []string) ([]Suspect, error) {
+	return s.suspects(ctx, Memberships, `select id, organization_id, user_id from clerk_sync.children_of($1, $2)`, users, organizations)
+}
+
 func (s *Store) suspects(ctx context.Context, object Object, sql string, args ...any) ([]Suspect, error) {
 	var found []Suspect
 	err := repeat(ctx, func() error {
@@ -239,7 +256,7 @@ func (s *Store) suspects(ctx context.Context, object Object, sql string, args ..
 	return found, nil
 }
 
-// Delete makes tombstones of what Clerk has confirmed to be gone at a moment,
+// Delete makes tombstones of what Clerk was asked for at a moment and did not have,
 // outside of any run. Memberships that this leaves are ended by
 // [Store.EndSome]; of memberships themselves hand it some thousands at most.
 func (s *Store) Delete(ctx context.Context, object Object, ids []string, at time.Time) (int64, error) {
@@ -255,7 +272,7 @@ func (s *Store) Delete(ctx context.Context, object Object, ids []string, at time
 		return 0, fmt.Errorf("deleting: objects of the kind %q are only deleted by a run", object)
 	}
 	var deleted int64
-	err := s.scan(ctx, []any{&deleted}, `select count(*) from clerk_sync.`+function+`($1, $2) where result = 'deleted'`, ids, at)
+	err := s.scan(ctx, []any{&deleted}, `select count(*) from clerk_sync.`+function+`($1, $2, null, true) where result = 'deleted'`, ids, at)
 	if err != nil {
 		return 0, fmt.Errorf("deleting %d objects of the kind %s: %w", len(ids), object, err)
 	}

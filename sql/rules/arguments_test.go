@@ -27,14 +27,15 @@ func TestSyncVersion_IsOfItsForm(t *testing.T) {
 	for _, change := range []string{
 		`sync_version = '2'`, `sync_version = '3.000000000000000.000000000000000.1.'`, `sync_version = '8'`, `sync_version = ''`,
 		`sync_version = '2.1.1.1.'`, `sync_version = '9'`, `deleted_at = now()`, `sync_version = '9.'`,
-		`sync_version = '2.000000000000000.000000000000000.4.'`, `sync_version = e'9\n', deleted_at = now()`,
+		`sync_version = '2.000000000000000.000000000000000.4.'`, `sync_version = e'9\n', deleted_at = now()`, `sync_version = '8.1', deleted_at = now()`,
+		`sync_version = '8.000000000000001'`,
 	} {
 		_, err := owner.Exec(t.Context(), `update public.users set `+change)
 		wantState(t, err, "23514")
 	}
 	for _, change := range []string{
 		`sync_version = '1.000000000000000.000000000000000.3.'`, `sync_version = '2.000000000000001.000000000000002.1.0123456789abcdef0123456789abcdef'`,
-		`sync_version = '9', deleted_at = now()`, `sync_version = '0', deleted_at = null`,
+		`sync_version = '8.000000000000001', deleted_at = now()`, `sync_version = '9'`, `sync_version = '0', deleted_at = null`,
 	} {
 		exec(t, owner, `update public.users set `+change)
 	}

@@ -37,6 +37,17 @@ begin
 end
 $$;
 
+-- What a full sync had only inferred to be gone is back, as Clerk states it: what is held
+-- of it has no use any more.
+create or replace function clerk_sync.release_held() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  delete from clerk_sync.held_back as h
+  where h.object_id = to_jsonb(new) ->> (clerk_sync.object(tg_argv[0])).key and h.object = tg_argv[0];
+  return null;
+end
+$$;
+
 -- What is held, the latest first, without what it is: all, or what is of one user,
 -- organization or membership. With the first two come their memberships.
 create or replace function clerk_sync.deletions(of text default null, most integer default 50)
@@ -88,7 +99,7 @@ end
 $$;
 
 revoke execute on function
-  clerk_sync.holds_back(), clerk_sync.hold_back(text, text[]), clerk_sync.deletions(text, integer),
+  clerk_sync.holds_back(), clerk_sync.hold_back(text, text[]), clerk_sync.release_held(), clerk_sync.deletions(text, integer),
   clerk_sync.deletion(text), clerk_sync.drop_deletion(text), clerk_sync.count_held_back()
 from public, anon, authenticated, service_role;
 grant execute on function clerk_sync.count_held_back() to clerksync_writer;

@@ -311,9 +311,9 @@ create or replace function clerk_sync.is_gone(user_id text, organization_id text
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   return exists (
-    select from {{exposed}}.users as u where u.clerk_id = is_gone.user_id and u.sync_version = '9'
+    select from {{exposed}}.users as u where u.clerk_id = is_gone.user_id and u.sync_version >= '8'
     union all
-    select from {{exposed}}.organizations as o where o.clerk_org_id = is_gone.organization_id and o.sync_version = '9');
+    select from {{exposed}}.organizations as o where o.clerk_org_id = is_gone.organization_id and o.sync_version >= '8');
 end
 $$;
 

@@ -233,11 +233,12 @@ $$;
 -- Drift is what a webhook should have told: an object that the copy did not have,
 -- or of which it had an earlier updated_at. Clerk changes some fields without
 -- moving updated_at and without an event, such as last_active_at: those rows are
--- updated, and no drift.
+-- updated, and no drift. What comes back from a tombstone that an earlier run inferred
+-- was wrong here, however new it is.
 create or replace function clerk_sync.is_drift(result text, before text, updated_ms bigint, settled_ms bigint) returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-  return updated_ms <= settled_ms and (
+  return result = 'updated' and before >= '8' or updated_ms <= settled_ms and (
     result = 'created'
     or result = 'updated' and (before < '2' or substr(before, 3, 15)::bigint < updated_ms));
 end
@@ -442,6 +443,70 @@ begin
 end
 $$;
 
+-- Objects that Clerk should have, to be asked for beside suspects: of those that it has
+-- listed, or if it listed none, of the other live rows.
+create or replace function clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer)
+returns table (id text, organization_id text, user_id text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  o     clerk_sync.objects := clerk_sync.object(object);
+  known text := format('select r.%I, %s, %s from %s as r where r.deleted_at is null', o.key,
+    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation);
+begin
+  return query execute format('%s and r.%I = any ($1) limit $2', known, o.key) using listed, most;
+  if not found then
+    return query execute format($q$
+      %1$s and not $1 ? r.%2$I and not exists (
+        select from clerk_sync.sync_absences as s
+        where s.run_id = $2 and (s.object, s.object_id) in (($3, r.%2$I), ('user', %3$s), ('organization', %4$s)))
+      limit $4 $q$, known, o.key,
+      clerk_sync.column_or_null('r', o.user_key), clerk_sync.column_or_null('r', o.organization_key))
+    using coalesce((select jsonb_object_agg(i, null) from unnest(suspects) as i), '{}'), run, object, most;
+  end if;
+end
+$$;
+
+-- The live memberships that fall with some users and organizations.
+create or replace function clerk_sync.children_of(users text[], organizations text[])
+returns table (id text, organization_id text, user_id text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
+  select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
+  from unnest(users) as u (id)
+  join {{exposed}}.organization_memberships as m on m.clerk_user_id = u.id and m.deleted_at is null
+  union
+  select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
+  from unnest(organizations) as g (id)
+  join {{exposed}}.organization_memberships as m on m.clerk_org_id = g.id and m.deleted_at is null;
+end
+$$;
+
+-- What a run would delete of a kind, with what falls with it.
+create or replace function clerk_sync.pending_objects(run bigint, object text)
+returns table (id text, organization_id text, user_id text)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
+declare
+  o clerk_sync.objects := clerk_sync.object(object);
+begin
+  return query execute format($q$
+    select s.object_id, %s, %s from clerk_sync.sync_absences as s
+    left join %s as r on r.%I = s.object_id
+    where s.run_id = $1 and s.object = $2 $q$,
+    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation, o.key)
+  using run, object;
+  if object = 'organization_membership' then
+    return query
+    select c.* from clerk_sync.children_of(
+      array(select s.object_id from clerk_sync.sync_absences as s where s.run_id = run and s.object = 'user'),
+      array(select s.object_id from clerk_sync.sync_absences as s where s.run_id = run and s.object = 'organization')) as c
+    where not exists (
+      select from clerk_sync.sync_absences as s where s.run_id = run and s.object = 'organization_membership' and s.object_id = c.id);
+  end if;
+end
+$$;
+
 -- How much a run would delete, beside how much there is. That is exact where it can
 -- matter: of twenty times as many rows a run deletes a twentieth, which is plausible
 -- at every share that is of use. Beyond it is estimated. An estimate that is too low
@@ -451,11 +516,11 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 #variable_conflict use_column
 begin
   return query
-  select a.object, a.pending, c.rows
-  from (select s.object, count(*) as pending from clerk_sync.sync_absences as s
-        where s.run_id = pending_deletions.run group by s.object) as a
-  join clerk_sync.objects as o using (object)
-  cross join lateral clerk_sync.count_rows(o.relation, 'deleted_at IS NULL', greatest(20000, 20 * a.pending)) as c;
+  select o.object, a.pending, c.rows
+  from clerk_sync.objects as o
+  cross join lateral (select count(*) as pending from clerk_sync.pending_objects(pending_deletions.run, o.object)) as a
+  cross join lateral clerk_sync.count_rows(o.relation, 'deleted_at IS NULL', greatest(20000, 20 * a.pending)) as c
+  where a.pending > 0;
 end
 $$;
 
@@ -475,6 +540,7 @@ declare
   versions    text[];
   confirmed   timestamptz[];
   ids         text[] := '{}';
+  times       timestamptz[] := '{}';
   at          timestamptz;
   deleted     bigint;
   ended       bigint := 0;
@@ -492,8 +558,9 @@ begin
   taken := 0;
   foreach at in array coalesce(confirmed, '{}') loop
     taken := taken + 1;
-    if versions[taken] < '1' or versions[taken] < '9' and substr(versions[taken], 19, 15)::bigint <= extract(epoch from at) * 1000 then
+    if versions[taken] < '1' or versions[taken] < '8' and substr(versions[taken], 19, 15)::bigint <= extract(epoch from at) * 1000 then
       ids := ids || candidates[taken];
+      times := times || at;
       ended := ended + clerk_sync.live_memberships(object, candidates[taken]);
       exit when ended >= most_ended;
     end if;
@@ -503,10 +570,9 @@ begin
   end if;
   delete from clerk_sync.sync_absences as a
   where a.run_id = run and a.object = delete_absent.object and a.object_id = any (candidates[1:taken]);
-  at := (select min(c) from unnest(confirmed[1:taken]) as c);
 
   perform set_config('clerk_sync.cause', 'run_' || run, true);
-  deleted := clerk_sync.delete_objects(object, ids, at);
+  deleted := clerk_sync.delete_objects(object, ids, null, times, true);
   perform set_config('clerk_sync.cause', outer_cause, true);
 
   -- Counted in the same transaction, so that a lost answer loses no count.
@@ -530,7 +596,8 @@ revoke execute on function
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.column_or_null(text, text),
   clerk_sync.suspects(bigint, text, bigint, bigint, text[], text, text), clerk_sync.undated(text, timestamptz, text, integer),
-  clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
+  clerk_sync.witnesses(bigint, text, text[], text[], integer), clerk_sync.children_of(text[], text[]),
+  clerk_sync.pending_objects(bigint, text), clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
@@ -541,5 +608,6 @@ grant execute on function
   clerk_sync.apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.suspects(bigint, text, bigint, bigint, text[], text, text), clerk_sync.undated(text, timestamptz, text, integer),
-  clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
+  clerk_sync.witnesses(bigint, text, text[], text[], integer), clerk_sync.children_of(text[], text[]),
+  clerk_sync.pending_objects(bigint, text), clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
 to clerksync_writer;

@@ -1,6 +1,9 @@
 -- A membership carries its whole organization and part of its user: enough for a
--- placeholder where Clerk has not told us about the parent itself.
-create or replace function clerk_sync.offer_parents(resources jsonb, stated_ms bigint[], kinds text[]) returns void
+-- placeholder where Clerk has not told us about the parent itself, or where a full sync
+-- has only inferred that it is gone. The end of a membership brings no parent back.
+create or replace function clerk_sync.offer_parents(
+  resources jsonb, stated_ms bigint[], kinds text[], ended boolean default false
+) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   parents jsonb;
@@ -14,7 +17,9 @@ begin
   from jsonb_array_elements(offer_parents.resources) with ordinality as m (resource, position)
   cross join lateral (select m.resource -> 'public_user_data') as parent (p)
   where not exists (
-    select from {{exposed}}.users as u where u.clerk_id = p ->> 'user_id' and u.sync_version >= '2');
+    select from {{exposed}}.users as u
+    where u.clerk_id = p ->> 'user_id' and u.sync_version >= '2'
+      and (left(u.sync_version, 1) <> '8' or offer_parents.ended or clerk_sync.has_ended(m.resource ->> 'id')));
 
   if parents is not null then
     perform clerk_sync.apply_users(parents, stated, told, '1');
@@ -27,11 +32,21 @@ begin
   from jsonb_array_elements(offer_parents.resources) with ordinality as m (resource, position)
   where not exists (
     select from {{exposed}}.organizations as o
-    where o.clerk_org_id = m.resource -> 'organization' ->> 'id' and o.sync_version >= '2');
+    where o.clerk_org_id = m.resource -> 'organization' ->> 'id' and o.sync_version >= '2'
+      and (left(o.sync_version, 1) <> '8' or offer_parents.ended or clerk_sync.has_ended(m.resource ->> 'id')));
 
   if parents is not null then
     perform clerk_sync.apply_organizations(parents, stated, told, '1');
   end if;
+end
+$$;
+
+-- Whether Clerk has stated the end of a membership.
+create or replace function clerk_sync.has_ended(membership text) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return exists (select from clerk_sync.ended_memberships as e where e.clerk_membership_id = membership)
+      or exists (select from {{exposed}}.organization_memberships as m where m.clerk_membership_id = membership and m.sync_version = '9');
 end
 $$;
 
@@ -87,11 +102,19 @@ begin
   return query
   with settled as (
     -- Under the locks: whether a parent is gone cannot change any more.
-    select c.*, least(u.deleted_at, o.deleted_at, e.deleted_at) as ended_at
+    -- It ends as certainly as what it goes with.
+    select c.*, ended.version as ended,
+           least(e.deleted_at,
+             case when u.sync_version = ended.version then u.deleted_at end,
+             case when o.sync_version = ended.version then o.deleted_at end) as ended_at
     from unnest(compared) as c
     left join {{exposed}}.users as u on u.clerk_id = c.user_id
     left join {{exposed}}.organizations as o on o.clerk_org_id = c.organization_id
     left join clerk_sync.ended_memberships as e on e.clerk_membership_id = c.id
+    cross join lateral (select greatest(
+      case when u.deleted_at is not null then u.sync_version end,
+      case when o.deleted_at is not null then o.sync_version end,
+      case when e.deleted_at is not null then '9' end) as version) as ended
   ), written as (
     insert into {{exposed}}.organization_memberships as m (
       clerk_membership_id, clerk_org_id, clerk_user_id, role, permissions, metadata,
@@ -103,7 +126,7 @@ begin
            case when c.ended_at is null then c.created_at end,
            case when c.ended_at is null then c.updated_at end,
            c.ended_at,
-           case when c.ended_at is null then c.sync_version else '9' end
+           coalesce(c.ended, c.sync_version)
     from settled as c
     where c.result in ('created', 'updated')
     order by c.id
@@ -116,7 +139,7 @@ begin
       deleted_at   = excluded.deleted_at,
       synced_at    = now(),
       sync_version = excluded.sync_version
-    where m.sync_version < excluded.sync_version
+    where m.sync_version < excluded.sync_version or clerk_sync.revives(m.sync_version, excluded.sync_version)
     returning m.clerk_membership_id, m.deleted_at
   ), kept as materialized (
     select clerk_sync.keep_private_metadata('organization_membership', array(
@@ -136,7 +159,7 @@ $$;
 -- By the membership's own id: who has left and joined again is not touched by a
 -- late delete of the old membership. times, when given, go with the ids by position.
 create or replace function clerk_sync.end_memberships(
-  ids text[], deleted_at timestamptz, times timestamptz[] default null
+  ids text[], deleted_at timestamptz, times timestamptz[] default null, inferred boolean default false
 ) returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -150,13 +173,15 @@ begin
   with written as (
     update {{exposed}}.organization_memberships as m set
       role = null, permissions = '{}', metadata = '{}', created_at = null, updated_at = null,
-      deleted_at = gone.deleted_at, synced_at = now(), sync_version = '9'
+      deleted_at = gone.deleted_at, synced_at = now(),
+      sync_version = clerk_sync.tombstone_version(gone.deleted_at, end_memberships.inferred)
     from (
       select g.id, min(coalesce(g.deleted_at, end_memberships.deleted_at)) as deleted_at
       from unnest(end_memberships.ids, end_memberships.times) as g (id, deleted_at) group by g.id
     ) as gone
     where m.clerk_membership_id = gone.id
-      and (m.sync_version < '9' or m.deleted_at > gone.deleted_at)
+      and (m.sync_version < '8'
+           or not end_memberships.inferred and (m.sync_version < '9' or m.deleted_at > gone.deleted_at))
     returning m.clerk_membership_id
   )
   -- Not joined: the writer's settings would make a nested loop of it.
@@ -185,7 +210,7 @@ $$;
 -- nearly always is all; what is left is noted, and end_some_memberships goes on.
 -- Meanwhile the tombstone says it already: to every policy, and to every membership
 -- that comes later and is born dead.
-create or replace function clerk_sync.end_children(object text, ids text[], times timestamptz[]) returns void
+create or replace function clerk_sync.end_children(object text, ids text[], times timestamptz[], inferred boolean) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   most    constant integer := (select s.memberships_at_once from clerk_sync.settings as s);
@@ -202,7 +227,7 @@ begin
       select m.clerk_membership_id as id, g.deleted_at
       from unnest(ids, times) as g (id, deleted_at)
       join {{exposed}}.organization_memberships as m on m.clerk_user_id = g.id
-      where m.sync_version < '9' or m.deleted_at > g.deleted_at
+      where m.sync_version < '8' or not end_children.inferred and (m.sync_version < '9' or m.deleted_at > g.deleted_at)
       limit most + 1) as d;
   else
     select array_agg(d.id), array_agg(d.deleted_at) into doomed, ends
@@ -210,22 +235,22 @@ begin
       select m.clerk_membership_id as id, g.deleted_at
       from unnest(ids, times) as g (id, deleted_at)
       join {{exposed}}.organization_memberships as m on m.clerk_org_id = g.id
-      where m.sync_version < '9' or m.deleted_at > g.deleted_at
+      where m.sync_version < '8' or not end_children.inferred and (m.sync_version < '9' or m.deleted_at > g.deleted_at)
       limit most + 1) as d;
   end if;
   if doomed is not null then
-    perform clerk_sync.end_memberships(doomed[1:most], null, ends[1:most]);
+    perform clerk_sync.end_memberships(doomed[1:most], null, ends[1:most], inferred);
   end if;
   emptied := clerk_sync.empty_payloads(object, ids, most);
 
   if cardinality(doomed) > most or emptied = most then
-    insert into clerk_sync.endings as e (object, object_id, deleted_at, cause)
-    select end_children.object, g.id, g.deleted_at,
+    insert into clerk_sync.endings as e (object, object_id, deleted_at, inferred, cause)
+    select end_children.object, g.id, g.deleted_at, end_children.inferred,
            coalesce(nullif(current_setting('clerk_sync.causes', true), '')::jsonb ->> g.id, nullif(current_setting('clerk_sync.cause', true), ''))
     from unnest(ids, times) as g (id, deleted_at) order by g.id
     on conflict on constraint endings_pkey do update set
-      deleted_at = excluded.deleted_at, cause = excluded.cause, done_until = '', missed = false
-    where e.deleted_at > excluded.deleted_at;
+      deleted_at = excluded.deleted_at, inferred = excluded.inferred, cause = excluded.cause, done_until = '', missed = false
+    where not excluded.inferred and (e.inferred or e.deleted_at > excluded.deleted_at);
   end if;
 end
 $$;
@@ -321,6 +346,12 @@ declare
   passed boolean;
   dealt  integer;
 begin
+  -- It was there after all, and is back with what Clerk lists.
+  if one.inferred and clerk_sync.is_live(one.object, one.object_id) then
+    delete from clerk_sync.endings as e where e.object = one.object and e.object_id = one.object_id;
+    return 1;
+  end if;
+
   -- Who has left and joined again may stand there several times: never half of them.
   execute format($q$
     select max(s.other) from (
@@ -334,16 +365,16 @@ begin
 
   doomed := array(
     select m.clerk_membership_id from {{exposed}}.organization_memberships as m
-    where m.clerk_membership_id = any (ids) and (m.sync_version < '9' or m.deleted_at > one.deleted_at));
+    where m.clerk_membership_id = any (ids) and (m.sync_version < '8' or not one.inferred and (m.sync_version < '9' or m.deleted_at > one.deleted_at)));
   if not patient then
     doomed := array(
       select m.clerk_membership_id from {{exposed}}.organization_memberships as m
       where m.clerk_membership_id = any (doomed) order by m.clerk_membership_id for update skip locked);
   end if;
-  perform clerk_sync.end_memberships(doomed, one.deleted_at);
+  perform clerk_sync.end_memberships(doomed, one.deleted_at, null, one.inferred);
   passed := one.missed or exists (
     select from {{exposed}}.organization_memberships as m
-    where m.clerk_membership_id = any (ids) and (m.sync_version < '9' or m.deleted_at > one.deleted_at));
+    where m.clerk_membership_id = any (ids) and (m.sync_version < '8' or not one.inferred and (m.sync_version < '9' or m.deleted_at > one.deleted_at)));
   -- Also of those that an event has ended since: it was told of the parent's deletion only.
   delete from clerk_sync.private_metadata as p
   where p.object = 'organization_membership' and p.object_id = any (ids);
@@ -439,7 +470,7 @@ begin
 
   -- What is said about the parents counts also where the membership was known.
   if known is not null then
-    perform clerk_sync.offer_parents(known, known_stated, known_kinds);
+    perform clerk_sync.offer_parents(known, known_stated, known_kinds, true);
   end if;
 
   return query
@@ -488,15 +519,15 @@ end
 $$;
 
 revoke execute on function
-  clerk_sync.offer_parents(jsonb, bigint[], text[]), clerk_sync.apply_memberships(jsonb, bigint[], text[]),
-  clerk_sync.end_memberships(text[], timestamptz, timestamptz[]), clerk_sync.parent_column(text),
-  clerk_sync.end_children(text, text[], timestamptz[]), clerk_sync.empty_payloads(text, text[], integer),
+  clerk_sync.offer_parents(jsonb, bigint[], text[], boolean), clerk_sync.has_ended(text), clerk_sync.apply_memberships(jsonb, bigint[], text[]),
+  clerk_sync.end_memberships(text[], timestamptz, timestamptz[], boolean), clerk_sync.parent_column(text),
+  clerk_sync.end_children(text, text[], timestamptz[], boolean), clerk_sync.empty_payloads(text, text[], integer),
   clerk_sync.end_some_memberships(integer, boolean), clerk_sync.end_slice(clerk_sync.endings, integer, boolean),
   clerk_sync.memberships_left(), clerk_sync.live_memberships(text, text),
   clerk_sync.tombstone_memberships(jsonb, bigint[], text[], timestamptz[]), clerk_sync.unknown_memberships(text[]),
   clerk_sync.memberships_of(text, text)
 from public, anon, authenticated, service_role;
 grant execute on function
-  clerk_sync.end_memberships(text[], timestamptz, timestamptz[]), clerk_sync.end_some_memberships(integer, boolean),
+  clerk_sync.end_memberships(text[], timestamptz, timestamptz[], boolean), clerk_sync.end_some_memberships(integer, boolean),
   clerk_sync.memberships_left(), clerk_sync.memberships_of(text, text)
 to clerksync_writer;

@@ -45,13 +45,15 @@ end
 $$;
 
 -- Makes tombstones, and counts those that are news.
-create or replace function clerk_sync.delete_objects(object text, ids text[], deleted_at timestamptz) returns bigint
+create or replace function clerk_sync.delete_objects(
+  object text, ids text[], deleted_at timestamptz, times timestamptz[] default null, inferred boolean default false
+) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   deleted bigint;
 begin
-  execute format($q$ select count(*) from clerk_sync.%I($1, $2) as t where t.result = 'deleted' $q$, (clerk_sync.object(object)).deletes)
-  into deleted using ids, deleted_at;
+  execute format($q$ select count(*) from clerk_sync.%I($1, $2, $3, $4) as t where t.result = 'deleted' $q$, (clerk_sync.object(object)).deletes)
+  into deleted using ids, deleted_at, times, inferred;
   return deleted;
 end
 $$;
@@ -72,7 +74,7 @@ $$;
 create or replace function clerk_sync.is_live(object text, id text) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  return (clerk_sync.versions(object, array[id]))[1] < '9';
+  return (clerk_sync.versions(object, array[id]))[1] < '8';
 end
 $$;
 
@@ -94,7 +96,7 @@ $$;
 revoke execute on function
   clerk_sync.keeps_private_metadata(), clerk_sync.keep_private_metadata(text, text[], jsonb),
   clerk_sync.object(text), clerk_sync.apply_objects(text, jsonb, bigint),
-  clerk_sync.delete_objects(text, text[], timestamptz), clerk_sync.versions(text, text[]), clerk_sync.is_live(text, text),
+  clerk_sync.delete_objects(text, text[], timestamptz, timestamptz[], boolean), clerk_sync.versions(text, text[]), clerk_sync.is_live(text, text),
   clerk_sync.stated_rows(text, text[])
 from public, anon, authenticated, service_role;
 grant execute on function clerk_sync.is_live(text, text) to clerksync_writer;

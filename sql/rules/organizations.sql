@@ -44,9 +44,10 @@ begin
       admin_delete_enabled    = excluded.admin_delete_enabled,
       created_at              = excluded.created_at,
       updated_at              = excluded.updated_at,
+      deleted_at              = null,
       synced_at               = now(),
       sync_version            = excluded.sync_version
-    where o.sync_version < excluded.sync_version
+    where o.sync_version < excluded.sync_version or clerk_sync.revives(o.sync_version, excluded.sync_version)
     returning o.clerk_org_id, o.deleted_at
   )
   select array_agg(c.clerk_org_id),
@@ -65,8 +66,9 @@ begin
 end
 $$;
 
-create or replace function clerk_sync.tombstone_organizations(ids text[], deleted_at timestamptz, times timestamptz[] default null)
-returns table (id text, result text)
+create or replace function clerk_sync.tombstone_organizations(
+  ids text[], deleted_at timestamptz, times timestamptz[] default null, inferred boolean default false
+) returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -80,13 +82,18 @@ begin
 
   with written as (
     insert into {{exposed}}.organizations as o (clerk_org_id, deleted_at, sync_version)
-    select g.id, min(coalesce(g.deleted_at, tombstone_organizations.deleted_at)), '9'
-    from unnest(tombstone_organizations.ids, tombstone_organizations.times) as g (id, deleted_at) group by g.id order by g.id
+    select g.id, g.deleted_at, clerk_sync.tombstone_version(g.deleted_at, tombstone_organizations.inferred)
+    from (
+      select t.id, min(coalesce(t.deleted_at, tombstone_organizations.deleted_at)) as deleted_at
+      from unnest(tombstone_organizations.ids, tombstone_organizations.times) as t (id, deleted_at) group by t.id
+    ) as g
+    order by g.id
     on conflict (clerk_org_id) do update set
       name = null, slug = null, logo_url = null, metadata = '{}', created_by = null,
       max_allowed_memberships = null, admin_delete_enabled = null, created_at = null, updated_at = null,
-      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
-    where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = excluded.sync_version
+    where o.sync_version < '8'
+       or not tombstone_organizations.inferred and (o.sync_version < '9' or o.deleted_at > excluded.deleted_at)
     returning o.clerk_org_id, o.deleted_at
   )
   select array_agg(w.clerk_org_id), array_agg(w.deleted_at) into news, ends from written as w;
@@ -97,7 +104,7 @@ begin
 
   delete from clerk_sync.private_metadata as p
   where p.object = 'organization' and p.object_id = any (tombstone_organizations.ids);
-  perform clerk_sync.end_children('organization', news, ends);
+  perform clerk_sync.end_children('organization', news, ends, inferred);
 
   return query
   select gone, case when gone in (select unnest(news)) then 'deleted' else 'unchanged' end
@@ -107,6 +114,6 @@ $$;
 
 revoke execute on function
   clerk_sync.apply_organizations(jsonb, bigint[], text[], text),
-  clerk_sync.tombstone_organizations(text[], timestamptz, timestamptz[])
+  clerk_sync.tombstone_organizations(text[], timestamptz, timestamptz[], boolean)
 from public, anon, authenticated, service_role;
-grant execute on function clerk_sync.tombstone_organizations(text[], timestamptz, timestamptz[]) to clerksync_writer;
+grant execute on function clerk_sync.tombstone_organizations(text[], timestamptz, timestamptz[], boolean) to clerksync_writer;

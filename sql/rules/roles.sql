@@ -52,9 +52,10 @@ begin
       permission_ids      = excluded.permission_ids,
       created_at          = excluded.created_at,
       updated_at          = excluded.updated_at,
+      deleted_at          = null,
       synced_at           = now(),
       sync_version        = excluded.sync_version
-    where o.sync_version < excluded.sync_version
+    where o.sync_version < excluded.sync_version or clerk_sync.revives(o.sync_version, excluded.sync_version)
     returning o.clerk_role_id
   )
   select c.clerk_role_id,
@@ -64,19 +65,27 @@ begin
 end
 $$;
 
-create or replace function clerk_sync.tombstone_roles(ids text[], deleted_at timestamptz) returns table (id text, result text)
+create or replace function clerk_sync.tombstone_roles(
+  ids text[], deleted_at timestamptz, times timestamptz[] default null, inferred boolean default false
+) returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   return query
   with written as (
     insert into {{helpers}}.organization_roles as o (clerk_role_id, deleted_at, sync_version)
-    select distinct gone, tombstone_roles.deleted_at, '9' from unnest(tombstone_roles.ids) as gone order by gone
+    select g.id, g.deleted_at, clerk_sync.tombstone_version(g.deleted_at, tombstone_roles.inferred)
+    from (
+      select t.id, min(coalesce(t.deleted_at, tombstone_roles.deleted_at)) as deleted_at
+      from unnest(tombstone_roles.ids, tombstone_roles.times) as t (id, deleted_at) group by t.id
+    ) as g
+    order by g.id
     on conflict (clerk_role_id) do update set
       key = null, name = null, description = null, is_creator_eligible = null, permission_ids = '{}',
       created_at = null, updated_at = null,
-      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
-    where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = excluded.sync_version
+    where o.sync_version < '8'
+       or not tombstone_roles.inferred and (o.sync_version < '9' or o.deleted_at > excluded.deleted_at)
     returning o.clerk_role_id
   )
   select gone, case when w.clerk_role_id is null then 'unchanged' else 'deleted' end
@@ -119,9 +128,10 @@ begin
       type         = excluded.type,
       created_at   = excluded.created_at,
       updated_at   = excluded.updated_at,
+      deleted_at   = null,
       synced_at    = now(),
       sync_version = excluded.sync_version
-    where o.sync_version < excluded.sync_version
+    where o.sync_version < excluded.sync_version or clerk_sync.revives(o.sync_version, excluded.sync_version)
     returning o.clerk_permission_id
   )
   select c.clerk_permission_id,
@@ -131,20 +141,26 @@ begin
 end
 $$;
 
-create or replace function clerk_sync.tombstone_permissions(ids text[], deleted_at timestamptz)
-returns table (id text, result text)
+create or replace function clerk_sync.tombstone_permissions(
+  ids text[], deleted_at timestamptz, times timestamptz[] default null, inferred boolean default false
+) returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   return query
   with written as (
     insert into {{helpers}}.organization_permissions as o (clerk_permission_id, deleted_at, sync_version)
-    select distinct gone, tombstone_permissions.deleted_at, '9'
-    from unnest(tombstone_permissions.ids) as gone order by gone
+    select g.id, g.deleted_at, clerk_sync.tombstone_version(g.deleted_at, tombstone_permissions.inferred)
+    from (
+      select t.id, min(coalesce(t.deleted_at, tombstone_permissions.deleted_at)) as deleted_at
+      from unnest(tombstone_permissions.ids, tombstone_permissions.times) as t (id, deleted_at) group by t.id
+    ) as g
+    order by g.id
     on conflict (clerk_permission_id) do update set
       key = null, name = null, description = null, type = null, created_at = null, updated_at = null,
-      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
-    where o.sync_version < '9' or o.deleted_at > excluded.deleted_at
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = excluded.sync_version
+    where o.sync_version < '8'
+       or not tombstone_permissions.inferred and (o.sync_version < '9' or o.deleted_at > excluded.deleted_at)
     returning o.clerk_permission_id
   )
   select gone, case when w.clerk_permission_id is null then 'unchanged' else 'deleted' end
@@ -154,6 +170,6 @@ end
 $$;
 
 revoke execute on function
-  clerk_sync.apply_roles(jsonb, bigint[], text[]), clerk_sync.tombstone_roles(text[], timestamptz),
-  clerk_sync.apply_permissions(jsonb, bigint[], text[], text), clerk_sync.tombstone_permissions(text[], timestamptz)
+  clerk_sync.apply_roles(jsonb, bigint[], text[]), clerk_sync.tombstone_roles(text[], timestamptz, timestamptz[], boolean),
+  clerk_sync.apply_permissions(jsonb, bigint[], text[], text), clerk_sync.tombstone_permissions(text[], timestamptz, timestamptz[], boolean)
 from public, anon, authenticated, service_role;

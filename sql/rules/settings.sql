@@ -12,8 +12,8 @@ begin
     'apply_event(text, jsonb, text)', 'apply_events(text[], jsonb, text[])', 'replay_event(text)',
     'apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint)',
     'compare_page(text, jsonb, bigint, text[], bigint[], bigint)',
-    'tombstone_users(text[], timestamptz, timestamptz[])', 'tombstone_organizations(text[], timestamptz, timestamptz[])', 'end_memberships(text[], timestamptz, timestamptz[])',
-    'end_some_memberships(integer, boolean)', 'pending_deletions(bigint)',
+    'tombstone_users(text[], timestamptz, timestamptz[], boolean)', 'tombstone_organizations(text[], timestamptz, timestamptz[], boolean)', 'end_memberships(text[], timestamptz, timestamptz[], boolean)',
+    'end_some_memberships(integer, boolean)', 'pending_deletions(bigint)', 'children_of(text[], text[])',
     'delete_absent(bigint, text, text, integer)', 'suspects(bigint, text, bigint, bigint, text[], text, text)',
     'undated(text, timestamptz, text, integer)', 'finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb)'
   ] loop

@@ -198,6 +198,8 @@ func samples() []sample {
 		add("clerk_sync.preview_page", page)
 		add("clerk_sync.apply_page", run+`, 1, `+page)
 		add("clerk_sync.suspects", `1, '`+object+`', 0, null, '{other}', 'a', 'z'`)
+		add("clerk_sync.witnesses", `1, '`+object+`', '{other}', '{another}', 5`)
+		add("clerk_sync.pending_objects", `1, '`+object+`'`)
 		if i < 3 {
 			add("clerk_sync.undated", `'`+object+`', '2100-01-01', '', 10`)
 		}
@@ -206,6 +208,7 @@ func samples() []sample {
 	}
 	add("clerk_sync.memberships_of", `'user', 'user_p2'`, `'organization', 'org_p2'`)
 	add("clerk_sync.run_windows", `1`)
+	add("clerk_sync.children_of", `'{user_p1}', '{org_p1}'`)
 	add("clerk_sync.pending_deletions", `1`)
 	for _, object := range []string{"organization_membership", "user", "organization", "role", "permission"} {
 		add("clerk_sync.delete_absent", run+`, '`+object+`', 100`)

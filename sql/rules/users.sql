@@ -79,10 +79,11 @@ begin
       last_active_at     = excluded.last_active_at,
       created_at         = excluded.created_at,
       updated_at         = excluded.updated_at,
+      deleted_at         = null,
       synced_at          = now(),
       sync_version       = excluded.sync_version
     -- Another call may have written the row since it was compared.
-    where u.sync_version < excluded.sync_version
+    where u.sync_version < excluded.sync_version or clerk_sync.revives(u.sync_version, excluded.sync_version)
     returning u.clerk_id, u.deleted_at
   )
   select array_agg(c.clerk_id),
@@ -102,7 +103,8 @@ $$;
 
 -- Deleting. A tombstone keeps the id and the time, and nothing else, so that it
 -- looks the same whether the object was known before or not. Told twice, the
--- earlier time stands. times, when given, go with the ids by position; where there is
+-- earlier time stands. What is only inferred (see clerk_sync.revives) changes no
+-- tombstone, and a stated one takes the place of an inferred one. times, when given, go with the ids by position; where there is
 -- none deleted_at counts. Answers 'deleted' where that is news and 'unchanged' where
 -- it is not.
 --
@@ -112,8 +114,9 @@ $$;
 -- upsert alone does not wait: it changes no key, and a membership holds its
 -- parents "for key share". So the row is locked once more when it is certainly
 -- there, and only then are its memberships looked for.
-create or replace function clerk_sync.tombstone_users(ids text[], deleted_at timestamptz, times timestamptz[] default null)
-returns table (id text, result text)
+create or replace function clerk_sync.tombstone_users(
+  ids text[], deleted_at timestamptz, times timestamptz[] default null, inferred boolean default false
+) returns table (id text, result text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
@@ -127,16 +130,21 @@ begin
 
   with written as (
     insert into {{exposed}}.users as u (clerk_id, deleted_at, sync_version)
-    select g.id, min(coalesce(g.deleted_at, tombstone_users.deleted_at)), '9'
-    from unnest(tombstone_users.ids, tombstone_users.times) as g (id, deleted_at) group by g.id order by g.id
+    select g.id, g.deleted_at, clerk_sync.tombstone_version(g.deleted_at, tombstone_users.inferred)
+    from (
+      select t.id, min(coalesce(t.deleted_at, tombstone_users.deleted_at)) as deleted_at
+      from unnest(tombstone_users.ids, tombstone_users.times) as t (id, deleted_at) group by t.id
+    ) as g
+    order by g.id
     on conflict (clerk_id) do update set
       external_id = null, email = null, email_verified = null, phone = null, phone_verified = null,
       username = null, first_name = null, last_name = null, avatar_url = null,
       metadata = '{}', unsafe_metadata = '{}', banned = null, locked = null,
       password_enabled = null, two_factor_enabled = null, last_sign_in_at = null, last_active_at = null,
       created_at = null, updated_at = null,
-      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = '9'
-    where u.sync_version < '9' or u.deleted_at > excluded.deleted_at
+      deleted_at = excluded.deleted_at, synced_at = now(), sync_version = excluded.sync_version
+    where u.sync_version < '8'
+       or not tombstone_users.inferred and (u.sync_version < '9' or u.deleted_at > excluded.deleted_at)
     returning u.clerk_id, u.deleted_at
   )
   select array_agg(w.clerk_id), array_agg(w.deleted_at) into news, ends from written as w;
@@ -148,7 +156,7 @@ begin
   -- Personal data leaves everywhere at once, but for what hold_back took.
   delete from clerk_sync.private_metadata as p
   where p.object = 'user' and p.object_id = any (tombstone_users.ids);
-  perform clerk_sync.end_children('user', news, ends);
+  perform clerk_sync.end_children('user', news, ends, inferred);
 
   return query
   select gone, case when gone in (select unnest(news)) then 'deleted' else 'unchanged' end
@@ -188,7 +196,7 @@ end
 $$;
 
 revoke execute on function
-  clerk_sync.apply_users(jsonb, bigint[], text[], text), clerk_sync.tombstone_users(text[], timestamptz, timestamptz[]),
+  clerk_sync.apply_users(jsonb, bigint[], text[], text), clerk_sync.tombstone_users(text[], timestamptz, timestamptz[], boolean),
   clerk_sync.project_users(), clerk_sync.unproject_users()
 from public, anon, authenticated, service_role;
-grant execute on function clerk_sync.tombstone_users(text[], timestamptz, timestamptz[]) to clerksync_writer;
+grant execute on function clerk_sync.tombstone_users(text[], timestamptz, timestamptz[], boolean) to clerksync_writer;

@@ -5,7 +5,7 @@
 --   created, updated   the copy now says what was stated
 --   unchanged          it said so already
 --   stale              it knows something newer
---   deleted            the object is gone, which is final
+--   deleted            the object is gone
 --
 -- resources is a JSON array, such as a page of the Backend API. stated_ms and kinds
 -- go with it by position; a list of one is valid for all. Kinds are those of
@@ -66,6 +66,24 @@ begin
 end
 $$;
 
+-- What the version of a tombstone is: of one that Clerk stated, or that a full sync
+-- inferred from what Clerk did not find at that time.
+create or replace function clerk_sync.tombstone_version(at timestamptz, inferred boolean) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  return case when inferred then '8.' || lpad(trunc(greatest(extract(epoch from at), 0) * 1000)::bigint::text, 15, '0') else '9' end;
+end
+$$;
+
+-- Whether a statement ends a tombstone: only one that was inferred, and only what Clerk
+-- stated later than that. A deletion that Clerk stated is final.
+create or replace function clerk_sync.revives(stored text, stated text) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  return left(stored, 2) = '8.' and substr(stated, 19, 15) collate "C" > substr(stored, 3);
+end
+$$;
+
 -- The rule of the newest statement: what a statement is to the row that is there
 -- (null if there is none). What was read from the API and says what the row says
 -- already is no news, even if it was said later; same tells whether it does.
@@ -81,7 +99,7 @@ language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
   return case
     when stored is null then 'created'
-    when stored = '9' then 'deleted'
+    when stored collate "C" >= '8' then case when clerk_sync.revives(stored, stated) then 'updated' else 'deleted' end
     when stored = stated then 'unchanged'
     when stored collate "C" > stated then 'stale'
     when stored >= '2' and written_at < mark.seen_until
@@ -93,6 +111,6 @@ end
 $$;
 
 revoke execute on function
-  clerk_sync.incoming(jsonb, bigint[], text[], text), 
-  clerk_sync.verdict(text, timestamptz, clerk_sync.watermarks, text, text, boolean)
+  clerk_sync.incoming(jsonb, bigint[], text[], text), clerk_sync.tombstone_version(timestamptz, boolean),
+  clerk_sync.revives(text, text), clerk_sync.verdict(text, timestamptz, clerk_sync.watermarks, text, text, boolean)
 from public, anon, authenticated, service_role;

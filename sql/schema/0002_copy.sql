@@ -8,12 +8,15 @@
 --   0                                        a row that only holds an id
 --   1.<updated>.<stated>.<kind>.<digest>     a placeholder, told by a child
 --   2.<updated>.<stated>.<kind>.<digest>     told by Clerk about the object itself
---   9                                        deleted, which is final
+--   8.<inferred>                             deleted, since a full sync did not find it
+--   9                                        deleted, as Clerk stated, which is final
 --
 --   updated  the resource's updated_at, milliseconds, 15 digits
 --   stated   when Clerk said so: the webhook's own timestamp, or the moment a
 --            page of the full sync was requested; milliseconds, 15 digits
 --   kind     1 created, 2 updated, 3 read from the API
+--   inferred when Clerk was asked for it; only what Clerk states later ends a
+--            tombstone of this class (clerk_sync.revives), or its own deletion
 --   digest   of the resource, so that two events of one millisecond converge;
 --            empty for what was read from the API
 --
@@ -46,8 +49,8 @@ create table {{exposed}}.users (
   sync_version       text collate "C" not null default '0',
   is_placeholder     boolean not null generated always as (sync_version < '2') stored,
   constraint users_version check (
-    sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
-    and (sync_version = '9') = (deleted_at is not null))
+    sync_version ~ '^(0|8[.][0-9]{15}|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
+    and (sync_version >= '8') = (deleted_at is not null))
 );
 comment on table {{exposed}}.users is
   'Clerk users, written only by clerksync. A row with deleted_at is a tombstone: its personal data is gone for good.';
@@ -82,8 +85,8 @@ create table {{exposed}}.organizations (
   sync_version            text collate "C" not null default '0',
   is_placeholder          boolean not null generated always as (sync_version < '2') stored,
   constraint organizations_version check (
-    sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
-    and (sync_version = '9') = (deleted_at is not null))
+    sync_version ~ '^(0|8[.][0-9]{15}|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
+    and (sync_version >= '8') = (deleted_at is not null))
 );
 comment on table {{exposed}}.organizations is 'Clerk organizations, written only by clerksync.';
 comment on column {{exposed}}.organizations.metadata is 'Clerk''s public_metadata.';
@@ -106,8 +109,8 @@ create table {{exposed}}.organization_memberships (
   constraint organization_memberships_user_fkey foreign key (clerk_user_id)
     references {{exposed}}.users (clerk_id) on delete cascade,
   constraint organization_memberships_version check (
-    sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
-    and (sync_version = '9') = (deleted_at is not null))
+    sync_version ~ '^(0|8[.][0-9]{15}|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
+    and (sync_version >= '8') = (deleted_at is not null))
 );
 
 -- (organization, user) is not unique on purpose: who leaves and joins again has
@@ -139,8 +142,8 @@ create table {{helpers}}.organization_roles (
   synced_at           timestamptz not null default now(),
   sync_version        text collate "C" not null default '0',
   constraint organization_roles_version check (
-    sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
-    and (sync_version = '9') = (deleted_at is not null))
+    sync_version ~ '^(0|8[.][0-9]{15}|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
+    and (sync_version >= '8') = (deleted_at is not null))
 );
 
 create index organization_roles_key_idx on {{helpers}}.organization_roles (key);
@@ -157,8 +160,8 @@ create table {{helpers}}.organization_permissions (
   synced_at           timestamptz not null default now(),
   sync_version        text collate "C" not null default '0',
   constraint organization_permissions_version check (
-    sync_version ~ '^(0|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
-    and (sync_version = '9') = (deleted_at is not null))
+    sync_version ~ '^(0|8[.][0-9]{15}|9|[12][.][0-9]{15}[.][0-9]{15}[.][123][.][0-9a-f]*)$'
+    and (sync_version >= '8') = (deleted_at is not null))
 );
 
 create view {{helpers}}.role_permissions with (security_invoker = true) as
@@ -209,6 +212,7 @@ create table clerk_sync.endings (
   object     text not null references clerk_sync.objects (object),
   object_id  text not null,
   deleted_at timestamptz not null,
+  inferred   boolean not null default false,
   cause      text,
   -- Memberships up to this organization, or user, are ended; those that another
   -- transaction held meanwhile were missed.

@@ -203,7 +203,7 @@ func samples() []sample {
 		if i < 3 {
 			add("clerk_sync.undated", `'`+object+`', '2100-01-01', '', 10`)
 		}
-		add("clerk_sync.finish_window", run+`, '`+object+`', 1, null, null, null, 1, 0, 0, '{`+id+`}', '2100-01-01', '{"position":7,"from_ms":3,"to_ms":0,"after_id":"`+id+`"}'`)
+		add("clerk_sync.finish_window", run+`, '`+object+`', 1, null, null, null, 1, 0, 0, '{`+id+`}', '2100-01-01', null, 0, '{"position":7,"from_ms":3,"to_ms":0,"after_id":"`+id+`"}'`)
 		add("clerk_sync.is_live", `'`+object+`', '`+id+`'`)
 	}
 	add("clerk_sync.memberships_of", `'user', 'user_p2'`, `'organization', 'org_p2'`)

@@ -37,8 +37,6 @@ type kind struct {
 	list func(ctx context.Context, offset, limit int) (clerk.Page, error)
 	// find returns those of some objects that Clerk has, and when it was asked.
 	find func(ctx context.Context, objects []mirror.Suspect) (clerk.Page, error)
-	// firstPass is where the passes of this list begin.
-	firstPass int
 }
 
 func (e *engine) users() kind {
@@ -303,7 +301,7 @@ func (e *engine) confirmUndated(ctx context.Context, k kind) error {
 	if k.object.Object().Path != "" {
 		return nil // they are all in one window, dated or not
 	}
-	for position, after := undatedPosition, ""; ; position++ {
+	for position, after := 0, ""; ; position++ {
 		var suspects []mirror.Suspect
 		err := e.persist(ctx, func(ctx context.Context) (err error) {
 			suspects, err = e.Store.Undated(ctx, k.object, e.settled, after, undatedBatch)
@@ -313,7 +311,7 @@ func (e *engine) confirmUndated(ctx context.Context, k kind) error {
 			return err
 		}
 		after = suspects[len(suspects)-1].ID
-		if err := e.confirmAndFinish(ctx, k, mirror.Window{Object: k.object, Position: position}, suspects); err != nil {
+		if err := e.confirmAndFinish(ctx, k, mirror.Window{Object: k.object, Phase: mirror.PhaseUndated, Position: position}, suspects); err != nil {
 			return err
 		}
 	}

@@ -78,9 +78,24 @@ type Begin struct {
 	AcceptInstance bool
 }
 
+// Phase is what a window is a part of.
+type Phase string
+
+// The phases of a run that the reader makes windows for.
+const (
+	// PhaseSpan is the planned spans of creation times.
+	PhaseSpan Phase = "span"
+	// PhaseList is a pass over a list; passes count from 1.
+	PhaseList Phase = "list"
+	// PhaseUndated is the looks at rows without a creation time, which lie in no span.
+	PhaseUndated Phase = "undated"
+)
+
 // Window is a part of a run.
 type Window struct {
 	Object   Object `json:"object"`
+	Phase    Phase  `json:"phase"`
+	Pass     int    `json:"pass"`
 	Position int    `json:"position"`
 	// From and To are creation times: From is in the window, To is not; zero is
 	// without end.
@@ -188,8 +203,8 @@ func (r *Run) Finish(ctx context.Context, w Window, absent []string, confirmedAt
 		}
 		rest = new(string(document))
 	}
-	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::pg_catalog.jsonb)`,
-		w.Object, w.Position, nullMillis(w.From), nullMillis(w.To), w.NextOffset, w.Listed, w.Tally.Unchanged, w.Tally.Stale,
+	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::pg_catalog.jsonb)`,
+		w.Object, w.Phase, w.Pass, w.Position, nullMillis(w.From), nullMillis(w.To), w.NextOffset, w.Listed, w.Tally.Unchanged, w.Tally.Stale,
 		absent, confirmedAt, nullMillis(w.Unseen), w.Tally.DeletedHere, rest)
 }
 

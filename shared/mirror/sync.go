@@ -93,33 +93,33 @@ var projections = func() map[Object]clerk.Projection {
 // counts what became of it. What differed although Clerk had stated it by
 // settled is drift. It is safe to repeat.
 func (s *Store) ApplyPage(ctx context.Context, object Object, page clerk.Page, settled time.Time) (Tally, error) {
-	return s.applyPage(ctx, nil, nil, 0, object, page, settled)
+	return s.applyPage(ctx, nil, nil, Window{Object: object}, page, settled)
 }
 
 // ApplyPage is [Store.ApplyPage] as a part of a window: what it writes is
 // counted there in the same transaction.
 func (r *Run) ApplyPage(ctx context.Context, window Window, page clerk.Page, settled time.Time) (Tally, error) {
-	return r.store.applyPage(ctx, &r.ID, &r.holder, window.Position, window.Object, page, settled)
+	return r.store.applyPage(ctx, &r.ID, &r.holder, window, page, settled)
 }
 
 func (s *Store) applyPage(
-	ctx context.Context, run *int64, holder *string, position int, object Object, page clerk.Page, settled time.Time,
+	ctx context.Context, run *int64, holder *string, w Window, page clerk.Page, settled time.Time,
 ) (Tally, error) {
 	if len(page.Items) == 0 {
 		return Tally{}, nil
 	}
 	ids, updated := latest(page.Items)
-	resources := page.Project(projections[object]).Resources
+	resources := page.Project(projections[w.Object]).Resources
 	var t Tally
 	err := repeatOr(ctx, lost, func() error {
 		return s.db.QueryRow(ctx, `
 			select created, updated, deleted, unchanged, stale, drift, deleted_here
-			from clerk_sync.apply_page($1, $2, $3, $4, $5::pg_catalog.jsonb, $6, $7, $8, $9)`,
-			run, holder, position, object, resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli(),
+			from clerk_sync.apply_page($1, $2, $3, $4, $5, $6, $7::pg_catalog.jsonb, $8, $9, $10, $11)`,
+			run, holder, w.Phase, w.Pass, w.Position, w.Object, resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli(),
 		).Scan(&t.Created, &t.Updated, &t.Deleted, &t.Unchanged, &t.Stale, &t.Drift, &t.DeletedHere)
 	})
 	if err != nil {
-		return Tally{}, fmt.Errorf("applying %d objects of the kind %s: %w", len(ids), object, err)
+		return Tally{}, fmt.Errorf("applying %d objects of the kind %s: %w", len(ids), w.Object, err)
 	}
 	return t, nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -522,27 +521,24 @@ func place(object mirror.Object) int {
 }
 
 func (e *engine) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
-	var status mirror.Status
 	var children []mirror.Suspect
+	live := map[mirror.Object]int64{}
 	err := e.persist(ctx, func(ctx context.Context) (err error) {
-		if status, err = e.Store.Status(ctx); err == nil {
-			children, err = e.Store.Children(ctx, slices.Collect(maps.Keys(e.absent[mirror.Users])), slices.Collect(maps.Keys(e.absent[mirror.Organizations])))
+		for _, object := range []mirror.Object{mirror.Users, mirror.Organizations, mirror.Memberships} {
+			counts, err := e.Store.Count(ctx, object)
+			if err != nil {
+				return err
+			}
+			live[object] = counts.Live + counts.Placeholders
 		}
+		children, err = e.Store.Children(ctx, slices.Collect(maps.Keys(e.absent[mirror.Users])), slices.Collect(maps.Keys(e.absent[mirror.Organizations])))
 		return err
 	})
-	if err == nil && len(status.Missing) > 0 {
-		err = fmt.Errorf("%w: counting %s took too long", mirror.ErrUnavailable, strings.Join(status.Missing, ", "))
-	}
 	if err != nil {
 		return nil, err
 	}
 	for _, m := range children {
 		e.absent[mirror.Memberships][m.ID] = m
-	}
-	live := map[mirror.Object]int64{
-		mirror.Users:         status.Users.Live + status.Users.Placeholders,
-		mirror.Organizations: status.Organizations.Live + status.Organizations.Placeholders,
-		mirror.Memberships:   status.Memberships.Live,
 	}
 	var pending []mirror.Pending
 	for object, ids := range e.absent {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/clerk"
@@ -47,18 +46,10 @@ func (s *Store) Runs(ctx context.Context, limit int) ([]RunRecord, error) {
 	if limit == 0 {
 		limit = 20
 	}
-	rows, err := s.db.Query(ctx, `
+	return collect[RunRecord](ctx, s, "listing full syncs", `
 		select id, state, coalesce(reason, '') as reason, trigger, instance_id, started_at, ended_at, drift,
 		       coalesce(report, 'null') as report
 		from clerk_sync.recent_runs($1)`, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing full syncs: %w", unavailable(ctx, err))
-	}
-	runs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[RunRecord])
-	if err != nil {
-		return nil, fmt.Errorf("listing full syncs: %w", unavailable(ctx, err))
-	}
-	return runs, nil
 }
 
 // Begin says how to begin a run.
@@ -217,19 +208,8 @@ type Pending struct {
 
 // Pending returns what is confirmed to be absent and not deleted yet.
 func (r *Run) Pending(ctx context.Context) ([]Pending, error) {
-	var pending []Pending
-	err := repeat(ctx, func() error {
-		rows, err := r.store.db.Query(ctx, `select object, pending, live from clerk_sync.pending_deletions($1)`, r.ID)
-		if err != nil {
-			return err
-		}
-		pending, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Pending])
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("counting the deletions of run %d: %w", r.ID, err)
-	}
-	return pending, nil
+	return collect[Pending](ctx, r.store, fmt.Sprintf("counting the deletions of run %d", r.ID),
+		`select object, pending, live from clerk_sync.pending_deletions($1)`, r.ID)
 }
 
 // PendingObjects returns what of a kind is confirmed to be absent and not deleted yet, or
@@ -244,10 +224,8 @@ func (r *Run) PendingObjects(ctx context.Context, object Object) ([]Suspect, err
 // deleted is told by [Run.Reload].
 func (r *Run) DeleteAbsent(ctx context.Context, object Object, limit int) (int64, error) {
 	var taken int64
-	err := repeatOr(ctx, lost, func() error {
-		return r.store.db.QueryRow(ctx, `select clerk_sync.delete_absent($1, $2, $3, $4)`, r.ID, r.holder, object, limit).Scan(&taken)
-	})
-	if err != nil {
+	if err := lost(r.store.scan(ctx, []any{&taken}, `select clerk_sync.delete_absent($1, $2, $3, $4)`,
+		r.ID, r.holder, object, limit)); err != nil {
 		return 0, fmt.Errorf("deleting objects of the kind %s in run %d: %w", object, r.ID, err)
 	}
 	return taken, nil
@@ -286,23 +264,19 @@ func (r *Run) End(ctx context.Context, state, reason string, drift *int64, repor
 	return nil
 }
 
-// write runs a function of a run that answers nothing and may be repeated.
+// write runs a function of a run that answers nothing.
 func (r *Run) write(ctx context.Context, what, sql string, args ...any) error {
-	err := repeatOr(ctx, lost, func() error {
-		var nothing any
-		return r.store.db.QueryRow(ctx, sql, append([]any{r.ID, r.holder}, args...)...).Scan(&nothing)
-	})
-	if err != nil {
+	var nothing any
+	if err := lost(r.store.scan(ctx, []any{&nothing}, sql, append([]any{r.ID, r.holder}, args...)...)); err != nil {
 		return fmt.Errorf("%s in run %d: %w", what, r.ID, err)
 	}
 	return nil
 }
 
 // lost tells the loss of the lock from everything that may pass.
-func lost(ctx context.Context, err error) error {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && pgErr.Code == "55000" {
+func lost(err error) error {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "55000" {
 		return ErrLockLost
 	}
-	return unavailable(ctx, err)
+	return err
 }

@@ -1110,10 +1110,10 @@ $$;
 
 
 --
--- Name: apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: apply_page(bigint, text, text, integer, integer, text, jsonb, bigint, text[], bigint[], bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) RETURNS record
+CREATE FUNCTION clerk_sync.apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -1133,9 +1133,9 @@ begin
     -- A page is sent again when its answer was lost, and the first may still be at
     -- work then: what that one writes is counted there, and unchanged here. The
     -- window's row is the lock, since any login can take an advisory one.
-    insert into clerk_sync.sync_windows as w (run_id, object, position, requested_ms)
-    values (run, apply_page.object, apply_page."position", stated_ms)
-    on conflict on constraint sync_windows_pkey do update set requested_ms = least(w.requested_ms, excluded.requested_ms);
+    insert into clerk_sync.run_windows as w (run_id, object, phase, pass, position, requested_ms)
+    values (run, apply_page.object, apply_page.phase, apply_page.pass, apply_page."position", stated_ms)
+    on conflict on constraint run_windows_pkey do update set requested_ms = least(w.requested_ms, excluded.requested_ms);
     perform set_config('clerk_sync.cause', 'run_' || run, true);
   end if;
 
@@ -1170,14 +1170,15 @@ begin
 
   -- A list that is behind of what was stated before it was asked for does not confirm that.
   if run is not null and stale > 0 then
-    update clerk_sync.sync_windows as w set requested_ms = least(w.requested_ms, (
+    update clerk_sync.run_windows as w set requested_ms = least(w.requested_ms, (
       select min(substr(r.before, 19, 15)::bigint) from unnest(results, before) as r (result, before)
       where r.result = 'stale' and r.before >= '2'))
-    where w.run_id = run and w.object = apply_page.object and w.position = apply_page."position";
+    where w.run_id = run and w.object = apply_page.object
+      and w.phase = apply_page.phase and w.pass = apply_page.pass and w.position = apply_page."position";
   end if;
 
   if run is not null and created + updated > 0 then
-    perform clerk_sync.count_window(run, object, "position",
+    perform clerk_sync.count_window(run, object, phase, pass, "position",
       jsonb_build_object('created', created, 'updated', updated, 'drift', drift));
   end if;
   drift := drift + deleted_here;
@@ -1900,7 +1901,7 @@ begin
       update clerk_sync.sync_runs as r set state = 'partial', reason = 'killed', ended_at = coalesce(r.ended_at, now())
       where r.state = 'running';
       -- Only the last run can be resumed; of the others the outcome is enough.
-      delete from clerk_sync.sync_windows;
+      delete from clerk_sync.run_windows;
       delete from clerk_sync.sync_absences;
       insert into clerk_sync.sync_runs (trigger, instance_id, initial)
       values (trigger, instance, not exists (select from clerk_sync.sync_runs as r where r.state = 'complete'))
@@ -2288,18 +2289,18 @@ $_$;
 
 
 --
--- Name: count_window(bigint, text, integer, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: count_window(bigint, text, text, integer, integer, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.count_window(run bigint, object text, "position" integer, more jsonb) RETURNS void
+CREATE FUNCTION clerk_sync.count_window(run bigint, object text, phase text, pass integer, "position" integer, more jsonb) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 #variable_conflict use_column
 begin
-  insert into clerk_sync.sync_windows as w (run_id, object, position, tally)
-  values (count_window.run, count_window.object, count_window."position", count_window.more)
-  on conflict on constraint sync_windows_pkey do update set tally = coalesce(w.tally, '{}') || (
+  insert into clerk_sync.run_windows as w (run_id, object, phase, pass, position, tally)
+  values (count_window.run, count_window.object, count_window.phase, count_window.pass, count_window."position", count_window.more)
+  on conflict on constraint run_windows_pkey do update set tally = coalesce(w.tally, '{}') || (
     select jsonb_object_agg(m.key, coalesce((w.tally ->> m.key)::bigint, 0) + m.value::bigint)
     from jsonb_each_text(excluded.tally) as m);
 end
@@ -2362,7 +2363,7 @@ begin
   perform set_config('clerk_sync.cause', outer_cause, true);
 
   -- Counted in the same transaction, so that a lost answer loses no count.
-  perform clerk_sync.count_window(delete_absent.run, d.object, 2000000000, jsonb_build_object('deleted', d.n, 'drift', d.n))
+  perform clerk_sync.count_window(delete_absent.run, d.object, 'deleted', 0, 0, jsonb_build_object('deleted', d.n, 'drift', d.n))
   from (values (delete_absent.object, deleted), ('organization_membership', ended)) as d (object, n)
   where d.n > 0;
 end
@@ -2616,7 +2617,7 @@ begin
   if found and end_run.state = 'complete' then
     insert into clerk_sync.watermarks as m (object, stated_ms, seen_until)
     select w.object, least(min(w.requested_ms), (extract(epoch from now()) * 1000)::bigint), min(w.begun_at)
-    from clerk_sync.sync_windows as w
+    from clerk_sync.run_windows as w
     where w.run_id = run
     group by w.object
     having min(w.requested_ms) is not null
@@ -2957,10 +2958,10 @@ $$;
 
 
 --
--- Name: finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone, bigint, bigint, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone, bigint, bigint, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0, rest jsonb DEFAULT NULL::jsonb) RETURNS void
+CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0, rest jsonb DEFAULT NULL::jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2972,14 +2973,15 @@ CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "
 #variable_conflict use_column
 begin
   perform clerk_sync.require_lock(run, holder);
-  insert into clerk_sync.sync_windows as w (
-    run_id, object, position, from_ms, to_ms, next_offset, listed, requested_ms, tally, finished_at)
+  insert into clerk_sync.run_windows as w (
+    run_id, object, phase, pass, position, from_ms, to_ms, next_offset, listed, requested_ms, tally, finished_at)
   values (
-    finish_window.run, finish_window.object, finish_window."position", finish_window.from_ms, finish_window.to_ms,
+    finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, finish_window."position",
+    finish_window.from_ms, finish_window.to_ms,
     finish_window.next_offset, finish_window.listed, finish_window.unseen_ms,
     jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale,
                        'deleted_here', finish_window.deleted_here, 'drift', finish_window.deleted_here), now())
-  on conflict on constraint sync_windows_pkey do update set
+  on conflict on constraint run_windows_pkey do update set
     from_ms = excluded.from_ms, to_ms = excluded.to_ms, next_offset = excluded.next_offset, listed = excluded.listed,
     finished_at = excluded.finished_at, requested_ms = least(w.requested_ms, excluded.requested_ms),
     tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'deleted_here', finish_window.deleted_here,
@@ -2992,11 +2994,11 @@ begin
   select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
   from unnest(finish_window.absent_ids) as gone
   on conflict on constraint sync_absences_pkey do nothing;
-  insert into clerk_sync.sync_windows (run_id, object, position, from_ms, to_ms, after_id)
-  select finish_window.run, finish_window.object, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
+  insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms, after_id)
+  select finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
   from jsonb_to_record(finish_window.rest) as r (position integer, from_ms bigint, to_ms bigint, after_id text)
   where finish_window.rest is not null
-  on conflict on constraint sync_windows_pkey do nothing;
+  on conflict on constraint run_windows_pkey do nothing;
 end
 $$;
 
@@ -3667,10 +3669,10 @@ CREATE FUNCTION clerk_sync.plan_windows(run bigint, holder text, object text, fr
     AS $$
 begin
   perform clerk_sync.require_lock(run, holder);
-  insert into clerk_sync.sync_windows (run_id, object, position, from_ms, to_ms)
-  select plan_windows.run, plan_windows.object, w.position, w.from_ms, w.to_ms
+  insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms)
+  select plan_windows.run, plan_windows.object, 'span', 0, w.position, w.from_ms, w.to_ms
   from unnest(plan_windows.from_ms, plan_windows.to_ms) with ordinality as w (from_ms, to_ms, position)
-  on conflict on constraint sync_windows_pkey do nothing;
+  on conflict on constraint run_windows_pkey do nothing;
 end
 $$;
 
@@ -4408,10 +4410,10 @@ CREATE FUNCTION clerk_sync.run_windows(run bigint) RETURNS jsonb
 begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
-      'object', w.object, 'position', w.position, 'from_ms', w.from_ms, 'to_ms', w.to_ms,
+      'object', w.object, 'phase', w.phase, 'pass', w.pass, 'position', w.position, 'from_ms', w.from_ms, 'to_ms', w.to_ms,
       'after_id', w.after_id, 'next_offset', w.next_offset, 'listed', w.listed, 'tally', w.tally, 'finished', w.finished_at is not null
-    ) order by w.object, w.position), '[]')
-    from clerk_sync.sync_windows as w where w.run_id = run_windows.run);
+    ) order by w.object, w.pass, w.phase, w.position), '[]')
+    from clerk_sync.run_windows as w where w.run_id = run_windows.run);
 end
 $$;
 
@@ -5243,6 +5245,29 @@ CREATE TABLE clerk_sync.ended_memberships (
 
 
 --
+-- Name: run_windows; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.run_windows (
+    run_id bigint NOT NULL,
+    object text NOT NULL,
+    phase text NOT NULL,
+    pass integer NOT NULL,
+    "position" integer NOT NULL,
+    from_ms bigint,
+    to_ms bigint,
+    after_id text,
+    next_offset bigint,
+    listed bigint DEFAULT 0 NOT NULL,
+    tally jsonb,
+    begun_at timestamp with time zone DEFAULT now() NOT NULL,
+    requested_ms bigint,
+    finished_at timestamp with time zone,
+    CONSTRAINT run_windows_phase_check CHECK ((phase = ANY (ARRAY['span'::text, 'list'::text, 'undated'::text, 'deleted'::text])))
+);
+
+
+--
 -- Name: sync_lock; Type: TABLE; Schema: clerk_sync; Owner: -
 --
 
@@ -5276,26 +5301,6 @@ CREATE TABLE clerk_sync.sync_runs (
 
 
 --
--- Name: sync_windows; Type: TABLE; Schema: clerk_sync; Owner: -
---
-
-CREATE TABLE clerk_sync.sync_windows (
-    run_id bigint NOT NULL,
-    object text NOT NULL,
-    "position" integer NOT NULL,
-    from_ms bigint,
-    to_ms bigint,
-    after_id text,
-    next_offset bigint,
-    listed bigint DEFAULT 0 NOT NULL,
-    tally jsonb,
-    begun_at timestamp with time zone DEFAULT now() NOT NULL,
-    requested_ms bigint,
-    finished_at timestamp with time zone
-);
-
-
---
 -- Name: full_syncs; Type: VIEW; Schema: clerk_sync; Owner: -
 --
 
@@ -5318,10 +5323,10 @@ CREATE VIEW clerk_sync.full_syncs WITH (security_invoker='true') AS
     (r.ended_at - r.started_at) AS took,
     r.drift,
     ( SELECT count(*) AS count
-           FROM clerk_sync.sync_windows s
+           FROM clerk_sync.run_windows s
           WHERE (s.run_id = r.id)) AS windows,
     ( SELECT count(*) AS count
-           FROM clerk_sync.sync_windows s
+           FROM clerk_sync.run_windows s
           WHERE ((s.run_id = r.id) AND (s.finished_at IS NOT NULL))) AS windows_finished,
     r.report
    FROM (clerk_sync.sync_runs r
@@ -5761,6 +5766,14 @@ ALTER TABLE ONLY clerk_sync.rules
 
 
 --
+-- Name: run_windows run_windows_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.run_windows
+    ADD CONSTRAINT run_windows_pkey PRIMARY KEY (run_id, object, phase, pass, "position");
+
+
+--
 -- Name: settings settings_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
 --
 
@@ -5790,14 +5803,6 @@ ALTER TABLE ONLY clerk_sync.sync_lock
 
 ALTER TABLE ONLY clerk_sync.sync_runs
     ADD CONSTRAINT sync_runs_pkey PRIMARY KEY (id);
-
-
---
--- Name: sync_windows sync_windows_pkey; Type: CONSTRAINT; Schema: clerk_sync; Owner: -
---
-
-ALTER TABLE ONLY clerk_sync.sync_windows
-    ADD CONSTRAINT sync_windows_pkey PRIMARY KEY (run_id, object, "position");
 
 
 --
@@ -6298,19 +6303,19 @@ ALTER TABLE ONLY clerk_sync.purged_until
 
 
 --
+-- Name: run_windows run_windows_run_id_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
+--
+
+ALTER TABLE ONLY clerk_sync.run_windows
+    ADD CONSTRAINT run_windows_run_id_fkey FOREIGN KEY (run_id) REFERENCES clerk_sync.sync_runs(id) ON DELETE CASCADE;
+
+
+--
 -- Name: sync_absences sync_absences_run_id_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
 --
 
 ALTER TABLE ONLY clerk_sync.sync_absences
     ADD CONSTRAINT sync_absences_run_id_fkey FOREIGN KEY (run_id) REFERENCES clerk_sync.sync_runs(id) ON DELETE CASCADE;
-
-
---
--- Name: sync_windows sync_windows_run_id_fkey; Type: FK CONSTRAINT; Schema: clerk_sync; Owner: -
---
-
-ALTER TABLE ONLY clerk_sync.sync_windows
-    ADD CONSTRAINT sync_windows_run_id_fkey FOREIGN KEY (run_id) REFERENCES clerk_sync.sync_runs(id) ON DELETE CASCADE;
 
 
 --
@@ -6695,11 +6700,11 @@ REVOKE ALL ON FUNCTION clerk_sync.apply_organizations(resources jsonb, stated_ms
 
 
 --
--- Name: FUNCTION apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) TO clerksync_writer;
 
 
 --
@@ -6850,10 +6855,10 @@ REVOKE ALL ON FUNCTION clerk_sync.count_rows(relation regclass, condition text, 
 
 
 --
--- Name: FUNCTION count_window(run bigint, object text, "position" integer, more jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION count_window(run bigint, object text, phase text, pass integer, "position" integer, more jsonb); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.count_window(run bigint, object text, "position" integer, more jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clerk_sync.count_window(run bigint, object text, phase text, pass integer, "position" integer, more jsonb) FROM PUBLIC;
 
 
 --
@@ -6974,11 +6979,11 @@ GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO c
 
 
 --
--- Name: FUNCTION finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) TO clerksync_writer;
 
 
 --

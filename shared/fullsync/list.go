@@ -11,15 +11,9 @@ import (
 	"clerksync/shared/mirror"
 )
 
-const (
-	// passStride divides the positions of windows into passes over a list.
-	passStride = 100_000
-	// undatedPosition and what follows are looks at rows in no window.
-	undatedPosition = 1_000_000_000
-	// stepsBack is how often a page is asked for further ahead because the list
-	// has moved more than pages overlap.
-	stepsBack = 5
-)
+// stepsBack is how often a page is asked for further ahead because the list has moved
+// more than pages overlap.
+const stepsBack = 5
 
 // overlaps are by how many objects neighbouring pages overlap, in each pass over
 // a list: so many may be deleted between two requests without one being skipped.
@@ -35,7 +29,8 @@ func (e *engine) walkList(ctx context.Context, k kind) error {
 	if !done {
 		var err error
 		for i, overlap := range overlaps {
-			pass := listPass{engine: e, kind: k, number: first.number + i, overlap: overlap}
+			pass := listPass{engine: e, kind: k, overlap: overlap}
+			pass.window = mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: first.window.Pass + i}
 			if i == 0 {
 				pass.listed, pass.window, pass.start = first.listed, first.window, first.start
 			}
@@ -58,35 +53,27 @@ func (e *engine) walkList(ctx context.Context, k kind) error {
 	return e.confirmUndated(ctx, k)
 }
 
-// passWindows are the windows of the latest pass over a list, in order, and that pass.
-func (e *engine) passWindows(k kind) (windows []mirror.Window, number int) {
-	number = k.firstPass
+// passWindows are the finished windows of the latest pass over a list, in order.
+func (e *engine) passWindows(k kind) (windows []mirror.Window) {
 	if e.run == nil {
-		return nil, number
+		return nil
 	}
 	for _, w := range e.run.Windows {
-		if w.Object != k.object || !w.Finished || w.Position >= undatedPosition || w.Position/passStride < number {
+		if w.Object != k.object || w.Phase != mirror.PhaseList || !w.Finished {
 			continue
 		}
-		if w.Position/passStride > number {
-			windows, number = nil, w.Position/passStride
+		if len(windows) > 0 && w.Pass > windows[0].Pass {
+			windows = nil
 		}
 		windows = append(windows, w)
 	}
-	return windows, number
-}
-
-// listedBefore tells whether an earlier call has begun to read users as a list.
-func (e *engine) listedBefore(k kind) bool {
-	k.firstPass = 1
-	windows, _ := e.passWindows(k)
-	return len(windows) > 0
+	return windows
 }
 
 // resumeList returns where to go on, and whether there is nothing left.
 func (e *engine) resumeList(k kind) (listPass, bool) {
-	windows, number := e.passWindows(k)
-	at := listPass{number: number, window: mirror.Window{Position: number * passStride}}
+	windows := e.passWindows(k)
+	at := listPass{window: mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: 1}}
 	for _, w := range windows {
 		at.listed += w.Listed
 	}
@@ -100,7 +87,7 @@ func (e *engine) resumeList(k kind) (listPass, bool) {
 		return at, true
 	}
 	e.advance(at.listed)
-	at.window.Position, at.window.From, at.start = last.Position+1, last.To, last.NextOffset
+	at.window.Pass, at.window.Position, at.window.From, at.start = last.Pass, last.Position+1, last.To, last.NextOffset
 	return at, false
 }
 
@@ -108,7 +95,6 @@ func (e *engine) resumeList(k kind) (listPass, bool) {
 type listPass struct {
 	*engine
 	kind    kind
-	number  int
 	overlap int
 	// start is where the list goes on, and window what is to be filled there.
 	start  int64
@@ -123,10 +109,6 @@ type listPass struct {
 }
 
 func (l *listPass) walk(ctx context.Context) error {
-	l.window.Object = l.kind.object
-	if l.window.Position == 0 {
-		l.window.Position = l.number * passStride
-	}
 	if l.run == nil {
 		l.update(l.kind.object, func(r *ObjectReport) { r.Listed = 0 })
 	}
@@ -191,7 +173,7 @@ func (l *listPass) finish(ctx context.Context, pages *pages) error {
 		return err
 	}
 	l.listed += l.window.Listed
-	l.window = mirror.Window{Object: l.kind.object, Position: l.window.Position + 1, From: l.window.To}
+	l.window = mirror.Window{Object: l.kind.object, Phase: mirror.PhaseList, Pass: l.window.Pass, Position: l.window.Position + 1, From: l.window.To}
 	l.ids = rest
 	return nil
 }

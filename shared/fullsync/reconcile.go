@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -37,8 +36,6 @@ type kind struct {
 	list func(ctx context.Context, offset, limit int) (clerk.Page, error)
 	// find returns those of some objects that Clerk has, and when it was asked.
 	find func(ctx context.Context, objects []mirror.Suspect) (clerk.Page, error)
-	// firstPass is where the passes of this list begin.
-	firstPass int
 }
 
 func (e *engine) users() kind {
@@ -303,7 +300,7 @@ func (e *engine) confirmUndated(ctx context.Context, k kind) error {
 	if k.object.Object().Path != "" {
 		return nil // they are all in one window, dated or not
 	}
-	for position, after := undatedPosition, ""; ; position++ {
+	for position, after := 0, ""; ; position++ {
 		var suspects []mirror.Suspect
 		err := e.persist(ctx, func(ctx context.Context) (err error) {
 			suspects, err = e.Store.Undated(ctx, k.object, e.settled, after, undatedBatch)
@@ -313,7 +310,7 @@ func (e *engine) confirmUndated(ctx context.Context, k kind) error {
 			return err
 		}
 		after = suspects[len(suspects)-1].ID
-		if err := e.confirmAndFinish(ctx, k, mirror.Window{Object: k.object, Position: position}, suspects); err != nil {
+		if err := e.confirmAndFinish(ctx, k, mirror.Window{Object: k.object, Phase: mirror.PhaseUndated, Position: position}, suspects); err != nil {
 			return err
 		}
 	}
@@ -524,27 +521,24 @@ func place(object mirror.Object) int {
 }
 
 func (e *engine) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
-	var status mirror.Status
 	var children []mirror.Suspect
+	live := map[mirror.Object]int64{}
 	err := e.persist(ctx, func(ctx context.Context) (err error) {
-		if status, err = e.Store.Status(ctx); err == nil {
-			children, err = e.Store.Children(ctx, slices.Collect(maps.Keys(e.absent[mirror.Users])), slices.Collect(maps.Keys(e.absent[mirror.Organizations])))
+		for _, object := range []mirror.Object{mirror.Users, mirror.Organizations, mirror.Memberships} {
+			counts, err := e.Store.Count(ctx, object)
+			if err != nil {
+				return err
+			}
+			live[object] = counts.Live + counts.Placeholders
 		}
+		children, err = e.Store.Children(ctx, slices.Collect(maps.Keys(e.absent[mirror.Users])), slices.Collect(maps.Keys(e.absent[mirror.Organizations])))
 		return err
 	})
-	if err == nil && len(status.Missing) > 0 {
-		err = fmt.Errorf("%w: counting %s took too long", mirror.ErrUnavailable, strings.Join(status.Missing, ", "))
-	}
 	if err != nil {
 		return nil, err
 	}
 	for _, m := range children {
 		e.absent[mirror.Memberships][m.ID] = m
-	}
-	live := map[mirror.Object]int64{
-		mirror.Users:         status.Users.Live + status.Users.Placeholders,
-		mirror.Organizations: status.Organizations.Live + status.Organizations.Placeholders,
-		mirror.Memberships:   status.Memberships.Live,
 	}
 	var pending []mirror.Pending
 	for object, ids := range e.absent {

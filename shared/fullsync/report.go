@@ -33,17 +33,17 @@ func (e *engine) count() {
 	for _, o := range clerk.Objects() {
 		object, r := o.Kind, e.report.Of(o.Kind)
 		r.Tally, r.Listed = mirror.Tally{}, 0
-		latest := 0
+		latest := 0 // of the passes over its list, if it was read as one
 		for _, w := range e.run.Windows {
-			if w.Object == object && w.Position < undatedPosition {
-				latest = max(latest, w.Position/passStride)
+			if w.Object == object {
+				latest = max(latest, w.Pass)
 			}
 		}
 		for _, w := range e.run.Windows {
 			if w.Object != object {
 				continue
 			}
-			if w.Position/passStride == latest {
+			if w.Pass == latest {
 				r.Listed += w.Listed
 			} else {
 				// They are counted in the pass that listed them last.

@@ -348,7 +348,9 @@ func (e *engine) limited(ctx context.Context, call func(context.Context) error) 
 }
 
 // persist calls the store again while a failure may pass: a pooler or a database
-// that restarts is back in seconds. The call must be safe to repeat.
+// that restarts is back in seconds. The call must be safe to repeat. Nothing else repeats
+// a call of the store: the store tries each once, and below it only the pool connects
+// anew, before a statement was sent. The lease is renewed without it: the next tick does.
 func (e *engine) persist(ctx context.Context, call func(context.Context) error) error {
 	try := func() (struct{}, error) {
 		err := e.limited(ctx, call)
@@ -358,7 +360,7 @@ func (e *engine) persist(ctx context.Context, call func(context.Context) error) 
 		return struct{}{}, err
 	}
 	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval, wait.MaxInterval = 250*time.Millisecond, 5*time.Second
+	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 5*time.Second
 	_, err := backoff.Retry(ctx, try, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(e.patience),
 		backoff.WithNotify(func(err error, next time.Duration) {
 			e.Logger.WarnContext(ctx, "waiting for the database", "error", err, "retry_in_ms", next.Milliseconds())

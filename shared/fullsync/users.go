@@ -28,13 +28,12 @@ var errNoCursor = errors.New("users are not listed by cursor and creation time")
 // else as one list.
 func (e *engine) walkUsers(ctx context.Context) error {
 	list := e.users()
-	if !e.listedBefore(list) {
+	if len(e.passWindows(list)) == 0 {
 		err := e.walkUserWindows(ctx)
 		if !errors.Is(err, errNoCursor) {
 			return err
 		}
 		e.Logger.WarnContext(ctx, "reading users by offset", "error", err)
-		list.firstPass = 1
 	}
 	e.enter("users")
 	return e.walkList(ctx, list)
@@ -70,7 +69,7 @@ func (e *engine) planUsers(ctx context.Context) ([]mirror.Window, error) {
 	if e.run != nil {
 		var planned, left []mirror.Window
 		for _, w := range e.run.Windows {
-			if w.Object == mirror.Users && w.Position < passStride {
+			if w.Object == mirror.Users && w.Phase == mirror.PhaseSpan {
 				planned = append(planned, w)
 				if !w.Finished {
 					left = append(left, w)
@@ -97,7 +96,7 @@ func (e *engine) planUsers(ctx context.Context) ([]mirror.Window, error) {
 	for i, c := range cuts {
 		spans[i] = c.Span
 		// Postgres counts them from one.
-		windows[i] = mirror.Window{Object: mirror.Users, Position: i + 1, From: c.From, To: c.To}
+		windows[i] = mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: i + 1, From: c.From, To: c.To}
 	}
 	if e.run != nil {
 		if err := e.persist(ctx, func(ctx context.Context) error { return e.run.Plan(ctx, mirror.Users, spans) }); err != nil {
@@ -204,7 +203,7 @@ func fill(w mirror.Window, held int, users []clerk.Item, size int) (n int, close
 		return len(users), w, nil
 	}
 	last := users[len(users)-1]
-	rest = &mirror.Window{Object: w.Object, From: last.CreatedAt, To: w.To}
+	rest = &mirror.Window{Object: w.Object, Phase: w.Phase, From: last.CreatedAt, To: w.To}
 	if last.CreatedAt > w.From {
 		w.To = last.CreatedAt
 		return slices.IndexFunc(users, func(item clerk.Item) bool { return item.CreatedAt == last.CreatedAt }), w, rest

@@ -394,7 +394,7 @@ func widen(r *http.Request) {
 func (w *world) place() (id string) {
 	w.Helper()
 	if err := w.owner.QueryRow(w.Context(), `
-		select coalesce(max(after_id), '') from clerk_sync.sync_windows where finished_at is null`).Scan(&id); err != nil {
+		select coalesce(max(after_id), '') from clerk_sync.run_windows where finished_at is null`).Scan(&id); err != nil {
 		w.Fatal(err)
 	}
 	return id

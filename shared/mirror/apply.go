@@ -60,21 +60,33 @@ func (s *Store) Reject(ctx context.Context, svixID, reason string, body []byte) 
 // twice at most.
 func (s *Store) decide(ctx context.Context, more []any, sql string, args ...any) (Result, error) {
 	var result Result
+	var reason *string
+	err := repeat(ctx, func() error {
+		return s.db.QueryRow(ctx, sql, args...).Scan(append([]any{&result.Outcome, &reason}, more...)...)
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	if reason != nil {
+		result.Reason = *reason
+	}
+	return result, nil
+}
+
+// repeat tries what is safe to repeat, twice at most, and wraps the failure. It is for
+// callers that do not repeat by themselves: events and one-shot readers. The full sync
+// does, and what only it calls is tried once.
+func repeat(ctx context.Context, try func() error) error {
 	var err error
 	for range 2 {
-		var reason *string
-		err = s.db.QueryRow(ctx, sql, args...).Scan(append([]any{&result.Outcome, &reason}, more...)...)
-		if err == nil {
-			if reason != nil {
-				result.Reason = *reason
-			}
-			return result, nil
+		if err = try(); err == nil {
+			return nil
 		}
 		if ctx.Err() != nil || !worthRepeating(err) {
 			break
 		}
 	}
-	return Result{}, unavailable(ctx, err)
+	return unavailable(ctx, err)
 }
 
 // worthRepeating tells the failures that a second, immediate try on another

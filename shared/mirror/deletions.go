@@ -50,7 +50,7 @@ type Dropped struct {
 // to one user, organization or membership, with their memberships; empty means all. Like
 // [Store.Deletion] and [Store.DropDeletion] it needs the owner's connection.
 func (s *Store) Deletions(ctx context.Context, of string, limit int) ([]HeldDeletion, error) {
-	return held[HeldDeletion](ctx, s, "listing deletions", `
+	return collect[HeldDeletion](ctx, s, "listing deletions", `
 		select object, object_id, coalesce(user_id, ''), coalesce(organization_id, ''), held_at, held_until
 		from clerk_sync.deletions(nullif($1, ''), $2)`, of, limit)
 }
@@ -58,7 +58,7 @@ func (s *Store) Deletions(ctx context.Context, of string, limit int) ([]HeldDele
 // Deletion is what an object held: one row, unless objects of several kinds have the
 // same id. [ErrNothingHeld] if there is none.
 func (s *Store) Deletion(ctx context.Context, id string) ([]HeldRow, error) {
-	rows, err := held[HeldRow](ctx, s, "reading a deletion", `
+	rows, err := collect[HeldRow](ctx, s, "reading a deletion", `
 		select object, $1::text, held_at, held_until, held, private_metadata from clerk_sync.deletion($1)`, id)
 	if err == nil && len(rows) == 0 {
 		err = fmt.Errorf("%s: %w", id, ErrNothingHeld)
@@ -69,14 +69,15 @@ func (s *Store) Deletion(ctx context.Context, id string) ([]HeldRow, error) {
 // DropDeletion empties now what is held back of an object, and of the memberships of a
 // user or an organization. [ErrNothingHeld] if there is none.
 func (s *Store) DropDeletion(ctx context.Context, id string) ([]Dropped, error) {
-	dropped, err := held[Dropped](ctx, s, "dropping a deletion", `select object, dropped from clerk_sync.drop_deletion($1)`, id)
+	dropped, err := collect[Dropped](ctx, s, "dropping a deletion", `select object, dropped from clerk_sync.drop_deletion($1)`, id)
 	if err == nil && len(dropped) == 0 {
 		err = fmt.Errorf("%s: %w", id, ErrNothingHeld)
 	}
 	return dropped, err
 }
 
-func held[T any](ctx context.Context, s *Store, doing, sql string, args ...any) ([]T, error) {
+// collect runs a statement that answers rows, once.
+func collect[T any](ctx context.Context, s *Store, doing, sql string, args ...any) ([]T, error) {
 	rows, err := s.db.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, unavailable(ctx, err))

@@ -65,7 +65,7 @@ func TestDeletion_OfAnOrganizationOfManyMembers(t *testing.T) {
 		},
 		"a full sync": func(b *bench) {
 			run := b.mustBegin("one")
-			if err := run.Finish(b.Context(), mirror.Window{Object: mirror.Organizations, Position: 1}, []string{"org_1"}, gone); err != nil {
+			if err := run.Finish(b.Context(), mirror.Window{Object: mirror.Organizations, Phase: mirror.PhaseSpan, Position: 1}, []string{"org_1"}, gone); err != nil {
 				b.Fatal(err)
 			}
 			for must[int64](b)(run.DeleteAbsent(b.Context(), mirror.Organizations, 500)) > 0 {
@@ -124,7 +124,7 @@ func TestDeleteAbsent_TakesNoMoreThanTheirMembershipsAllow(t *testing.T) {
 	}
 	run := b.mustBegin("one")
 	for object, absent := range map[mirror.Object][]string{mirror.Organizations: orgs, mirror.Users: users} {
-		if err := run.Finish(t.Context(), mirror.Window{Object: object, Position: 1}, absent, at(60)); err != nil {
+		if err := run.Finish(t.Context(), mirror.Window{Object: object, Phase: mirror.PhaseSpan, Position: 1}, absent, at(60)); err != nil {
 			t.Fatal(err)
 		}
 	}

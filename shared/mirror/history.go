@@ -82,7 +82,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 	}
 	for _, part := range parts {
 		limited, cancel := context.WithTimeout(ctx, partLimit)
-		err := s.scan(limited, part.into, part.sql)
+		err := repeat(limited, func() error { return s.db.QueryRow(limited, part.sql).Scan(part.into...) })
 		late = errors.Join(late, err)
 		slow := limited.Err() != nil
 		cancel()
@@ -99,6 +99,15 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 	}
 	status.LastRun, status.LastComplete = runs.Last, runs.Complete
 	return status, nil
+}
+
+// Count counts users, organizations or memberships.
+func (s *Store) Count(ctx context.Context, object Object) (Counts, error) {
+	var counts Counts
+	if err := s.scan(ctx, []any{&counts}, `select clerk_sync.count_objects($1)`, object); err != nil {
+		return Counts{}, fmt.Errorf("counting objects of the kind %s: %w", object, err)
+	}
+	return counts, nil
 }
 
 // tooSlow tells a statement or a lock that took too long.

@@ -16,7 +16,7 @@ func (b *bench) absent(when time.Time, ids map[mirror.Object][]string) {
 	b.Helper()
 	run := b.mustBegin("absent")
 	for object, gone := range ids {
-		if err := run.Finish(b.Context(), mirror.Window{Object: object, Position: 1}, gone, when); err != nil {
+		if err := run.Finish(b.Context(), mirror.Window{Object: object, Phase: mirror.PhaseSpan, Position: 1}, gone, when); err != nil {
 			b.Fatal(err)
 		}
 	}

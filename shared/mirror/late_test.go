@@ -91,7 +91,7 @@ func (b *bench) read(state string, pages map[mirror.Object][]clerk.Page) {
 	run := b.mustBegin(fmt.Sprint(state, len(pages), time.Now()))
 	for object, list := range pages {
 		for i, p := range list {
-			w := mirror.Window{Object: object, Position: i + 1, Listed: int64(len(p.Items))}
+			w := mirror.Window{Object: object, Phase: mirror.PhaseSpan, Position: i + 1, Listed: int64(len(p.Items))}
 			w.Tally = must[mirror.Tally](b)(run.ApplyPage(b.Context(), w, p, p.RequestedAt))
 			w.Finished = true
 			if err := run.Finish(b.Context(), w, nil, p.RequestedAt); err != nil {
@@ -250,8 +250,8 @@ func TestApply_OnlyWhatACompleteFullSyncHasSeenIsConfirmed(t *testing.T) {
 		"a run of several calls counts from its first page": {
 			func(b *bench) {
 				first := b.mustBegin("first")
-				must[mirror.Tally](b)(first.ApplyPage(b.Context(), mirror.Window{Object: mirror.Users, Position: 1}, listed(at(4), fellow), at(4)))
-				if err := first.Finish(b.Context(), mirror.Window{Object: mirror.Users, Position: 1, Listed: 1}, nil, at(4)); err != nil {
+				must[mirror.Tally](b)(first.ApplyPage(b.Context(), mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1}, listed(at(4), fellow), at(4)))
+				if err := first.Finish(b.Context(), mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1, Listed: 1}, nil, at(4)); err != nil {
 					b.Fatal(err)
 				}
 				b.expire()
@@ -314,7 +314,7 @@ func TestApply_ReadsOneWatermark(t *testing.T) {
 			[]any{"msg_3", string(clerktest.Membership("orgmem_1", org, clerktest.User("user_2")).Event(clerk.OrganizationMembershipCreated, at(1)))},
 		},
 		{
-			"a page", `select clerk_sync.apply_page(null, null, 0, 'user', $1, $2, $3, $4, 0)`,
+			"a page", `select clerk_sync.apply_page(null, null, null, null, null, 'user', $1, $2, $3, $4, 0)`,
 			[]any{string(p.Resources), at(9).UnixMilli(), slices.Collect(maps.Keys(resources)), make([]int64, 100)},
 		},
 	} {

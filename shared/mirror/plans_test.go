@@ -156,7 +156,7 @@ func TestStatements_ReadNoWholeTable(t *testing.T) {
 		}
 	}
 	run := b.mustBegin("one")
-	if err := run.Finish(t.Context(), mirror.Window{Object: mirror.Users, Position: 1}, []string{"user_00000001"}, at(2000)); err != nil {
+	if err := run.Finish(t.Context(), mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1}, []string{"user_00000001"}, at(2000)); err != nil {
 		t.Fatal(err)
 	}
 	// Planned while every table is nearly empty, as a pooler's old session has it.

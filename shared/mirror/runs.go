@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/clerk"
@@ -47,18 +46,10 @@ func (s *Store) Runs(ctx context.Context, limit int) ([]RunRecord, error) {
 	if limit == 0 {
 		limit = 20
 	}
-	rows, err := s.db.Query(ctx, `
+	return collect[RunRecord](ctx, s, "listing full syncs", `
 		select id, state, coalesce(reason, '') as reason, trigger, instance_id, started_at, ended_at, drift,
 		       coalesce(report, 'null') as report
 		from clerk_sync.recent_runs($1)`, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing full syncs: %w", unavailable(ctx, err))
-	}
-	runs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[RunRecord])
-	if err != nil {
-		return nil, fmt.Errorf("listing full syncs: %w", unavailable(ctx, err))
-	}
-	return runs, nil
 }
 
 // Begin says how to begin a run.
@@ -78,9 +69,24 @@ type Begin struct {
 	AcceptInstance bool
 }
 
+// Phase is what a window is a part of.
+type Phase string
+
+// The phases of a run that the reader makes windows for.
+const (
+	// PhaseSpan is the planned spans of creation times.
+	PhaseSpan Phase = "span"
+	// PhaseList is a pass over a list; passes count from 1.
+	PhaseList Phase = "list"
+	// PhaseUndated is the looks at rows without a creation time, which lie in no span.
+	PhaseUndated Phase = "undated"
+)
+
 // Window is a part of a run.
 type Window struct {
 	Object   Object `json:"object"`
+	Phase    Phase  `json:"phase"`
+	Pass     int    `json:"pass"`
 	Position int    `json:"position"`
 	// From and To are creation times: From is in the window, To is not; zero is
 	// without end.
@@ -188,8 +194,8 @@ func (r *Run) Finish(ctx context.Context, w Window, absent []string, confirmedAt
 		}
 		rest = new(string(document))
 	}
-	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::pg_catalog.jsonb)`,
-		w.Object, w.Position, nullMillis(w.From), nullMillis(w.To), w.NextOffset, w.Listed, w.Tally.Unchanged, w.Tally.Stale,
+	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::pg_catalog.jsonb)`,
+		w.Object, w.Phase, w.Pass, w.Position, nullMillis(w.From), nullMillis(w.To), w.NextOffset, w.Listed, w.Tally.Unchanged, w.Tally.Stale,
 		absent, confirmedAt, nullMillis(w.Unseen), w.Tally.DeletedHere, rest)
 }
 
@@ -202,19 +208,8 @@ type Pending struct {
 
 // Pending returns what is confirmed to be absent and not deleted yet.
 func (r *Run) Pending(ctx context.Context) ([]Pending, error) {
-	var pending []Pending
-	err := repeat(ctx, func() error {
-		rows, err := r.store.db.Query(ctx, `select object, pending, live from clerk_sync.pending_deletions($1)`, r.ID)
-		if err != nil {
-			return err
-		}
-		pending, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Pending])
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("counting the deletions of run %d: %w", r.ID, err)
-	}
-	return pending, nil
+	return collect[Pending](ctx, r.store, fmt.Sprintf("counting the deletions of run %d", r.ID),
+		`select object, pending, live from clerk_sync.pending_deletions($1)`, r.ID)
 }
 
 // PendingObjects returns what of a kind is confirmed to be absent and not deleted yet, or
@@ -229,10 +224,8 @@ func (r *Run) PendingObjects(ctx context.Context, object Object) ([]Suspect, err
 // deleted is told by [Run.Reload].
 func (r *Run) DeleteAbsent(ctx context.Context, object Object, limit int) (int64, error) {
 	var taken int64
-	err := repeatOr(ctx, lost, func() error {
-		return r.store.db.QueryRow(ctx, `select clerk_sync.delete_absent($1, $2, $3, $4)`, r.ID, r.holder, object, limit).Scan(&taken)
-	})
-	if err != nil {
+	if err := lost(r.store.scan(ctx, []any{&taken}, `select clerk_sync.delete_absent($1, $2, $3, $4)`,
+		r.ID, r.holder, object, limit)); err != nil {
 		return 0, fmt.Errorf("deleting objects of the kind %s in run %d: %w", object, r.ID, err)
 	}
 	return taken, nil
@@ -271,23 +264,19 @@ func (r *Run) End(ctx context.Context, state, reason string, drift *int64, repor
 	return nil
 }
 
-// write runs a function of a run that answers nothing and may be repeated.
+// write runs a function of a run that answers nothing.
 func (r *Run) write(ctx context.Context, what, sql string, args ...any) error {
-	err := repeatOr(ctx, lost, func() error {
-		var nothing any
-		return r.store.db.QueryRow(ctx, sql, append([]any{r.ID, r.holder}, args...)...).Scan(&nothing)
-	})
-	if err != nil {
+	var nothing any
+	if err := lost(r.store.scan(ctx, []any{&nothing}, sql, append([]any{r.ID, r.holder}, args...)...)); err != nil {
 		return fmt.Errorf("%s in run %d: %w", what, r.ID, err)
 	}
 	return nil
 }
 
 // lost tells the loss of the lock from everything that may pass.
-func lost(ctx context.Context, err error) error {
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && pgErr.Code == "55000" {
+func lost(err error) error {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "55000" {
 		return ErrLockLost
 	}
-	return unavailable(ctx, err)
+	return err
 }

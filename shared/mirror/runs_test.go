@@ -133,7 +133,7 @@ func TestBegin_ResumesOnlyWhatCanBeResumed(t *testing.T) {
 				t.Fatal(err)
 			}
 			done := mirror.Window{
-				Object: mirror.Users, Position: 1, To: cut, NextOffset: 7, Listed: 9, Tally: mirror.Tally{Unchanged: 8, Stale: 1}, Finished: true,
+				Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1, To: cut, NextOffset: 7, Listed: 9, Tally: mirror.Tally{Unchanged: 8, Stale: 1}, Finished: true,
 			}
 			if err := first.Finish(t.Context(), done, []string{"user_gone"}, time.Now()); err != nil {
 				t.Fatal(err)
@@ -156,7 +156,7 @@ func TestBegin_ResumesOnlyWhatCanBeResumed(t *testing.T) {
 			}
 			var want []mirror.Window
 			if test.resumed {
-				want = []mirror.Window{done, {Object: mirror.Users, Position: 2, From: cut}}
+				want = []mirror.Window{done, {Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 2, From: cut}}
 			}
 			if diff := cmp.Diff(want, second.Windows); diff != "" && len(want)+len(second.Windows) > 0 {
 				t.Errorf("windows (-want +got):\n%s", diff)
@@ -233,7 +233,7 @@ func TestFinish_CountsOnceWhatIsDeletedHere(t *testing.T) {
 	one, two := clerktest.User("user_1").UpdatedAt(at(0)), clerktest.User("user_2").UpdatedAt(at(0))
 	b.send(one.Deleted(at(2)))
 	run := b.mustBegin("one")
-	w := mirror.Window{Object: mirror.Users, Position: 1, Listed: 2}
+	w := mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1, Listed: 2}
 	w.Tally = must[mirror.Tally](t)(run.ApplyPage(t.Context(), w, listed(at(100), one, two), at(50)))
 	for range 2 {
 		if err := run.Finish(t.Context(), w, nil, at(100)); err != nil {
@@ -355,10 +355,10 @@ func TestFinish_PlansTheRest(t *testing.T) {
 	if err := first.Plan(t.Context(), mirror.Users, []mirror.Span{{To: end}, {From: end}}); err != nil {
 		t.Fatal(err)
 	}
-	rest := mirror.Window{Object: mirror.Users, Position: 3, From: cut, To: end, After: "user_é"}
-	last := mirror.Window{Object: mirror.Users, Position: 4, From: cut}
-	done := mirror.Window{Object: mirror.Users, Position: 1, To: cut + 1, Listed: 2, Tally: mirror.Tally{Unchanged: 2}, Through: "user_é", Rest: &rest}
-	other := mirror.Window{Object: mirror.Users, Position: 2, From: end, To: end + 1, Rest: &last}
+	rest := mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 3, From: cut, To: end, After: "user_é"}
+	last := mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 4, From: cut}
+	done := mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1, To: cut + 1, Listed: 2, Tally: mirror.Tally{Unchanged: 2}, Through: "user_é", Rest: &rest}
+	other := mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 2, From: end, To: end + 1, Rest: &last}
 	for range 2 {
 		for _, w := range []mirror.Window{done, other} {
 			if err := first.Finish(t.Context(), w, nil, at(9)); err != nil {
@@ -425,7 +425,7 @@ func TestDeleteAbsent_LeavesAloneWhatClerkHasSpokenOfSince(t *testing.T) {
 	must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Users, listed(at(1), ada, ida), at(1)))
 	b.send(clerktest.Membership("orgmem_1", org, ida).Event("organizationMembership.created", at(2)))
 	run := b.mustBegin("one")
-	if err := run.Finish(t.Context(), mirror.Window{Object: mirror.Users, Position: 1, Listed: 5},
+	if err := run.Finish(t.Context(), mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1, Listed: 5},
 		[]string{"user_ada", "user_ida", "user_never_here"}, at(10)); err != nil {
 		t.Fatal(err)
 	}

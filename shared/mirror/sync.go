@@ -93,33 +93,31 @@ var projections = func() map[Object]clerk.Projection {
 // counts what became of it. What differed although Clerk had stated it by
 // settled is drift. It is safe to repeat.
 func (s *Store) ApplyPage(ctx context.Context, object Object, page clerk.Page, settled time.Time) (Tally, error) {
-	return s.applyPage(ctx, nil, nil, 0, object, page, settled)
+	return s.applyPage(ctx, nil, nil, Window{Object: object}, page, settled)
 }
 
 // ApplyPage is [Store.ApplyPage] as a part of a window: what it writes is
 // counted there in the same transaction.
 func (r *Run) ApplyPage(ctx context.Context, window Window, page clerk.Page, settled time.Time) (Tally, error) {
-	return r.store.applyPage(ctx, &r.ID, &r.holder, window.Position, window.Object, page, settled)
+	return r.store.applyPage(ctx, &r.ID, &r.holder, window, page, settled)
 }
 
 func (s *Store) applyPage(
-	ctx context.Context, run *int64, holder *string, position int, object Object, page clerk.Page, settled time.Time,
+	ctx context.Context, run *int64, holder *string, w Window, page clerk.Page, settled time.Time,
 ) (Tally, error) {
 	if len(page.Items) == 0 {
 		return Tally{}, nil
 	}
 	ids, updated := latest(page.Items)
-	resources := page.Project(projections[object]).Resources
+	resources := page.Project(projections[w.Object]).Resources
 	var t Tally
-	err := repeatOr(ctx, lost, func() error {
-		return s.db.QueryRow(ctx, `
-			select created, updated, deleted, unchanged, stale, drift, deleted_here
-			from clerk_sync.apply_page($1, $2, $3, $4, $5::pg_catalog.jsonb, $6, $7, $8, $9)`,
-			run, holder, position, object, resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli(),
-		).Scan(&t.Created, &t.Updated, &t.Deleted, &t.Unchanged, &t.Stale, &t.Drift, &t.DeletedHere)
-	})
-	if err != nil {
-		return Tally{}, fmt.Errorf("applying %d objects of the kind %s: %w", len(ids), object, err)
+	into := []any{&t.Created, &t.Updated, &t.Deleted, &t.Unchanged, &t.Stale, &t.Drift, &t.DeletedHere}
+	if err := lost(s.scan(ctx, into, `
+		select created, updated, deleted, unchanged, stale, drift, deleted_here
+		from clerk_sync.apply_page($1, $2, $3, $4, $5, $6, $7::pg_catalog.jsonb, $8, $9, $10, $11)`,
+		run, holder, w.Phase, w.Pass, w.Position, w.Object, resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli(),
+	)); err != nil {
+		return Tally{}, fmt.Errorf("applying %d objects of the kind %s: %w", len(ids), w.Object, err)
 	}
 	return t, nil
 }
@@ -241,19 +239,7 @@ func (s *Store) Children(ctx context.Context, users, organizations []string) ([]
 }
 
 func (s *Store) suspects(ctx context.Context, object Object, sql string, args ...any) ([]Suspect, error) {
-	var found []Suspect
-	err := repeat(ctx, func() error {
-		rows, err := s.db.Query(ctx, sql, args...)
-		if err != nil {
-			return err
-		}
-		found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Suspect])
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("looking for rows of the kind %s that Clerk does not list: %w", object, err)
-	}
-	return found, nil
+	return collect[Suspect](ctx, s, fmt.Sprintf("looking for rows of the kind %s that Clerk does not list", object), sql, args...)
 }
 
 // Delete makes tombstones of what Clerk was asked for at a moment and did not have,
@@ -288,25 +274,13 @@ func (s *Store) MembershipsOf(ctx context.Context, parent Object, id string) ([]
 	return ids, nil
 }
 
-// scan runs a statement that answers one row and is safe to repeat.
+// scan runs a statement that answers one row, once: the full sync, which calls what
+// uses it, repeats by itself.
 func (s *Store) scan(ctx context.Context, into []any, sql string, args ...any) error {
-	return repeat(ctx, func() error { return s.db.QueryRow(ctx, sql, args...).Scan(into...) })
-}
-
-// repeat tries what is safe to repeat, twice at most, and wraps the failure.
-func repeat(ctx context.Context, try func() error) error { return repeatOr(ctx, unavailable, try) }
-
-func repeatOr(ctx context.Context, wrap func(context.Context, error) error, try func() error) error {
-	var err error
-	for range 2 {
-		if err = try(); err == nil {
-			return nil
-		}
-		if ctx.Err() != nil || !worthRepeating(err) {
-			break
-		}
+	if err := s.db.QueryRow(ctx, sql, args...).Scan(into...); err != nil {
+		return unavailable(ctx, err)
 	}
-	return wrap(ctx, err)
+	return nil
 }
 
 // MayPass tells an error of this package that waiting may cure from one that

@@ -153,7 +153,8 @@ func again(ctx context.Context, err error, try int) bool {
 }
 
 // acquire returns a connection of the current pool. It tries again once after a break and once after a refused
-// password, and whenever the pool was replaced meanwhile.
+// password, and whenever the pool was replaced meanwhile. No statement was sent by then: what repeats those is the
+// caller's.
 func (db *DB) acquire(ctx context.Context) (*pool, *pgxpool.Conn, error) {
 	var refreshed, broke bool
 	for {

@@ -63,7 +63,7 @@ func TestRules_CheckTheirArguments(t *testing.T) {
 	for _, call := range []string{
 		`clerk_sync.begin_run('me', '100 years', 'ins_1', 'test', false, false)`, `clerk_sync.begin_run('me', null, 'ins_1', 'test', false, false)`,
 		`clerk_sync.begin_run('me', '-1 minute', 'ins_1', 'test', false, false)`, `clerk_sync.renew_run(1, 'me', '16 minutes')`,
-		`clerk_sync.apply_page(null, null, 0, 'users', '[]', 1, '{}', '{}', 1)`, `clerk_sync.suspects(null, 'session', null, null, '{}')`,
+		`clerk_sync.apply_page(null, null, null, null, null, 'users', '[]', 1, '{}', '{}', 1)`, `clerk_sync.suspects(null, 'session', null, null, '{}')`,
 	} {
 		_, err := writer.Exec(t.Context(), `select * from `+call)
 		wantState(t, err, "22023")
@@ -102,7 +102,7 @@ func TestApplyPage_OfAWindowTakesTurns(t *testing.T) {
 	db := testdb.New(t)
 	owner, first, second := db.Conn(t, db.Superuser()), db.Conn(t, db.Writer()), db.Conn(t, db.Writer())
 	run := lines(t, first, `select clerk_sync.begin_run('me', '15 minutes', 'ins_1', 'test', false, false) ->> 'run_id'`)[0]
-	page := `select created::text from clerk_sync.apply_page(` + run + `, 'me', 0, 'user', '[{"id":"user_1","created_at":1,"updated_at":1}]', 1000, '{user_1}', '{1}', 1)`
+	page := `select created::text from clerk_sync.apply_page(` + run + `, 'me', 'span', 0, 1, 'user', '[{"id":"user_1","created_at":1,"updated_at":1}]', 1000, '{user_1}', '{1}', 1)`
 	exec(t, first, "begin")
 	if got := lines(t, first, page); got[0] != "1" {
 		t.Fatalf("the first call created %s", got[0])
@@ -120,7 +120,7 @@ func TestApplyPage_OfAWindowTakesTurns(t *testing.T) {
 	if got := <-answer; got != "0" {
 		t.Errorf("the second call created %s", got)
 	}
-	if got := lines(t, owner, `select tally::text from clerk_sync.sync_windows`)[0]; !strings.Contains(got, `"created": 1`) {
+	if got := lines(t, owner, `select tally::text from clerk_sync.run_windows`)[0]; !strings.Contains(got, `"created": 1`) {
 		t.Errorf("the window counted %s", got)
 	}
 }

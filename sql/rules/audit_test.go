@@ -220,7 +220,7 @@ func TestAudit_RecordsWhatAFullSyncDid(t *testing.T) {
 		for i := range users {
 			ids = append(ids, fmt.Sprintf("user_%02d", i))
 		}
-		lines(t, writer, `select unchanged::text from clerk_sync.apply_page(`+run+`, 'me', 0, 'user', $1::jsonb, $2, $3::text[], array_fill(10::bigint, array[cardinality($3::text[])]), 0)`,
+		lines(t, writer, `select unchanged::text from clerk_sync.apply_page(`+run+`, 'me', 'span', 0, 1, 'user', $1::jsonb, $2, $3::text[], array_fill(10::bigint, array[cardinality($3::text[])]), 0)`,
 			pgx.QueryExecModeExec, list(users...), stated, ids)
 	}
 	var first, second []string

@@ -3,10 +3,10 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 begin
   return (
     select coalesce(jsonb_agg(jsonb_build_object(
-      'object', w.object, 'position', w.position, 'from_ms', w.from_ms, 'to_ms', w.to_ms,
+      'object', w.object, 'phase', w.phase, 'pass', w.pass, 'position', w.position, 'from_ms', w.from_ms, 'to_ms', w.to_ms,
       'after_id', w.after_id, 'next_offset', w.next_offset, 'listed', w.listed, 'tally', w.tally, 'finished', w.finished_at is not null
-    ) order by w.object, w.position), '[]')
-    from clerk_sync.sync_windows as w where w.run_id = run_windows.run);
+    ) order by w.object, w.pass, w.phase, w.position), '[]')
+    from clerk_sync.run_windows as w where w.run_id = run_windows.run);
 end
 $$;
 
@@ -77,7 +77,7 @@ begin
       update clerk_sync.sync_runs as r set state = 'partial', reason = 'killed', ended_at = coalesce(r.ended_at, now())
       where r.state = 'running';
       -- Only the last run can be resumed; of the others the outcome is enough.
-      delete from clerk_sync.sync_windows;
+      delete from clerk_sync.run_windows;
       delete from clerk_sync.sync_absences;
       insert into clerk_sync.sync_runs (trigger, instance_id, initial)
       values (trigger, instance, not exists (select from clerk_sync.sync_runs as r where r.state = 'complete'))
@@ -122,10 +122,10 @@ returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform clerk_sync.require_lock(run, holder);
-  insert into clerk_sync.sync_windows (run_id, object, position, from_ms, to_ms)
-  select plan_windows.run, plan_windows.object, w.position, w.from_ms, w.to_ms
+  insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms)
+  select plan_windows.run, plan_windows.object, 'span', 0, w.position, w.from_ms, w.to_ms
   from unnest(plan_windows.from_ms, plan_windows.to_ms) with ordinality as w (from_ms, to_ms, position)
-  on conflict on constraint sync_windows_pkey do nothing;
+  on conflict on constraint run_windows_pkey do nothing;
 end
 $$;
 
@@ -136,7 +136,7 @@ $$;
 -- A window that ends sooner than it was planned to leaves the rest as a window to be
 -- read, in the same step: so a run goes on within a span, however large it is.
 create or replace function clerk_sync.finish_window(
-  run bigint, holder text, object text, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint,
+  run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint,
   listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamptz,
   unseen_ms bigint default null, deleted_here bigint default 0, rest jsonb default null
 ) returns void
@@ -144,14 +144,15 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
   perform clerk_sync.require_lock(run, holder);
-  insert into clerk_sync.sync_windows as w (
-    run_id, object, position, from_ms, to_ms, next_offset, listed, requested_ms, tally, finished_at)
+  insert into clerk_sync.run_windows as w (
+    run_id, object, phase, pass, position, from_ms, to_ms, next_offset, listed, requested_ms, tally, finished_at)
   values (
-    finish_window.run, finish_window.object, finish_window."position", finish_window.from_ms, finish_window.to_ms,
+    finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, finish_window."position",
+    finish_window.from_ms, finish_window.to_ms,
     finish_window.next_offset, finish_window.listed, finish_window.unseen_ms,
     jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale,
                        'deleted_here', finish_window.deleted_here, 'drift', finish_window.deleted_here), now())
-  on conflict on constraint sync_windows_pkey do update set
+  on conflict on constraint run_windows_pkey do update set
     from_ms = excluded.from_ms, to_ms = excluded.to_ms, next_offset = excluded.next_offset, listed = excluded.listed,
     finished_at = excluded.finished_at, requested_ms = least(w.requested_ms, excluded.requested_ms),
     tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'deleted_here', finish_window.deleted_here,
@@ -164,11 +165,11 @@ begin
   select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
   from unnest(finish_window.absent_ids) as gone
   on conflict on constraint sync_absences_pkey do nothing;
-  insert into clerk_sync.sync_windows (run_id, object, position, from_ms, to_ms, after_id)
-  select finish_window.run, finish_window.object, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
+  insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms, after_id)
+  select finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
   from jsonb_to_record(finish_window.rest) as r (position integer, from_ms bigint, to_ms bigint, after_id text)
   where finish_window.rest is not null
-  on conflict on constraint sync_windows_pkey do nothing;
+  on conflict on constraint run_windows_pkey do nothing;
 end
 $$;
 
@@ -191,7 +192,7 @@ begin
   if found and end_run.state = 'complete' then
     insert into clerk_sync.watermarks as m (object, stated_ms, seen_until)
     select w.object, least(min(w.requested_ms), (extract(epoch from now()) * 1000)::bigint), min(w.begun_at)
-    from clerk_sync.sync_windows as w
+    from clerk_sync.run_windows as w
     where w.run_id = run
     group by w.object
     having min(w.requested_ms) is not null
@@ -218,13 +219,14 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- Adds to what a window has counted.
-create or replace function clerk_sync.count_window(run bigint, object text, "position" integer, more jsonb) returns void
+create or replace function clerk_sync.count_window(run bigint, object text, phase text, pass integer, "position" integer, more jsonb)
+returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
-  insert into clerk_sync.sync_windows as w (run_id, object, position, tally)
-  values (count_window.run, count_window.object, count_window."position", count_window.more)
-  on conflict on constraint sync_windows_pkey do update set tally = coalesce(w.tally, '{}') || (
+  insert into clerk_sync.run_windows as w (run_id, object, phase, pass, position, tally)
+  values (count_window.run, count_window.object, count_window.phase, count_window.pass, count_window."position", count_window.more)
+  on conflict on constraint run_windows_pkey do update set tally = coalesce(w.tally, '{}') || (
     select jsonb_object_agg(m.key, coalesce((w.tally ->> m.key)::bigint, 0) + m.value::bigint)
     from jsonb_each_text(excluded.tally) as m);
 end
@@ -258,7 +260,7 @@ $$;
 -- have told by. What is written is counted with the window in the same
 -- transaction, unless run is null: a run that is killed loses no count.
 create or replace function clerk_sync.apply_page(
-  run bigint, holder text, "position" integer,
+  run bigint, holder text, phase text, pass integer, "position" integer,
   object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint,
   out created bigint, out updated bigint, out deleted bigint, out unchanged bigint, out stale bigint, out drift bigint,
   out deleted_here bigint
@@ -275,9 +277,9 @@ begin
     -- A page is sent again when its answer was lost, and the first may still be at
     -- work then: what that one writes is counted there, and unchanged here. The
     -- window's row is the lock, since any login can take an advisory one.
-    insert into clerk_sync.sync_windows as w (run_id, object, position, requested_ms)
-    values (run, apply_page.object, apply_page."position", stated_ms)
-    on conflict on constraint sync_windows_pkey do update set requested_ms = least(w.requested_ms, excluded.requested_ms);
+    insert into clerk_sync.run_windows as w (run_id, object, phase, pass, position, requested_ms)
+    values (run, apply_page.object, apply_page.phase, apply_page.pass, apply_page."position", stated_ms)
+    on conflict on constraint run_windows_pkey do update set requested_ms = least(w.requested_ms, excluded.requested_ms);
     perform set_config('clerk_sync.cause', 'run_' || run, true);
   end if;
 
@@ -312,14 +314,15 @@ begin
 
   -- A list that is behind of what was stated before it was asked for does not confirm that.
   if run is not null and stale > 0 then
-    update clerk_sync.sync_windows as w set requested_ms = least(w.requested_ms, (
+    update clerk_sync.run_windows as w set requested_ms = least(w.requested_ms, (
       select min(substr(r.before, 19, 15)::bigint) from unnest(results, before) as r (result, before)
       where r.result = 'stale' and r.before >= '2'))
-    where w.run_id = run and w.object = apply_page.object and w.position = apply_page."position";
+    where w.run_id = run and w.object = apply_page.object
+      and w.phase = apply_page.phase and w.pass = apply_page.pass and w.position = apply_page."position";
   end if;
 
   if run is not null and created + updated > 0 then
-    perform clerk_sync.count_window(run, object, "position",
+    perform clerk_sync.count_window(run, object, phase, pass, "position",
       jsonb_build_object('created', created, 'updated', updated, 'drift', drift));
   end if;
   drift := drift + deleted_here;
@@ -578,7 +581,7 @@ begin
   perform set_config('clerk_sync.cause', outer_cause, true);
 
   -- Counted in the same transaction, so that a lost answer loses no count.
-  perform clerk_sync.count_window(delete_absent.run, d.object, 2000000000, jsonb_build_object('deleted', d.n, 'drift', d.n))
+  perform clerk_sync.count_window(delete_absent.run, d.object, 'deleted', 0, 0, jsonb_build_object('deleted', d.n, 'drift', d.n))
   from (values (delete_absent.object, deleted), ('organization_membership', ended)) as d (object, n)
   where d.n > 0;
 end
@@ -589,11 +592,11 @@ revoke execute on function
   clerk_sync.check_lease(interval), clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.require_lock(bigint, text), clerk_sync.renew_run(bigint, text, interval),
   clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
-  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb),
+  clerk_sync.finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
-  clerk_sync.count_window(bigint, text, integer, jsonb), clerk_sync.is_drift(text, text, bigint, bigint),
+  clerk_sync.count_window(bigint, text, text, integer, integer, jsonb), clerk_sync.is_drift(text, text, bigint, bigint),
   clerk_sync.is_deleted_here(jsonb, bigint),
-  clerk_sync.apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint),
+  clerk_sync.apply_page(bigint, text, text, integer, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.compare_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.column_or_null(text, text),
@@ -605,9 +608,9 @@ grant execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
   clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.renew_run(bigint, text, interval), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
-  clerk_sync.finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb),
+  clerk_sync.finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
-  clerk_sync.apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint),
+  clerk_sync.apply_page(bigint, text, text, integer, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.suspects(bigint, text, bigint, bigint, text[], text, text), clerk_sync.undated(text, timestamptz, text, integer),
   clerk_sync.witnesses(bigint, text, text[], text[], integer), clerk_sync.children_of(text[], text[]),

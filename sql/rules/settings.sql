@@ -10,12 +10,12 @@ declare
 begin
   foreach entry in array array[
     'apply_event(text, jsonb, text)', 'apply_events(text[], jsonb, text[])', 'replay_event(text)',
-    'apply_page(bigint, text, integer, text, jsonb, bigint, text[], bigint[], bigint)',
+    'apply_page(bigint, text, text, integer, integer, text, jsonb, bigint, text[], bigint[], bigint)',
     'compare_page(text, jsonb, bigint, text[], bigint[], bigint)',
     'tombstone_users(text[], timestamptz, timestamptz[], boolean)', 'tombstone_organizations(text[], timestamptz, timestamptz[], boolean)', 'end_memberships(text[], timestamptz, timestamptz[], boolean)',
     'end_some_memberships(integer, boolean)', 'pending_deletions(bigint)', 'children_of(text[], text[])',
     'delete_absent(bigint, text, text, integer)', 'suspects(bigint, text, bigint, bigint, text[], text, text)',
-    'undated(text, timestamptz, text, integer)', 'finish_window(bigint, text, text, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb)'
+    'undated(text, timestamptz, text, integer)', 'finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb)'
   ] loop
     execute format('alter function clerk_sync.%s
       set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off', entry);

@@ -34,10 +34,14 @@ insert into clerk_sync.sync_lock default values;
 -- A window is a span of creation times: from_ms up to, not with, to_ms; null is
 -- without end. It is planned first where Clerk can count a span (users), and
 -- written when done where Clerk can only list by offset. after_id is where the
--- list goes on within from_ms, if a window before this one ended there.
-create table clerk_sync.sync_windows (
+-- list goes on within from_ms, if a window before this one ended there. phase says what
+-- it is of: a planned span; a pass over a list, from 1 on; a look at rows without a
+-- creation time; or what was deleted, which is counted here.
+create table clerk_sync.run_windows (
   run_id      bigint not null references clerk_sync.sync_runs (id) on delete cascade,
   object      text not null,
+  phase       text not null check (phase in ('span', 'list', 'undated', 'deleted')),
+  pass        integer not null,
   position    integer not null,
   from_ms     bigint,
   to_ms       bigint,
@@ -50,7 +54,7 @@ create table clerk_sync.sync_windows (
   begun_at     timestamptz not null default now(),
   requested_ms bigint,
   finished_at timestamptz,
-  primary key (run_id, object, position)
+  primary key (run_id, object, phase, pass, position)
 );
 
 -- What Clerk has confirmed to be gone. It is deleted when the whole run is known
@@ -72,7 +76,7 @@ create table clerk_sync.watermarks (
 );
 
 revoke all on table clerk_sync.watermarks from public, anon, authenticated, service_role;
-revoke all on table clerk_sync.sync_runs, clerk_sync.sync_lock, clerk_sync.sync_windows, clerk_sync.sync_absences
+revoke all on table clerk_sync.sync_runs, clerk_sync.sync_lock, clerk_sync.run_windows, clerk_sync.sync_absences
 from public, anon, authenticated, service_role;
 
 create view clerk_sync.full_syncs with (security_invoker = true) as
@@ -82,8 +86,8 @@ select r.id,
        r.trigger, r.instance_id, r.initial, r.started_at, r.resumed_at, r.ended_at,
        r.ended_at - r.started_at as took,
        r.drift,
-       (select count(*) from clerk_sync.sync_windows as s where s.run_id = r.id) as windows,
-       (select count(*) from clerk_sync.sync_windows as s where s.run_id = r.id and s.finished_at is not null)
+       (select count(*) from clerk_sync.run_windows as s where s.run_id = r.id) as windows,
+       (select count(*) from clerk_sync.run_windows as s where s.run_id = r.id and s.finished_at is not null)
          as windows_finished,
        r.report
 from clerk_sync.sync_runs as r

@@ -2046,11 +2046,11 @@ begin
   return query
   select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
   from unnest(users) as u (id)
-  join public.organization_memberships as m on m.clerk_user_id = u.id and m.deleted_at is null
+  join public.organization_memberships as m on m.clerk_user_id = u.id and m.sync_version < '8'
   union
   select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
   from unnest(organizations) as g (id)
-  join public.organization_memberships as m on m.clerk_org_id = g.id and m.deleted_at is null;
+  join public.organization_memberships as m on m.clerk_org_id = g.id and m.sync_version < '8';
 end
 $$;
 

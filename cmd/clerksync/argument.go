@@ -50,7 +50,7 @@ func withoutArguments(text string, args []string) string {
 }
 
 var (
-	plainWord = regexp.MustCompile(`^(?:[A-Za-z]?[a-z]{0,19}|[A-Z]{1,20}|[0-9]{1,9}(?:ms|s|m|h)?)$`)
+	plainWord = regexp.MustCompile(`^(?:[A-Za-z]?[a-z]{0,19}|[A-Za-z]{1,4}|[A-Z]{1,20}|[0-9]{1,9}(?:ms|s|m|h)?)$`)
 	pathStart = regexp.MustCompile(`^(?:~|\.{1,2})?/`)
 )
 

@@ -80,7 +80,7 @@ func TestDeletions_AreListedShownAndDropped(t *testing.T) {
 	if got.code != exitFailed || got.stdout != "user_ada  user  1\n" || !strings.Contains(got.stderr, "nothing is held back of org_1\n") || !strings.Contains(got.stderr, "hint: ") {
 		t.Errorf("deletions drop: %+v, want user_ada gone and that there is nothing of org_1", got)
 	}
-	got = deletions("show", "sk_live_pastedHere")
+	got = deletions("show", "ada@pasted.example")
 	if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "nothing is held back") || strings.Contains(got.stderr, "pasted") {
 		t.Errorf("deletions show of what is no id: %+v, want it not repeated", got)
 	}

@@ -469,7 +469,9 @@ begin
 end
 $$;
 
--- The live memberships that fall with some users and organizations.
+-- The live memberships that fall with some users and organizations. Live by the version:
+-- said by deleted_at, a plan made while the table was empty would read an index that has
+-- only that.
 create or replace function clerk_sync.children_of(users text[], organizations text[])
 returns table (id text, organization_id text, user_id text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -477,11 +479,11 @@ begin
   return query
   select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
   from unnest(users) as u (id)
-  join {{exposed}}.organization_memberships as m on m.clerk_user_id = u.id and m.deleted_at is null
+  join {{exposed}}.organization_memberships as m on m.clerk_user_id = u.id and m.sync_version < '8'
   union
   select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
   from unnest(organizations) as g (id)
-  join {{exposed}}.organization_memberships as m on m.clerk_org_id = g.id and m.deleted_at is null;
+  join {{exposed}}.organization_memberships as m on m.clerk_org_id = g.id and m.sync_version < '8';
 end
 $$;
 

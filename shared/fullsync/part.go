@@ -14,7 +14,7 @@ import (
 // User brings one user and its memberships up to date. What Clerk no longer has
 // is deleted. It needs no lock: the rules order it among everything else.
 func User(ctx context.Context, o Options, id string) (Report, error) {
-	return part(ctx, o, func(ctx context.Context, e *engine) error {
+	return newEngine(o).call(ctx, false, func(ctx context.Context, e *engine) error {
 		return e.lister.parent(ctx, users(o.Clerk), id, o.Clerk.User, o.Clerk.UserMemberships)
 	})
 }
@@ -22,7 +22,7 @@ func User(ctx context.Context, o Options, id string) (Report, error) {
 // Organization brings one organization and its memberships up to date, like
 // [User].
 func Organization(ctx context.Context, o Options, id string) (Report, error) {
-	return part(ctx, o, func(ctx context.Context, e *engine) error {
+	return newEngine(o).call(ctx, false, func(ctx context.Context, e *engine) error {
 		return e.lister.parent(ctx, organizations(o.Clerk), id, o.Clerk.Organization, o.Clerk.OrganizationMemberships)
 	})
 }
@@ -32,7 +32,7 @@ func Organization(ctx context.Context, o Options, id string) (Report, error) {
 // deletions, and no changes of older organizations and memberships: Clerk has no
 // list of those.
 func Since(ctx context.Context, o Options, since time.Time) (Report, error) {
-	return part(ctx, o, func(ctx context.Context, e *engine) error {
+	return newEngine(o).call(ctx, false, func(ctx context.Context, e *engine) error {
 		lately := func(ctx context.Context, q clerk.ListQuery) (clerk.Page, error) {
 			return o.Clerk.Users(ctx, clerk.UserQuery{OrderBy: "-updated_at", Offset: q.Offset, Limit: q.Limit})
 		}
@@ -46,11 +46,6 @@ func Since(ctx context.Context, o Options, since time.Time) (Report, error) {
 		}
 		return e.lister.newest(ctx, memberships(o.Clerk), "-created_at", o.Clerk.Memberships, created, clerk.MillisOf(since))
 	})
-}
-
-// part does some work that is not recorded as a run.
-func part(ctx context.Context, o Options, work func(context.Context, *engine) error) (Report, error) {
-	return newEngine(o).call(ctx, false, work)
 }
 
 type listing func(ctx context.Context, q clerk.ListQuery) (clerk.Page, error)

@@ -11,7 +11,8 @@ import (
 
 // userCursor is a place in the list of users.
 type userCursor struct {
-	*engine
+	// users asks Clerk.
+	users func(context.Context, clerk.UserQuery) (clerk.Page, error)
 	query clerk.UserQuery
 	// to is where the list ends; 0 is without end.
 	to clerk.Millis
@@ -33,9 +34,9 @@ type userCursor struct {
 const mostLost = 3
 
 // cursor is where a window begins.
-func (e *engine) cursor(w mirror.Window) *userCursor {
-	c := &userCursor{engine: e, query: within(mirror.Span{From: w.From, To: w.To}), to: w.To, last: w.From, stored: w.After != ""}
-	c.query.OrderBy, c.query.Limit, c.query.StartingAfter = "+created_at", e.pageSize, w.After
+func (l *lister) cursor(w mirror.Window) *userCursor {
+	c := &userCursor{users: l.clerk.Users, query: within(mirror.Span{From: w.From, To: w.To}), to: w.To, last: w.From, stored: w.After != ""}
+	c.query.OrderBy, c.query.Limit, c.query.StartingAfter = "+created_at", l.pageSize, w.After
 	return c
 }
 
@@ -43,7 +44,7 @@ func (e *engine) cursor(w mirror.Window) *userCursor {
 func (c *userCursor) next(ctx context.Context) (clerk.Page, error) {
 	for {
 		placed := c.query.StartingAfter != ""
-		page, err := c.Clerk.Users(ctx, c.query)
+		page, err := c.users(ctx, c.query)
 		refused := errors.Is(err, clerk.ErrUnprocessable)
 		switch {
 		case placed && c.lost < mostLost && (refused || errors.Is(err, clerk.ErrNotFound) || c.stored && err == nil && len(page.Items) == 0):

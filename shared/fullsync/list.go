@@ -24,12 +24,12 @@ var errMissed = errors.New("the list does not add up")
 
 // walkList reads a kind as one list, by offset and oldest first, window by window,
 // again if it was not complete.
-func (e *engine) walkList(ctx context.Context, k kind) error {
-	first, done := e.resumeList(k)
+func (l *lister) walkList(ctx context.Context, k kind) error {
+	first, done := l.resumeList(k)
 	if !done {
 		var err error
 		for i, overlap := range overlaps {
-			pass := listPass{engine: e, kind: k, overlap: overlap}
+			pass := listPass{lister: l, kind: k, overlap: overlap}
 			pass.window = mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: first.window.Pass + i}
 			if i == 0 {
 				pass.listed, pass.window, pass.start = first.listed, first.window, first.start
@@ -37,12 +37,12 @@ func (e *engine) walkList(ctx context.Context, k kind) error {
 			if err = pass.walk(ctx); !errors.Is(err, errMissed) {
 				break
 			}
-			e.Logger.WarnContext(ctx, "reading a list again", "object", k.object, "error", err)
+			l.logger.WarnContext(ctx, "reading a list again", "object", k.object, "error", err)
 		}
 		switch {
 		case errors.Is(err, clerk.ErrNotEnabled) && k.object != mirror.Users:
-			e.Logger.InfoContext(ctx, "skipped", "object", k.object, "error", err)
-			e.update(k.object, func(r *ObjectReport) { r.Skipped = "not_enabled" })
+			l.logger.InfoContext(ctx, "skipped", "object", k.object, "error", err)
+			l.record.update(k.object, func(r *ObjectReport) { r.Skipped = "not_enabled" })
 			return nil
 		case errors.Is(err, errMissed):
 			return fmt.Errorf("%w: %s, %d times: %w", ErrIncomplete, k.phase, len(overlaps), err)
@@ -50,15 +50,15 @@ func (e *engine) walkList(ctx context.Context, k kind) error {
 			return fmt.Errorf("reading %s: %w", k.phase, err)
 		}
 	}
-	return e.confirmUndated(ctx, k)
+	return l.deleter.confirmUndated(ctx, k)
 }
 
 // passWindows are the finished windows of the latest pass over a list, in order.
-func (e *engine) passWindows(k kind) (windows []mirror.Window) {
-	if e.run == nil {
+func (l *lister) passWindows(k kind) (windows []mirror.Window) {
+	if l.applier.run == nil {
 		return nil
 	}
-	for _, w := range e.run.Windows {
+	for _, w := range l.applier.run.Windows {
 		if w.Object != k.object || w.Phase != mirror.PhaseList || !w.Finished {
 			continue
 		}
@@ -71,8 +71,8 @@ func (e *engine) passWindows(k kind) (windows []mirror.Window) {
 }
 
 // resumeList returns where to go on, and whether there is nothing left.
-func (e *engine) resumeList(k kind) (listPass, bool) {
-	windows := e.passWindows(k)
+func (l *lister) resumeList(k kind) (listPass, bool) {
+	windows := l.passWindows(k)
 	at := listPass{window: mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: 1}}
 	for _, w := range windows {
 		at.listed += w.Listed
@@ -81,19 +81,18 @@ func (e *engine) resumeList(k kind) (listPass, bool) {
 		return at, false
 	}
 	last := windows[len(windows)-1]
+	l.record.advance(at.listed)
 	if last.To == 0 {
-		e.expect(k.object, at.listed)
-		e.advance(at.listed)
+		l.record.expect(k.object, at.listed)
 		return at, true
 	}
-	e.advance(at.listed)
 	at.window.Pass, at.window.Position, at.window.From, at.start = last.Pass, last.Position+1, last.To, last.NextOffset
 	return at, false
 }
 
 // listPass is one pass over a list.
 type listPass struct {
-	*engine
+	lister  *lister
 	kind    kind
 	overlap int
 	// start is where the list goes on, and window what is to be filled there.
@@ -109,11 +108,11 @@ type listPass struct {
 }
 
 func (l *listPass) walk(ctx context.Context) error {
-	if l.run == nil {
-		l.update(l.kind.object, func(r *ObjectReport) { r.Listed = 0 })
+	if l.lister.applier.run == nil {
+		l.lister.record.update(l.kind.object, func(r *ObjectReport) { r.Listed = 0 })
 	}
-	l.ids = make(map[string]clerk.Millis, l.windowSize)
-	pages := l.pages(ctx, l.window)
+	l.ids = make(map[string]clerk.Millis, l.lister.windowSize)
+	pages := l.lister.applier.pages(ctx, l.window)
 	for page, err := range l.read(ctx) {
 		if err != nil {
 			return pages.fail(err)
@@ -122,7 +121,7 @@ func (l *listPass) walk(ctx context.Context) error {
 			return err
 		}
 		last := page.Items[len(page.Items)-1].CreatedAt
-		if len(l.ids) < l.windowSize || last <= l.window.From {
+		if len(l.ids) < l.lister.windowSize || last <= l.window.From {
 			continue
 		}
 		// The last moment may go on in the next page: it opens the next window.
@@ -132,7 +131,7 @@ func (l *listPass) walk(ctx context.Context) error {
 		if err := l.finish(ctx, pages); err != nil {
 			return err
 		}
-		pages = l.pages(ctx, l.window)
+		pages = l.lister.applier.pages(ctx, l.window)
 	}
 	if found := l.listed + int64(len(l.ids)); found < l.total {
 		return pages.fail(fmt.Errorf("%w: Clerk counts %d and listed %d of them", errMissed, l.total, found))
@@ -169,7 +168,7 @@ func (l *listPass) finish(ctx context.Context, pages *pages) error {
 		listed[id] = true
 	}
 	l.window.Tally, l.window.Listed = tally, int64(len(listed))
-	if err := l.finishWindow(ctx, l.kind, l.window, listed); err != nil {
+	if err := l.lister.deleter.finishWindow(ctx, l.kind, l.window, listed); err != nil {
 		return err
 	}
 	l.listed += l.window.Listed
@@ -208,7 +207,7 @@ func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
 			return
 		}
 		// Clerk may give fewer at a time than it was asked for.
-		size := l.pageSize
+		size := l.lister.pageSize
 		if previous.end() < l.total {
 			size = len(previous.Items)
 		}
@@ -220,7 +219,7 @@ func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
 		var queue []chan fetch
 		behind := 0
 		for next := previous.offset + step; ; {
-			for ; len(queue) < l.Workers && next < l.total; next += step {
+			for ; len(queue) < l.lister.workers && next < l.total; next += step {
 				queue = append(queue, l.ahead(ctx, next, size))
 			}
 			if len(queue) == 0 {
@@ -232,7 +231,8 @@ func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
 				queue = append(queue, l.ahead(ctx, next, size))
 				next += step
 			}
-			page, err := (<-queue[0]).both()
+			read := <-queue[0]
+			page, err := read.page, read.err
 			queue = queue[1:]
 			if err == nil {
 				page, err = l.join(ctx, previous, page, size)
@@ -244,7 +244,7 @@ func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
 			l.total = page.Total
 			if previous.holds(page) {
 				// The list has become shorter, or pretends to go on.
-				if behind++; behind > stepsBack+l.Workers {
+				if behind++; behind > stepsBack+l.lister.workers {
 					yield(listedPage{}, fmt.Errorf("%w: Clerk counts %d and lists nothing behind %d", errMissed, l.total, previous.end()))
 					return
 				}
@@ -258,8 +258,6 @@ func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
 	}
 }
 
-func (f fetch) both() (listedPage, error) { return f.page, f.err }
-
 // holds tells whether a page has nothing that p has not.
 func (p listedPage) holds(page listedPage) bool {
 	ids := p.ids()
@@ -270,16 +268,16 @@ func (p listedPage) holds(page listedPage) bool {
 // window, to be sure that nothing has moved out of sight.
 func (l *listPass) open(ctx context.Context) (listedPage, error) {
 	for offset := max(0, l.start-int64(l.overlap)); ; {
-		page, err := l.fetch(ctx, offset, l.pageSize)
+		page, err := l.fetch(ctx, offset, l.lister.pageSize)
 		if err != nil {
 			return listedPage{}, err
 		}
 		if offset == 0 || len(page.Items) > 0 && page.Items[0].CreatedAt < l.window.From {
 			l.total = page.Total
-			l.expect(l.kind.object, l.total)
+			l.lister.record.expect(l.kind.object, l.total)
 			return page, nil
 		}
-		offset = max(0, offset-int64(l.pageSize)/2)
+		offset = max(0, offset-int64(l.lister.pageSize)/2)
 	}
 }
 

@@ -13,37 +13,37 @@ import (
 
 // pages applies the pages of one window while the next ones are read.
 type pages struct {
-	engine *engine
-	window mirror.Window
-	ctx    context.Context
-	cancel context.CancelFunc
-	group  *errgroup.Group
+	applier *applier
+	window  mirror.Window
+	ctx     context.Context
+	cancel  context.CancelFunc
+	group   *errgroup.Group
 
 	mu    sync.Mutex
 	tally mirror.Tally
 }
 
-func (e *engine) pages(ctx context.Context, w mirror.Window) *pages {
+func (a *applier) pages(ctx context.Context, w mirror.Window) *pages {
 	ctx, cancel := context.WithCancel(ctx)
 	group, ctx := errgroup.WithContext(ctx)
-	return &pages{engine: e, window: w, ctx: ctx, cancel: cancel, group: group}
+	return &pages{applier: a, window: w, ctx: ctx, cancel: cancel, group: group}
 }
 
 // apply begins to apply a page. It waits while as many pages are under way as may
 // be held in memory.
 func (p *pages) apply(page clerk.Page) error {
 	select {
-	case p.engine.applying <- struct{}{}:
+	case p.applier.slots <- struct{}{}:
 	case <-p.ctx.Done():
 		return p.fail(context.Cause(p.ctx))
 	}
 	p.group.Go(func() error {
-		defer func() { <-p.engine.applying }()
-		tally, err := p.engine.apply(p.ctx, p.window, page)
+		defer func() { <-p.applier.slots }()
+		tally, err := p.applier.apply(p.ctx, p.window, page)
 		if err != nil {
 			return err
 		}
-		p.engine.advance(int64(len(page.Items)))
+		p.applier.record.advance(int64(len(page.Items)))
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.tally.Add(tally)
@@ -69,22 +69,22 @@ func (p *pages) fail(reason error) error {
 }
 
 // apply applies one page of a window, or compares it.
-func (e *engine) apply(ctx context.Context, w mirror.Window, page clerk.Page) (mirror.Tally, error) {
+func (a *applier) apply(ctx context.Context, w mirror.Window, page clerk.Page) (mirror.Tally, error) {
 	var tally mirror.Tally
 	var differences []mirror.Difference
-	err := e.persist(ctx, func(ctx context.Context) (err error) {
+	err := a.persist(ctx, func(ctx context.Context) (err error) {
 		switch {
-		case e.DryRun:
-			tally, differences, err = e.Store.PreviewPage(ctx, w.Object, page, e.settled)
-		case e.run != nil:
-			tally, err = e.run.ApplyPage(ctx, w, page, e.settled)
+		case a.dryRun:
+			tally, differences, err = a.store.PreviewPage(ctx, w.Object, page, a.settled)
+		case a.run != nil:
+			tally, err = a.run.ApplyPage(ctx, w, page, a.settled)
 		default:
-			tally, err = e.Store.ApplyPage(ctx, w.Object, page, e.settled)
+			tally, err = a.store.ApplyPage(ctx, w.Object, page, a.settled)
 		}
 		return err
 	})
 	for _, d := range differences {
-		e.OnDifference(d)
+		a.onDifference(d)
 	}
 	return tally, err
 }

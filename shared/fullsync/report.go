@@ -2,6 +2,7 @@ package fullsync
 
 import (
 	"reflect"
+	"sync"
 	"time"
 
 	"clerksync/shared/clerk"
@@ -20,26 +21,39 @@ func (r *Report) Of(object mirror.Object) *ObjectReport {
 	return nil
 }
 
+// record is what one call says of itself: its report, and how far it is.
+type record struct {
+	clerk *clerk.Backend
+	tell  func(Progress)
+	began time.Time
+
+	mu     sync.Mutex
+	report Report
+	totals map[mirror.Object]int64
+	phase  string
+	done   int64
+}
+
 // update changes the part of the report about a kind.
-func (e *engine) update(object mirror.Object, change func(*ObjectReport)) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	change(e.report.Of(object))
+func (c *record) update(object mirror.Object, change func(*ObjectReport)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(c.report.Of(object))
 }
 
 // count takes what the windows of a run say: they are written with what they
 // count, so that no count is lost or doubled by a call that is killed.
-func (e *engine) count() {
+func (c *record) count(windows []mirror.Window) {
 	for _, o := range clerk.Objects() {
-		object, r := o.Kind, e.report.Of(o.Kind)
+		object, r := o.Kind, c.report.Of(o.Kind)
 		r.Tally, r.Listed = mirror.Tally{}, 0
 		latest := 0 // of the passes over its list, if it was read as one
-		for _, w := range e.run.Windows {
+		for _, w := range windows {
 			if w.Object == object {
 				latest = max(latest, w.Pass)
 			}
 		}
-		for _, w := range e.run.Windows {
+		for _, w := range windows {
 			if w.Object != object {
 				continue
 			}
@@ -56,40 +70,40 @@ func (e *engine) count() {
 }
 
 // sum completes a report.
-func (e *engine) sum() {
-	e.report.Drift = 0
+func (c *record) sum() {
+	c.report.Drift = 0
 	for _, o := range clerk.Objects() {
-		e.report.Drift += e.report.Of(o.Kind).Drift
+		c.report.Drift += c.report.Of(o.Kind).Drift
 	}
-	stats := e.Clerk.Stats()
-	e.report.Requests, e.report.Retries, e.report.RateLimited = stats.Requests, stats.Retries, stats.RateLimited
-	e.report.DurationMS = time.Since(e.began).Milliseconds()
+	stats := c.clerk.Stats()
+	c.report.Requests, c.report.Retries, c.report.RateLimited = stats.Requests, stats.Retries, stats.RateLimited
+	c.report.DurationMS = time.Since(c.began).Milliseconds()
 }
 
 // enter says that a phase begins.
-func (e *engine) enter(phase string) {
-	e.mu.Lock()
-	e.phase = phase
-	e.mu.Unlock()
-	e.advance(0)
+func (c *record) enter(phase string) {
+	c.mu.Lock()
+	c.phase = phase
+	c.mu.Unlock()
+	c.advance(0)
 }
 
 // expect says how many objects of a kind there are.
-func (e *engine) expect(object mirror.Object, total int64) {
-	e.mu.Lock()
-	e.totals[object] = total
-	e.mu.Unlock()
+func (c *record) expect(object mirror.Object, total int64) {
+	c.mu.Lock()
+	c.totals[object] = total
+	c.mu.Unlock()
 }
 
 // advance says that so many objects more are done.
-func (e *engine) advance(n int64) {
-	stats := e.Clerk.Stats()
-	e.mu.Lock()
-	e.done += n
-	p := Progress{Phase: e.phase, Done: e.done, Requests: stats.Requests, RateLimited: stats.RateLimited}
-	for _, total := range e.totals {
+func (c *record) advance(n int64) {
+	stats := c.clerk.Stats()
+	c.mu.Lock()
+	c.done += n
+	p := Progress{Phase: c.phase, Done: c.done, Requests: stats.Requests, RateLimited: stats.RateLimited}
+	for _, total := range c.totals {
 		p.Total += total
 	}
-	e.mu.Unlock()
-	e.Progress(p)
+	c.mu.Unlock()
+	c.tell(p)
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -21,73 +23,87 @@ const (
 	pageSize = clerk.MaxLimit
 )
 
+// lister reads what Clerk has, kind by kind and window by window, and hands the pages to
+// be applied and the windows to be compared.
+type lister struct {
+	clerk   *clerk.Backend
+	applier *applier
+	deleter *deleter
+	record  *record
+	logger  *slog.Logger
+	// workers is how many requests may be under way; windowSize and pageSize are smaller
+	// in tests.
+	workers, windowSize, pageSize int
+
+	mu sync.Mutex
+	// lastWindow is the last position that a window of users has.
+	lastWindow int
+}
+
 // errNoCursor says that Clerk does not list users the way the windows need it.
 var errNoCursor = errors.New("users are not listed by cursor and creation time")
 
 // walkUsers reads the users, in windows of creation time where Clerk can do that,
 // else as one list.
-func (e *engine) walkUsers(ctx context.Context) error {
-	list := e.users()
-	if len(e.passWindows(list)) == 0 {
-		err := e.walkUserWindows(ctx)
+func (l *lister) walkUsers(ctx context.Context) error {
+	list := users(l.clerk)
+	if len(l.passWindows(list)) == 0 {
+		err := l.walkUserWindows(ctx)
 		if !errors.Is(err, errNoCursor) {
 			return err
 		}
-		e.Logger.WarnContext(ctx, "reading users by offset", "error", err)
+		l.logger.WarnContext(ctx, "reading users by offset", "error", err)
 	}
-	e.enter("users")
-	return e.walkList(ctx, list)
+	l.record.enter("users")
+	return l.walkList(ctx, list)
 }
 
-func (e *engine) walkUserWindows(ctx context.Context) error {
-	e.enter("counting")
-	spans, err := e.planUsers(ctx)
+func (l *lister) walkUserWindows(ctx context.Context) error {
+	l.record.enter("counting")
+	spans, err := l.planUsers(ctx)
 	if err != nil {
 		return err
 	}
-	e.enter("users")
+	l.record.enter("users")
 	group, walking := errgroup.WithContext(ctx)
-	group.SetLimit(e.Workers)
+	group.SetLimit(l.workers)
 	for _, window := range spans {
-		group.Go(func() error { return e.walkWindows(walking, window) })
+		group.Go(func() error { return l.walkWindows(walking, window) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return e.confirmUndated(ctx, e.users())
+	return l.deleter.confirmUndated(ctx, users(l.clerk))
 }
 
 // planUsers cuts the creation times into spans, each of a window or several, or
 // takes what was cut before. It returns those that are not finished.
-func (e *engine) planUsers(ctx context.Context) ([]mirror.Window, error) {
-	total, err := e.Clerk.CountUsers(ctx, clerk.UserQuery{})
+func (l *lister) planUsers(ctx context.Context) ([]mirror.Window, error) {
+	total, err := l.clerk.CountUsers(ctx, clerk.UserQuery{})
 	if err != nil {
 		return nil, fmt.Errorf("counting users: %w", err)
 	}
-	e.expect(mirror.Users, total)
+	l.record.expect(mirror.Users, total)
 
-	if e.run != nil {
-		var planned, left []mirror.Window
-		for _, w := range e.run.Windows {
-			if w.Object == mirror.Users && w.Phase == mirror.PhaseSpan {
-				planned = append(planned, w)
-				if !w.Finished {
-					left = append(left, w)
-				}
+	if l.applier.run != nil {
+		var left []mirror.Window
+		for _, w := range l.applier.run.Windows {
+			if w.Object != mirror.Users || w.Phase != mirror.PhaseSpan {
+				continue
+			}
+			l.lastWindow = max(l.lastWindow, w.Position)
+			if w.Finished {
+				l.record.advance(w.Listed)
+			} else {
+				left = append(left, w)
 			}
 		}
-		if planned != nil {
-			for _, w := range planned {
-				if w.Finished {
-					e.advance(w.Listed)
-				}
-				e.lastWindow = max(e.lastWindow, w.Position)
-			}
+		if l.lastWindow > 0 {
 			return left, nil
 		}
 	}
 
-	cuts, err := e.cut(ctx, total)
+	cuts, err := l.cut(ctx, total)
 	if err != nil {
 		return nil, err
 	}
@@ -98,12 +114,12 @@ func (e *engine) planUsers(ctx context.Context) ([]mirror.Window, error) {
 		// Postgres counts them from one.
 		windows[i] = mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: i + 1, From: c.From, To: c.To}
 	}
-	if e.run != nil {
-		if err := e.persist(ctx, func(ctx context.Context) error { return e.run.Plan(ctx, mirror.Users, spans) }); err != nil {
+	if l.applier.run != nil {
+		if err := l.applier.persist(ctx, func(ctx context.Context) error { return l.applier.run.Plan(ctx, mirror.Users, spans) }); err != nil {
 			return nil, err
 		}
 	}
-	e.lastWindow = len(windows)
+	l.lastWindow = len(windows)
 	// What takes longest begins first.
 	slices.SortStableFunc(windows, func(a, b mirror.Window) int {
 		return cmp.Compare(cuts[b.Position-1].users, cuts[a.Position-1].users)
@@ -112,11 +128,11 @@ func (e *engine) planUsers(ctx context.Context) ([]mirror.Window, error) {
 }
 
 // cut divides all time into spans to be read side by side.
-func (e *engine) cut(ctx context.Context, total int64) ([]counted, error) {
-	if total <= leastWindows*int64(e.windowSize) {
+func (l *lister) cut(ctx context.Context, total int64) ([]counted, error) {
+	if total <= leastWindows*int64(l.windowSize) {
 		return []counted{{users: total}}, nil
 	}
-	first, err := e.Clerk.Users(ctx, clerk.UserQuery{OrderBy: "+created_at", Limit: 1})
+	first, err := l.clerk.Users(ctx, clerk.UserQuery{OrderBy: "+created_at", Limit: 1})
 	if err != nil {
 		return nil, fmt.Errorf("looking for the first user: %w", err)
 	}
@@ -126,9 +142,9 @@ func (e *engine) cut(ctx context.Context, total int64) ([]counted, error) {
 	from := first.Items[0].CreatedAt
 	whole := counted{mirror.Span{From: from, To: max(clerk.MillisOf(first.RequestedAt), from+1)}, total}
 	count := func(ctx context.Context, span mirror.Span) (int64, error) {
-		return e.Clerk.CountUsers(ctx, within(span))
+		return l.clerk.CountUsers(ctx, within(span))
 	}
-	spans, _, err := cutUsers(ctx, whole, count, e.windowSize, e.Workers)
+	spans, _, err := cutUsers(ctx, whole, count, l.windowSize, l.workers)
 	return spans, err
 }
 
@@ -146,9 +162,9 @@ func within(span mirror.Span) clerk.UserQuery {
 }
 
 // walkWindows reads a span by cursor, window by window, and reconciles each.
-func (e *engine) walkWindows(ctx context.Context, w mirror.Window) error {
-	list := e.cursor(w)
-	pages, listed := e.pages(ctx, w), make(map[string]bool, e.windowSize)
+func (l *lister) walkWindows(ctx context.Context, w mirror.Window) error {
+	list := l.cursor(w)
+	pages, listed := l.applier.pages(ctx, w), make(map[string]bool, l.windowSize)
 	for !list.done {
 		page, err := list.next(ctx)
 		if err != nil {
@@ -158,7 +174,7 @@ func (e *engine) walkWindows(ctx context.Context, w mirror.Window) error {
 			return contains(mirror.Span{From: w.From, To: w.To}, item.CreatedAt) && !listed[item.ID]
 		})
 		for {
-			n, closed, rest := fill(w, len(listed), page.Items, e.windowSize)
+			n, closed, rest := fill(w, len(listed), page.Items, l.windowSize)
 			for _, item := range page.Items[:n] {
 				listed[item.ID] = true
 			}
@@ -168,28 +184,28 @@ func (e *engine) walkWindows(ctx context.Context, w mirror.Window) error {
 			if rest == nil {
 				break
 			}
-			e.mu.Lock()
-			e.lastWindow++
-			rest.Position = e.lastWindow
-			e.mu.Unlock()
+			l.mu.Lock()
+			l.lastWindow++
+			rest.Position = l.lastWindow
+			l.mu.Unlock()
 			closed.Rest = rest
-			if err := e.finishUsers(ctx, closed, pages, listed); err != nil {
+			if err := l.finishUsers(ctx, closed, pages, listed); err != nil {
 				return err
 			}
 			w, page = *rest, after(page, n)
-			pages, listed = e.pages(ctx, w), make(map[string]bool, e.windowSize)
+			pages, listed = l.applier.pages(ctx, w), make(map[string]bool, l.windowSize)
 		}
 	}
-	return e.finishUsers(ctx, w, pages, listed)
+	return l.finishUsers(ctx, w, pages, listed)
 }
 
-func (e *engine) finishUsers(ctx context.Context, w mirror.Window, pages *pages, listed map[string]bool) error {
+func (l *lister) finishUsers(ctx context.Context, w mirror.Window, pages *pages, listed map[string]bool) error {
 	tally, err := pages.wait()
 	if err != nil {
 		return err
 	}
 	w.Tally, w.Listed = tally, int64(len(listed))
-	return e.finishWindow(ctx, e.users(), w, listed)
+	return l.deleter.finishWindow(ctx, users(l.clerk), w, listed)
 }
 
 // fill adds users, in the order of their creation, to a window that holds some. If

@@ -80,7 +80,7 @@ func (d *development) diagnosticsConfig(c console) func(context.Context) (config
 // diagnose diagnoses with the double's keys in a project that trusts them, or
 // with the settings.
 func (d *development) diagnose(ctx context.Context, configure func(context.Context) (config.Diagnostics, error)) func(context.Context, jwtdiag.Request) (jwtdiag.Report, error) {
-	// Nobody on this machine needs a token to see what is in a database of made-up
+	// No user of this machine needs a token to see what is in a database of made-up
 	// people, and the double would make it.
 	operator := d.stack.EmbeddedURL() != "" && d.instance != nil
 	if d.instance == nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Nobody can clean up after SIGKILL: the kernel has to, and what waits for that.
+// No process can clean up after its own SIGKILL: the kernel has to, and what waits for that.
 func TestDev_KilledLeavesNothing(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "clerksync")

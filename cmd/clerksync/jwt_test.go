@@ -251,7 +251,7 @@ func TestTestJWT_RefusesWhatCannotBeMeant(t *testing.T) {
 		"a token in place of a symptom":       {[]string{"--symptom", "401 " + token}, "", history},
 		"a token in place of a table":         {[]string{"--table", token}, "", history},
 		"no such file":                        {[]string{"--file", "/nowhere/token"}, "", "opening /nowhere/token: no such file"},
-		"something else in place of a file":   {[]string{"--file", strings.Repeat("x", 300)}, "", "opening the file: file name too long"},
+		"something else than a file":          {[]string{"--file", strings.Repeat("x", 300)}, "", "opening the file: file name too long"},
 		"a folder":                            {[]string{"--file", t.TempDir()}, "", "is a directory"},
 		"too much":                            {nil, strings.Repeat("x", 2<<20), "more than 1024 KiB"},
 		"a file of too much":                  {[]string{"--file", tokenFile(t, strings.Repeat("x", 2<<20))}, "", "more than 1024 KiB"},

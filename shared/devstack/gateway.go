@@ -108,7 +108,7 @@ func mount(place *atomic.Pointer[http.Handler], handler http.Handler) {
 // privateFor answers requests that are this machine's alone: what the double's
 // APIs tell is made up, and the Backend API's key is on the screen, and the
 // diagnostics show what a user may see; but a gateway that listens on every
-// address is nobody else's business, nor that of other sites' pages in a browser
+// address is its user's alone, nor that of other sites' pages in a browser
 // here ([guard]). It is nil for all others.
 func (g *gateway) privateFor(r *http.Request) http.Handler {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)

@@ -48,7 +48,7 @@ func isLoopback(header string) bool {
 }
 
 // isOwn reports whether a request is a program's, the person's own, or of a page at
-// this address. Whoever follows a link from elsewhere only looks.
+// this address. A person who follows a link from elsewhere only looks.
 func isOwn(r *http.Request) bool {
 	header := r.Header
 	if origin, given := header["Origin"]; given {

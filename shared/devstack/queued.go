@@ -216,7 +216,7 @@ func (s *Stack) DrainQueue(ctx context.Context) error {
 	return s.queued.source.AwaitEmpty(ctx)
 }
 
-// Queue counts what is in the queue. It is nil where there is none.
+// Queue counts what is in the queue. It is nil without one.
 func (s *Stack) Queue() *QueueStatus {
 	if s.queued == nil {
 		return nil

@@ -161,7 +161,7 @@ func (d *deleter) confirmAndFinish(ctx context.Context, k kind, w mirror.Window,
 	})
 }
 
-// confirmUndated looks at the rows that lie in no window: nobody has told when
+// confirmUndated looks at the rows that lie in no window: it is not known when
 // they were made, because only a child or a visitor spoke of them.
 func (d *deleter) confirmUndated(ctx context.Context, k kind) error {
 	if k.object.Object().Path != "" {

@@ -129,7 +129,7 @@ func (a *Adapter) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(response)
 }
 
-// announce hands over the length of an event in place of what it holds.
+// announce hands over the length of an event instead of what it holds.
 func (a *Adapter) announce(ctx context.Context, length int) (events.APIGatewayV2HTTPResponse, error) {
 	ctx, cancel := prepare(ctx, "")
 	defer cancel()

@@ -76,7 +76,7 @@ func (s sdkSource) ARN(ctx context.Context) (string, error) {
 	return attributes.Attributes[string(types.QueueAttributeNameQueueArn)], nil
 }
 
-// Receive polls for a second each time: moto's answers keep nobody else waiting
+// Receive polls for a second each time: moto's answers keep no other caller waiting
 // for longer.
 func (s sdkSource) Receive(ctx context.Context, most int, _ time.Duration) ([]queue.Message, error) {
 	out, err := s.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{

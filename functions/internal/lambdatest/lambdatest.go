@@ -244,7 +244,7 @@ func (f *Function) Kill() {
 }
 
 // KillAtAnswer has the process killed when it answers next: its work is done, and
-// nobody hears of it.
+// no one hears of it.
 func (f *Function) KillAtAnswer() { f.dies.Store(true) }
 
 // Exited says whether the process has ended.

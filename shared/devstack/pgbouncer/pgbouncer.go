@@ -9,8 +9,8 @@
 // Every database of the server is reachable under its own name.
 //
 // Limits: it listens on 127.0.0.1 without encryption, and without Users asks the
-// server for everybody's password. Linux and macOS; as root it runs as somebody
-// else (package process).
+// server for every user's password. Linux and macOS; as root it runs as another
+// user (package process).
 package pgbouncer
 
 import (

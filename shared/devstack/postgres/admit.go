@@ -15,7 +15,7 @@ import (
 const admitLimit = 30 * time.Second
 
 // admit gives a role the server's password, once. It comes in over the socket, so that
-// it works also where nobody knows a password any more, as in a kept folder.
+// it works also where no password is known any more, as in a kept folder.
 func (s *Server) admit(ctx context.Context, role string) error {
 	s.admitting.Lock()
 	defer s.admitting.Unlock()

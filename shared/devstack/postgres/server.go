@@ -10,7 +10,7 @@
 //
 // Limits: the server listens on 127.0.0.1, where it asks everybody for a password
 // (SCRAM), and on a socket that only its owner can reach. Linux and macOS; as root it
-// runs as somebody else (package process).
+// runs as another user (package process).
 package postgres
 
 import (

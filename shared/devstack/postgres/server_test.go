@@ -400,7 +400,7 @@ func TestStart_GivesUpWithItsContext(t *testing.T) {
 	}
 }
 
-// Whatever is not the socket needs the password of this start, whoever asks, and it
+// Whatever is not the socket needs the password of this start, for every user, and it
 // shows nowhere: not in the log of a server that logs everything, and not in the
 // list of processes.
 func TestStart_LetsNobodyInWithoutItsPassword(t *testing.T) {

@@ -196,7 +196,7 @@ func (q *Queue) hide(e *entry, interval time.Duration) {
 	} else {
 		heap.Push(&q.hidden, e)
 	}
-	q.notify() // whoever waits may have to wake up earlier
+	q.notify() // a waiting receive may have to wake up earlier
 }
 
 // wake shows what has been hidden for long enough.
@@ -470,7 +470,7 @@ func newID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// newHandle makes a receipt handle: of this receive, and nobody's to read.
+// newHandle makes a receipt handle: of this receive, and opaque.
 func newHandle(e *entry) string {
 	return base64.StdEncoding.EncodeToString([]byte(e.id + " " + strconv.Itoa(e.receives) + " " + cryptorand.Text()))
 }

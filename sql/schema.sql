@@ -2541,7 +2541,8 @@ begin
     from unnest(ids, times) as g (id, deleted_at) order by g.id
     on conflict on constraint endings_pkey do update set
       deleted_at = excluded.deleted_at, inferred = excluded.inferred, cause = excluded.cause, done_until = '', missed = false
-    where not excluded.inferred and (e.inferred or e.deleted_at > excluded.deleted_at);
+    -- Only of a live parent is it inferred, and so all that had ended may be back.
+    where e.inferred or not excluded.inferred and e.deleted_at > excluded.deleted_at;
   end if;
 end
 $$;

@@ -222,6 +222,32 @@ func TestInferredTombstone_EndsNoMoreOfWhatIsBack(t *testing.T) {
 	}
 }
 
+// What an earlier inference has left to be ended is looked at from the beginning when
+// the user is inferred to be gone again: in between all may have come back.
+func TestInferredTombstone_EndsAllThatIsBackWhenItIsInferredAgain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.members(12, 1)
+	b.exec(`update public.organization_memberships set clerk_user_id = 'user_1'`)
+	b.few(3)
+	b.absent(at(60), map[mirror.Object][]string{mirror.Users: {"user_1"}})
+	b.exec(`select clerk_sync.end_some_memberships(6)`)
+	if ended, live := b.ended(at(60)); ended == 0 || live == 0 {
+		t.Fatalf("%d memberships ended and %d live, want some of both", ended, live)
+	}
+	user := clerktest.User("user_1")
+	must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Users, pageWith(at(61), "user_1", user.Resource()), at(0)))
+	for n := range 12 {
+		m := clerktest.Membership(fmt.Sprintf("orgmem_%d", n+1), clerktest.Organization(fmt.Sprintf("org_%d", n+1), "Org"), user)
+		must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Memberships, pageWith(at(62), m.Resource().ID, m.Resource()), at(0)))
+	}
+	b.absent(at(70), map[mirror.Object][]string{mirror.Users: {"user_1"}})
+	b.finish()
+	if ended, live := b.ended(at(70)); ended != 12 || live != 0 {
+		t.Errorf("%d memberships ended and %d live, want 12 and none", ended, live)
+	}
+}
+
 func TestInferredTombstone_OfADefinition(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

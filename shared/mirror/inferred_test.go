@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/mirror"
@@ -246,6 +248,47 @@ func TestInferredTombstone_EndsAllThatIsBackWhenItIsInferredAgain(t *testing.T) 
 	if ended, live := b.ended(at(70)); ended != 12 || live != 0 {
 		t.Errorf("%d memberships ended and %d live, want 12 and none", ended, live)
 	}
+}
+
+// A page that would bring a user back may lose to an event that has just done so.
+func TestInferredTombstone_YieldsToAnEventBesideAPage(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.want(mirror.Applied, ines.Event(clerk.UserCreated, at(0)))
+	b.absent(at(60), map[mirror.Object][]string{mirror.Users: {"user_ines"}})
+	holder := b.db.Conn(t, b.db.Owner())
+	tx := must[pgx.Tx](t)(holder.Begin(t.Context()))
+	if _, err := tx.Exec(t.Context(), `select clerk_sync.apply_event('msg_back', $1::jsonb)`,
+		string(ines.UpdatedAt(at(63)).Event(clerk.UserUpdated, at(63)))); err != nil {
+		t.Fatal(err)
+	}
+	run := b.mustBegin("beside")
+	var tally mirror.Tally
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		tally, err = run.ApplyPage(t.Context(), mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1},
+			pageWith(at(62), "user_ines", ines.Resource()), at(0))
+		done <- err
+	}()
+	for waiting := false; !waiting; {
+		select {
+		case err := <-done:
+			t.Fatalf("the page did not wait: %v", err)
+		default:
+		}
+		waiting = scalar[bool](b, `select exists (select from pg_stat_activity where $1::int = any (pg_blocking_pids(pid)))`, holder.PgConn().PID())
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if want := (mirror.Tally{Stale: 1}); tally != want {
+		t.Errorf("the page: %+v, want %+v", tally, want)
+	}
+	b.has("users", "user_ines", map[string]any{"deleted_at": nil, "updated_at": text(at(63))})
 }
 
 func TestInferredTombstone_OfADefinition(t *testing.T) {

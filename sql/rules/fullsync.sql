@@ -316,7 +316,7 @@ begin
   if run is not null and stale > 0 then
     update clerk_sync.run_windows as w set requested_ms = least(w.requested_ms, (
       select min(substr(r.before, 19, 15)::bigint) from unnest(results, before) as r (result, before)
-      where r.result = 'stale' and r.before >= '2'))
+      where r.result = 'stale' and r.before >= '2' and r.before < '8'))
     where w.run_id = run and w.object = apply_page.object
       and w.phase = apply_page.phase and w.pass = apply_page.pass and w.position = apply_page."position";
   end if;

@@ -250,6 +250,27 @@ func TestInferredTombstone_EndsAllThatIsBackWhenItIsInferredAgain(t *testing.T) 
 	}
 }
 
+// What is left to be ended of an organization that is back goes with nothing any more,
+// and so is asked for.
+func TestInferredTombstone_HidesNoSuspectOfWhatIsBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.members(1, 8)
+	b.few(3)
+	b.absent(at(60), map[mirror.Object][]string{mirror.Organizations: {"org_1"}})
+	suspects := func() int {
+		return len(must[[]mirror.Suspect](t)(b.store.Suspects(t.Context(), 0, mirror.Memberships, mirror.Span{}, nil)))
+	}
+	if n := suspects(); n != 0 {
+		t.Errorf("%d suspects of an organization that is gone, want none", n)
+	}
+	org := clerktest.Organization("org_1", "Org")
+	must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Organizations, pageWith(at(61), "org_1", org.Resource()), at(0)))
+	if _, live := b.ended(at(60)); suspects() != live || live == 0 {
+		t.Errorf("%d suspects, want all %d that live", suspects(), live)
+	}
+}
+
 // A page that would bring a user back may lose to an event that has just done so.
 func TestInferredTombstone_YieldsToAnEventBesideAPage(t *testing.T) {
 	t.Parallel()

@@ -420,7 +420,8 @@ begin
         and (s.object, s.object_id) in (('user', %5$s), ('organization', %4$s)))
       and not exists (
         select from clerk_sync.endings as e
-        where (e.object, e.object_id) in (('user', %5$s), ('organization', %4$s))) $q$,
+        where (e.object, e.object_id) in (('user', %5$s), ('organization', %4$s))
+          and not (e.inferred and clerk_sync.is_live(e.object, e.object_id))) $q$,
     o.key, o.relation, case when not o.dated then 'or r.created_at is null' end,
     clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
   using coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), coalesce(to_timestamp(to_ms / 1000.0), 'infinity'),

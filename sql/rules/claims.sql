@@ -188,6 +188,8 @@ begin
     select e.object_id
     from clerk_sync.endings as e
     where e.object = 'user'
+      -- One who was only inferred to be gone may be back before all have ended.
+      and not exists (select from {{exposed}}.users as u where u.clerk_id = e.object_id and u.deleted_at is null)
       and exists (
         select from {{exposed}}.organization_memberships as m
         where m.clerk_user_id = e.object_id

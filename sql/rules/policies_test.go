@@ -335,3 +335,30 @@ func TestPolicies_HideMembershipsThatAreStillBeingEnded(t *testing.T) {
 		}
 	}
 }
+
+// Nor are those hidden of a user who was only inferred to be gone and is back.
+func TestPolicies_ShowWhatIsLeftOfAUserWhoIsBack(t *testing.T) {
+	t.Parallel()
+	db := testdb.New(t)
+	owner, writer := db.Conn(t, db.Owner()), db.Conn(t, db.Writer())
+	exec(t, owner, `update clerk_sync.settings set memberships_at_once = 1`)
+	for n := range 4 {
+		for _, user := range []string{"user_back", "user_fellow"} {
+			applyEvent(t, writer, fmt.Sprintf("msg_%s_%d", user, n), event("organizationMembership.created", 1, fmt.Sprintf(
+				`{"id":"orgmem_%[1]s_%[2]d","role":"org:admin","updated_at":1,"organization":{"id":"org_%[2]d"},"public_user_data":{"user_id":%[1]q}}`, user, n)))
+		}
+	}
+	exec(t, owner, `select clerk_sync.tombstone_users('{user_back}', to_timestamp(5), null, true)`)
+	exec(t, owner, `select clerk_sync.apply_users('[{"id":"user_back","updated_at":1}]', '{9}')`)
+	left := lines(t, owner, `select clerk_membership_id from public.organization_memberships where clerk_user_id = 'user_back' and deleted_at is null order by 1`)
+	if len(left) != 3 {
+		t.Fatalf("%v live, want three that are still to be ended", left)
+	}
+	conn := db.Conn(t, db.As("authenticator"))
+	exec(t, conn, `begin; set local role authenticated; select set_config('request.jwt.claims', '{"sub":"user_fellow"}', true)`)
+	seen := lines(t, conn, `select clerk_membership_id from public.organization_memberships where clerk_user_id = 'user_back' order by 1`)
+	exec(t, conn, "rollback")
+	if diff := cmp.Diff(left, seen); diff != "" {
+		t.Errorf("what a fellow sees (-want +got):\n%s", diff)
+	}
+}

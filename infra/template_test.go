@@ -503,7 +503,7 @@ func TestRules_RefuseWhatIsUnsafe(t *testing.T) {
 	const arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:clerksync-a1B2c3"
 	tests := []struct {
 		parameters map[string]string
-		// says is a part of the refusal; empty where there is none.
+		// says is a part of the refusal; empty without one.
 		says string
 	}{
 		{map[string]string{}, ""},

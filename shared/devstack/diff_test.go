@@ -193,7 +193,7 @@ func TestDiff_TakesATombstoneOfAnUnknownIDForEqual(t *testing.T) {
 	}
 }
 
-// What Clerk has and the copy holds as deleted differs, whichever table says so.
+// What Clerk has and the copy holds as deleted differs, in every table.
 func TestDiff_TellsATombstoneOfWhatClerkHas(t *testing.T) {
 	t.Parallel()
 	conn, instance, ids := small(t)

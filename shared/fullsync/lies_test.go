@@ -286,7 +286,7 @@ func (w *world) countGone(table string) (n int) {
 	return n
 }
 
-// Whoever is asked for beside a suspect may be gone since it was listed.
+// An object that is asked for beside a suspect may be gone since it was listed.
 func TestRun_AsksBesideSeveral(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -211,9 +211,9 @@ func (l *lister) finishUsers(ctx context.Context, w mirror.Window, pages *pages,
 // fill adds users, in the order of their creation, to a window that holds some. If
 // that fills it, it returns how many belong to it, where it ends, and the window
 // behind it. It ends before the last moment, which may go on in the next page; or,
-// where it has no other moment, behind the id that was listed last. In whichever
-// order Clerk lists the users of one moment, the windows that end so leave no id out
-// between them: they go from the lowest to the highest, and on their way pass each.
+// where it has no other moment, behind the id that was listed last. The order
+// in which Clerk lists the users of one moment does not matter: the windows leave no id
+// out between them, since they go from the lowest to the highest, and on their way pass each.
 func fill(w mirror.Window, held int, users []clerk.Item, size int) (n int, closed mirror.Window, rest *mirror.Window) {
 	if len(users) == 0 || held+len(users) < size {
 		return len(users), w, nil

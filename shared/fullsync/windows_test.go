@@ -211,7 +211,7 @@ func shared(spans []int64) int64 {
 }
 
 // In whatever order Clerk lists the users of one moment, and wherever a window ends
-// within it: whoever was not listed lies in one of the windows, and so is asked about.
+// within it: a user that was not listed lies in one of the windows, and so is asked about.
 func TestWindows_OfOneMomentLeaveNobodyOut(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(6, 1))

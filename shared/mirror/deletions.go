@@ -56,7 +56,7 @@ func (s *Store) Deletions(ctx context.Context, of string, limit int) ([]HeldDele
 }
 
 // Deletion is what an object held: one row, unless objects of several kinds have the
-// same id. [ErrNothingHeld] if there is none.
+// same id. [ErrNothingHeld] if nothing is.
 func (s *Store) Deletion(ctx context.Context, id string) ([]HeldRow, error) {
 	rows, err := collect[HeldRow](ctx, s, "reading a deletion", `
 		select object, $1::text, held_at, held_until, held, private_metadata from clerk_sync.deletion($1)`, id)
@@ -67,7 +67,7 @@ func (s *Store) Deletion(ctx context.Context, id string) ([]HeldRow, error) {
 }
 
 // DropDeletion empties now what is held back of an object, and of the memberships of a
-// user or an organization. [ErrNothingHeld] if there is none.
+// user or an organization. [ErrNothingHeld] if nothing is.
 func (s *Store) DropDeletion(ctx context.Context, id string) ([]Dropped, error) {
 	dropped, err := collect[Dropped](ctx, s, "dropping a deletion", `select object, dropped from clerk_sync.drop_deletion($1)`, id)
 	if err == nil && len(dropped) == 0 {

@@ -105,7 +105,7 @@ type Window struct {
 	Tally    Tally `json:"tally"`
 	Finished bool  `json:"finished"`
 	// Unseen is since when live rows were made that were neither listed nor asked
-	// for; 0 if there is none.
+	// for; 0 without one.
 	Unseen clerk.Millis `json:"-"`
 	// Rest is the window that [Run.Finish] plans behind this one in the same step;
 	// nil for none.

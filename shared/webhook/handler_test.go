@@ -213,7 +213,7 @@ func TestHandler_RefusesTamperedMessages(t *testing.T) {
 // segment is such as a stack has.
 const segment = "5b2c9f40-7a1e-11f0-8c3d-0a1b2c3d4e5f"
 
-// Who routes to the handler chooses the segment, and whoever reads the log does
+// Who routes to the handler chooses the segment, and a reader of the log does
 // not learn it.
 func TestHandler_TakesASegmentBehindItsPathAndLogsNone(t *testing.T) {
 	t.Parallel()

@@ -2,11 +2,14 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/alecthomas/kong"
 )
 
 // secretShape finds what can only be a secret: tokens, which begin with a JSON
@@ -71,4 +74,21 @@ func refused(c console, err error, args []string) {
 		hint = "what is not repeated may be a secret; " + hint
 	}
 	c.say("clerksync: hint: %s", hint)
+}
+
+// meansToken reports whether the parser has found an argument where test-jwt
+// takes none: whatever it is, it was given for a token.
+func meansToken(err error) bool {
+	parsing, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || !strings.HasPrefix(err.Error(), "unexpected argument ") {
+		return false
+	}
+	command := parsing.Context.Selected()
+	return command != nil && command.Name == "test-jwt"
+}
+
+var errSecretInArguments = &hintedError{
+	err: &usageError{errors.New("secrets do not belong on the command line, where others can read them")},
+	hint: "it is in the shell's history now: remove it there, and end the session or replace the key or password if it is still valid; " +
+		`give settings in the environment or with --env-file, and a token on stdin, as in "pbpaste | clerksync test-jwt", or with --file`,
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
 	"clerksync/shared/config"
@@ -409,24 +408,5 @@ func readAll(ctx context.Context, r io.Reader, what string, most int) (string, e
 			return "", fmt.Errorf("reading %s: there is more than %d KiB", what, most>>10)
 		}
 		return string(got.text), nil
-	}
-}
-
-// meansToken reports whether the parser has found an argument where test-jwt
-// takes none: whatever it is, it was given for a token.
-func meansToken(err error) bool {
-	parsing, ok := errors.AsType[*kong.ParseError](err)
-	if !ok || !strings.HasPrefix(err.Error(), "unexpected argument ") {
-		return false
-	}
-	command := parsing.Context.Selected()
-	return command != nil && command.Name == "test-jwt"
-}
-
-func errSecretInArguments() error {
-	return &hintedError{
-		err: &usageError{errors.New("secrets do not belong on the command line, where others can read them")},
-		hint: "it is in the shell's history now: remove it there, and end the session or replace the key or password if it is still valid; " +
-			`give settings in the environment or with --env-file, and a token on stdin, as in "pbpaste | clerksync test-jwt", or with --file`,
 	}
 }

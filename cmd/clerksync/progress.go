@@ -11,8 +11,6 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
-
-	"clerksync/shared/fullsync"
 )
 
 const (
@@ -25,6 +23,15 @@ const (
 	paceWindow = 10 * time.Second
 )
 
+// Step is how far something long is.
+type Step struct {
+	// Phase is what is done now.
+	Phase       string
+	Done, Total int64
+	// RateLimited is how many answers were 429.
+	RateLimited int64
+}
+
 // progress shows how far a full sync is: a bar at the bottom of a terminal, a
 // line now and then elsewhere. All of it is talk and goes to stderr; what is
 // printed meanwhile has to go through it. It is safe for concurrent use.
@@ -36,7 +43,7 @@ type progress struct {
 	stopped sync.WaitGroup
 
 	mu    sync.Mutex
-	at    fullsync.Progress
+	at    Step
 	begun bool
 	// paces are earlier states of the phase, for the rate.
 	paces []pace
@@ -87,13 +94,12 @@ func (p *progress) close() {
 
 // update takes the state of a run. Of several that overtake each other the
 // furthest counts.
-func (p *progress) update(at fullsync.Progress) { p.updateAt(time.Now(), at) }
+func (p *progress) update(at Step) { p.updateAt(time.Now(), at) }
 
-func (p *progress) updateAt(now time.Time, at fullsync.Progress) {
+func (p *progress) updateAt(now time.Time, at Step) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at.Done = max(at.Done, p.at.Done)
-	at.Requests = max(at.Requests, p.at.Requests)
 	at.RateLimited = max(at.RateLimited, p.at.RateLimited)
 	if !p.begun || at.Phase != p.at.Phase {
 		// A resumed run begins with what is done already, which took no time.

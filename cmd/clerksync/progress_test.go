@@ -7,21 +7,19 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"clerksync/shared/fullsync"
 )
 
 func terminalProgress(w io.Writer) *progress {
 	return newProgress(console{Stdout: w, Stderr: w, StdoutTTY: true, StderrTTY: true, Lookup: func(string) (string, bool) { return "", false }})
 }
 
-// step is what a run says after so many seconds.
-type step struct {
+// moved is what a run says after so many seconds.
+type moved struct {
 	after int
-	at    fullsync.Progress
+	at    Step
 }
 
-func play(p *progress, steps []step) {
+func play(p *progress, steps []moved) {
 	begun := time.Now()
 	for _, s := range steps {
 		now := begun.Add(time.Duration(s.after) * time.Second)
@@ -34,57 +32,57 @@ func TestProgress_DrawsABarOnATerminal(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
-		steps []step
+		steps []moved
 		want  []string // parts of the last line
 		not   string
 	}{
 		{
 			"half way",
-			[]step{{0, fullsync.Progress{Phase: "users", Total: 1000}}, {5, fullsync.Progress{Phase: "users", Done: 500, Total: 1000}}},
+			[]moved{{0, Step{Phase: "users", Total: 1000}}, {5, Step{Phase: "users", Done: 500, Total: 1000}}},
 			[]string{"50%", "(500/1000)", "users, 100/s, 5s left"},
 			"429",
 		},
 		{
 			"Clerk holds it up",
-			[]step{{0, fullsync.Progress{Phase: "users", Total: 1000}}, {5, fullsync.Progress{Phase: "users", Done: 500, Total: 1000, RateLimited: 2}}},
+			[]moved{{0, Step{Phase: "users", Total: 1000}}, {5, Step{Phase: "users", Done: 500, Total: 1000, RateLimited: 2}}},
 			[]string{"5s left, 2 × 429"},
 			"",
 		},
 		{
 			// What an earlier call has done is no rate.
 			"resumed",
-			[]step{
-				{0, fullsync.Progress{Phase: "counting"}},
-				{1, fullsync.Progress{Phase: "users", Done: 800, Total: 1000}},
-				{6, fullsync.Progress{Phase: "users", Done: 850, Total: 1000}},
+			[]moved{
+				{0, Step{Phase: "counting"}},
+				{1, Step{Phase: "users", Done: 800, Total: 1000}},
+				{6, Step{Phase: "users", Done: 850, Total: 1000}},
 			},
 			[]string{"85%", "users, 10/s, 15s left"},
 			"",
 		},
 		{
 			"nothing known yet",
-			[]step{{0, fullsync.Progress{Phase: "counting"}}},
+			[]moved{{0, Step{Phase: "counting"}}},
 			[]string{"counting"},
 			"%",
 		},
 		{
 			"everything read",
-			[]step{{0, fullsync.Progress{Phase: "users", Total: 10}}, {1, fullsync.Progress{Phase: "deleting", Done: 10, Total: 10}}},
+			[]moved{{0, Step{Phase: "users", Total: 10}}, {1, Step{Phase: "deleting", Done: 10, Total: 10}}},
 			[]string{"deleting, 10 of 10"},
 			"%",
 		},
 		{
 			// People who signed up meanwhile.
 			"more than there were",
-			[]step{{0, fullsync.Progress{Phase: "users", Total: 10}}, {1, fullsync.Progress{Phase: "users", Done: 12, Total: 10}}},
+			[]moved{{0, Step{Phase: "users", Total: 10}}, {1, Step{Phase: "users", Done: 12, Total: 10}}},
 			[]string{"users, 12 of 12"},
 			"%",
 		},
 		{
 			"the total grows",
-			[]step{
-				{0, fullsync.Progress{Phase: "users", Done: 10, Total: 10}},
-				{1, fullsync.Progress{Phase: "organization_memberships", Done: 10, Total: 40}},
+			[]moved{
+				{0, Step{Phase: "users", Done: 10, Total: 10}},
+				{1, Step{Phase: "organization_memberships", Done: 10, Total: 40}},
 			},
 			[]string{"25%", "(10/40)", "organization memberships"},
 			"",
@@ -92,7 +90,7 @@ func TestProgress_DrawsABarOnATerminal(t *testing.T) {
 		{
 			// Callbacks come from several goroutines.
 			"an earlier state comes late",
-			[]step{{0, fullsync.Progress{Phase: "users", Done: 6, Total: 10}}, {1, fullsync.Progress{Phase: "users", Done: 5, Total: 10}}},
+			[]moved{{0, Step{Phase: "users", Done: 6, Total: 10}}, {1, Step{Phase: "users", Done: 5, Total: 10}}},
 			[]string{"60%", "(6/10)"},
 			"",
 		},
@@ -128,14 +126,14 @@ func TestProgress_KeepsTheBarBelowWhatIsPrinted(t *testing.T) {
 	t.Parallel()
 	var written bytes.Buffer
 	p := terminalProgress(&written)
-	at := fullsync.Progress{Phase: "users", Done: 1, Total: 4}
-	play(p, []step{{0, at}})
+	at := Step{Phase: "users", Done: 1, Total: 4}
+	play(p, []moved{{0, at}})
 	if _, err := p.Write([]byte("level=WARN msg=\"waiting for the database\"\n")); err != nil {
 		t.Fatal(err)
 	}
-	play(p, []step{{0, at}})
+	play(p, []moved{{0, at}})
 	p.print(&written, []byte("a line of data\n"))
-	play(p, []step{{0, at}})
+	play(p, []moved{{0, at}})
 	lines := emulate(written.String())
 	if len(lines) != 3 || lines[0] != `level=WARN msg="waiting for the database"` || lines[1] != "a line of data" || !strings.Contains(lines[2], "25%") {
 		t.Errorf("the terminal shows %q, want the log, the data and the bar", lines)
@@ -146,13 +144,13 @@ func TestProgress_WritesLinesElsewhere(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
 	p := newProgress(console{Stdout: &stdout, Stderr: &stderr, Lookup: func(string) (string, bool) { return "", false }})
-	play(p, []step{
-		{0, fullsync.Progress{Phase: "counting"}},
-		{1, fullsync.Progress{Phase: "users", Total: 4000}},
-		{2, fullsync.Progress{Phase: "users", Done: 100, Total: 4000}},
-		{6, fullsync.Progress{Phase: "organizations", Done: 1000, Total: 4000}},
-		{7, fullsync.Progress{Phase: "users", Done: 1200, Total: 4000}}, // they are read side by side
-		{17, fullsync.Progress{Phase: "users", Done: 2200, Total: 4000, RateLimited: 1}},
+	play(p, []moved{
+		{0, Step{Phase: "counting"}},
+		{1, Step{Phase: "users", Total: 4000}},
+		{2, Step{Phase: "users", Done: 100, Total: 4000}},
+		{6, Step{Phase: "organizations", Done: 1000, Total: 4000}},
+		{7, Step{Phase: "users", Done: 1200, Total: 4000}}, // they are read side by side
+		{17, Step{Phase: "users", Done: 2200, Total: 4000, RateLimited: 1}},
 	})
 	want := []string{
 		"clerksync: counting",
@@ -173,7 +171,7 @@ func TestProgress_DrawsNothingOnADumbTerminal(t *testing.T) {
 	t.Parallel()
 	var written bytes.Buffer
 	p := newProgress(console{Stderr: &written, StderrTTY: true, Lookup: func(key string) (string, bool) { return "dumb", key == "TERM" }})
-	play(p, []step{{0, fullsync.Progress{Phase: "users", Done: 1, Total: 4}}})
+	play(p, []moved{{0, Step{Phase: "users", Done: 1, Total: 4}}})
 	if got := written.String(); got != "clerksync: users, 1 of 4\n" {
 		t.Errorf("written was %q, want one line", got)
 	}
@@ -188,7 +186,7 @@ func TestProgress_TakesNewsFromManyAtOnce(t *testing.T) {
 	for teller := range 8 {
 		tellers.Go(func() {
 			for i := range 100 {
-				p.update(fullsync.Progress{Phase: "users", Done: int64(100*teller + i), Total: 1000})
+				p.update(Step{Phase: "users", Done: int64(100*teller + i), Total: 1000})
 				p.show(time.Now())
 			}
 		})

@@ -9,8 +9,6 @@ import (
 	"sync"
 
 	"golang.org/x/term"
-
-	"clerksync/shared/mirror"
 )
 
 // screen writes a stream of data to stdout and talk to stderr and keeps a status
@@ -177,22 +175,3 @@ func (s *screen) paint(code, text string) string {
 func (s *screen) bold(text string) string  { return s.paint("1", text) }
 func (s *screen) dim(text string) string   { return s.paint("2", text) }
 func (s *screen) green(text string) string { return s.paint("32", text) }
-
-// outcome colours text by what it tells: what changed something, what was set
-// right, what was not needed, and what went wrong.
-func (s *screen) outcome(outcome, text string) string {
-	switch mirror.Outcome(outcome) {
-	case mirror.Applied:
-		return s.paint("32", text)
-	case mirror.Stale:
-		return s.paint("33", text)
-	case mirror.Duplicate:
-		return s.paint("36", text)
-	case mirror.Ignored, mirror.Queued:
-		return s.paint("2", text)
-	case mirror.Rejected:
-		return s.paint("35", text)
-	default:
-		return s.paint("31", text)
-	}
-}

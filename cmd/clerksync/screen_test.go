@@ -108,7 +108,7 @@ func TestScreen_ColoursOnlyATerminalThatWantsThem(t *testing.T) {
 		c.Stdout, c.Stderr = &written, &written
 		c.Lookup = func(key string) (string, bool) { value, ok := test.env[key]; return value, ok }
 		s := newScreen(c)
-		s.data(s.outcome("applied", "applied"))
+		s.data(s.green("applied"))
 		if got := strings.Contains(written.String(), "\x1b["); got != test.want {
 			t.Errorf("%s: wrote %q, coloured: %t, want %t", name, written.String(), got, test.want)
 		}

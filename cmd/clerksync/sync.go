@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"clerksync/shared/clerk"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
@@ -29,8 +31,8 @@ type syncUsersCommand struct {
 }
 
 // syncVars are what the help of the flags says.
-func syncVars() map[string]string {
-	return map[string]string{
+func syncVars() kong.Vars {
+	return kong.Vars{
 		"max_delete_share": fmt.Sprint(fullsync.DefaultMaxDeleteShare),
 		"max_deletes":      fmt.Sprint(fullsync.DefaultMaxDeletes),
 		"rate_share":       fmt.Sprint(clerk.DefaultShare),
@@ -184,7 +186,9 @@ func (cmd syncUsersCommand) sync(ctx context.Context, c console, work engine, le
 	o.Logger = slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: level}))
 	o.Workers, o.Fresh, o.DryRun, o.AcceptInstance = cmd.Workers, cmd.Fresh, cmd.DryRun, cmd.AcceptInstance
 	o.MaxDeleteShare, o.MaxDeletes, o.AllowDeletions = cmd.MaxDeleteShare, cmd.MaxDeletes, cmd.AllowDeletions
-	o.OnDifference, o.Progress = findings.add, progress.update
+	o.OnDifference, o.Progress = findings.add, func(at fullsync.Progress) {
+		progress.update(Step{Phase: at.Phase, Done: at.Done, Total: at.Total, RateLimited: at.RateLimited})
+	}
 
 	progress.start()
 	report, err := work(ctx, o)

@@ -129,7 +129,7 @@ func (d delivery) line(s *screen) string {
 	}
 	width := idWidth(s.width())
 	return fmt.Sprintf("%s  %-30s  %-*s  %s  %s  %s", s.dim(d.At.Format("15:04:05")), printable(what), width, printable(shorten(id, width)),
-		s.outcome(d.result(), fmt.Sprintf("%-9s", d.result())), s.dim(fmt.Sprintf("%6.1f ms", milliseconds(d.Latency))),
+		outcomePaint(s, d.result(), fmt.Sprintf("%-9s", d.result())), s.dim(fmt.Sprintf("%6.1f ms", milliseconds(d.Latency))),
 		s.dim(printable(strings.Join(notes, ", "))))
 }
 
@@ -168,6 +168,25 @@ func milliseconds(d time.Duration) float64 {
 
 // outcomes are what deliveries are counted by, in the order they are shown in.
 var outcomes = []mirror.Outcome{mirror.Queued, mirror.Applied, mirror.Duplicate, mirror.Stale, mirror.Ignored, mirror.Rejected}
+
+// outcomePaint colours text by what it tells: what changed something, what was set
+// right, what was not needed, and what went wrong.
+func outcomePaint(s *screen, outcome, text string) string {
+	switch mirror.Outcome(outcome) {
+	case mirror.Applied:
+		return s.paint("32", text)
+	case mirror.Stale:
+		return s.paint("33", text)
+	case mirror.Duplicate:
+		return s.paint("36", text)
+	case mirror.Ignored, mirror.Queued:
+		return s.paint("2", text)
+	case mirror.Rejected:
+		return s.paint("35", text)
+	default:
+		return s.paint("31", text)
+	}
+}
 
 // maxLatencies bounds the memory of a long run: percentiles are of the last so
 // many answers.
@@ -278,11 +297,11 @@ func (t *tally) block(s *screen) []string {
 	events := []string{}
 	for _, o := range outcomes {
 		if n := t.outcomes[string(o)]; n > 0 {
-			events = append(events, s.outcome(string(o), string(o))+fmt.Sprintf(" %d", n))
+			events = append(events, outcomePaint(s, string(o), string(o))+fmt.Sprintf(" %d", n))
 		}
 	}
 	if t.failures > 0 {
-		events = append(events, s.outcome("", "failed")+fmt.Sprintf(" %d", t.failures))
+		events = append(events, outcomePaint(s, "", "failed")+fmt.Sprintf(" %d", t.failures))
 	}
 	if t.queue != nil {
 		events = append(events, t.waiting())

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/alecthomas/kong"
+	"github.com/joho/godotenv"
+)
+
+// Exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// runLine executes one command line and returns the exit code. C is a struct with the
+// commands, as kong reads it.
+func runLine[C any](ctx context.Context, args []string, c console, options ...kong.Option) int {
+	// The errors of the parser and of what comes after it would repeat it.
+	if hasSecret(args) {
+		return conclude(ctx, c, errSecretInArguments)
+	}
+	var parsed struct {
+		JSON     bool             `help:"Write data as JSON." name:"json"`
+		EnvFile  string           `help:"Read settings from a file of KEY=VALUE lines; the environment wins." type:"existingfile" placeholder:"FILE"`
+		Version  kong.VersionFlag `help:"Print the version."`
+		Commands C                `embed:""`
+	}
+	// Flags such as --help do their work while the line is parsed and are done
+	// then; kong would end the process, and with it a test.
+	done := -1
+	parser, err := kong.New(&parsed, append(options,
+		kong.Name("clerksync"),
+		kong.Description("A faithful copy of Clerk's users, organizations and memberships in Supabase Postgres."),
+		kong.Writers(c.Stdout, c.Stderr),
+		kong.Exit(func(code int) { done = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)...)
+	if err != nil {
+		c.say("clerksync: error: %v", err)
+		return exitFailed
+	}
+	parsedArgs, err := parser.Parse(args)
+	if done >= 0 {
+		return done
+	}
+	if meansToken(err) {
+		return conclude(ctx, c, errSecretInArguments)
+	}
+	if err != nil {
+		refused(c, err, args)
+		return exitUsage
+	}
+
+	c.JSON = parsed.JSON
+	if parsed.EnvFile != "" {
+		if c.Lookup, err = withFile(ctx, parsed.EnvFile, c.Lookup); err != nil {
+			c.say("clerksync: error: %v", err)
+			return exitUsage
+		}
+	}
+	parsedArgs.BindTo(ctx, (*context.Context)(nil))
+	return conclude(ctx, c, parsedArgs.Run(c))
+}
+
+// conclude says what a command failed at and returns the exit code.
+func conclude(ctx context.Context, c console, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	code := exitFailed
+	if errors.Is(err, errInterrupted) || ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		code = exitInterrupted
+		c.say("clerksync: interrupted")
+	} else {
+		if _, usage := errors.AsType[*usageError](err); usage {
+			code = exitUsage
+		}
+		c.say("clerksync: error: %v", err)
+	}
+	if hinted, ok := errors.AsType[*hintedError](err); ok {
+		c.say("clerksync: hint: %s", hinted.hint)
+	}
+	return code
+}
+
+// maxEnvFile is many times what settings take.
+const maxEnvFile = 1 << 20
+
+// withFile adds the settings of a file to a lookup. The environment wins, as it
+// does in the tools that share such files.
+func withFile(ctx context.Context, path string, lookup func(string) (string, bool)) (func(string) (string, bool), error) {
+	text, err := readFile(ctx, path, maxEnvFile)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := godotenv.Unmarshal(text)
+	if err != nil {
+		// The parser quotes the line that it cannot read, which may hold a secret.
+		return nil, fmt.Errorf("%s is not a file of KEY=VALUE lines", shownPath(path))
+	}
+	return func(key string) (string, bool) {
+		if value, ok := lookup(key); ok {
+			return value, true
+		}
+		value, ok := settings[key]
+		return value, ok
+	}, nil
+}

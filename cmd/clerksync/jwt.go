@@ -107,7 +107,7 @@ func (cmd testJWTCommand) run(ctx context.Context, c console) error {
 	if c.JSON {
 		err = encode(c.Stdout, report)
 	} else {
-		err = c.onStdout().jwtReport(report, cmd.All, cmd.Claims)
+		err = jwtReport(c.onStdout(), report, cmd.All, cmd.Claims)
 		c.say("clerksync: %s", sum(report.Findings))
 	}
 	return errors.Join(err, refusedToken(report))
@@ -126,7 +126,7 @@ func (cmd testJWTCommand) explain(c console) error {
 	if c.JSON {
 		err = encode(c.Stdout, explainedSymptom{append([]jwtdiag.Cause{}, causes...)})
 	} else {
-		_, err = io.WriteString(c.Stdout, c.onStdout().jwtCauses(causes))
+		_, err = io.WriteString(c.Stdout, jwtCauses(c.onStdout(), causes))
 	}
 	switch {
 	case err != nil:

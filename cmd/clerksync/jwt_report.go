@@ -18,16 +18,16 @@ import (
 
 // jwtReport writes a report for people. With all, also the checks that passed;
 // with claims, also header and claims.
-func (p paper) jwtReport(r jwtdiag.Report, all, claims bool) error {
-	sections := []string{p.paint("1", printable(r.Sentence)) + "\n", p.jwtVerdicts(r), p.jwtFindings(r.Findings, all)}
+func jwtReport(p paper, r jwtdiag.Report, all, claims bool) error {
+	sections := []string{p.paint("1", printable(r.Sentence)) + "\n", jwtVerdicts(p, r), jwtFindings(p, r.Findings, all)}
 	if len(r.Tables) > 0 {
-		sections = append(sections, p.jwtTables(r.Tables))
+		sections = append(sections, jwtTables(p, r.Tables))
 	}
 	if len(r.Causes) > 0 {
-		sections = append(sections, p.jwtCauses(r.Causes))
+		sections = append(sections, jwtCauses(p, r.Causes))
 	}
 	if claims {
-		sections = append(sections, p.jwtPart("Header", r.Token.Header), p.jwtPart("Claims", r.Token.Claims))
+		sections = append(sections, jwtPart("Header", r.Token.Header), jwtPart("Claims", r.Token.Claims))
 	}
 	_, err := io.WriteString(p, strings.Join(sections, "\n"))
 	return err
@@ -37,7 +37,7 @@ func (p paper) jwtReport(r jwtdiag.Report, all, claims bool) error {
 var outcomeColours = map[jwtdiag.Outcome]string{jwtdiag.Accepted: "32", jwtdiag.Refused: "31", jwtdiag.Unknown: "36"}
 
 // jwtVerdicts are the verdicts, what was given, and the surfaces.
-func (p paper) jwtVerdicts(r jwtdiag.Report) string {
+func jwtVerdicts(p paper, r jwtdiag.Report) string {
 	outcome := func(o jwtdiag.Outcome) string { return p.paint(outcomeColours[o], string(o)) }
 	clerk, api := r.Verdicts.Clerk, r.Verdicts.Supabase
 	said := outcome(clerk.Outcome)
@@ -82,7 +82,7 @@ func lifetime(t jwtdiag.Token) string {
 
 // jwtFindings are problems in full, and of what passed or was skipped, unless all
 // is wanted, only which and why.
-func (p paper) jwtFindings(list []finding.Finding, all bool) string {
+func jwtFindings(p paper, list []finding.Finding, all bool) string {
 	var b strings.Builder
 	shown := list
 	if !all {
@@ -131,7 +131,7 @@ var decisions = map[access.Decision]string{
 }
 
 // jwtTables are the rows that the token's user sees.
-func (p paper) jwtTables(tables []access.Table) string {
+func jwtTables(p paper, tables []access.Table) string {
 	rows := [][]string{{p.paint("2", "table"), p.paint("2", "visible"), p.paint("2", "of"), p.paint("2", "decided by"), p.paint("2", "policies")}}
 	for _, t := range tables {
 		of := "?"
@@ -174,7 +174,7 @@ var likelihoodColours = map[jwtdiag.Likelihood]string{jwtdiag.Confirmed: "31", j
 
 // jwtCauses are the causes of a symptom, those that were ruled out without what
 // to do about them.
-func (p paper) jwtCauses(list []jwtdiag.Cause) string {
+func jwtCauses(p paper, list []jwtdiag.Cause) string {
 	var b strings.Builder
 	for _, c := range list {
 		title := p.paint("1", printable(c.Title))
@@ -195,7 +195,7 @@ func (p paper) jwtCauses(list []jwtdiag.Cause) string {
 }
 
 // jwtPart is a part of the token, as it stands there but for white space.
-func (p paper) jwtPart(title string, part json.RawMessage) string {
+func jwtPart(title string, part json.RawMessage) string {
 	var b bytes.Buffer
 	if json.Indent(&b, part, "", "  ") != nil {
 		return title + ": cannot be shown\n"

@@ -268,7 +268,7 @@ func (cmd rlsTableCommand) write(c console, text string) (string, error) {
 
 // apply shows what changes and does that.
 func (cmd rlsTableCommand) apply(ctx context.Context, c console, conn *pgx.Conn, plan rls.Plan) error {
-	c.onStderr().difference(plan)
+	difference(c.onStderr(), plan)
 	if slices.ContainsFunc(plan.Statements, func(s rls.Statement) bool { return s.Removes }) && !cmd.Yes {
 		if err := confirm(ctx, c); err != nil {
 			return err
@@ -284,7 +284,7 @@ func (cmd rlsTableCommand) apply(ctx context.Context, c console, conn *pgx.Conn,
 }
 
 // difference writes the statements of a plan, those that take away marked with −.
-func (p paper) difference(plan rls.Plan) {
+func difference(p paper, plan rls.Plan) {
 	for _, s := range plan.Statements {
 		colour, sign := "32", "+"
 		if s.Removes {

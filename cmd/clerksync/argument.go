@@ -68,7 +68,7 @@ func isPlain(text string) bool {
 func refused(c console, err error, args []string) {
 	text := err.Error()
 	without := withoutArguments(text, args)
-	c.say("clerksync: error: %s", harmless(without))
+	c.say("clerksync: error: %s", without)
 	hint := `"clerksync --help" lists the commands, "clerksync <command> --help" its flags`
 	if without != text {
 		hint = "what is not repeated may be a secret; " + hint
@@ -87,8 +87,8 @@ func meansToken(err error) bool {
 	return command != nil && command.Name == "test-jwt"
 }
 
-var errSecretInArguments = &hintedError{
-	err: &usageError{errors.New("secrets do not belong on the command line, where others can read them")},
-	hint: "it is in the shell's history now: remove it there, and end the session or replace the key or password if it is still valid; " +
+var errSecretInArguments = withHint(
+	misuse(errors.New("secrets do not belong on the command line, where others can read them")),
+	"it is in the shell's history now: remove it there, and end the session or replace the key or password if it is still valid; "+
 		`give settings in the environment or with --env-file, and a token on stdin, as in "pbpaste | clerksync test-jwt", or with --file`,
-}
+)

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/term"
@@ -34,28 +32,27 @@ func processConsole() console {
 	}
 }
 
-// say talks to the person, on stderr.
+// say talks to the person, on stderr. Whatever a text holds, a terminal obeys nothing of it.
 func (c console) say(format string, args ...any) {
-	fmt.Fprintf(c.Stderr, format+"\n", args...)
+	fmt.Fprintln(c.Stderr, harmless(fmt.Sprintf(format, args...)))
 }
 
 // print writes data: value as JSON if that is asked for, else what rows makes
 // of it, one row a line with its cells in columns.
 func (c console) print(value any, rows func(row func(cells ...any))) error {
 	if c.JSON {
-		return json.NewEncoder(c.Stdout).Encode(value)
+		return encode(c.Stdout, value)
 	}
-	table := tabwriter.NewWriter(c.Stdout, 0, 0, 2, ' ', 0)
+	var lines [][]string
 	rows(func(cells ...any) {
+		line := make([]string, len(cells))
 		for i, cell := range cells {
-			if i > 0 {
-				fmt.Fprint(table, "\t")
-			}
-			fmt.Fprint(table, cell)
+			line[i] = printable(fmt.Sprint(cell))
 		}
-		fmt.Fprintln(table)
+		lines = append(lines, line)
 	})
-	return table.Flush()
+	_, err := io.WriteString(c.Stdout, columns(lines))
+	return err
 }
 
 // hintedError is an error with what to do about it, which is said in a line of
@@ -67,3 +64,6 @@ type hintedError struct {
 
 func (e *hintedError) Error() string { return e.err.Error() }
 func (e *hintedError) Unwrap() error { return e.err }
+
+// withHint adds to an error what to do about it.
+func withHint(err error, hint string) error { return &hintedError{err, hint} }

@@ -31,10 +31,10 @@ of every application's sight. DATABASE_URL has to be the owner's: no login at ru
 func withDeletions(ctx context.Context, c console, f func(*mirror.Store) error) error {
 	err := withStore(ctx, c, f)
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42501" {
-		return &hintedError{
-			err:  errors.New("this login may not see what deleted objects held"),
-			hint: "set DATABASE_URL to the owner's connection string: in a Supabase project that of postgres",
-		}
+		return withHint(
+			errors.New("this login may not see what deleted objects held"),
+			"set DATABASE_URL to the owner's connection string: in a Supabase project that of postgres",
+		)
 	}
 	return err
 }
@@ -167,8 +167,8 @@ func adviseHeld(id string, err error) error {
 	if !clerkID.MatchString(id) {
 		id = "that"
 	}
-	return &hintedError{
-		err:  fmt.Errorf("nothing is held back of %s", id),
-		hint: `"clerksync deletions list" shows of what there is; nothing is held while clerk_sync.settings.deletion_grace is 0`,
-	}
+	return withHint(
+		fmt.Errorf("nothing is held back of %s", id),
+		`"clerksync deletions list" shows of what there is; nothing is held while clerk_sync.settings.deletion_grace is 0`,
+	)
 }

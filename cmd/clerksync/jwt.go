@@ -81,14 +81,6 @@ type explainedSymptom struct {
 
 // Run is the command.
 func (cmd testJWTCommand) Run(ctx context.Context, c console) error {
-	err := cmd.run(ctx, c)
-	if err == nil {
-		return nil
-	}
-	return &harmlessError{err}
-}
-
-func (cmd testJWTCommand) run(ctx context.Context, c console) error {
 	settings, err := cmd.flags(ctx)
 	if err != nil {
 		return err
@@ -116,10 +108,10 @@ func (cmd testJWTCommand) run(ctx context.Context, c console) error {
 // explain answers without a token.
 func (cmd testJWTCommand) explain(c console) error {
 	if cmd.Symptom == "" {
-		return &hintedError{
-			err:  &usageError{errors.New("there is no token")},
-			hint: `give it on stdin, as in "pbpaste | clerksync test-jwt", or with --file FILE; at a terminal it is asked for`,
-		}
+		return withHint(
+			misuse(errors.New("there is no token")),
+			`give it on stdin, as in "pbpaste | clerksync test-jwt", or with --file FILE; at a terminal it is asked for`,
+		)
 	}
 	causes := jwtdiag.Explain(string(cmd.Symptom))
 	var err error
@@ -132,10 +124,10 @@ func (cmd testJWTCommand) explain(c console) error {
 	case err != nil:
 		return err
 	case len(causes) == 0:
-		return &hintedError{
-			err:  errors.New("nothing is known about this symptom"),
-			hint: "give the error's code or its whole body, and the token of the request that failed",
-		}
+		return withHint(
+			errors.New("nothing is known about this symptom"),
+			"give the error's code or its whole body, and the token of the request that failed",
+		)
 	}
 	c.say("clerksync: this holds for any token; with the one of the request that failed, causes are confirmed or ruled out")
 	return nil
@@ -255,7 +247,7 @@ func fallbackDatabase(ctx context.Context, c console, source *config.Source) con
 		_, err = supabase.Parse(supabase.Options{URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef})
 	}
 	if err != nil {
-		c.say("clerksync: warning: the database is not looked at: %s", harmless(err.Error()))
+		c.say("clerksync: warning: the database is not looked at: %v", err)
 		return config.Database{}
 	}
 	return database
@@ -304,14 +296,14 @@ func (cmd testJWTCommand) flags(ctx context.Context) (config.Diagnostics, error)
 		}
 		if err != nil {
 			text := strings.TrimPrefix(err.Error(), config.ErrInvalid.Error()+":\n")
-			return config.Diagnostics{}, &usageError{errors.New(strings.NewReplacer(f.key+" (environment)", f.flag, f.key, f.flag).Replace(text))}
+			return config.Diagnostics{}, misuse(errors.New(strings.NewReplacer(f.key+" (environment)", f.flag, f.key, f.flag).Replace(text)))
 		}
 		f.to(settings)
 	}
 	if cmd.PEM != "" {
 		text, err := readPEM(ctx, string(cmd.PEM))
 		if err != nil {
-			return config.Diagnostics{}, &usageError{fmt.Errorf("--pem: %w", err)}
+			return config.Diagnostics{}, misuse(fmt.Errorf("--pem: %w", err))
 		}
 		merged.PublicKey = text
 	}
@@ -337,7 +329,7 @@ func (cmd testJWTCommand) token(ctx context.Context, c console) (string, error) 
 	if cmd.File != "" && cmd.File != "-" {
 		text, err := readFile(ctx, string(cmd.File), maxToken)
 		if err != nil {
-			return "", &usageError{err}
+			return "", misuse(err)
 		}
 		return text, nil
 	}
@@ -345,7 +337,7 @@ func (cmd testJWTCommand) token(ctx context.Context, c console) (string, error) 
 	if !isFile || !term.IsTerminal(int(file.Fd())) {
 		text, err := readAll(ctx, c.Stdin, "stdin", maxToken)
 		if err != nil && ctx.Err() == nil {
-			return "", &usageError{err}
+			return "", misuse(err)
 		}
 		return text, err
 	}

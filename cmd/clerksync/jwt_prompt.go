@@ -121,7 +121,7 @@ func (h *hidden) press(keys []byte) (ended bool, err error) {
 			return false, err
 		}
 		if len(h.text) > h.most {
-			return false, &usageError{fmt.Errorf("there is more than %d KiB, which is no token", h.most>>10)}
+			return false, misuse(fmt.Errorf("there is more than %d KiB, which is no token", h.most>>10))
 		}
 	}
 	return ended, nil

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"github.com/charmbracelet/x/ansi"
 
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
@@ -203,28 +203,39 @@ func jwtPart(title string, part json.RawMessage) string {
 	return title + ":\n" + escaped(b.String()) + "\n"
 }
 
-// ours are the sequences of paint; text from elsewhere has none.
-var ours = regexp.MustCompile("\x1b\\[[0-9]*m")
-
-// columns writes rows with their cells below each other.
+// columns writes rows with their cells below each other. A row without cells begins
+// columns anew; what stands last in a row takes no room in its column.
 func columns(rows [][]string) string {
-	width := func(cell string) int { return utf8.RuneCountInString(ours.ReplaceAllString(cell, "")) }
-	var widths []int
-	for _, row := range rows {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], width(cell))
-		}
-	}
 	var b strings.Builder
-	for _, row := range rows {
-		line := ""
-		for i, cell := range row {
-			line += cell + strings.Repeat(" ", widths[i]-width(cell)+2)
+	for len(rows) > 0 {
+		end := slices.IndexFunc(rows, func(row []string) bool { return len(row) == 0 })
+		if end < 0 {
+			end = len(rows)
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		var widths []int
+		for _, row := range rows[:end] {
+			for i := range len(row) - 1 {
+				if i == len(widths) {
+					widths = append(widths, 0)
+				}
+				widths[i] = max(widths[i], ansi.StringWidth(row[i]))
+			}
+		}
+		for _, row := range rows[:end] {
+			line := ""
+			for i, cell := range row {
+				line += cell
+				if i < len(row)-1 {
+					line += strings.Repeat(" ", widths[i]-ansi.StringWidth(cell)+2)
+				}
+			}
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+		}
+		if end < len(rows) {
+			b.WriteString("\n")
+			end++
+		}
+		rows = rows[end:]
 	}
 	return b.String()
 }

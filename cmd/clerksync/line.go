@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/alecthomas/kong"
 	"github.com/joho/godotenv"
@@ -80,7 +81,7 @@ func conclude(ctx context.Context, c console, err error) int {
 		if _, usage := errors.AsType[*usageError](err); usage {
 			code = exitUsage
 		}
-		c.say("clerksync: error: %v", err)
+		c.say("clerksync: error: %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	}
 	if hinted, ok := errors.AsType[*hintedError](err); ok {
 		c.say("clerksync: hint: %s", hinted.hint)

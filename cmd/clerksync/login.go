@@ -58,7 +58,7 @@ func (cmd loginCommand) Run(ctx context.Context, c console) error {
 		given, earlier, err := migrate.RotateLogin(ctx, session, role.name)
 		switch {
 		case errors.Is(err, migrate.ErrRotating):
-			return &hintedError{err, fmt.Sprintf("finish it with \"%s --retire\"; if the string that was printed is lost, \"%[1]s\" makes a new one", again)}
+			return withHint(err, fmt.Sprintf("finish it with \"%s --retire\"; if the string that was printed is lost, \"%[1]s\" makes a new one", again))
 		case err != nil:
 			return explainConnection(err)
 		}
@@ -70,7 +70,7 @@ func (cmd loginCommand) Run(ctx context.Context, c console) error {
 		given, err := migrate.ResetPassword(ctx, session, role.name, cmd.Force)
 		switch {
 		case errors.Is(err, migrate.ErrLoginInUse):
-			return &hintedError{err, fmt.Sprintf("\"%s --rotate\" replaces it without a gap; --force does it all the same", again)}
+			return withHint(err, fmt.Sprintf("\"%s --rotate\" replaces it without a gap; --force does it all the same", again))
 		case err != nil:
 			return explainConnection(err)
 		}
@@ -113,7 +113,7 @@ func (cmd loginCommand) retire(ctx context.Context, c console, session *pgx.Conn
 		case !errors.Is(err, migrate.ErrNotYet) && time.Now().After(deadline):
 			return explainConnection(err)
 		case time.Now().After(deadline):
-			return &hintedError{err, fmt.Sprintf("\"%s --retire --wait 30m\" waits for it; --force does not, and locks out whoever still needs it", again)}
+			return withHint(err, fmt.Sprintf("\"%s --retire --wait 30m\" waits for it; --force does not, and locks out whoever still needs it", again))
 		}
 		if text := err.Error(); text != said {
 			c.say("clerksync: waiting: %s", text)

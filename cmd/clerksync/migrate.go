@@ -210,13 +210,13 @@ func (cmd exportCommand) schemas(ctx context.Context, c console) (migrate.Option
 	used, migrated, err := schemasInUse(ctx, c)
 	switch {
 	case err != nil && options.Schema != "" && options.Helpers != "":
-		c.say("clerksync: warning: whether the database has the same schemas is not known: %s", harmless(err.Error()))
+		c.say("clerksync: warning: whether the database has the same schemas is not known: %v", err)
 		return options, nil
 	case err != nil:
-		return options, &hintedError{
-			err:  err,
-			hint: "to export for a database that was not migrated yet, unset DATABASE_URL; otherwise give its schemas with --schema and --helpers-schema",
-		}
+		return options, withHint(
+			err,
+			"to export for a database that was not migrated yet, unset DATABASE_URL; otherwise give its schemas with --schema and --helpers-schema",
+		)
 	case !migrated:
 		return options, nil
 	case cmp.Or(options.Schema, used.Schema) != used.Schema || cmp.Or(options.Helpers, used.Helpers) != used.Helpers:

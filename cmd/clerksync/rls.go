@@ -141,13 +141,8 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-// harmlessError is an error whose text may hold names from the database.
-type harmlessError struct{ err error }
-
-func (e *harmlessError) Error() string {
-	return strings.ReplaceAll(harmless(e.err.Error()), "\n", "\n  ")
-}
-func (e *harmlessError) Unwrap() error { return e.err }
+// misuse makes a usage error of one.
+func misuse(err error) error { return &usageError{err} }
 
 // adviseRLS adds to an error what to do about it, and makes it fit for a terminal.
 func adviseRLS(ctx context.Context, err error) error {
@@ -159,14 +154,14 @@ func adviseRLS(ctx context.Context, err error) error {
 	}
 	for _, wrong := range []error{rls.ErrSpec, probe.ErrColumn} {
 		if errors.Is(err, wrong) {
-			err = &usageError{err}
+			err = misuse(err)
 		}
 	}
-	return &harmlessError{err}
+	return err
 }
 
 func hinted(ctx context.Context, err error) error {
-	hint := func(text string) error { return &hintedError{err: err, hint: text} }
+	hint := func(text string) error { return withHint(err, text) }
 	code := ""
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		code = pgErr.Code

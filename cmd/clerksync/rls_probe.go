@@ -111,10 +111,10 @@ func (cmd rlsTestCommand) run(ctx context.Context, c console) error {
 		return err
 	}
 	if len(changes) > 0 {
-		return &hintedError{
-			err:  fmt.Errorf("%s from what %s expects", count(len(changes), "difference", "differences"), cmd.Expect),
-			hint: "without --expect it shows what decided; if the differences are meant, --write the file anew",
-		}
+		return withHint(
+			fmt.Errorf("%s from what %s expects", count(len(changes), "difference", "differences"), cmd.Expect),
+			"without --expect it shows what decided; if the differences are meant, --write the file anew",
+		)
 	}
 	if err := cmd.write(c, report); err != nil || expected != nil {
 		return err
@@ -136,7 +136,7 @@ func (cmd rlsTestCommand) expectation() ([]byte, error) {
 		return nil, fmt.Errorf("reading what is expected: %w", err)
 	}
 	if _, err := probe.Compare(text, probe.Report{}); err != nil {
-		return nil, &usageError{fmt.Errorf("%s: %w", cmd.Expect, err)}
+		return nil, misuse(fmt.Errorf("%s: %w", cmd.Expect, err))
 	}
 	return text, nil
 }

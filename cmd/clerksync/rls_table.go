@@ -304,10 +304,10 @@ var errDeclined = errors.New("not confirmed; nothing was changed")
 func confirm(ctx context.Context, c console) error {
 	file, isFile := c.Stdin.(*os.File)
 	if !c.StderrTTY || isFile && !term.IsTerminal(int(file.Fd())) {
-		return &hintedError{
-			err:  &usageError{errors.New("something would be removed, and there is no terminal to ask at; nothing was changed")},
-			hint: "look at what is marked with − and give --yes",
-		}
+		return withHint(
+			misuse(errors.New("something would be removed, and there is no terminal to ask at; nothing was changed")),
+			"look at what is marked with − and give --yes",
+		)
 	}
 	fmt.Fprint(c.Stderr, "Lines marked with − are removed. Go on? [y/N] ")
 	answers := make(chan string, 1)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/charmbracelet/x/ansi"
 	"golang.org/x/term"
 )
 
@@ -142,27 +143,12 @@ func (s *screen) write(to io.Writer, text string) {
 	}
 }
 
-// cut shortens a line to a width, not counting what colours it.
+// cut shortens a line to a width in cells, not counting what colours it.
 func cut(line string, width int) string {
 	if width <= 0 {
 		return line
 	}
-	var b strings.Builder
-	n, escape := 0, false
-	for _, r := range line {
-		switch {
-		case r == '\x1b':
-			escape = true
-		case escape:
-			escape = r != 'm'
-		case n == width:
-			continue // colours that end further on still count
-		default:
-			n++
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	return ansi.Truncate(line, width, "")
 }
 
 func (s *screen) paint(code, text string) string {

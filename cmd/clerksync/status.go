@@ -102,7 +102,7 @@ func askClerk(ctx context.Context, c console, instance string) (*clerkCounts, er
 	defer cancel()
 	counts, err := countInClerk(ctx, c, instance)
 	if errors.Is(err, mirror.ErrWrongInstance) {
-		return nil, &hintedError{err: err, hint: "Clerk's numbers are left out; check CLERK_SECRET_KEY and DATABASE_URL, which belong together"}
+		return nil, withHint(err, "Clerk's numbers are left out; check CLERK_SECRET_KEY and DATABASE_URL, which belong together")
 	}
 	if err != nil {
 		c.say("clerksync: warning: counting in Clerk: %v", err)

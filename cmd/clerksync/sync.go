@@ -229,7 +229,7 @@ func (cmd syncUsersCommand) print(c console, report fullsync.Report, findings *f
 
 // advise adds to an error what to do about it.
 func (cmd syncUsersCommand) advise(ctx context.Context, report fullsync.Report, err error) error {
-	hint := func(text string) error { return &hintedError{err: err, hint: text} }
+	hint := func(text string) error { return withHint(err, text) }
 	if err == nil {
 		n := deletedHere(report)
 		if n == 0 || cmd.DryRun {

@@ -10,17 +10,12 @@ import (
 	"unicode"
 
 	"github.com/alecthomas/kong"
+
+	"clerksync/cmd/clerksync/internal/console"
 )
 
-// secretShape finds what can only be a secret: tokens, which begin with a JSON
-// object's start in base64url, private keys, the keys of Clerk, Svix and Supabase,
-// and connection strings with a password.
-var secretShape = regexp.MustCompile(`(?i)eyJ[A-Za-z0-9_-]{8}|-----BEGIN [A-Z ]*PRIVATE KEY` +
-	`|(?:sk_(?:live|test)|whsec|sbp|sb_secret)_[A-Za-z0-9]` +
-	`|[a-z][a-z0-9+.-]*://[^/?#\s]*:[^/?#\s]*@|\bpassword\s*=\s*\S`)
-
 // hasSecret reports whether there is one on a command line.
-func hasSecret(args []string) bool { return slices.ContainsFunc(args, secretShape.MatchString) }
+func hasSecret(args []string) bool { return slices.ContainsFunc(args, console.SecretShape.MatchString) }
 
 // unsaid stands in an error where an argument is not repeated.
 const unsaid = "…"
@@ -65,15 +60,15 @@ func isPlain(text string) bool {
 }
 
 // refused says what the parser found wrong.
-func refused(c console, err error, args []string) {
+func refused(c console.Console, err error, args []string) {
 	text := err.Error()
 	without := withoutArguments(text, args)
-	c.say("clerksync: error: %s", without)
+	c.Say("clerksync: error: %s", without)
 	hint := `"clerksync --help" lists the commands, "clerksync <command> --help" its flags`
 	if without != text {
 		hint = "what is not repeated may be a secret; " + hint
 	}
-	c.say("clerksync: hint: %s", hint)
+	c.Say("clerksync: hint: %s", hint)
 }
 
 // meansToken reports whether the parser has found an argument where test-jwt
@@ -87,8 +82,8 @@ func meansToken(err error) bool {
 	return command != nil && command.Name == "test-jwt"
 }
 
-var errSecretInArguments = withHint(
-	misuse(errors.New("secrets do not belong on the command line, where others can read them")),
+var errSecretInArguments = console.Hint(
+	console.Usage(errors.New("secrets do not belong on the command line, where others can read them")),
 	"it is in the shell's history now: remove it there, and end the session or replace the key or password if it is still valid; "+
 		`give settings in the environment or with --env-file, and a token on stdin, as in "pbpaste | clerksync test-jwt", or with --file`,
 )

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/testdb"
 )
 
@@ -28,7 +29,7 @@ func clerksync(t *testing.T, settings map[string]string, args ...string) result 
 func clerksyncReading(t *testing.T, settings map[string]string, input string, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := run(t.Context(), args, console{
+	code := run(t.Context(), args, console.Console{
 		Stdin: strings.NewReader(input), Stdout: &stdout, Stderr: &stderr,
 		Lookup: func(key string) (string, bool) { value, ok := settings[key]; return value, ok },
 	})

@@ -2,16 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/mirror"
 )
 
@@ -28,10 +26,10 @@ of every application's sight. DATABASE_URL has to be the owner's: no login at ru
 }
 
 // withDeletions is withStore, with what to do where the login may not.
-func withDeletions(ctx context.Context, c console, f func(*mirror.Store) error) error {
+func withDeletions(ctx context.Context, c console.Console, f func(*mirror.Store) error) error {
 	err := withStore(ctx, c, f)
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42501" {
-		return withHint(
+		return console.Hint(
 			errors.New("this login may not see what deleted objects held"),
 			"set DATABASE_URL to the owner's connection string: in a Supabase project that of postgres",
 		)
@@ -53,21 +51,21 @@ func (cmd listDeletionsCommand) Validate() error {
 }
 
 // Run is the command.
-func (cmd listDeletionsCommand) Run(ctx context.Context, c console) error {
+func (cmd listDeletionsCommand) Run(ctx context.Context, c console.Console) error {
 	return withDeletions(ctx, c, func(store *mirror.Store) error {
 		deletions, err := store.Deletions(ctx, cmd.Of, cmd.Limit)
 		if err != nil {
 			return err
 		}
 		if c.JSON {
-			return encode(c.Stdout, append([]mirror.HeldDeletion{}, deletions...))
+			return console.Encode(c.Stdout, append([]mirror.HeldDeletion{}, deletions...))
 		}
 		if len(deletions) == 0 {
-			c.say("clerksync: nothing is held back")
+			c.Say("clerksync: nothing is held back")
 		}
-		return c.print(nil, func(row func(...any)) {
+		return c.Print(nil, func(row func(...any)) {
 			for _, d := range deletions {
-				row(d.HeldAt.UTC().Format(time.RFC3339), d.Object, printable(d.ID), "until "+d.HeldUntil.UTC().Format(time.RFC3339))
+				row(d.HeldAt.UTC().Format(time.RFC3339), d.Object, console.Printable(d.ID), "until "+d.HeldUntil.UTC().Format(time.RFC3339))
 			}
 		})
 	})
@@ -78,7 +76,7 @@ type showDeletionCommand struct {
 }
 
 // Run is the command. It prints one JSON value for each object, with --json in one line.
-func (cmd showDeletionCommand) Run(ctx context.Context, c console) error {
+func (cmd showDeletionCommand) Run(ctx context.Context, c console.Console) error {
 	return withDeletions(ctx, c, func(store *mirror.Store) error {
 		for _, id := range cmd.IDs {
 			rows, err := store.Deletion(ctx, id)
@@ -87,9 +85,9 @@ func (cmd showDeletionCommand) Run(ctx context.Context, c console) error {
 			}
 			for _, r := range rows {
 				if c.JSON {
-					err = encode(c.Stdout, r)
+					err = console.Encode(c.Stdout, r)
 				} else {
-					err = encodeIndented(c, r)
+					err = console.EncodeIndented(c, r)
 				}
 				if err != nil {
 					return err
@@ -98,19 +96,6 @@ func (cmd showDeletionCommand) Run(ctx context.Context, c console) error {
 		}
 		return nil
 	})
-}
-
-// encodeIndented is encode, for people.
-func encodeIndented(c console, value any) error {
-	var b strings.Builder
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(value); err != nil {
-		return fmt.Errorf("writing JSON: %w", err)
-	}
-	_, err := io.WriteString(c.Stdout, escaped(b.String()))
-	return err
 }
 
 type dropDeletionCommand struct {
@@ -124,7 +109,7 @@ type droppedDeletion struct {
 }
 
 // Run is the command.
-func (cmd dropDeletionCommand) Run(ctx context.Context, c console) error {
+func (cmd dropDeletionCommand) Run(ctx context.Context, c console.Console) error {
 	return withDeletions(ctx, c, func(store *mirror.Store) error {
 		dropped := make([]droppedDeletion, 0, len(cmd.IDs))
 		var failed error
@@ -142,14 +127,14 @@ func (cmd dropDeletionCommand) Run(ctx context.Context, c console) error {
 	})
 }
 
-func printDropped(c console, dropped []droppedDeletion) error {
+func printDropped(c console.Console, dropped []droppedDeletion) error {
 	if c.JSON {
-		return encode(c.Stdout, dropped)
+		return console.Encode(c.Stdout, dropped)
 	}
-	return c.print(nil, func(row func(...any)) {
+	return c.Print(nil, func(row func(...any)) {
 		for _, d := range dropped {
 			for _, of := range d.Dropped {
-				row(printable(d.ID), of.Object, of.Count)
+				row(console.Printable(d.ID), of.Object, of.Count)
 			}
 		}
 	})
@@ -167,7 +152,7 @@ func adviseHeld(id string, err error) error {
 	if !clerkID.MatchString(id) {
 		id = "that"
 	}
-	return withHint(
+	return console.Hint(
 		fmt.Errorf("nothing is held back of %s", id),
 		`"clerksync deletions list" shows of what there is; nothing is held while clerk_sync.settings.deletion_grace is 0`,
 	)

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/supabase"
@@ -95,7 +96,7 @@ const (
 // development is one run of the command.
 type development struct {
 	cmd    devCommand
-	screen *screen
+	screen *console.Screen
 	stack  *devstack.Stack
 	tally  *tally
 	logger *slog.Logger
@@ -105,7 +106,7 @@ type development struct {
 	// The double; nil with a real instance.
 	instance *clerkdouble.Instance
 	sender   *clerkdouble.Sender
-	// known are the rows that were there before.
+	// Known are the rows that were there before.
 	known map[string]bool
 	// unseen are the ids that no event tells of.
 	unseen map[string]bool
@@ -117,9 +118,9 @@ type development struct {
 
 // Run is the command. Ctrl-C is the way to end it, and so no failure; a second
 // Ctrl-C during the clean-up is.
-func (cmd devCommand) Run(ctx context.Context, c console) error {
-	d := &development{cmd: cmd, screen: newScreen(c), tally: newTally()}
-	defer d.screen.close()
+func (cmd devCommand) Run(ctx context.Context, c console.Console) error {
+	d := &development{cmd: cmd, screen: console.NewScreen(c), tally: newTally()}
+	defer d.screen.Close()
 	// A reader that goes away is noticed by the failing write, and everything is
 	// stopped in order; the signal would end this process alone.
 	pipe := make(chan os.Signal, 1)
@@ -176,8 +177,8 @@ func onInterrupt(f func()) (stop func()) {
 	}
 }
 
-// start brings up the stack and the double and says where everything is.
-func (d *development) start(ctx context.Context, c console) error {
+// Start brings up the stack and the double and says where everything is.
+func (d *development) start(ctx context.Context, c console.Console) error {
 	step := newSlowStep(d.screen)
 	defer step.end()
 	major := 0
@@ -225,7 +226,7 @@ func (d *development) start(ctx context.Context, c console) error {
 // Write takes the lines of the log.
 func (d *development) Write(line []byte) (int, error) {
 	if !d.abandoned.Load() {
-		d.screen.talk("%s", bytes.TrimRight(line, "\n"))
+		d.screen.Talk("%s", bytes.TrimRight(line, "\n"))
 	}
 	return len(line), nil
 }
@@ -276,7 +277,7 @@ func (d *development) occupied(ctx context.Context) (string, error) {
 	}
 	switch {
 	case rows > 0:
-		return fmt.Sprintf("the copy in %s holds %s already", d.stack.Database(), count(int(rows), "row", "rows")), nil
+		return fmt.Sprintf("the copy in %s holds %s already", d.stack.Database(), console.Count(int(rows), "row", "rows")), nil
 	case heard:
 		return fmt.Sprintf("the copy in %s has heard of an instance already", d.stack.Database()), nil
 	default:
@@ -320,48 +321,48 @@ func (d *development) seen(differences []devstack.Difference) (rest []devstack.D
 func (d *development) banner() {
 	s := d.screen
 	for _, warning := range d.stack.Warnings {
-		s.talk("clerksync: warning: %s", warning)
+		s.Talk("clerksync: warning: %s", warning)
 	}
-	s.talk("%s %s  %s", s.bold("gateway "), d.stack.WebhookURL(), s.dim("GET /healthz"))
+	s.Talk("%s %s  %s", s.Bold("gateway "), d.stack.WebhookURL(), s.Dim("GET /healthz"))
 	switch {
 	case d.stack.EmbeddedURL() == "":
-		s.talk("%s %s, from DATABASE_URL", s.bold("database"), d.stack.Database())
+		s.Talk("%s %s, from DATABASE_URL", s.Bold("database"), d.stack.Database())
 	case d.cmd.Data == "":
-		s.talk("%s %s  %s", s.bold("database"), d.stack.Database(), s.dim("thrown away at the end"))
+		s.Talk("%s %s  %s", s.Bold("database"), d.stack.Database(), s.Dim("thrown away at the end"))
 	default:
-		s.talk("%s %s  %s", s.bold("database"), d.stack.Database(), s.dim("kept in "+d.cmd.Data))
+		s.Talk("%s %s  %s", s.Bold("database"), d.stack.Database(), s.Dim("kept in "+d.cmd.Data))
 	}
 	if url := d.stack.EmbeddedURL(); url != "" {
-		s.talk("         psql '%s'", url)
+		s.Talk("         psql '%s'", url)
 	}
 	if settings := d.stack.RealClerk(); len(settings) > 0 {
-		s.talk("%s your own instance, because of %s", s.bold("clerk   "), strings.Join(settings, ", "))
-		s.talk("         clerk webhooks listen --forward-to %s", d.stack.WebhookURL())
+		s.Talk("%s your own instance, because of %s", s.Bold("clerk   "), strings.Join(settings, ", "))
+		s.Talk("         clerk webhooks listen --forward-to %s", d.stack.WebhookURL())
 	} else {
-		s.talk("%s a double  %s", s.bold("clerk   "), s.dim(fmt.Sprintf("seed %d: %d sign-ups, then %v events a second; %v %% late, %v %% twice",
+		s.Talk("%s a double  %s", s.Bold("clerk   "), s.Dim(fmt.Sprintf("seed %d: %d sign-ups, then %v events a second; %v %% late, %v %% twice",
 			d.cmd.Seed, d.cmd.Users, d.cmd.Rate, 100*d.cmd.Late, 100*d.cmd.Twice)))
 		if d.cmd.Unseen > 0 {
-			s.talk("         %s", s.dim(fmt.Sprintf("%s were there before, and no event tells of them", count(d.cmd.Unseen, "user", "users"))))
+			s.Talk("         %s", s.Dim(fmt.Sprintf("%s were there before, and no event tells of them", console.Count(d.cmd.Unseen, "user", "users"))))
 		}
-		s.talk("         %s", d.syncLine())
+		s.Talk("         %s", d.syncLine())
 		if len(d.known) > 0 {
-			s.talk("         %s", s.dim(fmt.Sprintf("the %d rows that are there already stay out of the comparison", len(d.known))))
+			s.Talk("         %s", s.Dim(fmt.Sprintf("the %d rows that are there already stay out of the comparison", len(d.known))))
 		}
 		if d.cmd.PrintSecret {
-			s.talk("%s %s", s.bold("secret  "), d.stack.Endpoints()[0].Secret.Reveal())
+			s.Talk("%s %s", s.Bold("secret  "), d.stack.Endpoints()[0].Secret.Reveal())
 		}
 	}
 	if d.stack.Queue() != nil {
-		s.talk("%s in memory, with SQS's rules  %s", s.bold("queue   "), s.dim(fmt.Sprintf("batches of up to %d, gathered for %s, %d at a time; %v %% twice",
+		s.Talk("%s in memory, with SQS's rules  %s", s.Bold("queue   "), s.Dim(fmt.Sprintf("batches of up to %d, gathered for %s, %d at a time; %v %% twice",
 			devstack.QueueBatchSize, devstack.QueueWindow, devstack.QueueConcurrency, 100*d.cmd.Twice)))
 	}
 	d.diagnosticsLines()
 	if d.cmd.Duration > 0 {
-		s.talk("%s", s.dim(fmt.Sprintf("ends after %s; Ctrl-C ends it earlier", d.cmd.Duration)))
+		s.Talk("%s", s.Dim(fmt.Sprintf("ends after %s; Ctrl-C ends it earlier", d.cmd.Duration)))
 	} else {
-		s.talk("%s", s.dim("Ctrl-C ends it"))
+		s.Talk("%s", s.Dim("Ctrl-C ends it"))
 	}
-	s.talk("")
+	s.Talk("")
 }
 
 // syncLine is a full sync of the double, to be typed in a second terminal. The
@@ -408,7 +409,7 @@ func (d *development) live(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-d.stack.Failed():
-	case <-d.screen.gone:
+	case <-d.screen.Gone:
 	}
 	cancel()
 	for _, wait := range waits {
@@ -428,17 +429,17 @@ func inBackground(f func() error) <-chan error {
 // terminal, every five in a log.
 func (d *development) watchTables(ctx context.Context) {
 	every := 5 * time.Second
-	if d.screen.animated {
+	if d.screen.Animated {
 		every = time.Second
 	}
-	if d.screen.json {
+	if d.screen.Json {
 		return
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		if d.screen.animated {
-			d.screen.status(d.tally.block(d.screen))
+		if d.screen.Animated {
+			d.screen.Status(d.tally.block(d.screen))
 		}
 		select {
 		case <-ctx.Done():
@@ -454,8 +455,8 @@ func (d *development) watchTables(ctx context.Context) {
 			// Counting may take a twentieth of the time.
 			tick.Reset(max(every, 20*time.Since(started)))
 		}
-		if !d.screen.animated && ctx.Err() == nil {
-			d.screen.talk("clerksync: %s", d.tally.line())
+		if !d.screen.Animated && ctx.Err() == nil {
+			d.screen.Talk("clerksync: %s", d.tally.line())
 		}
 	}
 }
@@ -490,13 +491,13 @@ func (d *development) handled(h devstack.Handled) {
 
 func (d *development) show(x delivery) {
 	d.tally.add(x)
-	if d.screen.json {
-		d.screen.object(x.object())
+	if d.screen.Json {
+		d.screen.Object(x.object())
 		return
 	}
-	d.screen.data(x.line(d.screen))
-	if d.screen.animated {
-		d.screen.status(d.tally.block(d.screen))
+	d.screen.Data(x.line(d.screen))
+	if d.screen.Animated {
+		d.screen.Status(d.tally.block(d.screen))
 	}
 }
 
@@ -521,7 +522,7 @@ func (d *development) finish(ctx, ending context.Context) error {
 		return d.givenUp()
 	}
 	if n := d.sender.Counts().Pending; n > 0 {
-		d.screen.talk("%s", d.screen.dim(fmt.Sprintf("finishing %s, for %s at most; Ctrl-C stops at once", count(n, "delivery", "deliveries"), limit)))
+		d.screen.Talk("%s", d.screen.Dim(fmt.Sprintf("finishing %s, for %s at most; Ctrl-C stops at once", console.Count(n, "delivery", "deliveries"), limit)))
 	}
 	draining, cancel := context.WithTimeoutCause(ending, limit, fmt.Errorf("they took longer than %s", limit))
 	defer cancel()
@@ -534,7 +535,7 @@ func (d *development) finish(ctx, ending context.Context) error {
 			return nil
 		}
 		d.sumUp(ending, nil, nil)
-		d.screen.talk("not compared: %v", err)
+		d.screen.Talk("not compared: %v", err)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -548,7 +549,7 @@ func (d *development) finish(ctx, ending context.Context) error {
 	differences, err := d.stack.Diff(comparing, want, foreign)
 	if errors.Is(err, devstack.ErrUnreadable) {
 		d.sumUp(ending, nil, nil)
-		d.screen.talk("not compared: the login of DATABASE_URL may not read the tables")
+		d.screen.Talk("not compared: the login of DATABASE_URL may not read the tables")
 		return d.givenUp()
 	}
 	if err != nil {
@@ -563,20 +564,20 @@ func (d *development) finish(ctx, ending context.Context) error {
 		return err
 	}
 	if missing > 0 {
-		d.screen.talk("%s; %s, and sync-users brings them", d.screen.green("the copy equals what events have told"),
-			count(missing, "object is from before the endpoint", "objects are from before the endpoint"))
+		d.screen.Talk("%s; %s, and sync-users brings them", d.screen.Green("the copy equals what events have told"),
+			console.Count(missing, "object is from before the endpoint", "objects are from before the endpoint"))
 		return nil
 	}
-	d.screen.talk("%s: %s, %s, %s, %s", d.screen.green("the copy equals Clerk's state"),
-		count(len(want.Users), "user", "users"), count(len(want.Organizations), "organization", "organizations"),
-		count(len(want.Memberships), "membership", "memberships"), count(len(want.Deleted), "tombstone", "tombstones"))
+	d.screen.Talk("%s: %s, %s, %s, %s", d.screen.Green("the copy equals Clerk's state"),
+		console.Count(len(want.Users), "user", "users"), console.Count(len(want.Organizations), "organization", "organizations"),
+		console.Count(len(want.Memberships), "membership", "memberships"), console.Count(len(want.Deleted), "tombstone", "tombstones"))
 	return nil
 }
 
 // drainQueue waits until each event of the queue is applied or given up.
 func (d *development) drainQueue(ctx context.Context) error {
 	if q := d.stack.Queue(); q != nil && q.Waiting > 0 {
-		d.screen.talk("%s", d.screen.dim("applying "+count(q.Waiting, "event", "events")+" from the queue"))
+		d.screen.Talk("%s", d.screen.Dim("applying "+console.Count(q.Waiting, "event", "events")+" from the queue"))
 	}
 	return d.stack.DrainQueue(ctx)
 }
@@ -606,49 +607,41 @@ func (d *development) sumUp(ctx context.Context, equal *bool, differences []devs
 		s.Seed = new(d.cmd.Seed)
 		s.Deliveries = new(d.sender.Counts())
 	}
-	d.screen.status(nil)
-	if d.screen.json {
-		d.screen.object(s)
+	d.screen.Status(nil)
+	if d.screen.Json {
+		d.screen.Object(s)
 	}
 	for i, difference := range differences {
 		if i == maxShown {
-			d.screen.talk("… and %d more", len(differences)-maxShown)
+			d.screen.Talk("… and %d more", len(differences)-maxShown)
 			break
 		}
-		d.screen.talk("%s", difference)
+		d.screen.Talk("%s", difference)
 	}
 	for i, letter := range s.DeadLetters {
 		if i == maxShown {
-			d.screen.talk("… and %d more", len(s.DeadLetters)-maxShown)
+			d.screen.Talk("… and %d more", len(s.DeadLetters)-maxShown)
 			break
 		}
-		d.screen.talk("given up: %s", letter)
+		d.screen.Talk("given up: %s", letter)
 	}
-	d.screen.talk("%s", d.tally.closing(s))
-}
-
-// count writes a number and what it counts, in the plural unless it is 1.
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
+	d.screen.Talk("%s", d.tally.closing(s))
 }
 
 // slowSteps say before a step that it is taken, and what it may be that takes
 // so long.
 type slowSteps struct {
-	screen *screen
+	screen *console.Screen
 	timer  *time.Timer
 }
 
-func newSlowStep(s *screen) *slowSteps { return &slowSteps{screen: s} }
+func newSlowStep(s *console.Screen) *slowSteps { return &slowSteps{screen: s} }
 
 func (s *slowSteps) begin(step string) {
 	s.end()
-	s.screen.talk("%s", s.screen.dim(step+" …"))
+	s.screen.Talk("%s", s.screen.Dim(step+" …"))
 	s.timer = time.AfterFunc(slowStep, func() {
-		s.screen.talk("%s", s.screen.dim("  still "+step+"; a first start may fetch PostgreSQL through npm (23 MB)"))
+		s.screen.Talk("%s", s.screen.Dim("  still "+step+"; a first start may fetch PostgreSQL through npm (23 MB)"))
 	})
 }
 

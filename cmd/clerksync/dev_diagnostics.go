@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/clerkdouble"
@@ -32,7 +33,7 @@ const (
 
 // serveDiagnostics serves the page that says what is the matter with a token, and
 // with a double one that makes tokens.
-func (d *development) serveDiagnostics(ctx context.Context, c console) error {
+func (d *development) serveDiagnostics(ctx context.Context, c console.Console) error {
 	configure := d.diagnosticsConfig(c)
 	d.diagnostics = supabase.Open(supabase.Watch(func(ctx context.Context) (supabase.Options, error) {
 		s, err := configure(ctx)
@@ -58,7 +59,7 @@ func (d *development) serveDiagnostics(ctx context.Context, c console) error {
 
 // diagnosticsConfig is the configuration of the diagnostics: the double's, or the
 // settings; and the database that everything goes to.
-func (d *development) diagnosticsConfig(c console) func(context.Context) (config.Diagnostics, error) {
+func (d *development) diagnosticsConfig(c console.Console) func(context.Context) (config.Diagnostics, error) {
 	source := newSource(c)
 	embedded := d.stack.DiagnosticsURL()
 	return func(ctx context.Context) (config.Diagnostics, error) {
@@ -89,7 +90,7 @@ func (d *development) diagnose(ctx context.Context, configure func(context.Conte
 			err = configured.Check(s)
 		}
 		if err != nil {
-			d.screen.talk("clerksync: warning: tokens cannot be diagnosed: %s", harmless(err.Error()))
+			d.screen.Talk("clerksync: warning: tokens cannot be diagnosed: %s", console.Harmless(err.Error()))
 		}
 		return configured.New(configured.Options{Configure: configure, Database: d.diagnostics, Operator: operator, Logger: d.logger}).Diagnose
 	}
@@ -177,10 +178,10 @@ func (d *development) diagnosticsLines() {
 		return // it is served to this machine alone, which calls itself by other names
 	}
 	s := d.screen
-	s.talk("%s %s  %s", s.bold("page    "), d.stack.URL()+endpoint.Path, s.dim("paste a token, and see what is the matter with it"))
+	s.Talk("%s %s  %s", s.Bold("page    "), d.stack.URL()+endpoint.Path, s.Dim("paste a token, and see what is the matter with it"))
 	if d.instance == nil {
 		return
 	}
 	line := "curl -sX POST " + d.stack.URL() + tokenPath + " | CLERK_ISSUER=" + d.stack.Issuer()
-	s.talk("         %s", line+" clerksync"+d.envFileFlag()+" test-jwt")
+	s.Talk("         %s", line+" clerksync"+d.envFileFlag()+" test-jwt")
 }

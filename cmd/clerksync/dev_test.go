@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack"
@@ -62,8 +63,8 @@ func (s stream) Write(p []byte) (int, error) {
 	return s.b.Write(p)
 }
 
-func (term *terminal) console(asJSON bool) console {
-	return console{
+func (term *terminal) console(asJSON bool) console.Console {
+	return console.Console{
 		Stdout: stream{term, &term.out}, Stderr: stream{term, &term.err}, JSON: asJSON,
 		Lookup: func(key string) (string, bool) {
 			value, ok := term.environment[key]

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/mirror"
 	"clerksync/shared/supabase"
 )
@@ -16,7 +17,7 @@ type eventsCommand struct {
 }
 
 // withStore runs f on the copy that DATABASE_URL names.
-func withStore(ctx context.Context, c console, f func(*mirror.Store) error) error {
+func withStore(ctx context.Context, c console.Console, f func(*mirror.Store) error) error {
 	parsed, err := databaseConfig(ctx, c)
 	if err != nil {
 		return err
@@ -32,7 +33,7 @@ type listEventsCommand struct {
 	Limit   int           `help:"How many at most, up to 1000." default:"50" placeholder:"N"`
 }
 
-func (cmd listEventsCommand) Run(ctx context.Context, c console) error {
+func (cmd listEventsCommand) Run(ctx context.Context, c console.Console) error {
 	filter := mirror.EventFilter{Outcome: mirror.Outcome(cmd.Outcome), Limit: cmd.Limit}
 	if cmd.Before > 0 {
 		filter.Before = time.Now().Add(-cmd.Before)
@@ -42,7 +43,7 @@ func (cmd listEventsCommand) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		return c.print(events, func(row func(...any)) {
+		return c.Print(events, func(row func(...any)) {
 			for _, e := range events {
 				what := string(e.Outcome)
 				if e.Reason != "" {
@@ -77,7 +78,7 @@ func (cmd replayEventCommand) Validate() error {
 	return nil
 }
 
-func (cmd replayEventCommand) Run(ctx context.Context, c console) error {
+func (cmd replayEventCommand) Run(ctx context.Context, c console.Console) error {
 	return withStore(ctx, c, func(store *mirror.Store) error {
 		ids := cmd.SvixIDs
 		if cmd.All {
@@ -98,7 +99,7 @@ func (cmd replayEventCommand) Run(ctx context.Context, c console) error {
 			}
 			results = append(results, replayed{SvixID: id, Outcome: result.Outcome, Reason: result.Reason})
 		}
-		if err := c.print(results, func(row func(...any)) {
+		if err := c.Print(results, func(row func(...any)) {
 			for _, r := range results {
 				row(r.SvixID, r.Outcome, r.Reason)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/config"
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
@@ -21,17 +22,17 @@ import (
 )
 
 type testJWTCommand struct {
-	File           name        `help:"Read the token from this file; - is stdin." placeholder:"FILE"`
-	Table          []tableName `help:"Say how many rows of this table the token's user sees; repeatable (default: those that the Data API serves)." sep:"none" placeholder:"TABLE"`
-	Symptom        name        `help:"Explain this too: an error code, or the body of an error." placeholder:"TEXT"`
-	Claims         bool        `help:"Show header and claims. They are personal data."`
-	All            bool        `help:"Show the checks that passed, too."`
-	Offline        bool        `help:"Ask nothing over the network, neither Clerk nor Supabase nor the database."`
-	NoDatabase     bool        `help:"Leave the database alone."`
-	PEM            name        `help:"File with the instance's public key, in place of its key set." name:"pem" placeholder:"FILE"`
-	PublishableKey name        `help:"Publishable key of the instance." placeholder:"KEY"`
-	Issuer         name        `help:"Issuer that the token must name." placeholder:"URL"`
-	JWKSURL        name        `help:"Where the instance publishes its keys." name:"jwks-url" placeholder:"URL"`
+	File           console.Name `help:"Read the token from this file; - is stdin." placeholder:"FILE"`
+	Table          []tableName  `help:"Say how many rows of this table the token's user sees; repeatable (default: those that the Data API serves)." sep:"none" placeholder:"TABLE"`
+	Symptom        console.Name `help:"Explain this too: an error code, or the body of an error." placeholder:"TEXT"`
+	Claims         bool         `help:"Show header and claims. They are personal data."`
+	All            bool         `help:"Show the checks that passed, too."`
+	Offline        bool         `help:"Ask nothing over the network, neither Clerk nor Supabase nor the database."`
+	NoDatabase     bool         `help:"Leave the database alone."`
+	PEM            console.Name `help:"File with the instance's public key, in place of its key set." name:"pem" placeholder:"FILE"`
+	PublishableKey console.Name `help:"Publishable key of the instance." placeholder:"KEY"`
+	Issuer         console.Name `help:"Issuer that the token must name." placeholder:"URL"`
+	JWKSURL        console.Name `help:"Where the instance publishes its keys." name:"jwks-url" placeholder:"URL"`
 }
 
 // Help is the text below the flags' list in "clerksync test-jwt --help".
@@ -80,7 +81,7 @@ type explainedSymptom struct {
 }
 
 // Run is the command.
-func (cmd testJWTCommand) Run(ctx context.Context, c console) error {
+func (cmd testJWTCommand) Run(ctx context.Context, c console.Console) error {
 	settings, err := cmd.flags(ctx)
 	if err != nil {
 		return err
@@ -97,39 +98,39 @@ func (cmd testJWTCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	if c.JSON {
-		err = encode(c.Stdout, report)
+		err = console.Encode(c.Stdout, report)
 	} else {
-		err = jwtReport(c.onStdout(), report, cmd.All, cmd.Claims)
-		c.say("clerksync: %s", sum(report.Findings))
+		err = jwtReport(c.OnStdout(), report, cmd.All, cmd.Claims)
+		c.Say("clerksync: %s", console.Sum(report.Findings))
 	}
 	return errors.Join(err, refusedToken(report))
 }
 
 // explain answers without a token.
-func (cmd testJWTCommand) explain(c console) error {
+func (cmd testJWTCommand) explain(c console.Console) error {
 	if cmd.Symptom == "" {
-		return withHint(
-			misuse(errors.New("there is no token")),
+		return console.Hint(
+			console.Usage(errors.New("there is no token")),
 			`give it on stdin, as in "pbpaste | clerksync test-jwt", or with --file FILE; at a terminal it is asked for`,
 		)
 	}
 	causes := jwtdiag.Explain(string(cmd.Symptom))
 	var err error
 	if c.JSON {
-		err = encode(c.Stdout, explainedSymptom{append([]jwtdiag.Cause{}, causes...)})
+		err = console.Encode(c.Stdout, explainedSymptom{append([]jwtdiag.Cause{}, causes...)})
 	} else {
-		_, err = io.WriteString(c.Stdout, jwtCauses(c.onStdout(), causes))
+		_, err = io.WriteString(c.Stdout, jwtCauses(c.OnStdout(), causes))
 	}
 	switch {
 	case err != nil:
 		return err
 	case len(causes) == 0:
-		return withHint(
+		return console.Hint(
 			errors.New("nothing is known about this symptom"),
 			"give the error's code or its whole body, and the token of the request that failed",
 		)
 	}
-	c.say("clerksync: this holds for any token; with the one of the request that failed, causes are confirmed or ruled out")
+	c.Say("clerksync: this holds for any token; with the one of the request that failed, causes are confirmed or ruled out")
 	return nil
 }
 
@@ -145,7 +146,7 @@ func refusedToken(r jwtdiag.Report) error {
 		}
 	}
 	failures := finding.Count(r.Findings, finding.Fail)
-	mend := count(failures, "failure", "failures") + " to mend"
+	mend := console.Count(failures, "failure", "failures") + " to mend"
 	switch {
 	case len(parts) == 0 && failures == 0:
 		return nil
@@ -159,7 +160,7 @@ func refusedToken(r jwtdiag.Report) error {
 }
 
 // diagnose asks and looks at what the settings and flags name.
-func (cmd testJWTCommand) diagnose(ctx context.Context, c console, flags config.Diagnostics, token string) (jwtdiag.Report, error) {
+func (cmd testJWTCommand) diagnose(ctx context.Context, c console.Console, flags config.Diagnostics, token string) (jwtdiag.Report, error) {
 	var report jwtdiag.Report
 	err := bounded(ctx, "diagnosing", diagnoseLimit, func(ctx context.Context) error {
 		settings, err := cmd.settings(ctx, c, flags)
@@ -195,19 +196,19 @@ func (cmd testJWTCommand) diagnose(ctx context.Context, c console, flags config.
 }
 
 // openDiagnostics opens the database to look at.
-func openDiagnostics(c console, database config.Database) (*supabase.DB, error) {
+func openDiagnostics(c console.Console, database config.Database) (*supabase.DB, error) {
 	parsed, err := supabase.Parse(supabase.Options{URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef, Setting: database.Setting, AppName: "cli", MaxConns: 1})
 	if err != nil {
 		return nil, err
 	}
 	for _, warning := range parsed.Warnings {
-		c.say("clerksync: warning: %s", warning)
+		c.Say("clerksync: warning: %s", warning)
 	}
 	return supabase.Open(supabase.Fixed(parsed)), nil
 }
 
 // settings are those of environment and secret, with the flags before them.
-func (cmd testJWTCommand) settings(ctx context.Context, c console, flags config.Diagnostics) (config.Diagnostics, error) {
+func (cmd testJWTCommand) settings(ctx context.Context, c console.Console, flags config.Diagnostics) (config.Diagnostics, error) {
 	if cmd.Offline {
 		c.Lookup = withoutSecret(c)
 	}
@@ -241,13 +242,13 @@ func (cmd testJWTCommand) settings(ctx context.Context, c console, flags config.
 
 // fallbackDatabase is that of DATABASE_URL. Nobody has asked for it, so that it
 // is left alone where it cannot be used.
-func fallbackDatabase(ctx context.Context, c console, source *config.Source) config.Database {
+func fallbackDatabase(ctx context.Context, c console.Console, source *config.Source) config.Database {
 	database, err := source.Database(ctx)
 	if err == nil {
 		_, err = supabase.Parse(supabase.Options{URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef})
 	}
 	if err != nil {
-		c.say("clerksync: warning: the database is not looked at: %v", err)
+		c.Say("clerksync: warning: the database is not looked at: %v", err)
 		return config.Database{}
 	}
 	return database
@@ -255,9 +256,9 @@ func fallbackDatabase(ctx context.Context, c console, source *config.Source) con
 
 // withoutSecret is the environment without the secret that it names, which is
 // across the network.
-func withoutSecret(c console) config.Lookup {
+func withoutSecret(c console.Console) config.Lookup {
 	if id, _ := c.Lookup(config.SecretIDKey); id != "" {
-		c.say("clerksync: the secret of %s is not read, because of --offline", config.SecretIDKey)
+		c.Say("clerksync: the secret of %s is not read, because of --offline", config.SecretIDKey)
 	}
 	lookup := c.Lookup
 	return func(key string) (string, bool) {
@@ -274,7 +275,7 @@ func (cmd testJWTCommand) flags(ctx context.Context) (config.Diagnostics, error)
 	var merged config.Diagnostics
 	for _, f := range []struct {
 		flag, key string
-		value     name
+		value     console.Name
 		to        func(config.Diagnostics)
 	}{
 		{"--publishable-key", "CLERK_PUBLISHABLE_KEY", cmd.PublishableKey, func(d config.Diagnostics) { merged.PublishableKey = d.PublishableKey }},
@@ -296,14 +297,14 @@ func (cmd testJWTCommand) flags(ctx context.Context) (config.Diagnostics, error)
 		}
 		if err != nil {
 			text := strings.TrimPrefix(err.Error(), config.ErrInvalid.Error()+":\n")
-			return config.Diagnostics{}, misuse(errors.New(strings.NewReplacer(f.key+" (environment)", f.flag, f.key, f.flag).Replace(text)))
+			return config.Diagnostics{}, console.Usage(errors.New(strings.NewReplacer(f.key+" (environment)", f.flag, f.key, f.flag).Replace(text)))
 		}
 		f.to(settings)
 	}
 	if cmd.PEM != "" {
 		text, err := readPEM(ctx, string(cmd.PEM))
 		if err != nil {
-			return config.Diagnostics{}, misuse(fmt.Errorf("--pem: %w", err))
+			return config.Diagnostics{}, console.Usage(fmt.Errorf("--pem: %w", err))
 		}
 		merged.PublicKey = text
 	}
@@ -314,30 +315,30 @@ func readPEM(ctx context.Context, path string) (string, error) {
 	if strings.Contains(path, "-----BEGIN") {
 		return "", errors.New("this is a key: give the name of a file that holds it")
 	}
-	text, err := readFile(ctx, path, maxPEMFile)
+	text, err := console.ReadFile(ctx, path, maxPEMFile)
 	if err != nil {
 		return "", err
 	}
 	if _, err := keyset.FromPEM([]byte(text)); err != nil {
-		return "", fmt.Errorf("%s: %w", shownPath(path), err)
+		return "", fmt.Errorf("%s: %w", console.ShownPath(path), err)
 	}
 	return text, nil
 }
 
 // token reads what is to be diagnosed.
-func (cmd testJWTCommand) token(ctx context.Context, c console) (string, error) {
+func (cmd testJWTCommand) token(ctx context.Context, c console.Console) (string, error) {
 	if cmd.File != "" && cmd.File != "-" {
-		text, err := readFile(ctx, string(cmd.File), maxToken)
+		text, err := console.ReadFile(ctx, string(cmd.File), maxToken)
 		if err != nil {
-			return "", misuse(err)
+			return "", console.Usage(err)
 		}
 		return text, nil
 	}
 	file, isFile := c.Stdin.(*os.File)
 	if !isFile || !term.IsTerminal(int(file.Fd())) {
-		text, err := readAll(ctx, c.Stdin, "stdin", maxToken)
+		text, err := console.ReadAll(ctx, c.Stdin, "stdin", maxToken)
 		if err != nil && ctx.Err() == nil {
-			return "", misuse(err)
+			return "", console.Usage(err)
 		}
 		return text, err
 	}
@@ -346,59 +347,5 @@ func (cmd testJWTCommand) token(ctx context.Context, c console) (string, error) 
 		prompt = "Paste the token, which is not shown, and press Enter; without one press Enter alone: "
 	}
 	kind, _ := c.Lookup("TERM")
-	return askHidden(ctx, file, c.Stderr, c.StderrTTY && kind != "dumb", prompt, maxToken)
-}
-
-func readFile(ctx context.Context, path string, most int) (string, error) {
-	file, err := os.Open(path) //nolint:gosec // whichever file the person at the keyboard names
-	if err != nil {
-		return "", fmt.Errorf("opening %s: %w", shownPath(path), withoutPath(err))
-	}
-	defer func() { _ = file.Close() }() // nothing was written
-	text, err := readAll(ctx, file, shownPath(path), most)
-	return text, withoutPath(err)
-}
-
-// withoutPath is the error below one that repeats a path.
-func withoutPath(err error) error {
-	if inner, ok := errors.AsType[*os.PathError](err); ok {
-		return inner.Err
-	}
-	return err
-}
-
-// shownPath is a path for an error text, unless something else may have been
-// given in its place.
-func shownPath(path string) string {
-	if len(path) > 200 || secretShape.MatchString(path) {
-		return "the file"
-	}
-	return printable(path)
-}
-
-// readAll reads to the end, or until ctx is done, or until it is too much.
-func readAll(ctx context.Context, r io.Reader, what string, most int) (string, error) {
-	type result struct {
-		text []byte
-		err  error
-	}
-	done := make(chan result, 1)
-	// It may go on waiting for input when that does not matter any more: the
-	// program ends then.
-	go func() {
-		text, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
-		done <- result{text, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return "", ctx.Err()
-	case got := <-done:
-		switch {
-		case got.err != nil:
-			return "", fmt.Errorf("reading %s: %w", what, withoutPath(got.err))
-		case len(got.text) > most:
-			return "", fmt.Errorf("reading %s: there is more than %d KiB", what, most>>10)
-		}
-		return string(got.text), nil
-	}
+	return console.AskHidden(ctx, file, c.Stderr, c.StderrTTY && kind != "dumb", prompt, maxToken)
 }

@@ -10,13 +10,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/jwtdiag/jwttest"
 )
 
 // keyboard is the other side of a terminal.
 type keyboard struct {
 	*os.File
-	// screen is what the terminal shows.
+	// Screen is what the terminal shows.
 	screen *terminal
 }
 
@@ -96,7 +97,7 @@ func TestTestJWT_AsksAtATerminalWithoutShowing(t *testing.T) {
 			var stdout bytes.Buffer
 			done := make(chan error, 1)
 			go func() {
-				code := run(t.Context(), append([]string{"test-jwt"}, test.args...), console{
+				code := run(t.Context(), append([]string{"test-jwt"}, test.args...), console.Console{
 					Stdin: tty, Stdout: &stdout, Stderr: tty, StderrTTY: true, Now: jwttest.Clock,
 					Lookup: func(key string) (string, bool) {
 						if key == "NO_COLOR" && name == "wanted without colours" {
@@ -124,7 +125,7 @@ func TestTestJWT_AsksAtATerminalWithoutShowing(t *testing.T) {
 			}
 			keys.screen.await(t, "the last line", nil, func() bool { return strings.Contains(keys.screen.stdout(), "the end") })
 			talk := keys.screen.stdout()
-			if !strings.HasPrefix(talk, markPastes) || strings.Count(talk, unmarkPastes) != 1 {
+			if !strings.HasPrefix(talk, console.MarkPastes) || strings.Count(talk, console.UnmarkPastes) != 1 {
 				t.Errorf("pastes are not marked, or still are afterwards: %q", talk)
 			}
 			if !strings.Contains(stdout.String(), test.stdout) || !strings.Contains(talk, test.stderr) {
@@ -147,7 +148,7 @@ func TestTestJWT_LeavesTheTerminalInOrderWhenInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		code := run(ctx, []string{"test-jwt"}, console{
+		code := run(ctx, []string{"test-jwt"}, console.Console{
 			Stdin: tty, Stdout: &bytes.Buffer{}, Stderr: tty, StderrTTY: true,
 			Lookup: func(string) (string, bool) { return "", false },
 		})

@@ -9,8 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/charmbracelet/x/ansi"
-
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/rls/access"
@@ -18,8 +17,8 @@ import (
 
 // jwtReport writes a report for people. With all, also the checks that passed;
 // with claims, also header and claims.
-func jwtReport(p paper, r jwtdiag.Report, all, claims bool) error {
-	sections := []string{p.paint("1", printable(r.Sentence)) + "\n", jwtVerdicts(p, r), jwtFindings(p, r.Findings, all)}
+func jwtReport(p console.Paper, r jwtdiag.Report, all, claims bool) error {
+	sections := []string{p.Paint("1", console.Printable(r.Sentence)) + "\n", jwtVerdicts(p, r), jwtFindings(p, r.Findings, all)}
 	if len(r.Tables) > 0 {
 		sections = append(sections, jwtTables(p, r.Tables))
 	}
@@ -37,33 +36,33 @@ func jwtReport(p paper, r jwtdiag.Report, all, claims bool) error {
 var outcomeColours = map[jwtdiag.Outcome]string{jwtdiag.Accepted: "32", jwtdiag.Refused: "31", jwtdiag.Unknown: "36"}
 
 // jwtVerdicts are the verdicts, what was given, and the surfaces.
-func jwtVerdicts(p paper, r jwtdiag.Report) string {
-	outcome := func(o jwtdiag.Outcome) string { return p.paint(outcomeColours[o], string(o)) }
+func jwtVerdicts(p console.Paper, r jwtdiag.Report) string {
+	outcome := func(o jwtdiag.Outcome) string { return p.Paint(outcomeColours[o], string(o)) }
 	clerk, api := r.Verdicts.Clerk, r.Verdicts.Supabase
 	said := outcome(clerk.Outcome)
 	if clerk.Code != "" {
-		said += " " + printable(clerk.Code)
+		said += " " + console.Printable(clerk.Code)
 	}
 	answer := outcome(api.Outcome)
 	switch {
 	case api.Outcome == jwtdiag.Refused:
-		answer += fmt.Sprintf(" %d %s %q", api.Status, printable(api.Code), printable(api.Message))
+		answer += fmt.Sprintf(" %d %s %q", api.Status, console.Printable(api.Code), console.Printable(api.Message))
 	case api.Role != "":
-		answer += " as " + printable(api.Role)
+		answer += " as " + console.Printable(api.Role)
 	}
-	text := columns([][]string{
-		{"Clerk's verifier", said + ": " + printable(clerk.Because)},
-		{"Data API", answer + ": " + printable(api.Because)},
-		{"this is", printable(r.Token.Name) + lifetime(r.Token)},
+	text := console.Columns([][]string{
+		{"Clerk's verifier", said + ": " + console.Printable(clerk.Because)},
+		{"Data API", answer + ": " + console.Printable(api.Because)},
+		{"this is", console.Printable(r.Token.Name) + lifetime(r.Token)},
 	})
 	var rows [][]string
 	for _, s := range r.Surfaces {
 		if s.Name != "data_api" { // which is the verdict
-			rows = append(rows, []string{printable(s.Title), outcome(s.Outcome), p.paint("2", printable(s.Detail))})
+			rows = append(rows, []string{console.Printable(s.Title), outcome(s.Outcome), p.Paint("2", console.Printable(s.Detail))})
 		}
 	}
 	if len(rows) > 0 {
-		text += "\n" + columns(rows)
+		text += "\n" + console.Columns(rows)
 	}
 	return text
 }
@@ -82,17 +81,17 @@ func lifetime(t jwtdiag.Token) string {
 
 // jwtFindings are problems in full, and of what passed or was skipped, unless all
 // is wanted, only which and why.
-func jwtFindings(p paper, list []finding.Finding, all bool) string {
+func jwtFindings(p console.Paper, list []finding.Finding, all bool) string {
 	var b strings.Builder
 	shown := list
 	if !all {
 		shown = slices.DeleteFunc(slices.Clone(list), func(f finding.Finding) bool { return f.Status == finding.Pass || f.Status == finding.Skip })
 	}
-	_ = paper{&b, p.colour}.findings(shown) // a Builder takes everything
+	b.WriteString(p.FindingsText(shown))
 	if all {
 		return b.String()
 	}
-	word := func(s finding.Status) string { return p.paint(statusColours[s], string(s)) }
+	word := func(s finding.Status) string { return p.Paint(console.StatusColours[s], string(s)) }
 	// What was skipped for one reason stands together.
 	var reasons []string
 	skipped := map[string][]string{}
@@ -115,11 +114,11 @@ func jwtFindings(p paper, list []finding.Finding, all bool) string {
 		if n := len(skipped[reason]); n > 6 {
 			which = fmt.Sprintf("%d checks", n)
 		}
-		fmt.Fprintf(&b, "%s  %s  %s\n", word(finding.Skip), p.paint("1", printable(which)), printable(first))
-		b.WriteString(indent("      ", rest))
+		fmt.Fprintf(&b, "%s  %s  %s\n", word(finding.Skip), p.Paint("1", console.Printable(which)), console.Printable(first))
+		b.WriteString(console.Indent("      ", rest))
 	}
 	if n := finding.Count(list, finding.Pass); n > 0 {
-		fmt.Fprintf(&b, "%s  %s\n", word(finding.Pass), p.paint("2", count(n, "check; --all shows it", "checks; --all shows them")))
+		fmt.Fprintf(&b, "%s  %s\n", word(finding.Pass), p.Paint("2", console.Count(n, "check; --all shows it", "checks; --all shows them")))
 	}
 	return b.String()
 }
@@ -131,8 +130,8 @@ var decisions = map[access.Decision]string{
 }
 
 // jwtTables are the rows that the token's user sees.
-func jwtTables(p paper, tables []access.Table) string {
-	rows := [][]string{{p.paint("2", "table"), p.paint("2", "visible"), p.paint("2", "of"), p.paint("2", "decided by"), p.paint("2", "policies")}}
+func jwtTables(p console.Paper, tables []access.Table) string {
+	rows := [][]string{{p.Paint("2", "table"), p.Paint("2", "visible"), p.Paint("2", "of"), p.Paint("2", "decided by"), p.Paint("2", "policies")}}
 	for _, t := range tables {
 		of := "?"
 		switch {
@@ -156,9 +155,9 @@ func jwtTables(p paper, tables []access.Table) string {
 			}
 			policies = append(policies, text)
 		}
-		rows = append(rows, []string{printable(t.Name), counted(t.Visible, t.More), of, printable(decision), printable(strings.Join(policies, "; "))})
+		rows = append(rows, []string{console.Printable(t.Name), counted(t.Visible, t.More), of, console.Printable(decision), console.Printable(strings.Join(policies, "; "))})
 	}
-	return columns(rows)
+	return console.Columns(rows)
 }
 
 // counted is a number of rows; more: counting ended there.
@@ -174,21 +173,21 @@ var likelihoodColours = map[jwtdiag.Likelihood]string{jwtdiag.Confirmed: "31", j
 
 // jwtCauses are the causes of a symptom, those that were ruled out without what
 // to do about them.
-func jwtCauses(p paper, list []jwtdiag.Cause) string {
+func jwtCauses(p console.Paper, list []jwtdiag.Cause) string {
 	var b strings.Builder
 	for _, c := range list {
-		title := p.paint("1", printable(c.Title))
+		title := p.Paint("1", console.Printable(c.Title))
 		if c.Likelihood == jwtdiag.RuledOut {
-			title = p.paint("2", printable(c.Title))
+			title = p.Paint("2", console.Printable(c.Title))
 		}
-		fmt.Fprintf(&b, "%s  %s\n", p.paint(likelihoodColours[c.Likelihood], strings.ReplaceAll(string(c.Likelihood), "_", " ")), title)
+		fmt.Fprintf(&b, "%s  %s\n", p.Paint(likelihoodColours[c.Likelihood], strings.ReplaceAll(string(c.Likelihood), "_", " ")), title)
 		where := c.ID
 		if c.Finding != "" {
 			where += ", by " + c.Finding
 		}
-		fmt.Fprintln(&b, p.paint("2", "      "+printable(where)))
+		fmt.Fprintln(&b, p.Paint("2", "      "+console.Printable(where)))
 		if c.Likelihood != jwtdiag.RuledOut {
-			b.WriteString(indent("      ", c.Detail) + indent("        ", c.Remedy))
+			b.WriteString(console.Indent("      ", c.Detail) + console.Indent("        ", c.Remedy))
 		}
 	}
 	return b.String()
@@ -200,42 +199,5 @@ func jwtPart(title string, part json.RawMessage) string {
 	if json.Indent(&b, part, "", "  ") != nil {
 		return title + ": cannot be shown\n"
 	}
-	return title + ":\n" + escaped(b.String()) + "\n"
-}
-
-// columns writes rows with their cells below each other. A row without cells begins
-// columns anew; what stands last in a row takes no room in its column.
-func columns(rows [][]string) string {
-	var b strings.Builder
-	for len(rows) > 0 {
-		end := slices.IndexFunc(rows, func(row []string) bool { return len(row) == 0 })
-		if end < 0 {
-			end = len(rows)
-		}
-		var widths []int
-		for _, row := range rows[:end] {
-			for i := range len(row) - 1 {
-				if i == len(widths) {
-					widths = append(widths, 0)
-				}
-				widths[i] = max(widths[i], ansi.StringWidth(row[i]))
-			}
-		}
-		for _, row := range rows[:end] {
-			line := ""
-			for i, cell := range row {
-				line += cell
-				if i < len(row)-1 {
-					line += strings.Repeat(" ", widths[i]-ansi.StringWidth(cell)+2)
-				}
-			}
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
-		}
-		if end < len(rows) {
-			b.WriteString("\n")
-			end++
-		}
-		rows = rows[end:]
-	}
-	return b.String()
+	return title + ":\n" + console.Escaped(b.String()) + "\n"
 }

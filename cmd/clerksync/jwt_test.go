@@ -21,6 +21,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
@@ -55,7 +56,7 @@ func testJWT(t *testing.T, settings map[string]string, input io.Reader, args ...
 
 func testJWTUntil(ctx context.Context, settings map[string]string, input io.Reader, args ...string) result {
 	var stdout, stderr bytes.Buffer
-	code := run(ctx, append([]string{"test-jwt"}, args...), console{
+	code := run(ctx, append([]string{"test-jwt"}, args...), console.Console{
 		Stdin: input, Stdout: &stdout, Stderr: &stderr, StdoutTTY: true, StderrTTY: true, Now: jwttest.Clock,
 		Lookup: func(key string) (string, bool) {
 			if key == "NO_COLOR" {

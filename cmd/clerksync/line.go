@@ -8,6 +8,8 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/joho/godotenv"
+
+	"clerksync/cmd/clerksync/internal/console"
 )
 
 // Exit codes.
@@ -20,7 +22,7 @@ const (
 
 // runLine executes one command line and returns the exit code. C is a struct with the
 // commands, as kong reads it.
-func runLine[C any](ctx context.Context, args []string, c console, options ...kong.Option) int {
+func runLine[C any](ctx context.Context, args []string, c console.Console, options ...kong.Option) int {
 	// The errors of the parser and of what comes after it would repeat it.
 	if hasSecret(args) {
 		return conclude(ctx, c, errSecretInArguments)
@@ -42,7 +44,7 @@ func runLine[C any](ctx context.Context, args []string, c console, options ...ko
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)...)
 	if err != nil {
-		c.say("clerksync: error: %v", err)
+		c.Say("clerksync: error: %v", err)
 		return exitFailed
 	}
 	parsedArgs, err := parser.Parse(args)
@@ -60,7 +62,7 @@ func runLine[C any](ctx context.Context, args []string, c console, options ...ko
 	c.JSON = parsed.JSON
 	if parsed.EnvFile != "" {
 		if c.Lookup, err = withFile(ctx, parsed.EnvFile, c.Lookup); err != nil {
-			c.say("clerksync: error: %v", err)
+			c.Say("clerksync: error: %v", err)
 			return exitUsage
 		}
 	}
@@ -69,22 +71,22 @@ func runLine[C any](ctx context.Context, args []string, c console, options ...ko
 }
 
 // conclude says what a command failed at and returns the exit code.
-func conclude(ctx context.Context, c console, err error) int {
+func conclude(ctx context.Context, c console.Console, err error) int {
 	if err == nil {
 		return exitOK
 	}
 	code := exitFailed
-	if errors.Is(err, errInterrupted) || ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if errors.Is(err, console.ErrInterrupted) || ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		code = exitInterrupted
-		c.say("clerksync: interrupted")
+		c.Say("clerksync: interrupted")
 	} else {
-		if _, usage := errors.AsType[*usageError](err); usage {
+		if _, usage := errors.AsType[*console.UsageError](err); usage {
 			code = exitUsage
 		}
-		c.say("clerksync: error: %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+		c.Say("clerksync: error: %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	}
-	if hinted, ok := errors.AsType[*hintedError](err); ok {
-		c.say("clerksync: hint: %s", hinted.hint)
+	if hinted, ok := errors.AsType[*console.HintedError](err); ok {
+		c.Say("clerksync: hint: %s", hinted.Hint)
 	}
 	return code
 }
@@ -95,14 +97,14 @@ const maxEnvFile = 1 << 20
 // withFile adds the settings of a file to a lookup. The environment wins, as it
 // does in the tools that share such files.
 func withFile(ctx context.Context, path string, lookup func(string) (string, bool)) (func(string) (string, bool), error) {
-	text, err := readFile(ctx, path, maxEnvFile)
+	text, err := console.ReadFile(ctx, path, maxEnvFile)
 	if err != nil {
 		return nil, err
 	}
 	settings, err := godotenv.Unmarshal(text)
 	if err != nil {
 		// The parser quotes the line that it cannot read, which may hold a secret.
-		return nil, fmt.Errorf("%s is not a file of KEY=VALUE lines", shownPath(path))
+		return nil, fmt.Errorf("%s is not a file of KEY=VALUE lines", console.ShownPath(path))
 	}
 	return func(key string) (string, bool) {
 		if value, ok := lookup(key); ok {

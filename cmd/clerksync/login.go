@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/supabase"
 	"clerksync/sql/migrate"
 )
@@ -44,7 +45,7 @@ var loginRoles = map[string]loginRole{
 }
 
 // Run is the command.
-func (cmd loginCommand) Run(ctx context.Context, c console) error {
+func (cmd loginCommand) Run(ctx context.Context, c console.Console) error {
 	parsed, session, err := sessionConfig(ctx, c)
 	if err != nil {
 		return err
@@ -58,37 +59,37 @@ func (cmd loginCommand) Run(ctx context.Context, c console) error {
 		given, earlier, err := migrate.RotateLogin(ctx, session, role.name)
 		switch {
 		case errors.Is(err, migrate.ErrRotating):
-			return withHint(err, fmt.Sprintf("finish it with \"%s --retire\"; if the string that was printed is lost, \"%[1]s\" makes a new one", again))
+			return console.Hint(err, fmt.Sprintf("finish it with \"%s --retire\"; if the string that was printed is lost, \"%[1]s\" makes a new one", again))
 		case err != nil:
 			return explainConnection(err)
 		}
 		return cmd.hand(c, parsed, given, role, func() {
-			c.say("clerksync: %s has a password; that of %s works on until you retire it", given.Role, earlier)
-			c.say("clerksync: put the string into the secret as %s, then: %s --retire --wait 30m", role.setting, again)
+			c.Say("clerksync: %s has a password; that of %s works on until you retire it", given.Role, earlier)
+			c.Say("clerksync: put the string into the secret as %s, then: %s --retire --wait 30m", role.setting, again)
 		})
 	default:
 		given, err := migrate.ResetPassword(ctx, session, role.name, cmd.Force)
 		switch {
 		case errors.Is(err, migrate.ErrLoginInUse):
-			return withHint(err, fmt.Sprintf("\"%s --rotate\" replaces it without a gap; --force does it all the same", again))
+			return console.Hint(err, fmt.Sprintf("\"%s --rotate\" replaces it without a gap; --force does it all the same", again))
 		case err != nil:
 			return explainConnection(err)
 		}
 		return cmd.hand(c, parsed, given, role, func() {
-			c.say("clerksync: %s has a new password; an earlier one is refused from now on", given.Role)
-			c.say("clerksync: set the string as %s where it is to be used", role.setting)
+			c.Say("clerksync: %s has a new password; an earlier one is refused from now on", given.Role)
+			c.Say("clerksync: set the string as %s where it is to be used", role.setting)
 		})
 	}
 }
 
 // hand prints the connection string, after what is to be said about it.
-func (cmd loginCommand) hand(c console, parsed *supabase.Config, given migrate.Credentials, role loginRole, say func()) error {
+func (cmd loginCommand) hand(c console.Console, parsed *supabase.Config, given migrate.Credentials, role loginRole, say func()) error {
 	url, note := parsed.Login(given.Role, given.Password)
 	if note != "" {
-		c.say("clerksync: note: %s", note)
+		c.Say("clerksync: note: %s", note)
 	}
 	say()
-	return c.print(map[string]string{"role": given.Role, "setting": role.setting, "database_url": url.Reveal()}, func(row func(...any)) {
+	return c.Print(map[string]string{"role": given.Role, "setting": role.setting, "database_url": url.Reveal()}, func(row func(...any)) {
 		row(url.Reveal())
 	})
 }
@@ -96,15 +97,15 @@ func (cmd loginCommand) hand(c console, parsed *supabase.Config, given migrate.C
 // retirePoll is how often the database is asked whether a login is still needed.
 const retirePoll = 2 * time.Second
 
-func (cmd loginCommand) retire(ctx context.Context, c console, session *pgx.ConnConfig, role loginRole, again string) error {
+func (cmd loginCommand) retire(ctx context.Context, c console.Console, session *pgx.ConnConfig, role loginRole, again string) error {
 	deadline := time.Now().Add(cmd.Wait)
 	said := ""
 	for {
 		retired, inUse, err := migrate.RetireLogin(ctx, session, role.name, cmd.Force)
 		switch {
 		case err == nil:
-			c.say("clerksync: %s has no password any more; %s is in use", retired, inUse)
-			return c.print(map[string]string{"retired": retired, "in_use": inUse}, func(row func(...any)) {
+			c.Say("clerksync: %s has no password any more; %s is in use", retired, inUse)
+			return c.Print(map[string]string{"retired": retired, "in_use": inUse}, func(row func(...any)) {
 				row(retired, "retired")
 				row(inUse, "in use")
 			})
@@ -113,10 +114,10 @@ func (cmd loginCommand) retire(ctx context.Context, c console, session *pgx.Conn
 		case !errors.Is(err, migrate.ErrNotYet) && time.Now().After(deadline):
 			return explainConnection(err)
 		case time.Now().After(deadline):
-			return withHint(err, fmt.Sprintf("\"%s --retire --wait 30m\" waits for it; --force does not, and locks out whoever still needs it", again))
+			return console.Hint(err, fmt.Sprintf("\"%s --retire --wait 30m\" waits for it; --force does not, and locks out whoever still needs it", again))
 		}
 		if text := err.Error(); text != said {
-			c.say("clerksync: waiting: %s", text)
+			c.Say("clerksync: waiting: %s", text)
 			said = text
 		}
 		select {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
 )
@@ -160,7 +161,7 @@ func TestMigrateLogin_ReplacesAPasswordWithoutAGap(t *testing.T) {
 			step(exitFailed, []string{"connected as " + login.first}, "--retire", "--wait", "1ms")
 			super := logIn(t, server.URL("postgres", postgres.Superuser, ""))
 			var said strings.Builder
-			code := run(t.Context(), []string{"migrate", "login", login.name, "--retire", "--wait", "1m"}, console{
+			code := run(t.Context(), []string{"migrate", "login", login.name, "--retire", "--wait", "1m"}, console.Console{
 				Stdin: strings.NewReader(""), Stdout: io.Discard,
 				Lookup: func(key string) (string, bool) { value, ok := settings[key]; return value, ok },
 				// The connections end once the command is waiting for them.

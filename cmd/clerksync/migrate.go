@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/config"
 	"clerksync/shared/supabase"
 	"clerksync/sql/migrate"
@@ -25,7 +26,7 @@ type migrateCommand struct {
 
 // databaseConfig reads DATABASE_URL, and says on stderr what works with it but
 // should be otherwise.
-func databaseConfig(ctx context.Context, c console) (*supabase.Config, error) {
+func databaseConfig(ctx context.Context, c console.Console) (*supabase.Config, error) {
 	database, err := newSource(c).Database(ctx)
 	if err != nil {
 		return nil, err
@@ -34,11 +35,11 @@ func databaseConfig(ctx context.Context, c console) (*supabase.Config, error) {
 }
 
 // newSource reads settings as a function does.
-func newSource(c console) *config.Source {
+func newSource(c console.Console) *config.Source {
 	return config.NewSource(c.Lookup, config.SecretsManager(c.Lookup))
 }
 
-func parseDatabase(c console, database config.Database, connections int32) (*supabase.Config, error) {
+func parseDatabase(c console.Console, database config.Database, connections int32) (*supabase.Config, error) {
 	parsed, err := supabase.Parse(supabase.Options{
 		URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef, AppName: "cli", MaxConns: connections,
 	})
@@ -46,14 +47,14 @@ func parseDatabase(c console, database config.Database, connections int32) (*sup
 		return nil, err
 	}
 	for _, warning := range parsed.Warnings {
-		c.say("clerksync: warning: %s", warning)
+		c.Say("clerksync: warning: %s", warning)
 	}
 	return parsed, nil
 }
 
 // sessionConfig is the connection that migrations need: one session for all of
 // them, not a transaction pooler.
-func sessionConfig(ctx context.Context, c console) (*supabase.Config, *pgx.ConnConfig, error) {
+func sessionConfig(ctx context.Context, c console.Console) (*supabase.Config, *pgx.ConnConfig, error) {
 	parsed, err := databaseConfig(ctx, c)
 	if err != nil {
 		return nil, nil, err
@@ -63,7 +64,7 @@ func sessionConfig(ctx context.Context, c console) (*supabase.Config, *pgx.ConnC
 		return nil, nil, err
 	}
 	if parsed.Port != session.Port {
-		c.say("clerksync: migrations need a session: using port %d instead of the transaction pooler's %d", session.Port, parsed.Port)
+		c.Say("clerksync: migrations need a session: using port %d instead of the transaction pooler's %d", session.Port, parsed.Port)
 	}
 	return parsed, session, nil
 }
@@ -107,7 +108,7 @@ type plannedMigration struct {
 	AppliedAt *time.Time `json:"applied_at"`
 }
 
-func (cmd planCommand) Run(ctx context.Context, c console) error {
+func (cmd planCommand) Run(ctx context.Context, c console.Console) error {
 	_, session, err := sessionConfig(ctx, c)
 	if err != nil {
 		return err
@@ -123,7 +124,7 @@ func (cmd planCommand) Run(ctx context.Context, c console) error {
 			planned[i].AppliedAt = &s.AppliedAt
 		}
 	}
-	return c.print(planned, func(row func(...any)) {
+	return c.Print(planned, func(row func(...any)) {
 		for _, p := range planned {
 			state := "pending"
 			if p.AppliedAt != nil {
@@ -136,7 +137,7 @@ func (cmd planCommand) Run(ctx context.Context, c console) error {
 
 type upCommand struct{ migrateFlag }
 
-func (cmd upCommand) Run(ctx context.Context, c console) error {
+func (cmd upCommand) Run(ctx context.Context, c console.Console) error {
 	_, session, err := sessionConfig(ctx, c)
 	if err != nil {
 		return err
@@ -146,7 +147,7 @@ func (cmd upCommand) Run(ctx context.Context, c console) error {
 	for i, m := range applied {
 		names[i] = m.String()
 	}
-	if printErr := c.print(names, func(row func(...any)) {
+	if printErr := c.Print(names, func(row func(...any)) {
 		for _, name := range names {
 			row(name, "applied")
 		}
@@ -157,14 +158,14 @@ func (cmd upCommand) Run(ctx context.Context, c console) error {
 		return explainConnection(err)
 	}
 	if len(applied) == 0 {
-		c.say("clerksync: nothing to do, the database is up to date")
+		c.Say("clerksync: nothing to do, the database is up to date")
 	}
 	return nil
 }
 
 type verifyCommand struct{ schemaFlag }
 
-func (cmd verifyCommand) Run(ctx context.Context, c console) error {
+func (cmd verifyCommand) Run(ctx context.Context, c console.Console) error {
 	_, session, err := sessionConfig(ctx, c)
 	if err != nil {
 		return err
@@ -180,7 +181,7 @@ type exportCommand struct {
 	Dir string `help:"Folder to write to." default:"supabase/migrations" type:"path" placeholder:"DIR"`
 }
 
-func (cmd exportCommand) Run(ctx context.Context, c console) error {
+func (cmd exportCommand) Run(ctx context.Context, c console.Console) error {
 	options, err := cmd.schemas(ctx, c)
 	if err != nil {
 		return err
@@ -190,9 +191,9 @@ func (cmd exportCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	if len(written) == 0 {
-		c.say("clerksync: nothing to do, %s has every migration", cmd.Dir)
+		c.Say("clerksync: nothing to do, %s has every migration", cmd.Dir)
 	}
-	return c.print(written, func(row func(...any)) {
+	return c.Print(written, func(row func(...any)) {
 		for _, path := range written {
 			row(path)
 		}
@@ -201,7 +202,7 @@ func (cmd exportCommand) Run(ctx context.Context, c console) error {
 
 // schemas are those that the files are for: of the database that DATABASE_URL names,
 // where it was migrated and the folder has no earlier files, which say it themselves.
-func (cmd exportCommand) schemas(ctx context.Context, c console) (migrate.Options, error) {
+func (cmd exportCommand) schemas(ctx context.Context, c console.Console) (migrate.Options, error) {
 	options := cmd.options()
 	there, err := migrate.Exported(cmd.Dir)
 	if err != nil || there || !mayHold(c, "DATABASE_URL") {
@@ -210,10 +211,10 @@ func (cmd exportCommand) schemas(ctx context.Context, c console) (migrate.Option
 	used, migrated, err := schemasInUse(ctx, c)
 	switch {
 	case err != nil && options.Schema != "" && options.Helpers != "":
-		c.say("clerksync: warning: whether the database has the same schemas is not known: %v", err)
+		c.Say("clerksync: warning: whether the database has the same schemas is not known: %v", err)
 		return options, nil
 	case err != nil:
-		return options, withHint(
+		return options, console.Hint(
 			err,
 			"to export for a database that was not migrated yet, unset DATABASE_URL; otherwise give its schemas with --schema and --helpers-schema",
 		)
@@ -222,12 +223,12 @@ func (cmd exportCommand) schemas(ctx context.Context, c console) (migrate.Option
 	case cmp.Or(options.Schema, used.Schema) != used.Schema || cmp.Or(options.Helpers, used.Helpers) != used.Helpers:
 		return options, fmt.Errorf("%w: the database was migrated with the schemas %q (--schema) and %q (--helpers-schema)", migrate.ErrSchema, used.Schema, used.Helpers)
 	}
-	c.say("clerksync: the files are for the schemas %q and %q, with which the database was migrated", used.Schema, used.Helpers)
+	c.Say("clerksync: the files are for the schemas %q and %q, with which the database was migrated", used.Schema, used.Helpers)
 	return used, nil
 }
 
 // schemasInUse asks the database of DATABASE_URL.
-func schemasInUse(ctx context.Context, c console) (migrate.Options, bool, error) {
+func schemasInUse(ctx context.Context, c console.Console) (migrate.Options, bool, error) {
 	parsed, err := databaseConfig(ctx, c)
 	if err != nil {
 		return migrate.Options{}, false, err

@@ -10,12 +10,13 @@ import (
 	"sync"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
 
-// findings are the differences that a dry run finds: all of them as JSON, as
+// Findings are the differences that a dry run finds: all of them as JSON, as
 // soon as they come, since they can be as many as the copy has rows; for people
 // some of each kind, at the end. It is safe for concurrent use.
 type findings struct {
@@ -108,7 +109,7 @@ func (f *findings) rows(row func(...any)) {
 		}
 		slices.SortFunc(kind.shown, func(a, b mirror.Difference) int { return cmp.Compare(a.ID, b.ID) })
 		for _, d := range kind.shown {
-			row(append([]any{d.Result, printable(d.ID)}, fields(d)...)...)
+			row(append([]any{d.Result, console.Printable(d.ID)}, fields(d)...)...)
 		}
 		if more := kind.count - len(kind.shown); more > 0 {
 			row("", fmt.Sprintf("… and %d more of the kind %s; --json lists all", more, object))
@@ -118,7 +119,7 @@ func (f *findings) rows(row func(...any)) {
 }
 
 // fields is a cell with what differs in an object. Of one that is wholly new or
-// gone the id says enough.
+// Gone the id says enough.
 func fields(d mirror.Difference) []any {
 	if d.Result != "updated" {
 		return nil
@@ -144,7 +145,7 @@ func jsonText(value json.RawMessage) string {
 	if len(value) == 0 || json.Compact(&compact, value) != nil {
 		return "null"
 	}
-	text := []rune(printable(compact.String()))
+	text := []rune(console.Printable(compact.String()))
 	if len(text) > maxValue {
 		return string(text[:maxValue-1]) + "…"
 	}
@@ -168,13 +169,13 @@ func reportRows(r fullsync.Report, now time.Time, row func(...any)) {
 		if r.Initial {
 			drifted = nil
 		}
-		row(object.Plural, of.Listed, of.Created, of.Updated, of.Deleted, of.Unchanged, of.Stale, known(drifted))
+		row(object.Plural, of.Listed, of.Created, of.Updated, of.Deleted, of.Unchanged, of.Stale, console.Known(drifted))
 	}
 	row()
 	row("result", ending(r))
 	row("drift", drift(r))
 	if n := deletedHere(r); n > 0 {
-		row("deleted here", count(int(n), "object", "objects")+", live in Clerk")
+		row("deleted here", console.Count(int(n), "object", "objects")+", live in Clerk")
 	}
 	row("requests", fmt.Sprintf("%d, of which %d repeated; %d answered 429", r.Requests, r.Retries, r.RateLimited))
 	if r.Purged != (mirror.Purged{}) {
@@ -204,7 +205,7 @@ func ending(r fullsync.Report) string {
 	if r.Reason != "" {
 		text += " (" + r.Reason + ")"
 	}
-	text += " after " + took(time.Duration(r.DurationMS)*time.Millisecond)
+	text += " after " + console.Took(time.Duration(r.DurationMS)*time.Millisecond)
 	if r.Resumed {
 		text += ", resumed"
 	}
@@ -215,12 +216,12 @@ func drift(r fullsync.Report) string {
 	if r.Initial {
 		return "not told by a first run"
 	}
-	return count(int(r.Drift), "object", "objects")
+	return console.Count(int(r.Drift), "object", "objects")
 }
 
 func purged(p mirror.Purged) string {
-	text := fmt.Sprintf("%s, %s, %s", count(int(p.Payloads), "payload", "payloads"), count(int(p.Events), "event", "events"),
-		count(int(p.Users+p.Organizations+p.Memberships), "tombstone", "tombstones"))
+	text := fmt.Sprintf("%s, %s, %s", console.Count(int(p.Payloads), "payload", "payloads"), console.Count(int(p.Events), "event", "events"),
+		console.Count(int(p.Users+p.Organizations+p.Memberships), "tombstone", "tombstones"))
 	if p.HeldBack > 0 {
 		text += fmt.Sprintf(", %d held back", p.HeldBack)
 	}
@@ -234,31 +235,5 @@ func lastWebhook(at *time.Time, now time.Time) string {
 	if at == nil {
 		return "never"
 	}
-	return ago(now.Sub(*at))
-}
-
-// ago says in words how long something is past.
-func ago(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return "less than a minute ago"
-	case d < 2*time.Hour:
-		return count(int(d.Minutes()), "minute", "minutes") + " ago"
-	case d < 48*time.Hour:
-		return count(int(d.Hours()), "hour", "hours") + " ago"
-	default:
-		return count(int(d.Hours()/24), "day", "days") + " ago"
-	}
-}
-
-// took writes a duration as exactly as its length deserves.
-func took(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return d.Round(time.Millisecond).String()
-	case d < 10*time.Second:
-		return d.Round(100 * time.Millisecond).String()
-	default:
-		return d.Round(time.Second).String()
-	}
+	return console.Ago(now.Sub(*at))
 }

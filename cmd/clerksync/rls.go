@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf16"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/probe"
@@ -68,27 +64,6 @@ func bounded(ctx context.Context, doing string, limit time.Duration, f func(cont
 	return err
 }
 
-// name is a text that is not empty: as from a shell's variable that is not set,
-// it would mean something else than was meant.
-type name string
-
-// UnmarshalText is called while the command line is parsed.
-func (n *name) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
-		return errors.New("it is empty")
-	}
-	*n = name(text)
-	return nil
-}
-
-func texts(names []name) []string {
-	var list []string
-	for _, n := range names {
-		list = append(list, string(n))
-	}
-	return list
-}
-
 // tableName is a table as SQL names it.
 type tableName struct{ catalog.Name }
 
@@ -100,12 +75,12 @@ func (n *tableName) UnmarshalText(text []byte) error {
 }
 
 type exposedFlag struct {
-	Exposed []name `help:"Schemas that the Data API serves, where the database does not say (default: public and the copy's)." placeholder:"SCHEMA"`
+	Exposed []console.Name `help:"Schemas that the Data API serves, where the database does not say (default: public and the copy's)." placeholder:"SCHEMA"`
 }
 
 // withConnection runs f on one connection as DATABASE_URL has it, which may go
 // through a transaction pooler.
-func withConnection(ctx context.Context, c console, f func(*pgx.Conn) error) error {
+func withConnection(ctx context.Context, c console.Console, f func(*pgx.Conn) error) error {
 	parsed, err := databaseConfig(ctx, c)
 	if err != nil {
 		return err
@@ -114,7 +89,7 @@ func withConnection(ctx context.Context, c console, f func(*pgx.Conn) error) err
 }
 
 // withSession runs f on a connection that keeps its session.
-func withSession(ctx context.Context, c console, f func(*pgx.Conn) error) error {
+func withSession(ctx context.Context, c console.Console, f func(*pgx.Conn) error) error {
 	_, config, err := sessionConfig(ctx, c)
 	if err != nil {
 		return err
@@ -135,33 +110,24 @@ func connected(ctx context.Context, config *pgx.ConnConfig, f func(*pgx.Conn) er
 	return f(conn)
 }
 
-// usageError is a request that cannot be meant, found out only while it runs.
-type usageError struct{ err error }
-
-func (e *usageError) Error() string { return e.err.Error() }
-func (e *usageError) Unwrap() error { return e.err }
-
-// misuse makes a usage error of one.
-func misuse(err error) error { return &usageError{err} }
-
 // adviseRLS adds to an error what to do about it, and makes it fit for a terminal.
 func adviseRLS(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, advised := errors.AsType[*hintedError](err); !advised {
+	if _, advised := errors.AsType[*console.HintedError](err); !advised {
 		err = hinted(ctx, err)
 	}
 	for _, wrong := range []error{rls.ErrSpec, probe.ErrColumn} {
 		if errors.Is(err, wrong) {
-			err = misuse(err)
+			err = console.Usage(err)
 		}
 	}
 	return err
 }
 
 func hinted(ctx context.Context, err error) error {
-	hint := func(text string) error { return withHint(err, text) }
+	hint := func(text string) error { return console.Hint(err, text) }
 	code := ""
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		code = pgErr.Code
@@ -190,50 +156,4 @@ func hinted(ctx context.Context, err error) error {
 	default:
 		return err
 	}
-}
-
-// harmless is text from elsewhere without what a terminal would obey, but with
-// its lines.
-func harmless(text string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsPrint(r) || r == '\n':
-			return r
-		case r == '\t':
-			return ' '
-		default:
-			return '?'
-		}
-	}, text)
-}
-
-// encode writes one JSON value in which nothing is left that a terminal would
-// obey.
-func encode(w io.Writer, value any) error {
-	var b strings.Builder
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return fmt.Errorf("writing JSON: %w", err)
-	}
-	_, err := io.WriteString(w, escaped(b.String()))
-	return err
-}
-
-// escaped is JSON that says the same and has nothing that a terminal would obey:
-// what cannot be printed stands in strings only, and is escaped there.
-func escaped(text string) string {
-	var out strings.Builder
-	for _, r := range text {
-		switch {
-		case r == '\n' || unicode.IsPrint(r):
-			out.WriteRune(r)
-		case r > 0xffff:
-			high, low := utf16.EncodeRune(r)
-			fmt.Fprintf(&out, `\u%04x\u%04x`, high, low)
-		default:
-			fmt.Fprintf(&out, `\u%04x`, r)
-		}
-	}
-	return out.String()
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
 )
@@ -36,9 +37,9 @@ A table that is called log is named with its schema: public.log.`
 const auditLimit = time.Minute
 
 type rlsAuditTablesCommand struct {
-	Tables []tableName `arg:"" optional:"" name:"table" help:"The tables, as SQL names them; without any, the audited ones are listed."`
-	Ignore []name      `help:"Columns whose changes alone are not recorded, without quotes." placeholder:"COLUMN"`
-	Drop   bool        `help:"End it; what was recorded stays."`
+	Tables []tableName    `arg:"" optional:"" name:"table" help:"The tables, as SQL names them; without any, the audited ones are listed."`
+	Ignore []console.Name `help:"Columns whose changes alone are not recorded, without quotes." placeholder:"COLUMN"`
+	Drop   bool           `help:"End it; what was recorded stays."`
 }
 
 // Validate checks what the types of the flags do not.
@@ -59,7 +60,7 @@ type auditedTables struct {
 }
 
 // Run is the command.
-func (cmd rlsAuditTablesCommand) Run(ctx context.Context, c console) error {
+func (cmd rlsAuditTablesCommand) Run(ctx context.Context, c console.Console) error {
 	var audited []rls.AuditedTable
 	err := withConnection(ctx, c, func(conn *pgx.Conn) error {
 		return bounded(ctx, "auditing", auditLimit, func(ctx context.Context) error {
@@ -79,17 +80,17 @@ func (cmd rlsAuditTablesCommand) Run(ctx context.Context, c console) error {
 		if cmd.Drop {
 			what = "is not audited any more; what was recorded stays"
 		}
-		c.say("clerksync: %s %s", printable(t.String()), what)
+		c.Say("clerksync: %s %s", console.Printable(t.String()), what)
 	}
 	if c.JSON {
-		return encode(c.Stdout, auditedTables{append([]rls.AuditedTable{}, audited...)})
+		return console.Encode(c.Stdout, auditedTables{append([]rls.AuditedTable{}, audited...)})
 	}
 	if len(cmd.Tables) > 0 {
 		return nil
 	}
-	return c.print(nil, func(row func(...any)) {
+	return c.Print(nil, func(row func(...any)) {
 		for _, t := range audited {
-			row(printable(t.String()), auditState(t))
+			row(console.Printable(t.String()), auditState(t))
 		}
 	})
 }
@@ -105,7 +106,7 @@ func (cmd rlsAuditTablesCommand) change(ctx context.Context, conn *pgx.Conn) err
 	case cmd.Drop:
 		return rls.Unaudit(ctx, conn, tables)
 	default:
-		return rls.Audit(ctx, conn, tables, texts(cmd.Ignore))
+		return rls.Audit(ctx, conn, tables, console.Texts(cmd.Ignore))
 	}
 }
 
@@ -113,7 +114,7 @@ func (cmd rlsAuditTablesCommand) change(ctx context.Context, conn *pgx.Conn) err
 func auditState(t rls.AuditedTable) string {
 	state := "every column"
 	if len(t.Ignored) > 0 {
-		state = "every column but " + printable(strings.Join(t.Ignored, ", "))
+		state = "every column but " + console.Printable(strings.Join(t.Ignored, ", "))
 	}
 	if !t.Complete {
 		state = "incomplete, a trigger is missing or switched off: audit it again; " + state
@@ -122,11 +123,11 @@ func auditState(t rls.AuditedTable) string {
 }
 
 type rlsAuditLogCommand struct {
-	Table  *tableName `help:"Only this table." placeholder:"TABLE"`
-	Row    once       `help:"Only the row with this primary key; a JSON array if that has several columns." placeholder:"KEY"`
-	User   once       `help:"Only what this user did, by Clerk id." placeholder:"ID"`
-	Limit  int        `help:"How many at most, up to 1000 (default: ${default})." default:"50" placeholder:"N"`
-	Before int64      `help:"Go on behind the record with this number." placeholder:"NUMBER"`
+	Table  *tableName   `help:"Only this table." placeholder:"TABLE"`
+	Row    console.Once `help:"Only the row with this primary key; a JSON array if that has several columns." placeholder:"KEY"`
+	User   console.Once `help:"Only what this user did, by Clerk id." placeholder:"ID"`
+	Limit  int          `help:"How many at most, up to 1000 (default: ${default})." default:"50" placeholder:"N"`
+	Before int64        `help:"Go on behind the record with this number." placeholder:"NUMBER"`
 }
 
 // Validate checks what the types of the flags do not.
@@ -147,7 +148,7 @@ type auditRecords struct {
 }
 
 // Run is the command.
-func (cmd rlsAuditLogCommand) Run(ctx context.Context, c console) error {
+func (cmd rlsAuditLogCommand) Run(ctx context.Context, c console.Console) error {
 	query := rls.AuditQuery{RowID: string(cmd.Row), UserID: string(cmd.User), Before: cmd.Before, Most: cmd.Limit}
 	if cmd.Table != nil {
 		query.Table = cmd.Table.Name
@@ -163,20 +164,20 @@ func (cmd rlsAuditLogCommand) Run(ctx context.Context, c console) error {
 		return adviseRLS(ctx, err)
 	}
 	if c.JSON {
-		return encode(c.Stdout, auditRecords{append([]rls.AuditRecord{}, records...)})
+		return console.Encode(c.Stdout, auditRecords{append([]rls.AuditRecord{}, records...)})
 	}
-	if err := c.print(nil, func(row func(...any)) {
+	if err := c.Print(nil, func(row func(...any)) {
 		for _, r := range records {
-			row(r.ID, r.At.UTC().Format(time.RFC3339), printable(auditActor(r)), printable(r.Action+" "+r.Name.String()), printable(auditRow(r)), printable(strings.Join(r.Changed, ", ")))
+			row(r.ID, r.At.UTC().Format(time.RFC3339), console.Printable(auditActor(r)), console.Printable(r.Action+" "+r.Name.String()), console.Printable(auditRow(r)), console.Printable(strings.Join(r.Changed, ", ")))
 		}
 	}); err != nil {
 		return err
 	}
 	switch {
 	case len(records) == 0:
-		c.say("clerksync: nothing was recorded")
+		c.Say("clerksync: nothing was recorded")
 	case len(records) == cmd.Limit:
-		c.say("clerksync: --before %d shows what was before", records[len(records)-1].ID)
+		c.Say("clerksync: --before %d shows what was before", records[len(records)-1].ID)
 	}
 	return nil
 }

@@ -8,13 +8,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/lint"
 )
 
 type rlsLintCommand struct {
-	Schema []name `help:"Report on these schemas only (default: all of your own)." placeholder:"SCHEMA"`
-	Level  string `help:"Show what is at least this grave: warn or error (default: ${default}). What could not be checked is always shown." enum:"warn,error" default:"warn" placeholder:"LEVEL"`
+	Schema []console.Name `help:"Report on these schemas only (default: all of your own)." placeholder:"SCHEMA"`
+	Level  string         `help:"Show what is at least this grave: warn or error (default: ${default}). What could not be checked is always shown." enum:"warn,error" default:"warn" placeholder:"LEVEL"`
 	exposedFlag
 }
 
@@ -33,11 +34,11 @@ type linted struct {
 }
 
 // Run is the command.
-func (cmd rlsLintCommand) Run(ctx context.Context, c console) error {
+func (cmd rlsLintCommand) Run(ctx context.Context, c console.Console) error {
 	return adviseRLS(ctx, withConnection(ctx, c, func(conn *pgx.Conn) error {
 		var found []finding.Finding
 		err := bounded(ctx, "linting", lintLimit, func(ctx context.Context) (err error) {
-			found, err = lint.Run(ctx, conn, lint.Options{Exposed: texts(cmd.Exposed), Schemas: texts(cmd.Schema)})
+			found, err = lint.Run(ctx, conn, lint.Options{Exposed: console.Texts(cmd.Exposed), Schemas: console.Texts(cmd.Schema)})
 			return err
 		})
 		if err != nil {
@@ -50,7 +51,7 @@ func (cmd rlsLintCommand) Run(ctx context.Context, c console) error {
 // unchecked are the findings with which a run ends before its first check.
 var unchecked = []string{"lint.catalogue", "lint.roles"}
 
-func (cmd rlsLintCommand) print(c console, found []finding.Finding) error {
+func (cmd rlsLintCommand) print(c console.Console, found []finding.Finding) error {
 	shown := []finding.Finding{}
 	for _, f := range found {
 		if f.Status == finding.Fail || f.Status == finding.Skip || f.Status == finding.Warn && cmd.Level == "warn" {
@@ -59,16 +60,16 @@ func (cmd rlsLintCommand) print(c console, found []finding.Finding) error {
 	}
 	var err error
 	if c.JSON {
-		err = encode(c.Stdout, linted{shown})
+		err = console.Encode(c.Stdout, linted{shown})
 	} else {
-		err = c.onStdout().findings(shown)
-		c.say("clerksync: %s", sum(found))
+		err = c.OnStdout().Findings(shown)
+		c.Say("clerksync: %s", console.Sum(found))
 	}
 	switch {
 	case err != nil:
 		return err
 	case finding.Failed(found):
-		return fmt.Errorf("%s to mend", count(finding.Count(found, finding.Fail), "failure", "failures"))
+		return fmt.Errorf("%s to mend", console.Count(finding.Count(found, finding.Fail), "failure", "failures"))
 	case slices.ContainsFunc(found, func(f finding.Finding) bool { return slices.Contains(unchecked, f.ID) }):
 		return errors.New("nothing could be checked")
 	default:

@@ -11,19 +11,20 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/probe"
 )
 
 type rlsTestCommand struct {
-	Tables      []tableName `arg:"" name:"table" help:"The tables and views, as SQL names them."`
-	Expect      string      `help:"Compare with this file and print what changed." type:"existingfile" xor:"expectation" placeholder:"FILE"`
-	Write       string      `help:"Write the file for --expect." type:"path" xor:"expectation" placeholder:"FILE"`
-	Explain     bool        `help:"Show plans too, and what makes them slow."`
-	OwnerColumn once        `help:"Column that holds the owner's Clerk id, of one table (default: picked)." placeholder:"COLUMN"`
-	OrgColumn   once        `help:"Column that holds the organization's Clerk id, of one table (default: picked)." placeholder:"COLUMN"`
-	Published   once        `help:"Column that says that a row is published, of one table (default: picked)." placeholder:"COLUMN"`
+	Tables      []tableName  `arg:"" name:"table" help:"The tables and views, as SQL names them."`
+	Expect      string       `help:"Compare with this file and print what changed." type:"existingfile" xor:"expectation" placeholder:"FILE"`
+	Write       string       `help:"Write the file for --expect." type:"path" xor:"expectation" placeholder:"FILE"`
+	Explain     bool         `help:"Show plans too, and what makes them slow."`
+	OwnerColumn console.Once `help:"Column that holds the owner's Clerk id, of one table (default: picked)." placeholder:"COLUMN"`
+	OrgColumn   console.Once `help:"Column that holds the organization's Clerk id, of one table (default: picked)." placeholder:"COLUMN"`
+	Published   console.Once `help:"Column that says that a row is published, of one table (default: picked)." placeholder:"COLUMN"`
 	exposedFlag
 }
 
@@ -75,11 +76,11 @@ type probed struct {
 }
 
 // Run is the command.
-func (cmd rlsTestCommand) Run(ctx context.Context, c console) error {
+func (cmd rlsTestCommand) Run(ctx context.Context, c console.Console) error {
 	return adviseRLS(ctx, cmd.run(ctx, c))
 }
 
-func (cmd rlsTestCommand) run(ctx context.Context, c console) error {
+func (cmd rlsTestCommand) run(ctx context.Context, c console.Console) error {
 	expected, err := cmd.expectation()
 	if err != nil {
 		return err
@@ -88,7 +89,7 @@ func (cmd rlsTestCommand) run(ctx context.Context, c console) error {
 	err = withConnection(ctx, c, func(conn *pgx.Conn) error {
 		return bounded(ctx, "probing", probeLimit, func(ctx context.Context) (err error) {
 			report, err = probe.Run(ctx, conn, probe.Options{
-				Tables: cmd.names(), Exposed: texts(cmd.Exposed), Explain: cmd.Explain,
+				Tables: cmd.names(), Exposed: console.Texts(cmd.Exposed), Explain: cmd.Explain,
 				Columns: map[catalog.Name]probe.Columns{cmd.Tables[0].Name: cmd.columns()},
 			})
 			return err
@@ -111,8 +112,8 @@ func (cmd rlsTestCommand) run(ctx context.Context, c console) error {
 		return err
 	}
 	if len(changes) > 0 {
-		return withHint(
-			fmt.Errorf("%s from what %s expects", count(len(changes), "difference", "differences"), cmd.Expect),
+		return console.Hint(
+			fmt.Errorf("%s from what %s expects", console.Count(len(changes), "difference", "differences"), cmd.Expect),
 			"without --expect it shows what decided; if the differences are meant, --write the file anew",
 		)
 	}
@@ -120,7 +121,7 @@ func (cmd rlsTestCommand) run(ctx context.Context, c console) error {
 		return err
 	}
 	if failures := finding.Count(report.Findings(), finding.Fail); failures > 0 {
-		return fmt.Errorf("%s to mend", count(failures, "failure", "failures"))
+		return fmt.Errorf("%s to mend", console.Count(failures, "failure", "failures"))
 	}
 	return nil
 }
@@ -136,23 +137,23 @@ func (cmd rlsTestCommand) expectation() ([]byte, error) {
 		return nil, fmt.Errorf("reading what is expected: %w", err)
 	}
 	if _, err := probe.Compare(text, probe.Report{}); err != nil {
-		return nil, misuse(fmt.Errorf("%s: %w", cmd.Expect, err))
+		return nil, console.Usage(fmt.Errorf("%s: %w", cmd.Expect, err))
 	}
 	return text, nil
 }
 
-// print writes the report, or with --expect what changed. changes is nil without.
-func (cmd rlsTestCommand) print(c console, report probe.Report, changes []probe.Change) error {
+// Print writes the report, or with --expect what changed. changes is nil without.
+func (cmd rlsTestCommand) print(c console.Console, report probe.Report, changes []probe.Change) error {
 	if c.JSON {
-		return encode(c.Stdout, probed{report, changes})
+		return console.Encode(c.Stdout, probed{report, changes})
 	}
 	if changes != nil {
 		var b strings.Builder
 		for _, change := range changes {
-			b.WriteString(printable(change.String()) + "\n")
+			b.WriteString(console.Printable(change.String()) + "\n")
 		}
 		if len(changes) == 0 {
-			c.say("clerksync: as expected")
+			c.Say("clerksync: as expected")
 		}
 		_, err := io.WriteString(c.Stdout, b.String())
 		return err
@@ -162,10 +163,10 @@ func (cmd rlsTestCommand) print(c console, report probe.Report, changes []probe.
 	for i := range report.Tables {
 		report.Tables[i].Findings = nil
 	}
-	if _, err := io.WriteString(c.Stdout, harmless(report.Text())); err != nil {
+	if _, err := io.WriteString(c.Stdout, console.Harmless(report.Text())); err != nil {
 		return err
 	}
-	return c.onStderr().findings(found)
+	return c.OnStderr().Findings(found)
 }
 
 // unprobed is an error that names the tables about which nothing is known.
@@ -179,17 +180,17 @@ func unprobed(report probe.Report) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s could not be probed: %s", count(len(names), "table", "tables"), strings.Join(names, ", "))
+	return fmt.Errorf("%s could not be probed: %s", console.Count(len(names), "table", "tables"), strings.Join(names, ", "))
 }
 
 // write writes the file of --write.
-func (cmd rlsTestCommand) write(c console, report probe.Report) error {
+func (cmd rlsTestCommand) write(c console.Console, report probe.Report) error {
 	if cmd.Write == "" {
 		return nil
 	}
 	if err := os.WriteFile(cmd.Write, report.Expectation(), 0o644); err != nil { //nolint:gosec // part of a repository, which others read
 		return fmt.Errorf("writing what is expected: %w", err)
 	}
-	c.say("clerksync: wrote %s", printable(cmd.Write))
+	c.Say("clerksync: wrote %s", console.Printable(cmd.Write))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/probe"
 )
@@ -139,7 +140,7 @@ func TestConfigureRLSTest_InterruptedLeavesNothing(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, []string{"configure-rls", "test", "notes"}, console{
+		done <- run(ctx, []string{"configure-rls", "test", "notes"}, console.Console{
 			Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
 			Lookup: func(key string) (string, bool) { value, ok := settings[key]; return value, ok },
 		})

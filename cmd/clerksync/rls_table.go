@@ -1,18 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/term"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
@@ -27,17 +25,17 @@ type rlsTableCommand struct {
 	Delete  *rule         `help:"Who deletes rows." placeholder:"RULE"`
 	Require []restriction `help:"A restriction besides the rules; can be repeated." placeholder:"RESTRICTION"`
 
-	OwnerColumn   once   `help:"Column that holds the owner's Clerk id, without quotes (default: picked)." placeholder:"COLUMN"`
-	OrgColumn     once   `help:"Column that holds the organization's Clerk id (default: picked)." placeholder:"COLUMN"`
-	Published     once   `help:"Column, or column and value, that says that a row is published (default: picked)." placeholder:"COLUMN[=VALUE]"`
-	Organizations string `help:"Where a pattern takes the caller's organizations from: mirrored (the copy; the default), active (the token's one), both (the active one, if the copy agrees)." enum:",mirrored,active,both" default:"" placeholder:"SOURCE"`
-	Roles         []name `help:"Organization roles that write, in the pattern role-based." placeholder:"ROLE"`
-	Permissions   []name `help:"Organization permissions that write, in the pattern role-based." placeholder:"PERMISSION"`
-	AppRoles      []name `help:"The application's own roles that read and write, in the pattern role-based." placeholder:"ROLE"`
-	Claim         once   `help:"Claim of the token that holds the application's roles, such as metadata.role." placeholder:"PATH"`
-	Anon          bool   `help:"Open to everyone what the pattern opens to signed-in users, and what is published."`
-	PublicColumns []name `help:"Columns that everybody signed in may read, in the pattern public-profile." placeholder:"COLUMN"`
-	Bucket        once   `help:"Bucket of storage.objects." placeholder:"NAME"`
+	OwnerColumn   console.Once   `help:"Column that holds the owner's Clerk id, without quotes (default: picked)." placeholder:"COLUMN"`
+	OrgColumn     console.Once   `help:"Column that holds the organization's Clerk id (default: picked)." placeholder:"COLUMN"`
+	Published     console.Once   `help:"Column, or column and value, that says that a row is published (default: picked)." placeholder:"COLUMN[=VALUE]"`
+	Organizations string         `help:"Where a pattern takes the caller's organizations from: mirrored (the copy; the default), active (the token's one), both (the active one, if the copy agrees)." enum:",mirrored,active,both" default:"" placeholder:"SOURCE"`
+	Roles         []console.Name `help:"Organization roles that write, in the pattern role-based." placeholder:"ROLE"`
+	Permissions   []console.Name `help:"Organization permissions that write, in the pattern role-based." placeholder:"PERMISSION"`
+	AppRoles      []console.Name `help:"The application's own roles that read and write, in the pattern role-based." placeholder:"ROLE"`
+	Claim         console.Once   `help:"Claim of the token that holds the application's roles, such as metadata.role." placeholder:"PATH"`
+	Anon          bool           `help:"Open to everyone what the pattern opens to signed-in users, and what is published."`
+	PublicColumns []console.Name `help:"Columns that everybody signed in may read, in the pattern public-profile." placeholder:"COLUMN"`
+	Bucket        console.Once   `help:"Bucket of storage.objects." placeholder:"NAME"`
 
 	Replace   bool `help:"Remove other permissive policies, which would open what these close."`
 	NoDefault bool `help:"Leave the columns' defaults as they are."`
@@ -161,8 +159,8 @@ func (cmd rlsTableCommand) spec() rls.Spec {
 		Table: cmd.Table.Name, Pattern: string(cmd.Pattern), Rules: map[catalog.Command]rls.Rule{},
 		OwnerColumn: string(cmd.OwnerColumn), OrganizationColumn: string(cmd.OrgColumn), Published: string(cmd.Published),
 		Organizations: rls.Organizations(cmd.Organizations),
-		Roles:         texts(cmd.Roles), Permissions: texts(cmd.Permissions), AppRoles: texts(cmd.AppRoles), Claim: string(cmd.Claim),
-		Anon: cmd.Anon, PublicColumns: texts(cmd.PublicColumns), Bucket: string(cmd.Bucket),
+		Roles:         console.Texts(cmd.Roles), Permissions: console.Texts(cmd.Permissions), AppRoles: console.Texts(cmd.AppRoles), Claim: string(cmd.Claim),
+		Anon: cmd.Anon, PublicColumns: console.Texts(cmd.PublicColumns), Bucket: string(cmd.Bucket),
 		Replace: cmd.Replace, WithoutDefault: cmd.NoDefault, WithoutIndex: cmd.NoIndex, WithoutService: cmd.NoService, Drop: cmd.Drop,
 	}
 	for command, given := range map[catalog.Command]*rule{
@@ -190,7 +188,7 @@ type plannedTable struct {
 }
 
 // Run is the command.
-func (cmd rlsTableCommand) Run(ctx context.Context, c console) error {
+func (cmd rlsTableCommand) Run(ctx context.Context, c console.Console) error {
 	with := withConnection
 	if cmd.Apply {
 		with = withSession
@@ -198,10 +196,10 @@ func (cmd rlsTableCommand) Run(ctx context.Context, c console) error {
 	return adviseRLS(ctx, with(ctx, c, func(conn *pgx.Conn) error { return cmd.run(ctx, c, conn) }))
 }
 
-func (cmd rlsTableCommand) run(ctx context.Context, c console, conn *pgx.Conn) error {
+func (cmd rlsTableCommand) run(ctx context.Context, c console.Console, conn *pgx.Conn) error {
 	var plan rls.Plan
 	err := bounded(ctx, "planning", planLimit, func(ctx context.Context) (err error) {
-		plan, err = rls.Preview(ctx, conn, cmd.spec(), texts(cmd.Exposed))
+		plan, err = rls.Preview(ctx, conn, cmd.spec(), console.Texts(cmd.Exposed))
 		return err
 	})
 	if err != nil {
@@ -212,30 +210,30 @@ func (cmd rlsTableCommand) run(ctx context.Context, c console, conn *pgx.Conn) e
 		result.Findings = []finding.Finding{}
 	}
 	if !c.JSON {
-		err = c.onStderr().findings(plan.Findings)
+		err = c.OnStderr().Findings(plan.Findings)
 	}
 	switch {
 	case err != nil:
 	case plan.Blocked():
-		err = fmt.Errorf("%s: %s to mend first; nothing was changed", cmd.Table, count(finding.Count(plan.Findings, finding.Fail), "failure", "failures"))
+		err = fmt.Errorf("%s: %s to mend first; nothing was changed", cmd.Table, console.Count(finding.Count(plan.Findings, finding.Fail), "failure", "failures"))
 	case len(plan.Statements) == 0:
-		c.say("clerksync: nothing to do, %s is as asked", printable(cmd.Table.String()))
+		c.Say("clerksync: nothing to do, %s is as asked", console.Printable(cmd.Table.String()))
 	case cmd.Apply:
 		err = cmd.apply(ctx, c, conn, plan)
 		result.Applied = err == nil
 	case cmd.Migration:
 		result.Migration, err = cmd.write(c, result.SQL)
 	default:
-		c.say("clerksync: nothing was changed; --apply does it, --migration writes it to a file")
+		c.Say("clerksync: nothing was changed; --apply does it, --migration writes it to a file")
 	}
 	if c.JSON {
-		return errors.Join(encode(c.Stdout, result), err)
+		return errors.Join(console.Encode(c.Stdout, result), err)
 	}
 	return errors.Join(cmd.print(c, result), err)
 }
 
-// print writes what is data: the path of a file, or the script.
-func (cmd rlsTableCommand) print(c console, result plannedTable) error {
+// Print writes what is data: the path of a file, or the script.
+func (cmd rlsTableCommand) print(c console.Console, result plannedTable) error {
 	text := result.SQL
 	switch {
 	case cmd.Apply:
@@ -245,15 +243,15 @@ func (cmd rlsTableCommand) print(c console, result plannedTable) error {
 	case cmd.Migration:
 		text = result.Migration + "\n"
 	}
-	if shown := harmless(text); c.StdoutTTY && shown != text {
-		c.say("clerksync: warning: what cannot be printed is shown as ?; piped or written to a file it is exact")
+	if shown := console.Harmless(text); c.StdoutTTY && shown != text {
+		c.Say("clerksync: warning: what cannot be printed is shown as ?; piped or written to a file it is exact")
 		text = shown
 	}
 	_, err := fmt.Fprint(c.Stdout, text)
 	return err
 }
 
-func (cmd rlsTableCommand) write(c console, text string) (string, error) {
+func (cmd rlsTableCommand) write(c console.Console, text string) (string, error) {
 	dir := cmd.Dir
 	if dir == "" {
 		dir = migrationsDir
@@ -262,68 +260,37 @@ func (cmd rlsTableCommand) write(c console, text string) (string, error) {
 	if err != nil || wrote {
 		return path, err
 	}
-	c.say("clerksync: nothing to write, %s says the same; the database does not have it yet", printable(path))
+	c.Say("clerksync: nothing to write, %s says the same; the database does not have it yet", console.Printable(path))
 	return "", nil
 }
 
 // apply shows what changes and does that.
-func (cmd rlsTableCommand) apply(ctx context.Context, c console, conn *pgx.Conn, plan rls.Plan) error {
-	difference(c.onStderr(), plan)
+func (cmd rlsTableCommand) apply(ctx context.Context, c console.Console, conn *pgx.Conn, plan rls.Plan) error {
+	difference(c.OnStderr(), plan)
 	if slices.ContainsFunc(plan.Statements, func(s rls.Statement) bool { return s.Removes }) && !cmd.Yes {
-		if err := confirm(ctx, c); err != nil {
+		if err := console.Confirm(ctx, c); err != nil {
 			return err
 		}
 	}
 	if err := bounded(ctx, "applying", applyLimit, func(ctx context.Context) error {
-		return rls.Apply(ctx, conn, cmd.spec(), texts(cmd.Exposed), plan)
+		return rls.Apply(ctx, conn, cmd.spec(), console.Texts(cmd.Exposed), plan)
 	}); err != nil {
 		return err
 	}
-	c.say("clerksync: applied %s to %s", count(len(plan.Statements), "statement", "statements"), printable(cmd.Table.String()))
+	c.Say("clerksync: applied %s to %s", console.Count(len(plan.Statements), "statement", "statements"), console.Printable(cmd.Table.String()))
 	return nil
 }
 
 // difference writes the statements of a plan, those that take away marked with −.
-func difference(p paper, plan rls.Plan) {
+func difference(p console.Paper, plan rls.Plan) {
 	for _, s := range plan.Statements {
 		colour, sign := "32", "+"
 		if s.Removes {
 			colour, sign = "31", "−"
 		}
-		for line := range strings.Lines(harmless(s.SQL) + ";") {
-			fmt.Fprintln(p, p.paint(colour, sign+" "+strings.TrimRight(line, "\n")))
+		for line := range strings.Lines(console.Harmless(s.SQL) + ";") {
+			fmt.Fprintln(p, p.Paint(colour, sign+" "+strings.TrimRight(line, "\n")))
 			sign = " "
 		}
-	}
-}
-
-// errDeclined ends a command that was not confirmed.
-var errDeclined = errors.New("not confirmed; nothing was changed")
-
-// confirm asks the person at the terminal. Where there is none it refuses.
-func confirm(ctx context.Context, c console) error {
-	file, isFile := c.Stdin.(*os.File)
-	if !c.StderrTTY || isFile && !term.IsTerminal(int(file.Fd())) {
-		return withHint(
-			misuse(errors.New("something would be removed, and there is no terminal to ask at; nothing was changed")),
-			"look at what is marked with − and give --yes",
-		)
-	}
-	fmt.Fprint(c.Stderr, "Lines marked with − are removed. Go on? [y/N] ")
-	answers := make(chan string, 1)
-	// It may go on waiting when the answer does not matter any more: the program ends then.
-	go func() {
-		line, _ := bufio.NewReader(c.Stdin).ReadString('\n')
-		answers <- line
-	}()
-	select {
-	case <-ctx.Done():
-		c.say("")
-		return ctx.Err()
-	case answer := <-answers:
-		if word := strings.ToLower(strings.TrimSpace(answer)); word != "y" && word != "yes" {
-			return errDeclined
-		}
-		return nil
 	}
 }

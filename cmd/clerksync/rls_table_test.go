@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls"
@@ -408,7 +409,7 @@ func TestConfigureRLS_AMigrationStaysInItsFolder(t *testing.T) {
 // on runs a command line at a terminal, where input is typed.
 func on(ctx context.Context, settings map[string]string, input io.Reader, args ...string) result {
 	var stdout, stderr bytes.Buffer
-	code := run(ctx, append([]string{"configure-rls"}, args...), console{
+	code := run(ctx, append([]string{"configure-rls"}, args...), console.Console{
 		Stdin: input, Stdout: &stdout, Stderr: &stderr, StdoutTTY: true, StderrTTY: true,
 		Lookup: func(key string) (string, bool) { value, ok := settings[key]; return value, ok },
 	})
@@ -641,7 +642,7 @@ func TestBounded_NamesTheLimit(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}))
-	if hint, ok := errors.AsType[*hintedError](err); !ok || !strings.Contains(err.Error(), "planning took longer than 1ns") || !strings.Contains(hint.hint, "pg_stat_activity") {
+	if hint, ok := errors.AsType[*console.HintedError](err); !ok || !strings.Contains(err.Error(), "planning took longer than 1ns") || !strings.Contains(hint.Hint, "pg_stat_activity") {
 		t.Errorf("a limit that is reached: %v, want it named and a hint", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/awsaccount"
 	"clerksync/shared/clerk"
 	"clerksync/shared/config"
@@ -63,7 +64,7 @@ const askLimit = 15 * time.Second
 
 // Run is the command. Only a copy that cannot be read is a failure, and a key that is
 // not the copy's: whatever else is amiss is what a status is there to show.
-func (cmd statusCommand) Run(ctx context.Context, c console) error {
+func (cmd statusCommand) Run(ctx context.Context, c console.Console) error {
 	var status copyStatus
 	var instance string
 	err := withStore(ctx, c, func(store *mirror.Store) error {
@@ -88,30 +89,30 @@ func (cmd statusCommand) Run(ctx context.Context, c console) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return errors.Join(c.print(status, func(row func(...any)) { statusRows(status, time.Now(), row) }), foreign)
+	return errors.Join(c.Print(status, func(row func(...any)) { statusRows(status, time.Now(), row) }), foreign)
 }
 
 // askClerk counts what Clerk has, and says on stderr what kept it from that. A key of
 // another instance than the copy's is an error, and shows nothing of that one.
-func askClerk(ctx context.Context, c console, instance string) (*clerkCounts, error) {
+func askClerk(ctx context.Context, c console.Console, instance string) (*clerkCounts, error) {
 	if !mayHold(c, "CLERK_SECRET_KEY") {
-		c.say("clerksync: hint: with CLERK_SECRET_KEY set, Clerk's own numbers stand beside these")
+		c.Say("clerksync: hint: with CLERK_SECRET_KEY set, Clerk's own numbers stand beside these")
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, askLimit, fmt.Errorf("it took longer than %s", askLimit))
 	defer cancel()
 	counts, err := countInClerk(ctx, c, instance)
 	if errors.Is(err, mirror.ErrWrongInstance) {
-		return nil, withHint(err, "Clerk's numbers are left out; check CLERK_SECRET_KEY and DATABASE_URL, which belong together")
+		return nil, console.Hint(err, "Clerk's numbers are left out; check CLERK_SECRET_KEY and DATABASE_URL, which belong together")
 	}
 	if err != nil {
-		c.say("clerksync: warning: counting in Clerk: %v", err)
+		c.Say("clerksync: warning: counting in Clerk: %v", err)
 	}
 	return counts, nil
 }
 
 // askAWS asks AWS for the account's limits. That it may not, or cannot, is an answer.
-func askAWS(ctx context.Context, c console) *awsStatus {
+func askAWS(ctx context.Context, c console.Console) *awsStatus {
 	ctx, cancel := context.WithTimeoutCause(ctx, askLimit, fmt.Errorf("it took longer than %s", askLimit))
 	defer cancel()
 	found, err := awsaccount.ReadConcurrency(ctx, c.Lookup)
@@ -147,7 +148,7 @@ func awsRows(s awsStatus, row func(...any)) {
 }
 
 // mayHold reports whether a setting is in the environment, or a secret may have it.
-func mayHold(c console, key string) bool {
+func mayHold(c console.Console, key string) bool {
 	value, _ := c.Lookup(key)
 	secret, _ := c.Lookup(config.SecretIDKey)
 	return value != "" || secret != ""
@@ -155,7 +156,7 @@ func mayHold(c console, key string) bool {
 
 // countInClerk returns what it could count, also with an error. Of another instance than
 // the copy's, or the pinned one, it returns nothing.
-func countInClerk(ctx context.Context, c console, instance string) (*clerkCounts, error) {
+func countInClerk(ctx context.Context, c console.Console, instance string) (*clerkCounts, error) {
 	settings, err := newSource(c).Sync(ctx)
 	if err != nil {
 		return nil, err
@@ -220,10 +221,10 @@ func statusRows(s copyStatus, now time.Time, row func(...any)) {
 		{"organization_memberships", s.Memberships, inClerk.Memberships},
 	} {
 		if slices.Contains(s.Missing, table.name) {
-			row(table.name, "?", known(table.clerk), "?", "?")
+			row(table.name, "?", console.Known(table.clerk), "?", "?")
 			continue
 		}
-		row(table.name, about(table.here.Live, table.here.Estimated), known(table.clerk),
+		row(table.name, about(table.here.Live, table.here.Estimated), console.Known(table.clerk),
 			about(table.here.Placeholders, table.here.Estimated), about(table.here.Tombstones, table.here.Estimated))
 	}
 	row()
@@ -234,7 +235,7 @@ func statusRows(s copyStatus, now time.Time, row func(...any)) {
 		row("tombstones kept", fmt.Sprintf("%d, which other tables refer to, when they were last looked through", held))
 	}
 	if s.Ending > 0 {
-		row("memberships ending", "of "+count(int(s.Ending), "deleted user or organization", "deleted users and organizations")+"; no policy shows them")
+		row("memberships ending", "of "+console.Count(int(s.Ending), "deleted user or organization", "deleted users and organizations")+"; no policy shows them")
 	}
 	if s.HeldBack > 0 {
 		n := fmt.Sprint(s.HeldBack)
@@ -257,7 +258,7 @@ func statusRows(s copyStatus, now time.Time, row func(...any)) {
 	if s.LastComplete != nil {
 		var report fullsync.Report
 		if json.Unmarshal(s.LastComplete.Report, &report) == nil && deletedHere(report) > 0 {
-			row("deleted here", count(int(deletedHere(report)), "object", "objects")+", live in Clerk when it was last read whole")
+			row("deleted here", console.Count(int(deletedHere(report)), "object", "objects")+", live in Clerk when it was last read whole")
 		}
 	}
 	read("last_event_at", "last verified webhook", lastWebhook(s.LastEventAt, now))
@@ -275,9 +276,9 @@ func statusRows(s copyStatus, now time.Time, row func(...any)) {
 	for _, run := range s.Runs {
 		duration := "-"
 		if run.EndedAt != nil {
-			duration = took(run.EndedAt.Sub(run.StartedAt))
+			duration = console.Took(run.EndedAt.Sub(run.StartedAt))
 		}
-		row(run.ID, run.StartedAt.UTC().Format(time.RFC3339), duration, run.Trigger, known(run.Drift), state(run))
+		row(run.ID, run.StartedAt.UTC().Format(time.RFC3339), duration, run.Trigger, console.Known(run.Drift), state(run))
 	}
 	if s.AWS != nil {
 		awsRows(*s.AWS, row)
@@ -295,14 +296,6 @@ func about(n int64, estimated bool) string {
 	return fmt.Sprint(n)
 }
 
-// known writes a number, or a dash where there is none.
-func known(n *int64) string {
-	if n == nil {
-		return "-"
-	}
-	return fmt.Sprint(*n)
-}
-
 func state(r mirror.RunRecord) string {
 	if r.Reason == "" {
 		return r.State
@@ -316,11 +309,11 @@ func runText(r *mirror.RunRecord, now time.Time) string {
 		return "never"
 	}
 	if r.EndedAt == nil {
-		return fmt.Sprintf("%s, begun %s by %s", state(*r), ago(now.Sub(r.StartedAt)), r.Trigger)
+		return fmt.Sprintf("%s, begun %s by %s", state(*r), console.Ago(now.Sub(r.StartedAt)), r.Trigger)
 	}
-	text := fmt.Sprintf("%s %s, by %s", state(*r), ago(now.Sub(*r.EndedAt)), r.Trigger)
+	text := fmt.Sprintf("%s %s, by %s", state(*r), console.Ago(now.Sub(*r.EndedAt)), r.Trigger)
 	if r.Drift != nil {
-		text += ", drift of " + count(int(*r.Drift), "object", "objects")
+		text += ", drift of " + console.Count(int(*r.Drift), "object", "objects")
 	}
 	if r.State == "partial" {
 		text += "; the next one goes on from there"

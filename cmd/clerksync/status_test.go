@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
@@ -269,8 +270,8 @@ func TestStatus_ForPeople(t *testing.T) {
 			t.Parallel()
 			var stdout bytes.Buffer
 			status := copyStatus{Status: test.status}
-			c := console{Stdout: &stdout}
-			if err := c.print(status, func(row func(...any)) { statusRows(status, now, row) }); err != nil {
+			c := console.Console{Stdout: &stdout}
+			if err := c.Print(status, func(row func(...any)) { statusRows(status, now, row) }); err != nil {
 				t.Fatal(err)
 			}
 			for _, want := range test.want {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
@@ -17,17 +18,17 @@ import (
 )
 
 type syncUsersCommand struct {
-	User           once    `help:"Only this user and its memberships." xor:"part" placeholder:"ID"`
-	Organization   once    `help:"Only this organization and its memberships." xor:"part" placeholder:"ID"`
-	Since          moment  `help:"Only what changed since: a duration such as 24h, or a moment such as 2026-11-23T09:00:00Z." xor:"part" placeholder:"WHEN"`
-	DryRun         bool    `help:"Compare and write nothing; list what differs, field by field."`
-	Fresh          bool    `help:"Begin a new run also where one could be resumed."`
-	AllowDeletions bool    `help:"Let any number of deletions through that Clerk has confirmed."`
-	MaxDeleteShare float64 `help:"Stop before more than this share of one kind is deleted (default: ${default})." default:"${max_delete_share}" placeholder:"SHARE"`
-	MaxDeletes     int64   `help:"Stop before more than this many of one kind are deleted (default: ${default})." default:"${max_deletes}" placeholder:"N"`
-	AcceptInstance bool    `help:"Take the secret key's Clerk instance for the right one, whichever the copy was of."`
-	RateShare      float64 `help:"Share of Clerk's rate limit to use (default: SYNC_RATE_SHARE, or ${rate_share})." placeholder:"SHARE"`
-	Workers        int     `help:"How many requests may be under way at once (default: ${default})." default:"${workers}" placeholder:"N"`
+	User           console.Once `help:"Only this user and its memberships." xor:"part" placeholder:"ID"`
+	Organization   console.Once `help:"Only this organization and its memberships." xor:"part" placeholder:"ID"`
+	Since          moment       `help:"Only what changed since: a duration such as 24h, or a moment such as 2026-11-23T09:00:00Z." xor:"part" placeholder:"WHEN"`
+	DryRun         bool         `help:"Compare and write nothing; list what differs, field by field."`
+	Fresh          bool         `help:"Begin a new run also where one could be resumed."`
+	AllowDeletions bool         `help:"Let any number of deletions through that Clerk has confirmed."`
+	MaxDeleteShare float64      `help:"Stop before more than this share of one kind is deleted (default: ${default})." default:"${max_delete_share}" placeholder:"SHARE"`
+	MaxDeletes     int64        `help:"Stop before more than this many of one kind are deleted (default: ${default})." default:"${max_deletes}" placeholder:"N"`
+	AcceptInstance bool         `help:"Take the secret key's Clerk instance for the right one, whichever the copy was of."`
+	RateShare      float64      `help:"Share of Clerk's rate limit to use (default: SYNC_RATE_SHARE, or ${rate_share})." placeholder:"SHARE"`
+	Workers        int          `help:"How many requests may be under way at once (default: ${default})." default:"${workers}" placeholder:"N"`
 }
 
 // syncVars are what the help of the flags says.
@@ -49,23 +50,6 @@ deleted. A run that is stopped, by Ctrl-C or anything else, keeps what is done, 
 changes of older organizations and memberships: Clerk cannot list those.
 
 It needs CLERK_SECRET_KEY and DATABASE_URL.`
-}
-
-// once is a text that is given one time: of several the last would count, and
-// nobody would notice.
-type once string
-
-// UnmarshalText is called while the command line is parsed.
-func (o *once) UnmarshalText(text []byte) error {
-	switch {
-	case len(text) == 0:
-		// As from a shell's variable that is not set: it must not mean everything.
-		return errors.New("it is empty")
-	case *o != "":
-		return fmt.Errorf("one at a time: %s was given before %s", *o, text)
-	}
-	*o = once(text)
-	return nil
 }
 
 // moment is a point in time, written as one or as how long ago it is.
@@ -148,7 +132,7 @@ func (cmd syncUsersCommand) engine() engine {
 }
 
 // Run is the command.
-func (cmd syncUsersCommand) Run(ctx context.Context, c console) error {
+func (cmd syncUsersCommand) Run(ctx context.Context, c console.Console) error {
 	settings, err := newSource(c).Sync(ctx)
 	if err != nil {
 		return err
@@ -174,25 +158,25 @@ func (cmd syncUsersCommand) Run(ctx context.Context, c console) error {
 }
 
 // sync has the work done, shows how far it is and says what came of it.
-func (cmd syncUsersCommand) sync(ctx context.Context, c console, work engine, level slog.Level, o fullsync.Options) error {
-	progress := newProgress(c)
+func (cmd syncUsersCommand) sync(ctx context.Context, c console.Console, work engine, level slog.Level, o fullsync.Options) error {
+	progress := console.NewProgress(c)
 	// Its steps are what the progress shows anyway.
 	if level == slog.LevelInfo {
 		level = slog.LevelWarn
 	}
-	findings := newFindings(c.JSON, func(text []byte) { progress.print(c.Stdout, text) })
+	findings := newFindings(c.JSON, func(text []byte) { progress.Print(c.Stdout, text) })
 
 	o.Trigger = "cli"
 	o.Logger = slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: level}))
 	o.Workers, o.Fresh, o.DryRun, o.AcceptInstance = cmd.Workers, cmd.Fresh, cmd.DryRun, cmd.AcceptInstance
 	o.MaxDeleteShare, o.MaxDeletes, o.AllowDeletions = cmd.MaxDeleteShare, cmd.MaxDeletes, cmd.AllowDeletions
 	o.OnDifference, o.Progress = findings.add, func(at fullsync.Progress) {
-		progress.update(Step{Phase: at.Phase, Done: at.Done, Total: at.Total, RateLimited: at.RateLimited})
+		progress.Update(console.Step{Phase: at.Phase, Done: at.Done, Total: at.Total, RateLimited: at.RateLimited})
 	}
 
-	progress.start()
+	progress.Start()
 	report, err := work(ctx, o)
-	progress.close()
+	progress.Close()
 
 	// Where nothing was begun there is nothing to show.
 	if report.State != "" || report.Reason != "" {
@@ -203,10 +187,10 @@ func (cmd syncUsersCommand) sync(ctx context.Context, c console, work engine, le
 	return cmd.advise(ctx, report, err)
 }
 
-func (cmd syncUsersCommand) print(c console, report fullsync.Report, findings *findings) error {
+func (cmd syncUsersCommand) print(c console.Console, report fullsync.Report, findings *findings) error {
 	defer func() {
 		if findings.namesOnly {
-			c.say("clerksync: the values that differ are shown to the database's owner only: give the owner's string as DATABASE_URL to see them")
+			c.Say("clerksync: the values that differ are shown to the database's owner only: give the owner's string as DATABASE_URL to see them")
 		}
 	}()
 	switch {
@@ -215,27 +199,27 @@ func (cmd syncUsersCommand) print(c console, report fullsync.Report, findings *f
 	case !c.JSON && report.State == "":
 		return nil
 	}
-	if err := c.print(report, func(row func(...any)) {
+	if err := c.Print(report, func(row func(...any)) {
 		findings.rows(row)
 		reportRows(report, time.Now(), row)
 	}); err != nil {
 		return err
 	}
 	if cmd.DryRun {
-		c.say("clerksync: this was a dry run: nothing was written")
+		c.Say("clerksync: this was a dry run: nothing was written")
 	}
 	return nil
 }
 
 // advise adds to an error what to do about it.
 func (cmd syncUsersCommand) advise(ctx context.Context, report fullsync.Report, err error) error {
-	hint := func(text string) error { return withHint(err, text) }
+	hint := func(text string) error { return console.Hint(err, text) }
 	if err == nil {
 		n := deletedHere(report)
 		if n == 0 || cmd.DryRun {
 			return nil
 		}
-		err = fmt.Errorf("%s in Clerk and deleted in the copy, and stayed so", count(int(n), "object is", "objects are"))
+		err = fmt.Errorf("%s in Clerk and deleted in the copy, and stayed so", console.Count(int(n), "object is", "objects are"))
 		return hint("a deletion that Clerk has stated is final; if Clerk's dashboard shows them, delete their rows as the database's owner and run the same command again")
 	}
 	again := `"clerksync sync-users" goes on from there, within a day`

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/testdb"
@@ -380,7 +381,7 @@ func TestSyncUsers_InterruptedGoesOnFromThere(t *testing.T) {
 		interrupt()
 	}()
 	var stdout, stderr bytes.Buffer
-	code := run(ctx, []string{"sync-users"}, console{
+	code := run(ctx, []string{"sync-users"}, console.Console{
 		Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
 		Lookup: func(key string) (string, bool) { value, ok := p.settings[key]; return value, ok },
 	})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
@@ -74,7 +75,7 @@ func syncCommand() syncUsersCommand {
 // syncWith is a command line whose work is done by a double.
 func syncWith(ctx context.Context, cmd syncUsersCommand, asJSON bool, work engine) result {
 	var stdout, stderr bytes.Buffer
-	c := console{Stdout: &stdout, Stderr: &stderr, JSON: asJSON, Lookup: func(string) (string, bool) { return "", false }}
+	c := console.Console{Stdout: &stdout, Stderr: &stderr, JSON: asJSON, Lookup: func(string) (string, bool) { return "", false }}
 	code := conclude(ctx, c, cmd.sync(ctx, c, work, slog.LevelInfo, fullsync.Options{}))
 	return result{code, stdout.String(), stderr.String()}
 }
@@ -355,8 +356,8 @@ func TestReport_ForPeople(t *testing.T) {
 			var stdout bytes.Buffer
 			changed := report
 			test.change(&changed)
-			c := console{Stdout: &stdout}
-			if err := c.print(changed, func(row func(...any)) { reportRows(changed, now, row) }); err != nil {
+			c := console.Console{Stdout: &stdout}
+			if err := c.Print(changed, func(row func(...any)) { reportRows(changed, now, row) }); err != nil {
 				t.Fatal(err)
 			}
 			for _, want := range test.want {
@@ -365,22 +366,5 @@ func TestReport_ForPeople(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestAgo_InWords(t *testing.T) {
-	t.Parallel()
-	for d, want := range map[time.Duration]string{
-		-time.Second:      "less than a minute ago", // two clocks
-		59 * time.Second:  "less than a minute ago",
-		time.Minute:       "1 minute ago",
-		119 * time.Minute: "119 minutes ago",
-		2 * time.Hour:     "2 hours ago",
-		47 * time.Hour:    "47 hours ago",
-		72 * time.Hour:    "3 days ago",
-	} {
-		if got := ago(d); got != want {
-			t.Errorf("ago(%s) = %q, want %q", d, got, want)
-		}
 	}
 }

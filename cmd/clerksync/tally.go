@@ -6,8 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/mirror"
@@ -97,7 +97,7 @@ func (d delivery) result() string {
 }
 
 // line is a delivery for people.
-func (d delivery) line(s *screen) string {
+func (d delivery) line(s *console.Screen) string {
 	var notes []string
 	if d.Reason != "" {
 		notes = append(notes, d.Reason)
@@ -127,10 +127,10 @@ func (d delivery) line(s *screen) string {
 	if what == "" {
 		what, id = "(not verified)", d.SvixID
 	}
-	width := idWidth(s.width())
-	return fmt.Sprintf("%s  %-30s  %-*s  %s  %s  %s", s.dim(d.At.Format("15:04:05")), printable(what), width, printable(shorten(id, width)),
-		outcomePaint(s, d.result(), fmt.Sprintf("%-9s", d.result())), s.dim(fmt.Sprintf("%6.1f ms", milliseconds(d.Latency))),
-		s.dim(printable(strings.Join(notes, ", "))))
+	width := idWidth(s.Width())
+	return fmt.Sprintf("%s  %-30s  %-*s  %s  %s  %s", s.Dim(d.At.Format("15:04:05")), console.Printable(what), width, console.Printable(shorten(id, width)),
+		outcomePaint(s, d.result(), fmt.Sprintf("%-9s", d.result())), s.Dim(fmt.Sprintf("%6.1f ms", milliseconds(d.Latency))),
+		s.Dim(console.Printable(strings.Join(notes, ", "))))
 }
 
 // idWidth is the width of the column of ids: what the other columns leave of
@@ -152,16 +152,6 @@ func shorten(id string, width int) string {
 	return string(letters[:width-5]) + "…" + string(letters[len(letters)-4:])
 }
 
-// printable is text from elsewhere without what a terminal would obey.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text)
-}
-
 func milliseconds(d time.Duration) float64 {
 	return float64(d.Round(10*time.Microsecond)) / float64(time.Millisecond)
 }
@@ -171,20 +161,20 @@ var outcomes = []mirror.Outcome{mirror.Queued, mirror.Applied, mirror.Duplicate,
 
 // outcomePaint colours text by what it tells: what changed something, what was set
 // right, what was not needed, and what went wrong.
-func outcomePaint(s *screen, outcome, text string) string {
+func outcomePaint(s *console.Screen, outcome, text string) string {
 	switch mirror.Outcome(outcome) {
 	case mirror.Applied:
-		return s.paint("32", text)
+		return s.Paint("32", text)
 	case mirror.Stale:
-		return s.paint("33", text)
+		return s.Paint("33", text)
 	case mirror.Duplicate:
-		return s.paint("36", text)
+		return s.Paint("36", text)
 	case mirror.Ignored, mirror.Queued:
-		return s.paint("2", text)
+		return s.Paint("2", text)
 	case mirror.Rejected:
-		return s.paint("35", text)
+		return s.Paint("35", text)
 	default:
-		return s.paint("31", text)
+		return s.Paint("31", text)
 	}
 }
 
@@ -281,16 +271,16 @@ func (t *tally) rate() float64 {
 }
 
 // block is the status at the bottom of a terminal.
-func (t *tally) block(s *screen) []string {
+func (t *tally) block(s *console.Screen) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	table := func(name string, c mirror.Counts) string {
 		text := fmt.Sprintf("%s %d", name, c.Live)
 		if c.Placeholders > 0 {
-			text += s.dim(fmt.Sprintf(" +%d placeholders", c.Placeholders))
+			text += s.Dim(fmt.Sprintf(" +%d placeholders", c.Placeholders))
 		}
 		if c.Tombstones > 0 {
-			text += s.dim(fmt.Sprintf(" (%d deleted)", c.Tombstones))
+			text += s.Dim(fmt.Sprintf(" (%d deleted)", c.Tombstones))
 		}
 		return text
 	}
@@ -306,7 +296,7 @@ func (t *tally) block(s *screen) []string {
 	if t.queue != nil {
 		events = append(events, t.waiting())
 	}
-	events = append(events, s.dim(fmt.Sprintf("%.1f/s", t.rate())), s.dim(time.Since(t.started).Round(time.Second).String()))
+	events = append(events, s.Dim(fmt.Sprintf("%.1f/s", t.rate())), s.Dim(time.Since(t.started).Round(time.Second).String()))
 	return []string{
 		"",
 		table("users", t.tables.Users) + "   " + table("organizations", t.tables.Organizations) + "   " + table("memberships", t.tables.Memberships),
@@ -329,7 +319,7 @@ func (t *tally) line() string {
 func (t *tally) waiting() string {
 	text := fmt.Sprintf("%d in the queue", t.queue.Waiting)
 	if t.queue.Dead > 0 {
-		text += ", " + count(t.queue.Dead, "dead letter", "dead letters")
+		text += ", " + console.Count(t.queue.Dead, "dead letter", "dead letters")
 	}
 	return text
 }
@@ -423,13 +413,13 @@ func percentiles(list []time.Duration) latencies {
 func (t *tally) closing(s summaryObject) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	text := fmt.Sprintf("%s in %s: %s", count(t.answers+t.failures, "delivery", "deliveries"),
+	text := fmt.Sprintf("%s in %s: %s", console.Count(t.answers+t.failures, "delivery", "deliveries"),
 		time.Duration(s.DurationS*float64(time.Second)).Round(100*time.Millisecond), t.events())
 	if t.answers > 0 {
 		text += fmt.Sprintf("; latency p50 %.1f ms, p95 %.1f ms, max %.1f ms", s.Latency.P50, s.Latency.P95, s.Latency.Max)
 	}
 	if s.Queue != nil && s.Lag != nil {
-		text += fmt.Sprintf("; from Clerk to the copy p50 %.1f ms, p95 %.1f ms, in %s", s.Lag.P50, s.Lag.P95, count(s.Queue.Batches, "batch", "batches"))
+		text += fmt.Sprintf("; from Clerk to the copy p50 %.1f ms, p95 %.1f ms, in %s", s.Lag.P50, s.Lag.P95, console.Count(s.Queue.Batches, "batch", "batches"))
 		if s.Queue.Failed > 0 {
 			text += fmt.Sprintf(", %d of which failed", s.Queue.Failed)
 		}

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 )
 
 func terminalProgress(w io.Writer) *progress {
-	return newProgress(console{Stdout: w, Stderr: w, StdoutTTY: true, StderrTTY: true, Lookup: func(string) (string, bool) { return "", false }})
+	return NewProgress(Console{Stdout: w, Stderr: w, StdoutTTY: true, StderrTTY: true, Lookup: func(string) (string, bool) { return "", false }})
 }
 
 // moved is what a run says after so many seconds.
@@ -113,8 +113,8 @@ func TestProgress_DrawsABarOnATerminal(t *testing.T) {
 			if test.not != "" && strings.Contains(lines[0], test.not) {
 				t.Errorf("the terminal shows %q, want no %q", lines[0], test.not)
 			}
-			p.start()
-			p.close()
+			p.Start()
+			p.Close()
 			if after := strings.Join(emulate(written.String()), "|"); after != "" {
 				t.Errorf("at the end the terminal shows %q, want nothing", after)
 			}
@@ -132,7 +132,7 @@ func TestProgress_KeepsTheBarBelowWhatIsPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	play(p, []moved{{0, at}})
-	p.print(&written, []byte("a line of data\n"))
+	p.Print(&written, []byte("a line of data\n"))
 	play(p, []moved{{0, at}})
 	lines := emulate(written.String())
 	if len(lines) != 3 || lines[0] != `level=WARN msg="waiting for the database"` || lines[1] != "a line of data" || !strings.Contains(lines[2], "25%") {
@@ -143,7 +143,7 @@ func TestProgress_KeepsTheBarBelowWhatIsPrinted(t *testing.T) {
 func TestProgress_WritesLinesElsewhere(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	p := newProgress(console{Stdout: &stdout, Stderr: &stderr, Lookup: func(string) (string, bool) { return "", false }})
+	p := NewProgress(Console{Stdout: &stdout, Stderr: &stderr, Lookup: func(string) (string, bool) { return "", false }})
 	play(p, []moved{
 		{0, Step{Phase: "counting"}},
 		{1, Step{Phase: "users", Total: 4000}},
@@ -170,7 +170,7 @@ func TestProgress_WritesLinesElsewhere(t *testing.T) {
 func TestProgress_DrawsNothingOnADumbTerminal(t *testing.T) {
 	t.Parallel()
 	var written bytes.Buffer
-	p := newProgress(console{Stderr: &written, StderrTTY: true, Lookup: func(key string) (string, bool) { return "dumb", key == "TERM" }})
+	p := NewProgress(Console{Stderr: &written, StderrTTY: true, Lookup: func(key string) (string, bool) { return "dumb", key == "TERM" }})
 	play(p, []moved{{0, Step{Phase: "users", Done: 1, Total: 4}}})
 	if got := written.String(); got != "clerksync: users, 1 of 4\n" {
 		t.Errorf("written was %q, want one line", got)
@@ -181,12 +181,12 @@ func TestProgress_TakesNewsFromManyAtOnce(t *testing.T) {
 	t.Parallel()
 	var written bytes.Buffer
 	p := terminalProgress(&written)
-	p.start()
+	p.Start()
 	var tellers sync.WaitGroup
 	for teller := range 8 {
 		tellers.Go(func() {
 			for i := range 100 {
-				p.update(Step{Phase: "users", Done: int64(100*teller + i), Total: 1000})
+				p.Update(Step{Phase: "users", Done: int64(100*teller + i), Total: 1000})
 				p.show(time.Now())
 			}
 		})
@@ -195,7 +195,7 @@ func TestProgress_TakesNewsFromManyAtOnce(t *testing.T) {
 	if p.at.Done != 799 {
 		t.Errorf("the furthest is %d, want 799", p.at.Done)
 	}
-	p.close()
+	p.Close()
 	if got := strings.Join(emulate(written.String()), "|"); got != "" {
 		t.Errorf("at the end the terminal shows %q, want nothing", got)
 	}

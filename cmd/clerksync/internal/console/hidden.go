@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"context"
@@ -12,30 +12,27 @@ import (
 	"golang.org/x/term"
 )
 
-// errInterrupted is Ctrl-C where the terminal makes no signal of it.
-var errInterrupted = errors.New("interrupted")
-
 // pasteGap is how long after the end of a line more of the same paste may come.
 // What came later would be the shell's: part of a token in its history.
 const pasteGap = 100 * time.Millisecond
 
 // What makes a terminal mark the beginning and end of a paste.
 const (
-	markPastes   = "\x1b[?2004h"
-	unmarkPastes = "\x1b[?2004l"
+	MarkPastes   = "\x1b[?2004h"
+	UnmarkPastes = "\x1b[?2004l"
 )
 
-// askHidden asks for something that is not shown. A terminal hands over lines of
+// AskHidden asks for something that is not shown. A terminal hands over lines of
 // at most 4096 bytes, 1024 on macOS, and tokens are longer: it is read key by
 // key, and everything that a line would offer is done here. marks: out is a
 // terminal that may be told to mark pastes.
-func askHidden(ctx context.Context, in *os.File, out io.Writer, marks bool, prompt string, most int) (_ string, err error) {
+func AskHidden(ctx context.Context, in *os.File, out io.Writer, marks bool, prompt string, most int) (_ string, err error) {
 	fd := int(in.Fd())
 	before, err := term.MakeRaw(fd)
 	if err != nil {
 		return "", fmt.Errorf("making the terminal ready for a token: %w", err)
 	}
-	on, off := markPastes, unmarkPastes
+	on, off := MarkPastes, UnmarkPastes
 	if !marks {
 		on, off = "", ""
 	}
@@ -121,7 +118,7 @@ func (h *hidden) press(keys []byte) (ended bool, err error) {
 			return false, err
 		}
 		if len(h.text) > h.most {
-			return false, misuse(fmt.Errorf("there is more than %d KiB, which is no token", h.most>>10))
+			return false, Usage(fmt.Errorf("there is more than %d KiB, which is no token", h.most>>10))
 		}
 	}
 	return ended, nil
@@ -142,7 +139,7 @@ func (h *hidden) one(key byte) (ended bool, err error) {
 		h.text = append(h.text, '\n')
 	case h.pasting:
 	case key == keyInterrupt:
-		return false, errInterrupted
+		return false, ErrInterrupted
 	case key == keyEnd:
 		return true, nil
 	case key == keyClear:

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ type Step struct {
 // line now and then elsewhere. All of it is talk and goes to stderr; what is
 // printed meanwhile has to go through it. It is safe for concurrent use.
 type progress struct {
-	console  console
+	console  Console
 	animated bool
 
 	stop    chan struct{}
@@ -60,15 +60,15 @@ type pace struct {
 	done int64
 }
 
-func newProgress(c console) *progress {
+func NewProgress(c Console) *progress {
 	dumb, _ := c.Lookup("TERM")
 	return &progress{
 		console: c, animated: c.StderrTTY && dumb != "dumb", announced: map[string]bool{}, stop: make(chan struct{}),
 	}
 }
 
-// start shows what [progress.update] is told until [progress.close].
-func (p *progress) start() {
+// Start shows what [progress.Update] is told until [progress.Close].
+func (p *progress) Start() {
 	p.stopped.Go(func() {
 		tick := time.NewTicker(drawEvery)
 		defer tick.Stop()
@@ -83,8 +83,8 @@ func (p *progress) start() {
 	})
 }
 
-// close leaves the terminal as a program without a bar would. Call it once.
-func (p *progress) close() {
+// Close leaves the terminal as a program without a bar would. Call it once.
+func (p *progress) Close() {
 	close(p.stop)
 	p.stopped.Wait()
 	p.mu.Lock()
@@ -92,9 +92,9 @@ func (p *progress) close() {
 	p.clear()
 }
 
-// update takes the state of a run. Of several that overtake each other the
+// Update takes the state of a run. Of several that overtake each other the
 // furthest counts.
-func (p *progress) update(at Step) { p.updateAt(time.Now(), at) }
+func (p *progress) Update(at Step) { p.updateAt(time.Now(), at) }
 
 func (p *progress) updateAt(now time.Time, at Step) {
 	p.mu.Lock()
@@ -133,7 +133,7 @@ func (p *progress) show(now time.Time) {
 // line is called with the lock held.
 func (p *progress) line(now time.Time) {
 	p.lineAt = now
-	p.console.say("clerksync: %s", p.text(true))
+	p.console.Say("clerksync: %s", p.text(true))
 }
 
 // draw is called with the lock held.
@@ -160,7 +160,7 @@ func (p *progress) draw() {
 	p.bar.Describe(text)
 }
 
-// width is the terminal's, 0 where it is not known.
+// Width is the terminal's, 0 where it is not known.
 func (p *progress) width() int {
 	file, ok := p.console.Stderr.(*os.File)
 	if !ok {
@@ -224,8 +224,8 @@ func (p *progress) text(count bool) string {
 	return strings.Join(parts, ", ")
 }
 
-// print writes lines to w, above the bar if there is one.
-func (p *progress) print(w io.Writer, text []byte) {
+// Print writes lines to w, above the bar if there is one.
+func (p *progress) Print(w io.Writer, text []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.clear()
@@ -234,6 +234,6 @@ func (p *progress) print(w io.Writer, text []byte) {
 
 // Write takes the lines of the log.
 func (p *progress) Write(line []byte) (int, error) {
-	p.print(p.console.Stderr, append(bytes.TrimRight(line, "\n"), '\n'))
+	p.Print(p.console.Stderr, append(bytes.TrimRight(line, "\n"), '\n'))
 	return len(line), nil
 }

@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"encoding/json"
@@ -12,17 +12,17 @@ import (
 	"golang.org/x/term"
 )
 
-// screen writes a stream of data to stdout and talk to stderr and keeps a status
+// Screen writes a stream of data to stdout and talk to stderr and keeps a status
 // at the bottom, where both are one terminal. It is safe for concurrent use.
-type screen struct {
-	json bool
+type Screen struct {
+	Json bool
 	// animated: there is a status at the bottom.
-	animated bool
+	Animated bool
 	colour   bool
 	terminal *os.File
 
-	// gone is closed when nobody reads stdout any more.
-	gone chan struct{}
+	// Gone is closed when nobody reads stdout any more.
+	Gone chan struct{}
 
 	mu             sync.Mutex
 	stdout, stderr io.Writer
@@ -30,23 +30,23 @@ type screen struct {
 	failed         bool
 }
 
-func newScreen(c console) *screen {
+func NewScreen(c Console) *Screen {
 	get := func(key string) string {
 		value, _ := c.Lookup(key)
 		return value
 	}
-	s := &screen{json: c.JSON, stdout: c.Stdout, stderr: c.Stderr, gone: make(chan struct{})}
+	s := &Screen{Json: c.JSON, stdout: c.Stdout, stderr: c.Stderr, Gone: make(chan struct{})}
 	capable := c.StdoutTTY && get("TERM") != "dumb"
-	s.animated = capable && c.StderrTTY && !c.JSON
-	s.colour = s.animated && get("NO_COLOR") == ""
+	s.Animated = capable && c.StderrTTY && !c.JSON
+	s.colour = s.Animated && get("NO_COLOR") == ""
 	if file, ok := c.Stdout.(*os.File); ok && capable {
 		s.terminal = file
 	}
 	return s
 }
 
-// width is the terminal's, 0 without one.
-func (s *screen) width() int {
+// Width is the terminal's, 0 without one.
+func (s *Screen) Width() int {
 	if s.terminal == nil {
 		return 0
 	}
@@ -57,26 +57,26 @@ func (s *screen) width() int {
 	return width
 }
 
-// data writes one line to stdout, on a terminal no longer than that is wide.
-func (s *screen) data(line string) {
-	if s.animated {
-		line = cut(line, s.width())
+// Data writes one line to stdout, on a terminal no longer than that is wide.
+func (s *Screen) Data(line string) {
+	if s.Animated {
+		line = cut(line, s.Width())
 	}
 	s.print(s.stdout, strings.TrimRight(line, " "))
 }
 
-// object writes a JSON object as one line to stdout.
-func (s *screen) object(value any) {
+// Object writes a JSON object as one line to stdout.
+func (s *Screen) Object(value any) {
 	text, err := json.Marshal(value)
 	if err != nil {
-		s.talk("clerksync: writing JSON: %v", err)
+		s.Talk("clerksync: writing JSON: %v", err)
 		return
 	}
 	s.print(s.stdout, string(text))
 }
 
-// talk writes one line to stderr.
-func (s *screen) talk(format string, args ...any) {
+// Talk writes one line to stderr.
+func (s *Screen) Talk(format string, args ...any) {
 	s.print(s.stderr, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
@@ -87,9 +87,9 @@ const (
 	clearRest = "\x1b[J"
 )
 
-// print puts a line above the status. Everything goes out in one write, so that
+// Print puts a line above the status. Everything goes out in one write, so that
 // nothing flickers.
-func (s *screen) print(to io.Writer, line string) {
+func (s *Screen) print(to io.Writer, line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.block) > 0 {
@@ -100,11 +100,11 @@ func (s *screen) print(to io.Writer, line string) {
 	s.write(to, line+"\n")
 }
 
-// status replaces the lines at the bottom; none takes them away.
-func (s *screen) status(block []string) {
+// Status replaces the lines at the bottom; none takes them away.
+func (s *Screen) Status(block []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.animated {
+	if !s.Animated {
 		return
 	}
 	top := s.top()
@@ -112,11 +112,11 @@ func (s *screen) status(block []string) {
 	s.write(s.stdout, top+s.bottom()+clearRest)
 }
 
-// close leaves the terminal as a program without a status would.
-func (s *screen) close() { s.status(nil) }
+// Close leaves the terminal as a program without a status would.
+func (s *Screen) Close() { s.Status(nil) }
 
 // top moves to where the status begins.
-func (s *screen) top() string {
+func (s *Screen) top() string {
 	if len(s.block) == 0 {
 		return ""
 	}
@@ -127,8 +127,8 @@ func (s *screen) top() string {
 }
 
 // bottom is the status, each line cut to the terminal's width.
-func (s *screen) bottom() string {
-	width := s.width()
+func (s *Screen) bottom() string {
+	width := s.Width()
 	lines := make([]string, len(s.block))
 	for i, line := range s.block {
 		lines[i] = cut(line, width) + clearLine
@@ -136,10 +136,10 @@ func (s *screen) bottom() string {
 	return strings.Join(lines, "\n")
 }
 
-func (s *screen) write(to io.Writer, text string) {
+func (s *Screen) write(to io.Writer, text string) {
 	if _, err := io.WriteString(to, text); err != nil && to == s.stdout && !s.failed {
 		s.failed = true
-		close(s.gone)
+		close(s.Gone)
 	}
 }
 
@@ -151,13 +151,15 @@ func cut(line string, width int) string {
 	return ansi.Truncate(line, width, "")
 }
 
-func (s *screen) paint(code, text string) string {
+func (s *Screen) Paint(code, text string) string {
 	if !s.colour || text == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (s *screen) bold(text string) string  { return s.paint("1", text) }
-func (s *screen) dim(text string) string   { return s.paint("2", text) }
-func (s *screen) green(text string) string { return s.paint("32", text) }
+func (s *Screen) Bold(text string) string { return s.Paint("1", text) }
+
+func (s *Screen) Dim(text string) string { return s.Paint("2", text) }
+
+func (s *Screen) Green(text string) string { return s.Paint("32", text) }

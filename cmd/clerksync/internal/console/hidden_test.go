@@ -1,4 +1,4 @@
-package main
+package console
 
 import (
 	"errors"
@@ -29,7 +29,7 @@ func TestHidden_TakesKeysAsALineWould(t *testing.T) {
 		"a paste of several lines":          {[]string{"\x1b[200~ab\r\ncd\nef\r\x1b[201~"}, "ab\n\ncd\nef\n", false, nil},
 		"a paste with the mark in pieces":   {[]string{"\x1b[20", "0~ab\rcd\x1b", "[201~\r"}, "ab\ncd", true, nil},
 		"a paste with keys in it":           {[]string{"\x1b[200~a\x03\x04\x7fb\x1b[201~\r"}, "ab", true, nil},
-		"interrupted":                       {[]string{"ab\x03"}, "", false, errInterrupted},
+		"interrupted":                       {[]string{"ab\x03"}, "", false, ErrInterrupted},
 	} {
 		h := hidden{most: 1 << 10}
 		var ended bool

@@ -1,0 +1,28 @@
+package console
+
+import (
+	"errors"
+)
+
+// HintedError is an error with what to do about it, which is said in a line of
+// its own.
+type HintedError struct {
+	err  error
+	Hint string
+}
+
+// Hint adds to an error what to do about it.
+func Hint(err error, hint string) error { return &HintedError{err, hint} }
+
+// ErrInterrupted is Ctrl-C where the terminal makes no signal of it.
+var ErrInterrupted = errors.New("interrupted")
+
+// UsageError is a request that cannot be meant, found out only while it runs.
+type UsageError struct{ err error }
+
+func (e *UsageError) Error() string { return e.err.Error() }
+
+func (e *UsageError) Unwrap() error { return e.err }
+
+// Usage makes a usage error of one.
+func Usage(err error) error { return &UsageError{err} }

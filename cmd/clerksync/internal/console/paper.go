@@ -1,0 +1,87 @@
+package console
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"clerksync/shared/finding"
+)
+
+// Paper writes text for people to one of the console's streams. Whatever comes
+// from the database goes through it or through encode.
+type Paper struct {
+	io.Writer
+	Colour bool
+}
+
+// OnStdout and onStderr are coloured where that is a terminal, and is wanted.
+func (c Console) OnStdout() Paper { return c.paper(c.Stdout, c.StdoutTTY && !c.JSON) }
+
+func (c Console) OnStderr() Paper { return c.paper(c.Stderr, c.StderrTTY) }
+
+func (c Console) paper(w io.Writer, terminal bool) Paper {
+	for key, off := range map[string]func(string) bool{
+		"NO_COLOR": func(value string) bool { return value != "" },
+		"TERM":     func(value string) bool { return value == "dumb" },
+	} {
+		if value, _ := c.Lookup(key); off(value) {
+			terminal = false
+		}
+	}
+	return Paper{w, terminal}
+}
+
+func (p Paper) Paint(code, text string) string {
+	if !p.Colour || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// StatusColours are those of the status words.
+var StatusColours = map[finding.Status]string{finding.Pass: "32", finding.Warn: "33", finding.Fail: "31", finding.Skip: "36"}
+
+// Findings writes findings for people: the status and what is the matter, below
+// it where and what was seen, and further in what to do, each line as it can be
+// copied.
+func (p Paper) Findings(list []finding.Finding) error {
+	_, err := io.WriteString(p, p.FindingsText(list))
+	return err
+}
+
+// FindingsText is what [Paper.Findings] writes.
+func (p Paper) FindingsText(list []finding.Finding) string {
+	var b strings.Builder
+	for _, f := range list {
+		fmt.Fprintf(&b, "%s  %s\n", p.Paint(StatusColours[f.Status], string(f.Status)), p.Paint("1", Printable(f.Title)))
+		where := f.ID
+		if f.Object != "" {
+			where = f.Object + ", " + f.ID
+		}
+		fmt.Fprintln(&b, p.Paint("2", "      "+Printable(where)))
+		b.WriteString(Indent("      ", f.Detail) + Indent("        ", f.Remedy))
+	}
+	return b.String()
+}
+
+// Sum counts findings in words.
+func Sum(list []finding.Finding) string {
+	var parts []string
+	for _, kind := range []struct {
+		status   finding.Status
+		one, all string
+	}{
+		{finding.Fail, "failure", "failures"},
+		{finding.Warn, "warning", "warnings"},
+		{finding.Skip, "check skipped", "checks skipped"},
+	} {
+		if n := finding.Count(list, kind.status); n > 0 {
+			parts = append(parts, Count(n, kind.one, kind.all))
+		}
+	}
+	if len(parts) == 0 {
+		return "no findings"
+	}
+	return strings.Join(parts, ", ")
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/testdb"
 )
@@ -45,26 +46,26 @@ func TestCommandLine_ExitCodesAndStreams(t *testing.T) {
 		code           int
 		stdout, stderr string // parts; empty means that nothing may be printed
 	}{
-		{"help", []string{"--help"}, nil, exitOK, "migrate up", ""},
-		{"version", []string{"--version"}, nil, exitOK, "dev", ""},
-		{"no command", nil, nil, exitUsage, "", "hint:"},
-		{"unknown command", []string{"mirgate"}, nil, exitUsage, "", "unexpected argument mirgate"},
-		{"unknown flag", []string{"status", "--jsno"}, nil, exitUsage, "", "unknown flag --jsno"},
-		{"no database", []string{"status"}, nil, exitFailed, "", "DATABASE_URL"},
-		{"not a database", []string{"migrate", "up"}, map[string]string{"DATABASE_URL": "https://abc.supabase.co"}, exitFailed, "", "SUPABASE_URL"},
+		{"help", []string{"--help"}, nil, commandline.ExitOK, "migrate up", ""},
+		{"version", []string{"--version"}, nil, commandline.ExitOK, "dev", ""},
+		{"no command", nil, nil, commandline.ExitUsage, "", "hint:"},
+		{"unknown command", []string{"mirgate"}, nil, commandline.ExitUsage, "", "unexpected argument mirgate"},
+		{"unknown flag", []string{"status", "--jsno"}, nil, commandline.ExitUsage, "", "unknown flag --jsno"},
+		{"no database", []string{"status"}, nil, commandline.ExitFailed, "", "DATABASE_URL"},
+		{"not a database", []string{"migrate", "up"}, map[string]string{"DATABASE_URL": "https://abc.supabase.co"}, commandline.ExitFailed, "", "SUPABASE_URL"},
 		// A pooler that cannot hold a session, and where the database itself is cannot be told.
-		{"transaction pooler", []string{"migrate", "plan"}, map[string]string{"DATABASE_URL": "postgresql://u:p@pooler.example.com:6543/app"}, exitFailed, "", "session"},
-		{"replay what", []string{"events", "replay"}, nil, exitUsage, "", "--all"},
-		{"replay both", []string{"events", "replay", "--all", "msg_1"}, nil, exitUsage, "", "--all"},
-		{"show what", []string{"deletions", "show"}, nil, exitUsage, "", "<id>"},
-		{"drop what", []string{"deletions", "drop"}, nil, exitUsage, "", "<id>"},
-		{"no deletions", []string{"deletions", "list", "--limit", "0"}, nil, exitUsage, "", "--limit is 0"},
-		{"unknown role", []string{"migrate", "login", "postgres"}, nil, exitUsage, "", "writer"},
-		{"two steps of a rotation", []string{"migrate", "login", "writer", "--rotate", "--retire"}, nil, exitUsage, "", "--retire"},
-		{"waiting for nothing", []string{"migrate", "login", "writer", "--rotate", "--wait", "1m"}, nil, exitUsage, "", "--wait is for --retire"},
-		{"forcing what needs no force", []string{"migrate", "login", "writer", "--rotate", "--force"}, nil, exitUsage, "", "nothing to force"},
-		{"waiting and not", []string{"migrate", "login", "writer", "--retire", "--force", "--wait", "1m"}, nil, exitUsage, "", "does not wait"},
-		{"no such file", []string{"--env-file", "/nowhere/.env", "status"}, nil, exitUsage, "", "/nowhere/.env"},
+		{"transaction pooler", []string{"migrate", "plan"}, map[string]string{"DATABASE_URL": "postgresql://u:p@pooler.example.com:6543/app"}, commandline.ExitFailed, "", "session"},
+		{"replay what", []string{"events", "replay"}, nil, commandline.ExitUsage, "", "--all"},
+		{"replay both", []string{"events", "replay", "--all", "msg_1"}, nil, commandline.ExitUsage, "", "--all"},
+		{"show what", []string{"deletions", "show"}, nil, commandline.ExitUsage, "", "<id>"},
+		{"drop what", []string{"deletions", "drop"}, nil, commandline.ExitUsage, "", "<id>"},
+		{"no deletions", []string{"deletions", "list", "--limit", "0"}, nil, commandline.ExitUsage, "", "--limit is 0"},
+		{"unknown role", []string{"migrate", "login", "postgres"}, nil, commandline.ExitUsage, "", "writer"},
+		{"two steps of a rotation", []string{"migrate", "login", "writer", "--rotate", "--retire"}, nil, commandline.ExitUsage, "", "--retire"},
+		{"waiting for nothing", []string{"migrate", "login", "writer", "--rotate", "--wait", "1m"}, nil, commandline.ExitUsage, "", "--wait is for --retire"},
+		{"forcing what needs no force", []string{"migrate", "login", "writer", "--rotate", "--force"}, nil, commandline.ExitUsage, "", "nothing to force"},
+		{"waiting and not", []string{"migrate", "login", "writer", "--retire", "--force", "--wait", "1m"}, nil, commandline.ExitUsage, "", "does not wait"},
+		{"no such file", []string{"--env-file", "/nowhere/.env", "status"}, nil, commandline.ExitUsage, "", "/nowhere/.env"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -125,8 +126,8 @@ func TestCommandLine_RepeatsNoSecret(t *testing.T) {
 			t.Run(what+" as "+where, func(t *testing.T) {
 				t.Parallel()
 				got := clerksync(t, nil, args(value)...)
-				if got.code != exitUsage || got.stderr == "" {
-					t.Errorf("clerksync %q exits %d and says %q, want %d and a reason", args(value), got.code, got.stderr, exitUsage)
+				if got.code != commandline.ExitUsage || got.stderr == "" {
+					t.Errorf("clerksync %q exits %d and says %q, want %d and a reason", args(value), got.code, got.stderr, commandline.ExitUsage)
 				}
 				if all := got.stdout + got.stderr; strings.Contains(all, body) || strings.Contains(all, body[1:]) {
 					t.Errorf("clerksync %q repeats the secret:\n%s", args(value), all)
@@ -151,7 +152,7 @@ func TestEnvFile_IsOfReadableSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{path, "/dev/zero"} {
-		if got := clerksync(t, nil, "--env-file", name, "status"); got.code != exitUsage || !strings.Contains(got.stderr, "more than 1024 KiB") {
+		if got := clerksync(t, nil, "--env-file", name, "status"); got.code != commandline.ExitUsage || !strings.Contains(got.stderr, "more than 1024 KiB") {
 			t.Errorf("--env-file %s: %+v, want a usage error with the limit", name, got)
 		}
 	}
@@ -172,7 +173,7 @@ func TestEnvFile_GivesWhatTheEnvironmentDoesNot(t *testing.T) {
 	if err := os.WriteFile(path, []byte("DATABASE_URL=\"postgresql://u:topsecret@h/db\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := clerksync(t, nil, "--env-file", path, "status"); got.code != exitUsage || strings.Contains(got.stderr, "topsecret") {
+	if got := clerksync(t, nil, "--env-file", path, "status"); got.code != commandline.ExitUsage || strings.Contains(got.stderr, "topsecret") {
 		t.Errorf("a broken file: %+v, want usage error without its content", got)
 	}
 }
@@ -181,13 +182,13 @@ func TestMigrate_PlansAppliesAndVerifies(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t, testdb.WithoutMigrations())
 	settings := map[string]string{"DATABASE_URL": db.Owner()}
-	if got := clerksync(t, settings, "migrate", "verify"); got.code != exitFailed || !strings.Contains(got.stderr, "pending") {
+	if got := clerksync(t, settings, "migrate", "verify"); got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "pending") {
 		t.Errorf("verify before: %+v", got)
 	}
-	if got := clerksync(t, settings, "migrate", "plan"); got.code != exitOK || strings.Count(got.stdout, "pending") == 0 {
+	if got := clerksync(t, settings, "migrate", "plan"); got.code != commandline.ExitOK || strings.Count(got.stdout, "pending") == 0 {
 		t.Errorf("plan before: %+v", got)
 	}
-	if got := clerksync(t, settings, "migrate", "up"); got.code != exitOK || !strings.Contains(strings.Join(strings.Fields(got.stdout), " "), "0001_schemas_and_roles applied") {
+	if got := clerksync(t, settings, "migrate", "up"); got.code != commandline.ExitOK || !strings.Contains(strings.Join(strings.Fields(got.stdout), " "), "0001_schemas_and_roles applied") {
 		t.Errorf("up: %+v", got)
 	}
 	if got := clerksync(t, settings, "migrate", "verify"); got != (result{}) {
@@ -216,7 +217,7 @@ func TestEvents_AreListedAndReplayed(t *testing.T) {
 	settings := map[string]string{"DATABASE_URL": db.Writer()}
 	got := clerksync(t, settings, "events", "list", "--outcome", "rejected")
 	for _, part := range []string{"msg_1", "rejected (wrong_instance)", "msg_2", "rejected (malformed_id)"} {
-		if got.code != exitOK || !strings.Contains(got.stdout, part) {
+		if got.code != commandline.ExitOK || !strings.Contains(got.stdout, part) {
 			t.Errorf("events list: %+v, want %q in it", got, part)
 		}
 	}
@@ -228,14 +229,14 @@ func TestEvents_AreListedAndReplayed(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.stdout), &results); err != nil {
 		t.Fatalf("events replay --json: %+v, %v", got, err)
 	}
-	if got.code != exitFailed || !strings.Contains(got.stderr, "1 of 2 events are still rejected") ||
+	if got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "1 of 2 events are still rejected") ||
 		len(results) != 2 || results[0] != (replayed{SvixID: "msg_1", Outcome: "applied"}) {
 		t.Errorf("events replay --all: %+v, want msg_1 applied, msg_2 still rejected", got)
 	}
-	if got = clerksync(t, settings, "events", "replay", "msg_nowhere"); got.code != exitFailed || !strings.Contains(got.stderr, "msg_nowhere") {
+	if got = clerksync(t, settings, "events", "replay", "msg_nowhere"); got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "msg_nowhere") {
 		t.Errorf("replay of an unknown event: %+v", got)
 	}
-	if got = clerksync(t, settings, "status"); got.code != exitOK || !strings.Contains(got.stdout, "users") {
+	if got = clerksync(t, settings, "status"); got.code != commandline.ExitOK || !strings.Contains(got.stdout, "users") {
 		t.Errorf("status: %+v", got)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/mirror"
 )
@@ -27,7 +28,7 @@ of every application's sight. DATABASE_URL has to be the owner's: no login at ru
 
 // withDeletions is withStore, with what to do where the login may not.
 func withDeletions(ctx context.Context, c console.Console, f func(*mirror.Store) error) error {
-	err := withStore(ctx, c, f)
+	err := connect.WithStore(ctx, c, f)
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42501" {
 		return console.Hint(
 			errors.New("this login may not see what deleted objects held"),

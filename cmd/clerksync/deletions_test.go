@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
@@ -29,7 +30,7 @@ func TestDeletions_AreListedShownAndDropped(t *testing.T) {
 		"2026-05-01T10:00:00Z  organization             org_1     until 2026-05-04T10:00:00Z\n",
 		"2026-05-01T10:00:00Z  organization_membership  orgmem_1  until ", "2026-05-01T10:00:00Z  user                     user_ada  until ",
 	} {
-		if got.code != exitOK || got.stderr != "" || !strings.Contains(got.stdout, part) || strings.Contains(got.stdout, "Ada") {
+		if got.code != commandline.ExitOK || got.stderr != "" || !strings.Contains(got.stdout, part) || strings.Contains(got.stdout, "Ada") {
 			t.Errorf("deletions list: %+v, want %q and no personal data", got, part)
 		}
 	}
@@ -63,7 +64,7 @@ func TestDeletions_AreListedShownAndDropped(t *testing.T) {
 	writer := map[string]string{"DATABASE_URL": db.Writer()}
 	for _, args := range [][]string{{"list"}, {"show", "user_ada"}, {"drop", "user_ada"}} {
 		got = clerksync(t, writer, append([]string{"deletions"}, args...)...)
-		if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "hint: set DATABASE_URL to the owner's") {
+		if got.code != commandline.ExitFailed || got.stdout != "" || !strings.Contains(got.stderr, "hint: set DATABASE_URL to the owner's") {
 			t.Errorf("deletions %q as the writer: %+v, want a refusal that says which string to use", args, got)
 		}
 	}
@@ -71,20 +72,20 @@ func TestDeletions_AreListedShownAndDropped(t *testing.T) {
 		t.Errorf("status: %+v, want how many are held back", got)
 	}
 
-	if got = deletions("drop", "org_1", "--json"); got.code != exitOK ||
+	if got = deletions("drop", "org_1", "--json"); got.code != commandline.ExitOK ||
 		got.stdout != `[{"id":"org_1","dropped":[{"object":"organization","count":1},{"object":"organization_membership","count":1}]}]`+"\n" {
 		t.Errorf("deletions drop org_1 --json: %+v", got)
 	}
 	// What went before one of which there is nothing is told.
 	got = deletions("drop", "user_ada", "org_1", "user_other")
-	if got.code != exitFailed || got.stdout != "user_ada  user  1\n" || !strings.Contains(got.stderr, "nothing is held back of org_1\n") || !strings.Contains(got.stderr, "hint: ") {
+	if got.code != commandline.ExitFailed || got.stdout != "user_ada  user  1\n" || !strings.Contains(got.stderr, "nothing is held back of org_1\n") || !strings.Contains(got.stderr, "hint: ") {
 		t.Errorf("deletions drop: %+v, want user_ada gone and that there is nothing of org_1", got)
 	}
 	got = deletions("show", "ada@pasted.example")
-	if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "nothing is held back") || strings.Contains(got.stderr, "pasted") {
+	if got.code != commandline.ExitFailed || got.stdout != "" || !strings.Contains(got.stderr, "nothing is held back") || strings.Contains(got.stderr, "pasted") {
 		t.Errorf("deletions show of what is no id: %+v, want it not repeated", got)
 	}
-	if got = deletions("list"); got.code != exitOK || got.stdout != "" || !strings.Contains(got.stderr, "nothing is held back") {
+	if got = deletions("list"); got.code != commandline.ExitOK || got.stdout != "" || !strings.Contains(got.stderr, "nothing is held back") {
 		t.Errorf("deletions list of nothing: %+v", got)
 	}
 	if got = deletions("list", "--json"); got.stdout != "[]\n" {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/config"
@@ -60,7 +61,7 @@ func (d *development) serveDiagnostics(ctx context.Context, c console.Console) e
 // diagnosticsConfig is the configuration of the diagnostics: the double's, or the
 // settings; and the database that everything goes to.
 func (d *development) diagnosticsConfig(c console.Console) func(context.Context) (config.Diagnostics, error) {
-	source := newSource(c)
+	source := connect.Source(c)
 	embedded := d.stack.DiagnosticsURL()
 	return func(ctx context.Context) (config.Diagnostics, error) {
 		s, err := source.Diagnostics(ctx)

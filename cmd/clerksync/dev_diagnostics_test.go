@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack/testdb"
@@ -150,7 +151,7 @@ func TestDev_DiagnosesTheTokensOfItsDouble(t *testing.T) {
 				t.Errorf("the line sets %v, given database %t", settings, given)
 			}
 			got := clerksyncReading(t, settings, text, strings.Fields(line[3])...)
-			if got.code != exitOK || !strings.Contains(got.stdout, "\nClerk's verifier  accepted: ") || strings.Contains(got.stdout, "\npublic.users ") == given {
+			if got.code != commandline.ExitOK || !strings.Contains(got.stdout, "\nClerk's verifier  accepted: ") || strings.Contains(got.stdout, "\npublic.users ") == given {
 				t.Errorf("%s: exit %d\n%s%s", line[0], got.code, got.stdout, got.stderr)
 			}
 

@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
@@ -286,7 +287,7 @@ func TestDev_PrintsTheLineThatSyncs(t *testing.T) {
 				settings[key] = value
 			}
 			if sync {
-				if got := clerksync(t, settings, strings.Fields(line[2])...); got.code != exitOK {
+				if got := clerksync(t, settings, strings.Fields(line[2])...); got.code != commandline.ExitOK {
 					t.Fatalf("%s: exit %d\n%s%s", line[0], got.code, got.stdout, got.stderr)
 				}
 			}
@@ -343,7 +344,7 @@ func TestDev_TakesTheTombstoneOfAForeignEventForEqual(t *testing.T) {
 		key, value, _ := strings.Cut(setting, "=")
 		settings[key] = value
 	}
-	if got := clerksync(t, settings, line[2]); got.code != exitOK {
+	if got := clerksync(t, settings, line[2]); got.code != commandline.ExitOK {
 		t.Fatalf("%s: exit %d\n%s%s", line[0], got.code, got.stdout, got.stderr)
 	}
 	var gone bool
@@ -395,7 +396,7 @@ func TestDev_KeepsThePasswordOfItsDatabase(t *testing.T) {
 		}
 	}
 	got := clerksync(t, nil, "--env-file", file, "status")
-	if got.code != exitOK || !strings.Contains(got.stdout, "users") {
+	if got.code != commandline.ExitOK || !strings.Contains(got.stdout, "users") {
 		t.Errorf("status with that file: %+v", got)
 	}
 	interrupt()

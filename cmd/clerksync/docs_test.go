@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/moto"
@@ -146,7 +147,7 @@ func newReadersProject(t *testing.T, lines []string) readersProject {
 		diagnostics: server.URL(testdb.ServerDatabase, migrate.DiagnosticsRole, ""),
 	}
 	if !has("migrate up") {
-		if got := clerksync(t, map[string]string{"DATABASE_URL": made.owner}, "migrate", "up"); got.code != exitOK {
+		if got := clerksync(t, map[string]string{"DATABASE_URL": made.owner}, "migrate", "up"); got.code != commandline.ExitOK {
 			t.Fatalf("migrate up: exit %d\n%s", got.code, got.stderr)
 		}
 	}
@@ -165,7 +166,7 @@ func typed(t *testing.T, dir, line string) {
 				args[i] = filepath.Join(dir, arg)
 			}
 		}
-		if got := clerksync(t, nil, args...); got.code != exitOK {
+		if got := clerksync(t, nil, args...); got.code != commandline.ExitOK {
 			t.Errorf("%s: exit %d\n%s%s", line, got.code, got.stdout, got.stderr)
 		}
 	case "make":
@@ -268,7 +269,7 @@ func typedRun(t *testing.T, line string) {
 		t.Errorf("%s: no test knows this command", line)
 	}
 	all := append([]string{"dev", "--addr", "127.0.0.1:0", "--duration", "1s"}, strings.Fields(args)...)
-	if got := clerksync(t, nil, all...); got.code != exitOK {
+	if got := clerksync(t, nil, all...); got.code != commandline.ExitOK {
 		t.Errorf("%s: exit %d\n%s", line, got.code, got.stderr)
 	}
 }

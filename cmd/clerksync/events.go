@@ -6,25 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/mirror"
-	"clerksync/shared/supabase"
 )
 
 type eventsCommand struct {
 	List   listEventsCommand  `cmd:"" help:"List recorded events, latest first."`
 	Replay replayEventCommand `cmd:"" help:"Try rejected events again, after what refused them was mended."`
-}
-
-// withStore runs f on the copy that DATABASE_URL names.
-func withStore(ctx context.Context, c console.Console, f func(*mirror.Store) error) error {
-	parsed, err := databaseConfig(ctx, c)
-	if err != nil {
-		return err
-	}
-	db := supabase.Open(supabase.Fixed(parsed))
-	defer db.Close()
-	return f(mirror.New(db))
 }
 
 type listEventsCommand struct {
@@ -38,7 +27,7 @@ func (cmd listEventsCommand) Run(ctx context.Context, c console.Console) error {
 	if cmd.Before > 0 {
 		filter.Before = time.Now().Add(-cmd.Before)
 	}
-	return withStore(ctx, c, func(store *mirror.Store) error {
+	return connect.WithStore(ctx, c, func(store *mirror.Store) error {
 		events, err := store.Events(ctx, filter)
 		if err != nil {
 			return err
@@ -79,7 +68,7 @@ func (cmd replayEventCommand) Validate() error {
 }
 
 func (cmd replayEventCommand) Run(ctx context.Context, c console.Console) error {
-	return withStore(ctx, c, func(store *mirror.Store) error {
+	return connect.WithStore(ctx, c, func(store *mirror.Store) error {
 		ids := cmd.SvixIDs
 		if cmd.All {
 			var err error

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/config"
 	"clerksync/shared/finding"
@@ -162,17 +163,18 @@ func refusedToken(r jwtdiag.Report) error {
 // diagnose asks and looks at what the settings and flags name.
 func (cmd testJWTCommand) diagnose(ctx context.Context, c console.Console, flags config.Diagnostics, token string) (jwtdiag.Report, error) {
 	var report jwtdiag.Report
-	err := bounded(ctx, "diagnosing", diagnoseLimit, func(ctx context.Context) error {
+	err := connect.Within(ctx, "diagnosing", diagnoseLimit, func(ctx context.Context) error {
 		settings, err := cmd.settings(ctx, c, flags)
 		if err != nil {
 			return err
 		}
 		var database access.Beginner
 		if !settings.Database.URL.IsZero() {
-			db, err := openDiagnostics(c, settings.Database)
+			parsed, err := connect.Parse(c, settings.Database, 1)
 			if err != nil {
 				return err
 			}
+			db := supabase.Open(supabase.Fixed(parsed))
 			defer db.Close()
 			database = db
 		}
@@ -195,24 +197,12 @@ func (cmd testJWTCommand) diagnose(ctx context.Context, c console.Console, flags
 	return report, err
 }
 
-// openDiagnostics opens the database to look at.
-func openDiagnostics(c console.Console, database config.Database) (*supabase.DB, error) {
-	parsed, err := supabase.Parse(supabase.Options{URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef, Setting: database.Setting, AppName: "cli", MaxConns: 1})
-	if err != nil {
-		return nil, err
-	}
-	for _, warning := range parsed.Warnings {
-		c.Say("clerksync: warning: %s", warning)
-	}
-	return supabase.Open(supabase.Fixed(parsed)), nil
-}
-
 // settings are those of environment and secret, with the flags before them.
 func (cmd testJWTCommand) settings(ctx context.Context, c console.Console, flags config.Diagnostics) (config.Diagnostics, error) {
 	if cmd.Offline {
 		c.Lookup = withoutSecret(c)
 	}
-	source := newSource(c)
+	source := connect.Source(c)
 	s, err := source.Diagnostics(ctx)
 	if err != nil {
 		return config.Diagnostics{}, err
@@ -234,7 +224,7 @@ func (cmd testJWTCommand) settings(ctx context.Context, c console.Console, flags
 	switch {
 	case cmd.Offline || cmd.NoDatabase:
 		s.Database = config.Database{}
-	case s.Database.URL.IsZero() && mayHold(c, "DATABASE_URL"):
+	case s.Database.URL.IsZero() && connect.MayHold(c, "DATABASE_URL"):
 		s.Database = fallbackDatabase(ctx, c, source)
 	}
 	return s, nil

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/jwtdiag/jwttest"
 )
@@ -79,16 +80,16 @@ func TestTestJWT_AsksAtATerminalWithoutShowing(t *testing.T) {
 		stdout string
 		stderr string
 	}{
-		"pasted":                        {"\x1b[200~" + token + "\x1b[201~\r", nil, exitOK, "Nothing is wrong", ""},
-		"pasted without marks":          {token + "\r", nil, exitOK, "Nothing is wrong", ""},
-		"longer than a terminal's line": {"\x1b[200~" + long + "\x1b[201~\r", nil, exitOK, "", "1 warning"},
-		"wrapped into lines":            {token[:100] + "\r" + token[100:200] + "\n" + token[200:] + "\r", nil, exitOK, "", "1 warning"},
-		"by the name of stdin":          {token + "\r", []string{"--file", "-"}, exitOK, "Nothing is wrong", ""},
-		"interrupted":                   {token + "\x03", nil, exitInterrupted, "", "clerksync: interrupted"},
-		"wanted without colours":        {token + "\r", nil, exitOK, "Nothing is wrong", ""},
-		"nothing":                       {"\r", nil, exitUsage, "", "there is no token"},
-		"end of input":                  {"\x04", nil, exitUsage, "", "there is no token"},
-		"only a symptom":                {"\r", []string{"--symptom", "22P02"}, exitOK, "uuid.auth_uid", "without one press Enter alone"},
+		"pasted":                        {"\x1b[200~" + token + "\x1b[201~\r", nil, commandline.ExitOK, "Nothing is wrong", ""},
+		"pasted without marks":          {token + "\r", nil, commandline.ExitOK, "Nothing is wrong", ""},
+		"longer than a terminal's line": {"\x1b[200~" + long + "\x1b[201~\r", nil, commandline.ExitOK, "", "1 warning"},
+		"wrapped into lines":            {token[:100] + "\r" + token[100:200] + "\n" + token[200:] + "\r", nil, commandline.ExitOK, "", "1 warning"},
+		"by the name of stdin":          {token + "\r", []string{"--file", "-"}, commandline.ExitOK, "Nothing is wrong", ""},
+		"interrupted":                   {token + "\x03", nil, commandline.ExitInterrupted, "", "clerksync: interrupted"},
+		"wanted without colours":        {token + "\r", nil, commandline.ExitOK, "Nothing is wrong", ""},
+		"nothing":                       {"\r", nil, commandline.ExitUsage, "", "there is no token"},
+		"end of input":                  {"\x04", nil, commandline.ExitUsage, "", "there is no token"},
+		"only a symptom":                {"\r", []string{"--symptom", "22P02"}, commandline.ExitOK, "uuid.auth_uid", "without one press Enter alone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -156,8 +157,8 @@ func TestTestJWT_LeavesTheTerminalInOrderWhenInterrupted(t *testing.T) {
 	}()
 	keys.screen.await(t, "the prompt", done, func() bool { return strings.Contains(keys.screen.stdout(), "Paste the token") })
 	interrupt()
-	if got := <-done; got.Error() != fmt.Sprintf("exit code %d", exitInterrupted) {
-		t.Errorf("it ended with %v, want %d", got, exitInterrupted)
+	if got := <-done; got.Error() != fmt.Sprintf("exit code %d", commandline.ExitInterrupted) {
+		t.Errorf("it ended with %v, want %d", got, commandline.ExitInterrupted)
 	}
 	if after := modes(t, tty); after != before {
 		t.Errorf("the terminal was left in other modes:\n%+v\n%+v", before, after)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/testdb"
@@ -118,15 +119,15 @@ func TestTestJWT_ExitsAsTheVerdictsAndFindingsSay(t *testing.T) {
 		tried++
 		t.Run(c.Name, func(t *testing.T) {
 			t.Parallel()
-			want := exitOK
+			want := commandline.ExitOK
 			if strings.HasPrefix(c.Clerk, "refused") || strings.HasPrefix(c.Supabase, "refused") || len(c.Fail) > 0 {
-				want = exitFailed
+				want = commandline.ExitFailed
 			}
 			got := testJWT(t, settings, strings.NewReader(c.Token))
 			if got.code != want || got.stdout == "" {
 				t.Errorf("%s: exit %d, want %d\n%s%s", c.Token, got.code, want, got.stdout, got.stderr)
 			}
-			if (want == exitFailed) != strings.Contains(got.stderr, "clerksync: error: ") {
+			if (want == commandline.ExitFailed) != strings.Contains(got.stderr, "clerksync: error: ") {
 				t.Errorf("%s: stderr is %q", c.Token, got.stderr)
 			}
 			for _, id := range append(slices.Clone(c.Fail), c.Warn...) {
@@ -218,7 +219,7 @@ func TestTestJWT_TakesTheTokenFromStdinOrAFile(t *testing.T) {
 		"a file":                    {"", []string{"--file", path}},
 		"a file, and stdin is left": {"not this", []string{"--file=" + path}},
 	} {
-		if got := testJWT(t, settings, strings.NewReader(test.input), test.args...); got.code != exitOK || !strings.HasPrefix(got.stdout, "Nothing is wrong with this token") {
+		if got := testJWT(t, settings, strings.NewReader(test.input), test.args...); got.code != commandline.ExitOK || !strings.HasPrefix(got.stdout, "Nothing is wrong with this token") {
 			t.Errorf("%s: exit %d\n%s%s", name, got.code, got.stdout, got.stderr)
 		}
 	}
@@ -271,7 +272,7 @@ func TestTestJWT_RefusesWhatCannotBeMeant(t *testing.T) {
 		"asking and not asking":               {[]string{"--jwks-url", "https://clerk.example.com/.well-known/jwks.json", "--offline"}, token, "--pem"},
 	} {
 		got := testJWT(t, nil, strings.NewReader(test.input), test.args...)
-		if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, test.stderr) {
+		if got.code != commandline.ExitUsage || got.stdout != "" || !strings.Contains(got.stderr, test.stderr) {
 			t.Errorf("%s: exit %d\n%s%s\nwant exit 2 and %q", name, got.code, got.stdout, got.stderr, test.stderr)
 		}
 		for _, secret := range []string{token[:12], secretKey, private[40:80]} {
@@ -282,7 +283,7 @@ func TestTestJWT_RefusesWhatCannotBeMeant(t *testing.T) {
 	}
 	// Before and in place of the command, too.
 	for _, args := range [][]string{{token}, {token, "test-jwt"}, {"test_jwt", token}, {"--env-file", token, "test-jwt"}} {
-		if got := clerksync(t, nil, args...); got.code != exitUsage || !strings.Contains(got.stderr, history) || strings.Contains(got.stderr, token[:12]) {
+		if got := clerksync(t, nil, args...); got.code != commandline.ExitUsage || !strings.Contains(got.stderr, history) || strings.Contains(got.stderr, token[:12]) {
 			t.Errorf("%q: %+v", args, got)
 		}
 	}
@@ -337,13 +338,13 @@ func TestTestJWT_RefusesSettingsThatCannotBeUsed(t *testing.T) {
 		"a connection string's parts": {map[string]string{"DIAGNOSTICS_DATABASE_URL": "postgresql://u:topsecret@h:notaport/db"}, "DIAGNOSTICS_DATABASE_URL"},
 	} {
 		got := testJWT(t, test.settings, strings.NewReader(session()))
-		if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, test.stderr) || strings.Contains(got.stderr, "topsecret") || strings.Contains(got.stderr, "DIAGNOSTICS_DIAGNOSTICS") {
+		if got.code != commandline.ExitFailed || got.stdout != "" || !strings.Contains(got.stderr, test.stderr) || strings.Contains(got.stderr, "topsecret") || strings.Contains(got.stderr, "DIAGNOSTICS_DIAGNOSTICS") {
 			t.Errorf("%s: %+v, want exit 1 and %s", name, got, test.stderr)
 		}
 	}
 	// A database that nobody has asked for is no reason to say nothing.
 	got := testJWT(t, map[string]string{"DATABASE_URL": "https://abc.supabase.co"}, strings.NewReader(session()))
-	if got.code != exitOK || !strings.Contains(got.stderr, "warning: the database is not looked at: ") || !strings.Contains(got.stdout, "database.claims") {
+	if got.code != commandline.ExitOK || !strings.Contains(got.stderr, "warning: the database is not looked at: ") || !strings.Contains(got.stdout, "database.claims") {
 		t.Errorf("a DATABASE_URL that is none: %+v", got)
 	}
 }
@@ -359,11 +360,11 @@ func TestTestJWT_ExplainsSymptoms(t *testing.T) {
 		stdout []string
 		stderr string
 	}{
-		"a code":           {"", []string{"--symptom", "22P02"}, exitOK, []string{"likely  ", "uuid.auth_uid\n", "possible  "}, "this holds for any token"},
-		"an error's body":  {"", []string{"--symptom", body}, exitOK, []string{"uuid.column\n"}, "this holds for any token"},
-		"with a token":     {expired(), []string{"--symptom", "JWT expired"}, exitFailed, []string{"The token expired", "\nconfirmed  ", "token.cached, by claim.exp\n"}, "1 failure"},
-		"ruled out":        {session(), []string{"--symptom", "No suitable key or wrong key type"}, exitOK, []string{"\nruled out  "}, ""},
-		"one that is none": {"", []string{"--symptom", "xyzzy"}, exitFailed, nil, "nothing is known about this symptom"},
+		"a code":           {"", []string{"--symptom", "22P02"}, commandline.ExitOK, []string{"likely  ", "uuid.auth_uid\n", "possible  "}, "this holds for any token"},
+		"an error's body":  {"", []string{"--symptom", body}, commandline.ExitOK, []string{"uuid.column\n"}, "this holds for any token"},
+		"with a token":     {expired(), []string{"--symptom", "JWT expired"}, commandline.ExitFailed, []string{"The token expired", "\nconfirmed  ", "token.cached, by claim.exp\n"}, "1 failure"},
+		"ruled out":        {session(), []string{"--symptom", "No suitable key or wrong key type"}, commandline.ExitOK, []string{"\nruled out  "}, ""},
+		"one that is none": {"", []string{"--symptom", "xyzzy"}, commandline.ExitFailed, nil, "nothing is known about this symptom"},
 	} {
 		got := testJWT(t, settings, strings.NewReader(test.input), test.args...)
 		if got.code != test.code || !strings.Contains(got.stderr, test.stderr) || test.stdout == nil && got.stdout != "" {
@@ -375,7 +376,7 @@ func TestTestJWT_ExplainsSymptoms(t *testing.T) {
 			}
 		}
 	}
-	for symptom, want := range map[string]int{"22P02": exitOK, "xyzzy": exitFailed} {
+	for symptom, want := range map[string]int{"22P02": commandline.ExitOK, "xyzzy": commandline.ExitFailed} {
 		got := testJWT(t, settings, strings.NewReader(""), "--json", "--symptom", symptom)
 		var alone explainedSymptom
 		if err := json.Unmarshal([]byte(got.stdout), &alone); err != nil || got.code != want {
@@ -461,7 +462,7 @@ func TestTestJWT_InterruptedSaysNothing(t *testing.T) {
 		go func() { done <- testJWTUntil(ctx, map[string]string{"CLERK_ISSUER": server.URL}, test.input) }()
 		test.when()
 		interrupt()
-		if got := <-done; got != (result{exitInterrupted, "", "clerksync: interrupted\n"}) {
+		if got := <-done; got != (result{commandline.ExitInterrupted, "", "clerksync: interrupted\n"}) {
 			t.Errorf("%s: %+v, want exit 130 and no report", name, got)
 		}
 	}
@@ -503,7 +504,7 @@ func TestTestJWT_OfflineAsksNobody(t *testing.T) {
 	key := tokenFile(t, jwttest.PEM())
 	for name, s := range map[string]map[string]string{"settings": settings, "a secret": withSecret} {
 		got := testJWT(t, s, strings.NewReader(session()), "--offline", "--pem", key, "--all")
-		if got.code != exitOK || visits.Load() > 0 || !strings.Contains(got.stdout, "\n      signature\n") || strings.Contains(got.stderr, config.SecretIDKey) != (name == "a secret") {
+		if got.code != commandline.ExitOK || visits.Load() > 0 || !strings.Contains(got.stdout, "\n      signature\n") || strings.Contains(got.stderr, config.SecretIDKey) != (name == "a secret") {
 			t.Errorf("%s: %d visits, %+v", name, visits.Load(), got)
 		}
 	}
@@ -532,15 +533,15 @@ func TestTestJWT_ShowsTheRowsOfTheTokensUser(t *testing.T) {
 		stdout   []string
 		not      string
 	}{
-		"as the diagnostics":   {map[string]string{"DIAGNOSTICS_DATABASE_URL": role("clerksync_diagnostics")}, session(), nil, exitOK, []string{"\npublic.notes ", "  own (2)\n"}, "No database"},
-		"as the owner":         {map[string]string{"DATABASE_URL": db}, session(), nil, exitOK, []string{"\npublic.notes ", "2        3 ", "  own (2)\n"}, "about 3"},
-		"the first is asked":   {map[string]string{"DIAGNOSTICS_DATABASE_URL": role("clerksync_diagnostics"), "DATABASE_URL": "postgresql://127.0.0.1:1/x"}, session(), nil, exitOK, []string{"  own (2)\n"}, ""},
-		"as the writer":        {map[string]string{"DATABASE_URL": role("clerksync_writer")}, session(), nil, exitOK, []string{"clerksync_writer cannot take", "may not become"}, "own (2)"},
-		"one table":            {map[string]string{"DATABASE_URL": db}, session(), []string{"--table", "notes", "--table", "NOTES"}, exitOK, []string{"\npublic.notes ", "  own (2)\n"}, "organizations"},
-		"a forbidden table":    {map[string]string{"DATABASE_URL": db}, session(), []string{"--table", "hidden"}, exitFailed, []string{"\npublic.hidden ", "a grant is missing (42501)", "rls.public.hidden\n"}, "own (2)"},
-		"no such table":        {map[string]string{"DATABASE_URL": db}, session(), []string{"--table", "nots"}, exitFailed, []string{"Did you mean public.notes?"}, "own (2)"},
-		"nobody":               {map[string]string{"DATABASE_URL": db}, session(), []string{"--no-database"}, exitOK, []string{"No database was named"}, "own (2)"},
-		"of somebody's making": {map[string]string{"DATABASE_URL": db}, jwttest.SignOther(jwttest.Header(), jwttest.Claims()), nil, exitOK, []string{"  own (2)\n"}, ""},
+		"as the diagnostics":   {map[string]string{"DIAGNOSTICS_DATABASE_URL": role("clerksync_diagnostics")}, session(), nil, commandline.ExitOK, []string{"\npublic.notes ", "  own (2)\n"}, "No database"},
+		"as the owner":         {map[string]string{"DATABASE_URL": db}, session(), nil, commandline.ExitOK, []string{"\npublic.notes ", "2        3 ", "  own (2)\n"}, "about 3"},
+		"the first is asked":   {map[string]string{"DIAGNOSTICS_DATABASE_URL": role("clerksync_diagnostics"), "DATABASE_URL": "postgresql://127.0.0.1:1/x"}, session(), nil, commandline.ExitOK, []string{"  own (2)\n"}, ""},
+		"as the writer":        {map[string]string{"DATABASE_URL": role("clerksync_writer")}, session(), nil, commandline.ExitOK, []string{"clerksync_writer cannot take", "may not become"}, "own (2)"},
+		"one table":            {map[string]string{"DATABASE_URL": db}, session(), []string{"--table", "notes", "--table", "NOTES"}, commandline.ExitOK, []string{"\npublic.notes ", "  own (2)\n"}, "organizations"},
+		"a forbidden table":    {map[string]string{"DATABASE_URL": db}, session(), []string{"--table", "hidden"}, commandline.ExitFailed, []string{"\npublic.hidden ", "a grant is missing (42501)", "rls.public.hidden\n"}, "own (2)"},
+		"no such table":        {map[string]string{"DATABASE_URL": db}, session(), []string{"--table", "nots"}, commandline.ExitFailed, []string{"Did you mean public.notes?"}, "own (2)"},
+		"nobody":               {map[string]string{"DATABASE_URL": db}, session(), []string{"--no-database"}, commandline.ExitOK, []string{"No database was named"}, "own (2)"},
+		"of somebody's making": {map[string]string{"DATABASE_URL": db}, jwttest.SignOther(jwttest.Header(), jwttest.Claims()), nil, commandline.ExitOK, []string{"  own (2)\n"}, ""},
 	} {
 		got := testJWT(t, test.settings, strings.NewReader(test.token), append(test.args, "--all")...)
 		if got.code != test.code {

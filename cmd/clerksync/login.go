@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/supabase"
 	"clerksync/sql/migrate"
@@ -46,7 +47,7 @@ var loginRoles = map[string]loginRole{
 
 // Run is the command.
 func (cmd loginCommand) Run(ctx context.Context, c console.Console) error {
-	parsed, session, err := sessionConfig(ctx, c)
+	parsed, session, err := connect.Session(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (cmd loginCommand) Run(ctx context.Context, c console.Console) error {
 		case errors.Is(err, migrate.ErrRotating):
 			return console.Hint(err, fmt.Sprintf("finish it with \"%s --retire\"; if the string that was printed is lost, \"%[1]s\" makes a new one", again))
 		case err != nil:
-			return explainConnection(err)
+			return connect.Explain(err)
 		}
 		return cmd.hand(c, parsed, given, role, func() {
 			c.Say("clerksync: %s has a password; that of %s works on until you retire it", given.Role, earlier)
@@ -73,7 +74,7 @@ func (cmd loginCommand) Run(ctx context.Context, c console.Console) error {
 		case errors.Is(err, migrate.ErrLoginInUse):
 			return console.Hint(err, fmt.Sprintf("\"%s --rotate\" replaces it without a gap; --force does it all the same", again))
 		case err != nil:
-			return explainConnection(err)
+			return connect.Explain(err)
 		}
 		return cmd.hand(c, parsed, given, role, func() {
 			c.Say("clerksync: %s has a new password; an earlier one is refused from now on", given.Role)
@@ -110,9 +111,9 @@ func (cmd loginCommand) retire(ctx context.Context, c console.Console, session *
 				row(inUse, "in use")
 			})
 		case !errors.Is(err, migrate.ErrNotYet) && (cmd.Wait == 0 || !supabase.IsTransient(err)):
-			return explainConnection(err)
+			return connect.Explain(err)
 		case !errors.Is(err, migrate.ErrNotYet) && time.Now().After(deadline):
-			return explainConnection(err)
+			return connect.Explain(err)
 		case time.Now().After(deadline):
 			return console.Hint(err, fmt.Sprintf("\"%s --retire --wait 30m\" waits for it; --force does not, and locks out whoever still needs it", again))
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
@@ -39,34 +40,34 @@ func logIn(t *testing.T, url string) *pgx.Conn {
 func TestMigrateLogin_PrintsAStringThatLogsIn(t *testing.T) {
 	t.Parallel()
 	server, settings := passwordServer(t)
-	if got := clerksync(t, settings, "migrate", "login"); got.code != exitFailed || !strings.Contains(got.stderr, "migrate up") {
+	if got := clerksync(t, settings, "migrate", "login"); got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "migrate up") {
 		t.Errorf("login before the migrations: %+v", got)
 	}
-	if got := clerksync(t, settings, "migrate", "up"); got.code != exitOK {
+	if got := clerksync(t, settings, "migrate", "up"); got.code != commandline.ExitOK {
 		t.Fatalf("up: %+v", got)
 	}
 	var urls []string
 	for range 2 {
 		got := clerksync(t, settings, "migrate", "login", "writer")
-		if got.code != exitOK {
+		if got.code != commandline.ExitOK {
 			t.Fatalf("login: %+v", got)
 		}
 		urls = append(urls, strings.TrimSpace(got.stdout))
 	}
-	if got := clerksync(t, map[string]string{"DATABASE_URL": urls[1]}, "status"); got.code != exitOK {
+	if got := clerksync(t, map[string]string{"DATABASE_URL": urls[1]}, "status"); got.code != commandline.ExitOK {
 		t.Errorf("status with the new string: %+v", got)
 	}
 	got := clerksync(t, map[string]string{"DATABASE_URL": urls[0]}, "status")
-	if got.code != exitFailed || !strings.Contains(got.stderr, "password") {
+	if got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "password") {
 		t.Errorf("status with the earlier string: %+v, want the password refused", got)
 	}
 	got = clerksync(t, settings, "migrate", "login", "diagnostics")
-	if got.code != exitOK || !strings.Contains(got.stderr, "as DIAGNOSTICS_DATABASE_URL") {
+	if got.code != commandline.ExitOK || !strings.Contains(got.stderr, "as DIAGNOSTICS_DATABASE_URL") {
 		t.Errorf("login diagnostics: %+v", got)
 	}
 	urls = append(urls, strings.TrimSpace(got.stdout))
 	got = testJWT(t, map[string]string{"DIAGNOSTICS_DATABASE_URL": urls[2]}, strings.NewReader(session()), "--all")
-	if got.code != exitOK || !strings.Contains(got.stdout, "clerksync_diagnostics became authenticated") {
+	if got.code != commandline.ExitOK || !strings.Contains(got.stdout, "clerksync_diagnostics became authenticated") {
 		t.Errorf("test-jwt with the new string: %+v", got)
 	}
 	for _, url := range urls {
@@ -122,7 +123,7 @@ func TestMigrateLogin_ReplacesAPasswordWithoutAGap(t *testing.T) {
 		t.Run(login.name, func(t *testing.T) {
 			t.Parallel()
 			server, settings := passwordServer(t)
-			if got := clerksync(t, settings, "migrate", "up"); got.code != exitOK {
+			if got := clerksync(t, settings, "migrate", "up"); got.code != commandline.ExitOK {
 				t.Fatalf("up: %+v", got)
 			}
 			owner := logIn(t, settings["DATABASE_URL"])
@@ -132,20 +133,20 @@ func TestMigrateLogin_ReplacesAPasswordWithoutAGap(t *testing.T) {
 			}
 
 			// Nothing to replace and nothing to retire yet.
-			step(exitFailed, []string{login.first + " is the only one with a password"}, "--retire")
-			first := step(exitOK, []string{login.first + " has a new password"})
+			step(commandline.ExitFailed, []string{login.first + " is the only one with a password"}, "--retire")
+			first := step(commandline.ExitOK, []string{login.first + " has a new password"})
 			logIn(t, first)
-			step(exitFailed, []string{"in use", "connected as " + login.first + ": 1 as", "--rotate"})
+			step(commandline.ExitFailed, []string{"in use", "connected as " + login.first + ": 1 as", "--rotate"})
 
-			second := step(exitOK, []string{login.second + " has a password", login.first + " works on", "--retire --wait"}, "--rotate")
+			second := step(commandline.ExitOK, []string{login.second + " has a password", login.first + " works on", "--retire --wait"}, "--rotate")
 			if !strings.Contains(second, "//"+login.second+":") {
 				t.Fatalf("--rotate prints a string of another role than %s", login.second)
 			}
 			// Both log in, which is the point, and neither is changed by a second thought.
 			logIn(t, first)
-			step(exitFailed, []string{"a rotation is under way", login.second, "--retire"}, "--rotate")
+			step(commandline.ExitFailed, []string{"a rotation is under way", login.second, "--retire"}, "--rotate")
 			lost := second
-			second = step(exitOK, nil)
+			second = step(commandline.ExitOK, nil)
 			if _, err := pgx.Connect(t.Context(), lost); err == nil {
 				t.Error("the string that was printed before still logs in")
 			}
@@ -154,11 +155,11 @@ func TestMigrateLogin_ReplacesAPasswordWithoutAGap(t *testing.T) {
 				"cannot be retired yet", "connected as " + login.first + ": ", "nobody is connected as " + login.second,
 				login.second + " got its password at ", "--wait",
 			}
-			step(exitFailed, refusal, "--retire")
+			step(commandline.ExitFailed, refusal, "--retire")
 			logIn(t, second)
 			age(t, owner, login.first, 2*time.Hour)
 			age(t, owner, login.second, time.Hour)
-			step(exitFailed, []string{"connected as " + login.first}, "--retire", "--wait", "1ms")
+			step(commandline.ExitFailed, []string{"connected as " + login.first}, "--retire", "--wait", "1ms")
 			super := logIn(t, server.URL("postgres", postgres.Superuser, ""))
 			var said strings.Builder
 			code := run(t.Context(), []string{"migrate", "login", login.name, "--retire", "--wait", "1m"}, console.Console{
@@ -174,7 +175,7 @@ func TestMigrateLogin_ReplacesAPasswordWithoutAGap(t *testing.T) {
 					return said.Write(text)
 				}),
 			})
-			if want := login.first + " has no password any more; " + login.second + " is in use"; code != exitOK || !strings.Contains(said.String(), "waiting: ") || !strings.Contains(said.String(), want) {
+			if want := login.first + " has no password any more; " + login.second + " is in use"; code != commandline.ExitOK || !strings.Contains(said.String(), "waiting: ") || !strings.Contains(said.String(), want) {
 				t.Fatalf("--retire --wait exits %d and says\n%s\nwant %q", code, said.String(), want)
 			}
 
@@ -182,19 +183,19 @@ func TestMigrateLogin_ReplacesAPasswordWithoutAGap(t *testing.T) {
 				t.Errorf("%s still logs in", login.first)
 			}
 			logIn(t, second)
-			step(exitFailed, []string{login.second + " is the only one with a password"}, "--retire")
+			step(commandline.ExitFailed, []string{login.second + " is the only one with a password"}, "--retire")
 
 			if login.name == "diagnostics" {
 				got := testJWT(t, map[string]string{"DIAGNOSTICS_DATABASE_URL": second}, strings.NewReader(session()), "--all")
-				if got.code != exitOK || !strings.Contains(got.stdout, login.second+" became authenticated") {
+				if got.code != commandline.ExitOK || !strings.Contains(got.stdout, login.second+" became authenticated") {
 					t.Errorf("test-jwt with the second role: %+v", got)
 				}
 			}
 
 			// The next time it is the first one's turn again.
-			third := step(exitOK, []string{login.first + " has a password", login.second + " works on"}, "--rotate")
+			third := step(commandline.ExitOK, []string{login.first + " has a password", login.second + " works on"}, "--rotate")
 			logIn(t, third)
-			step(exitOK, []string{login.second + " has no password any more; " + login.first + " is in use"}, "--retire", "--force")
+			step(commandline.ExitOK, []string{login.second + " has no password any more; " + login.first + " is in use"}, "--retire", "--force")
 			if _, err := pgx.Connect(t.Context(), second); err == nil {
 				t.Errorf("%s still logs in", login.second)
 			}
@@ -219,14 +220,14 @@ func (f writerFunc) Write(text []byte) (int, error) { return f(text) }
 func TestMigrateLogin_NeedsTheSecondRoleAndTheOwner(t *testing.T) {
 	t.Parallel()
 	_, settings := passwordServer(t)
-	if got := clerksync(t, settings, "migrate", "up"); got.code != exitOK {
+	if got := clerksync(t, settings, "migrate", "up"); got.code != commandline.ExitOK {
 		t.Fatalf("up: %+v", got)
 	}
-	writer := map[string]string{"DATABASE_URL": loginStep(t, settings, exitOK, nil, "writer")}
-	loginStep(t, writer, exitFailed, []string{"connect as the role that ran the migrations"}, "diagnostics")
+	writer := map[string]string{"DATABASE_URL": loginStep(t, settings, commandline.ExitOK, nil, "writer")}
+	loginStep(t, writer, commandline.ExitFailed, []string{"connect as the role that ran the migrations"}, "diagnostics")
 	// As a database is that was migrated by an earlier version.
 	if _, err := logIn(t, settings["DATABASE_URL"]).Exec(t.Context(), `drop role clerksync_diagnostics_b`); err != nil {
 		t.Fatal(err)
 	}
-	loginStep(t, settings, exitFailed, []string{"there is no role clerksync_diagnostics_b", "migrate up"}, "diagnostics", "--rotate")
+	loginStep(t, settings, commandline.ExitFailed, []string{"there is no role clerksync_diagnostics_b", "migrate up"}, "diagnostics", "--rotate")
 }

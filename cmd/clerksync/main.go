@@ -1,3 +1,18 @@
+// The clerksync command is the operator's side of clerksync: it runs the whole
+// thing locally, migrates a database, and answers what became of an event.
+//
+//	clerksync dev                    a local stack: Postgres, webhook endpoint, a Clerk that lives
+//	clerksync migrate plan|up|verify the database side
+//	clerksync sync-users             make the copy say what Clerk says, whatever webhooks lost
+//	clerksync configure-rls          row level security of tables: written, proved, linted; an audit log
+//	clerksync test-jwt               what is the matter with a token, in one sentence
+//	clerksync status                 what the copy holds, beside what Clerk does
+//	clerksync events list|replay     what arrived, and what to do about it
+//	clerksync deletions list|show    what deleted objects held, while it is held back
+//
+// Data goes to stdout and talk to stderr. Exit codes: 0 fine, 1 failed, 2 wrong
+// usage, 130 interrupted. Secrets come from the environment or from the file
+// that --env-file names, never from the command line.
 package main
 
 import (
@@ -8,6 +23,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 )
 
@@ -35,5 +51,5 @@ func main() {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, c console.Console) int {
-	return runLine[program](ctx, args, c, kong.Vars{"version": version}, syncVars())
+	return commandline.Run[program](ctx, args, c, kong.Vars{"version": version}, syncVars())
 }

@@ -3,16 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
-
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
-	"clerksync/shared/config"
-	"clerksync/shared/supabase"
 	"clerksync/sql/migrate"
 )
 
@@ -22,60 +17,6 @@ type migrateCommand struct {
 	Verify verifyCommand `cmd:"" help:"Exit 0 and say nothing if the database has exactly these migrations, unchanged."`
 	Export exportCommand `cmd:"" help:"Write the migrations as files for \"supabase db push\"."`
 	Login  loginCommand  `cmd:"" help:"Give a runtime role a password and print its connection string; replace it without a gap."`
-}
-
-// databaseConfig reads DATABASE_URL, and says on stderr what works with it but
-// should be otherwise.
-func databaseConfig(ctx context.Context, c console.Console) (*supabase.Config, error) {
-	database, err := newSource(c).Database(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return parseDatabase(c, database, 1)
-}
-
-// newSource reads settings as a function does.
-func newSource(c console.Console) *config.Source {
-	return config.NewSource(c.Lookup, config.SecretsManager(c.Lookup))
-}
-
-func parseDatabase(c console.Console, database config.Database, connections int32) (*supabase.Config, error) {
-	parsed, err := supabase.Parse(supabase.Options{
-		URL: database.URL, CACert: database.CACert, ProjectRef: database.ProjectRef, AppName: "cli", MaxConns: connections,
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, warning := range parsed.Warnings {
-		c.Say("clerksync: warning: %s", warning)
-	}
-	return parsed, nil
-}
-
-// sessionConfig is the connection that migrations need: one session for all of
-// them, not a transaction pooler.
-func sessionConfig(ctx context.Context, c console.Console) (*supabase.Config, *pgx.ConnConfig, error) {
-	parsed, err := databaseConfig(ctx, c)
-	if err != nil {
-		return nil, nil, err
-	}
-	session, err := parsed.Session()
-	if err != nil {
-		return nil, nil, err
-	}
-	if parsed.Port != session.Port {
-		c.Say("clerksync: migrations need a session: using port %d instead of the transaction pooler's %d", session.Port, parsed.Port)
-	}
-	return parsed, session, nil
-}
-
-// explainConnection adds what to do about a connection that cannot be made. Other
-// errors of the migrations say it themselves.
-func explainConnection(err error) error {
-	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting {
-		return supabase.Explain(err)
-	}
-	return err
 }
 
 type schemaFlag struct {
@@ -109,13 +50,13 @@ type plannedMigration struct {
 }
 
 func (cmd planCommand) Run(ctx context.Context, c console.Console) error {
-	_, session, err := sessionConfig(ctx, c)
+	_, session, err := connect.Session(ctx, c)
 	if err != nil {
 		return err
 	}
 	states, err := migrate.Plan(ctx, session, cmd.options())
 	if err != nil {
-		return explainConnection(err)
+		return connect.Explain(err)
 	}
 	planned := make([]plannedMigration, len(states))
 	for i, s := range states {
@@ -138,7 +79,7 @@ func (cmd planCommand) Run(ctx context.Context, c console.Console) error {
 type upCommand struct{ migrateFlag }
 
 func (cmd upCommand) Run(ctx context.Context, c console.Console) error {
-	_, session, err := sessionConfig(ctx, c)
+	_, session, err := connect.Session(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -155,7 +96,7 @@ func (cmd upCommand) Run(ctx context.Context, c console.Console) error {
 		return printErr
 	}
 	if err != nil {
-		return explainConnection(err)
+		return connect.Explain(err)
 	}
 	if len(applied) == 0 {
 		c.Say("clerksync: nothing to do, the database is up to date")
@@ -166,12 +107,12 @@ func (cmd upCommand) Run(ctx context.Context, c console.Console) error {
 type verifyCommand struct{ schemaFlag }
 
 func (cmd verifyCommand) Run(ctx context.Context, c console.Console) error {
-	_, session, err := sessionConfig(ctx, c)
+	_, session, err := connect.Session(ctx, c)
 	if err != nil {
 		return err
 	}
 	if err := migrate.Verify(ctx, session, cmd.options()); err != nil {
-		return explainConnection(err)
+		return connect.Explain(err)
 	}
 	return nil
 }
@@ -205,7 +146,7 @@ func (cmd exportCommand) Run(ctx context.Context, c console.Console) error {
 func (cmd exportCommand) schemas(ctx context.Context, c console.Console) (migrate.Options, error) {
 	options := cmd.options()
 	there, err := migrate.Exported(cmd.Dir)
-	if err != nil || there || !mayHold(c, "DATABASE_URL") {
+	if err != nil || there || !connect.MayHold(c, "DATABASE_URL") {
 		return options, err
 	}
 	used, migrated, err := schemasInUse(ctx, c)
@@ -229,10 +170,10 @@ func (cmd exportCommand) schemas(ctx context.Context, c console.Console) (migrat
 
 // schemasInUse asks the database of DATABASE_URL.
 func schemasInUse(ctx context.Context, c console.Console) (migrate.Options, bool, error) {
-	parsed, err := databaseConfig(ctx, c)
+	parsed, err := connect.Database(ctx, c)
 	if err != nil {
 		return migrate.Options{}, false, err
 	}
 	used, migrated, err := migrate.SchemasInUse(ctx, parsed.Connection())
-	return used, migrated, explainConnection(err)
+	return used, migrated, connect.Explain(err)
 }

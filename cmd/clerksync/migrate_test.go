@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/shared/devstack/testdb"
 )
 
@@ -31,14 +32,14 @@ func TestMigrate_ASchemaClerkThatIsTaken(t *testing.T) {
 	execute(t, conn, `create schema clerk; create function clerk.user_id() returns text language sql stable as $$ select 'mine' $$`)
 	settings := map[string]string{"DATABASE_URL": db.Owner()}
 	for _, command := range []string{"plan", "up"} {
-		wantRun(t, command, clerksync(t, settings, "migrate", command), exitFailed, "", "clerk.user_id()", "choose another schema with --helpers-schema, or rename yours")
+		wantRun(t, command, clerksync(t, settings, "migrate", command), commandline.ExitFailed, "", "clerk.user_id()", "choose another schema with --helpers-schema, or rename yours")
 	}
-	wantRun(t, "a name that is ours", clerksync(t, settings, "migrate", "plan", "--helpers-schema", "clerk_sync"), exitFailed, "", `such as "clerk_claims"`)
-	wantRun(t, "plan with a name", clerksync(t, settings, "migrate", "plan", "--helpers-schema", "clerk_claims"), exitOK, "pending")
-	wantRun(t, "up with a name", clerksync(t, settings, "migrate", "up", "--helpers-schema", "clerk_claims"), exitOK, "applied")
-	wantRun(t, "verify without it", clerksync(t, settings, "migrate", "verify"), exitOK, "")
-	wantRun(t, "up again", clerksync(t, settings, "migrate", "up"), exitOK, "", "up to date")
-	wantRun(t, "another name", clerksync(t, settings, "migrate", "up", "--helpers-schema", "clerk"), exitFailed, "", `"clerk_claims", not "clerk"`)
+	wantRun(t, "a name that is ours", clerksync(t, settings, "migrate", "plan", "--helpers-schema", "clerk_sync"), commandline.ExitFailed, "", `such as "clerk_claims"`)
+	wantRun(t, "plan with a name", clerksync(t, settings, "migrate", "plan", "--helpers-schema", "clerk_claims"), commandline.ExitOK, "pending")
+	wantRun(t, "up with a name", clerksync(t, settings, "migrate", "up", "--helpers-schema", "clerk_claims"), commandline.ExitOK, "applied")
+	wantRun(t, "verify without it", clerksync(t, settings, "migrate", "verify"), commandline.ExitOK, "")
+	wantRun(t, "up again", clerksync(t, settings, "migrate", "up"), commandline.ExitOK, "", "up to date")
+	wantRun(t, "another name", clerksync(t, settings, "migrate", "up", "--helpers-schema", "clerk"), commandline.ExitFailed, "", `"clerk_claims", not "clerk"`)
 	var mine, ours string
 	if err := conn.QueryRow(t.Context(), `select clerk.user_id(), coalesce(clerk_claims.user_id(), 'nobody')`).Scan(&mine, &ours); err != nil || mine != "mine" || ours != "nobody" {
 		t.Errorf("the team's function says %q and ours %q, %v", mine, ours, err)
@@ -50,11 +51,11 @@ func TestMigrate_ASuperuserHasToBeMeant(t *testing.T) {
 	db := testdb.New(t, testdb.WithoutMigrations())
 	settings := map[string]string{"DATABASE_URL": db.Superuser()}
 	for _, command := range []string{"plan", "up"} {
-		wantRun(t, command, clerksync(t, settings, "migrate", command), exitFailed, "", "connect as the role that owns the project", "--as-superuser if this is meant")
-		wantRun(t, command+" that is meant", clerksync(t, settings, "migrate", command, "--as-superuser"), exitOK, "0001_schemas_and_roles")
+		wantRun(t, command, clerksync(t, settings, "migrate", command), commandline.ExitFailed, "", "connect as the role that owns the project", "--as-superuser if this is meant")
+		wantRun(t, command+" that is meant", clerksync(t, settings, "migrate", command, "--as-superuser"), commandline.ExitOK, "0001_schemas_and_roles")
 	}
-	wantRun(t, "verify", clerksync(t, settings, "migrate", "verify"), exitOK, "")
-	wantRun(t, "plan with nothing to do", clerksync(t, settings, "migrate", "plan"), exitOK, "applied")
+	wantRun(t, "verify", clerksync(t, settings, "migrate", "verify"), commandline.ExitOK, "")
+	wantRun(t, "plan with nothing to do", clerksync(t, settings, "migrate", "plan"), commandline.ExitOK, "applied")
 }
 
 // exported are the contents of the files in a folder, whichever their names.
@@ -84,19 +85,19 @@ func TestMigrateExport_TakesTheSchemasOfTheDatabase(t *testing.T) {
 	const elsewhere = `-- schemas: "app" "claims"`
 	for name, login := range map[string]string{"owner": db.Owner(), "writer": db.Writer(), "through the pooler": db.Pooled(t, db.Owner())} {
 		dir := t.TempDir()
-		wantRun(t, name, export(dir, map[string]string{"DATABASE_URL": login}), exitOK, "0001", `for the schemas "app" and "claims", with which the database was migrated`)
+		wantRun(t, name, export(dir, map[string]string{"DATABASE_URL": login}), commandline.ExitOK, "0001", `for the schemas "app" and "claims", with which the database was migrated`)
 		if text := exported(t, dir); strings.Count(text, elsewhere) == 0 || testdb.NamesUsualHelpers(text) {
 			t.Errorf("%s: the files are not for app and claims", name)
 		}
 		// Now the files say it, and nobody is asked.
-		wantRun(t, name+", again", export(dir, map[string]string{"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}), exitOK, "", "nothing to do")
+		wantRun(t, name+", again", export(dir, map[string]string{"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x"}), commandline.ExitOK, "", "nothing to do")
 	}
 	settings := map[string]string{"DATABASE_URL": db.Owner()}
 	dir := t.TempDir()
-	wantRun(t, "flags that agree", export(dir, settings, "--helpers-schema", "claims"), exitOK, "0001", `"app" and "claims"`)
+	wantRun(t, "flags that agree", export(dir, settings, "--helpers-schema", "claims"), commandline.ExitOK, "0001", `"app" and "claims"`)
 	for _, flags := range [][]string{{"--schema", "public"}, {"--helpers-schema", "clerk"}, {"--schema", "public", "--helpers-schema", "clerk"}} {
 		dir := t.TempDir()
-		wantRun(t, strings.Join(flags, " "), export(dir, settings, flags...), exitFailed, "", "another schema is in use", `"app" (--schema) and "claims" (--helpers-schema)`)
+		wantRun(t, strings.Join(flags, " "), export(dir, settings, flags...), commandline.ExitFailed, "", "another schema is in use", `"app" (--schema) and "claims" (--helpers-schema)`)
 		if exported(t, dir) != "" {
 			t.Errorf("%v: something was written", flags)
 		}
@@ -104,12 +105,12 @@ func TestMigrateExport_TakesTheSchemasOfTheDatabase(t *testing.T) {
 
 	plain := testdb.New(t, testdb.WithoutMigrations())
 	dir = t.TempDir()
-	wantRun(t, "a database that was not migrated", export(dir, map[string]string{"DATABASE_URL": plain.Owner()}, "--schema", "app"), exitOK, "0001")
+	wantRun(t, "a database that was not migrated", export(dir, map[string]string{"DATABASE_URL": plain.Owner()}, "--schema", "app"), commandline.ExitOK, "0001")
 	if !strings.Contains(exported(t, dir), `-- schemas: "app" "clerk"`) {
 		t.Error("not migrated: the files are not for the flags' schemas")
 	}
 	dir = t.TempDir()
-	wantRun(t, "no database", export(dir, nil), exitOK, "0001")
+	wantRun(t, "no database", export(dir, nil), commandline.ExitOK, "0001")
 	if !strings.Contains(exported(t, dir), `-- schemas: "public" "clerk"`) {
 		t.Error("without a database: the files are not for the usual schemas")
 	}
@@ -118,12 +119,12 @@ func TestMigrateExport_TakesTheSchemasOfTheDatabase(t *testing.T) {
 	dir = t.TempDir()
 	for _, flags := range [][]string{nil, {"--schema", "app"}, {"--helpers-schema", "claims"}} {
 		got := export(dir, away, flags...)
-		wantRun(t, "a database that is away", got, exitFailed, "", "unset DATABASE_URL", "--schema and --helpers-schema")
+		wantRun(t, "a database that is away", got, commandline.ExitFailed, "", "unset DATABASE_URL", "--schema and --helpers-schema")
 		if strings.Contains(got.stderr, "topsecret") || exported(t, dir) != "" {
 			t.Errorf("a database that is away: %s, and files %q", got.stderr, exported(t, dir))
 		}
 	}
-	wantRun(t, "away, with both flags", export(dir, away, "--schema", "app", "--helpers-schema", "claims"), exitOK, "0001", "warning")
+	wantRun(t, "away, with both flags", export(dir, away, "--schema", "app", "--helpers-schema", "claims"), commandline.ExitOK, "0001", "warning")
 	if !strings.Contains(exported(t, dir), elsewhere) {
 		t.Error("away, with both flags: the files are not for them")
 	}

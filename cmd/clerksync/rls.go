@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/cmd/clerksync/internal/console"
@@ -43,26 +42,12 @@ Exit codes: 1 if something was found that has to be mended, 2 for a request that
 It needs DATABASE_URL, of the role that owns the project.`
 }
 
-// The limits of the steps. The statements of an application are limited one by
-// one as well, by package rls.
 const (
 	planLimit  = time.Minute
 	applyLimit = 30 * time.Minute
 	probeLimit = 15 * time.Minute
 	lintLimit  = 5 * time.Minute
-	closeLimit = 5 * time.Second
 )
-
-// bounded limits what f does, and names the limit where it was reached.
-func bounded(ctx context.Context, doing string, limit time.Duration, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s took longer than %s", doing, limit))
-	defer cancel()
-	err := f(ctx)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
-	return err
-}
 
 // tableName is a table as SQL names it.
 type tableName struct{ catalog.Name }
@@ -76,38 +61,6 @@ func (n *tableName) UnmarshalText(text []byte) error {
 
 type exposedFlag struct {
 	Exposed []console.Name `help:"Schemas that the Data API serves, where the database does not say (default: public and the copy's)." placeholder:"SCHEMA"`
-}
-
-// withConnection runs f on one connection as DATABASE_URL has it, which may go
-// through a transaction pooler.
-func withConnection(ctx context.Context, c console.Console, f func(*pgx.Conn) error) error {
-	parsed, err := databaseConfig(ctx, c)
-	if err != nil {
-		return err
-	}
-	return connected(ctx, parsed.Connection(), f)
-}
-
-// withSession runs f on a connection that keeps its session.
-func withSession(ctx context.Context, c console.Console, f func(*pgx.Conn) error) error {
-	_, config, err := sessionConfig(ctx, c)
-	if err != nil {
-		return err
-	}
-	return connected(ctx, config, f)
-}
-
-func connected(ctx context.Context, config *pgx.ConnConfig, f func(*pgx.Conn) error) error {
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return explainConnection(err)
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), closeLimit, fmt.Errorf("closing the connection took longer than %s", closeLimit))
-		defer cancel()
-		_ = conn.Close(ctx) // everything was committed or taken back by now
-	}()
-	return f(conn)
 }
 
 // adviseRLS adds to an error what to do about it, and makes it fit for a terminal.

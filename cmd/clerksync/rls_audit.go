@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
@@ -62,8 +63,8 @@ type auditedTables struct {
 // Run is the command.
 func (cmd rlsAuditTablesCommand) Run(ctx context.Context, c console.Console) error {
 	var audited []rls.AuditedTable
-	err := withConnection(ctx, c, func(conn *pgx.Conn) error {
-		return bounded(ctx, "auditing", auditLimit, func(ctx context.Context) error {
+	err := connect.WithConnection(ctx, c, func(conn *pgx.Conn) error {
+		return connect.Within(ctx, "auditing", auditLimit, func(ctx context.Context) error {
 			if err := cmd.change(ctx, conn); err != nil {
 				return err
 			}
@@ -154,8 +155,8 @@ func (cmd rlsAuditLogCommand) Run(ctx context.Context, c console.Console) error 
 		query.Table = cmd.Table.Name
 	}
 	var records []rls.AuditRecord
-	err := withConnection(ctx, c, func(conn *pgx.Conn) error {
-		return bounded(ctx, "reading the audit log", auditLimit, func(ctx context.Context) (err error) {
+	err := connect.WithConnection(ctx, c, func(conn *pgx.Conn) error {
+		return connect.Within(ctx, "reading the audit log", auditLimit, func(ctx context.Context) (err error) {
 			records, err = rls.AuditLog(ctx, conn, query)
 			return err
 		})

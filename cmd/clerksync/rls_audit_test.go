@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/shared/devstack/testdb"
 )
 
@@ -12,16 +13,16 @@ func TestConfigureRLSAudit_RecordsWhoChangedWhat(t *testing.T) {
 	t.Parallel()
 	settings, conn := project(t, notesSQL)
 	got := configure(t, settings, "audit", "notes", "--ignore", "body,published")
-	if got != (result{code: exitOK, stderr: "clerksync: public.notes is audited\n"}) {
+	if got != (result{code: commandline.ExitOK, stderr: "clerksync: public.notes is audited\n"}) {
 		t.Fatalf("audit: %+v", got)
 	}
 	got = configure(t, settings, "audit")
 	for _, want := range []string{"public.notes                     every column but body, published\n", "public.users "} {
-		if got.code != exitOK || !strings.Contains(got.stdout, want) {
+		if got.code != commandline.ExitOK || !strings.Contains(got.stdout, want) {
 			t.Errorf("audit without tables: %+v, want %q in it", got, want)
 		}
 	}
-	if got = configure(t, settings, "audit", "log"); got.code != exitOK || got.stdout != "" || !strings.Contains(got.stderr, "nothing was recorded") {
+	if got = configure(t, settings, "audit", "log"); got.code != commandline.ExitOK || got.stdout != "" || !strings.Contains(got.stderr, "nothing was recorded") {
 		t.Errorf("log of nothing: %+v", got)
 	}
 
@@ -31,7 +32,7 @@ func TestConfigureRLSAudit_RecordsWhoChangedWhat(t *testing.T) {
 		update public.notes set owner_id = 'user_bob', id = default;`)
 	got = configure(t, settings, "audit", "log", "--table", "public.notes")
 	lines := strings.Split(strings.TrimSpace(got.stdout), "\n")
-	if got.code != exitOK || len(lines) != 2 || !strings.Contains(lines[0], "update public.notes  1 → 2  id, owner_id") || !strings.Contains(lines[1], "database supabase_postgres  insert public.notes  1") {
+	if got.code != commandline.ExitOK || len(lines) != 2 || !strings.Contains(lines[0], "update public.notes  1 → 2  id, owner_id") || !strings.Contains(lines[1], "database supabase_postgres  insert public.notes  1") {
 		t.Errorf("log: %+v, want the update, then the insert", got)
 	}
 	if got = configure(t, settings, "audit", "log", "--limit", "1"); strings.Count(got.stdout, "\n") != 1 || !strings.Contains(got.stderr, "--before ") {
@@ -48,7 +49,7 @@ func TestConfigureRLSAudit_RecordsWhoChangedWhat(t *testing.T) {
 	}
 
 	var left auditedTables
-	if got = configure(t, settings, "audit", "notes", "--drop", "--json"); got.code != exitOK || json.Unmarshal([]byte(got.stdout), &left) != nil || len(left.Tables) != 5 {
+	if got = configure(t, settings, "audit", "notes", "--drop", "--json"); got.code != commandline.ExitOK || json.Unmarshal([]byte(got.stdout), &left) != nil || len(left.Tables) != 5 {
 		t.Errorf("audit --drop --json: %+v, want the copy's five tables", got)
 	}
 	execute(t, conn, "delete from public.notes")
@@ -62,14 +63,14 @@ func TestConfigureRLSAudit_NamesWhoActed(t *testing.T) {
 	db := testdb.New(t)
 	settings := map[string]string{"DATABASE_URL": db.Owner()}
 	execute(t, db.Conn(t, db.Owner()), notesSQL+`grant insert on public.notes to authenticated`)
-	if got := configure(t, settings, "audit", "notes"); got.code != exitOK {
+	if got := configure(t, settings, "audit", "notes"); got.code != commandline.ExitOK {
 		t.Fatalf("audit: %+v", got)
 	}
 	api := db.Conn(t, db.As("authenticated"))
 	execute(t, api, `select set_config('request.jwt.claims', '{"sub":"user_alice","role":"authenticated","act":{"sub":"user_staff"}}', false)`)
 	execute(t, api, `insert into public.notes (owner_id) values ('user_alice')`)
 	got := configure(t, settings, "audit", "log", "--user", "user_alice")
-	if got.code != exitOK || !strings.Contains(got.stdout, "user_alice (really user_staff)  insert public.notes  1") {
+	if got.code != commandline.ExitOK || !strings.Contains(got.stdout, "user_alice (really user_staff)  insert public.notes  1") {
 		t.Errorf("log: %+v, want the user and who acted", got)
 	}
 }
@@ -80,7 +81,7 @@ func TestConfigureRLSAudit_SaysWhyNot(t *testing.T) {
 		create table public.parts (id int primary key) partition by list (id);`)
 	fresh := testdb.New(t, testdb.WithoutMigrations())
 	execute(t, fresh.Conn(t, fresh.Owner()), notesSQL)
-	if got := configure(t, settings, "audit", "parts"); got.code != exitOK {
+	if got := configure(t, settings, "audit", "parts"); got.code != commandline.ExitOK {
 		t.Fatalf("audit: %+v", got)
 	}
 	execute(t, conn, "create table public.part partition of public.parts default")
@@ -90,26 +91,26 @@ func TestConfigureRLSAudit_SaysWhyNot(t *testing.T) {
 		code     int
 		want     string // part of stderr, or of stdout where all is well
 	}{
-		{[]string{"notes", "keyless"}, settings, exitFailed, "alter table public.keyless add column id"},
-		{[]string{"notes", "shown"}, settings, exitFailed, "below the view"},
-		{[]string{"notes", "nots"}, settings, exitFailed, "did you mean public.notes?"},
-		{[]string{"notes", "--ignore", "boddy"}, settings, exitFailed, "boddy"},
-		{[]string{"notes"}, map[string]string{"DATABASE_URL": fresh.Owner()}, exitFailed, "clerksync migrate up"},
-		{[]string{"log"}, map[string]string{"DATABASE_URL": fresh.Owner()}, exitFailed, "clerksync migrate up"},
-		{nil, settings, exitOK, "incomplete"},
-		{[]string{"--drop"}, nil, exitUsage, "name the tables"},
-		{[]string{"--ignore", "body"}, nil, exitUsage, "name the tables"},
-		{[]string{"notes", "--drop", "--ignore", "body"}, nil, exitUsage, "--ignore"},
-		{[]string{"no tes"}, nil, exitUsage, "double quotes"},
-		{[]string{"log", "--limit", "0"}, nil, exitUsage, "--limit is 0"},
-		{[]string{"log", "--limit", "1001"}, nil, exitUsage, "--limit is 1001"},
-		{[]string{"log", "--before=-1"}, nil, exitUsage, "--before is -1"},
-		{[]string{"log", "--table", "no tes"}, nil, exitUsage, "double quotes"},
-		{[]string{"log", "--user="}, nil, exitUsage, "it is empty"},
+		{[]string{"notes", "keyless"}, settings, commandline.ExitFailed, "alter table public.keyless add column id"},
+		{[]string{"notes", "shown"}, settings, commandline.ExitFailed, "below the view"},
+		{[]string{"notes", "nots"}, settings, commandline.ExitFailed, "did you mean public.notes?"},
+		{[]string{"notes", "--ignore", "boddy"}, settings, commandline.ExitFailed, "boddy"},
+		{[]string{"notes"}, map[string]string{"DATABASE_URL": fresh.Owner()}, commandline.ExitFailed, "clerksync migrate up"},
+		{[]string{"log"}, map[string]string{"DATABASE_URL": fresh.Owner()}, commandline.ExitFailed, "clerksync migrate up"},
+		{nil, settings, commandline.ExitOK, "incomplete"},
+		{[]string{"--drop"}, nil, commandline.ExitUsage, "name the tables"},
+		{[]string{"--ignore", "body"}, nil, commandline.ExitUsage, "name the tables"},
+		{[]string{"notes", "--drop", "--ignore", "body"}, nil, commandline.ExitUsage, "--ignore"},
+		{[]string{"no tes"}, nil, commandline.ExitUsage, "double quotes"},
+		{[]string{"log", "--limit", "0"}, nil, commandline.ExitUsage, "--limit is 0"},
+		{[]string{"log", "--limit", "1001"}, nil, commandline.ExitUsage, "--limit is 1001"},
+		{[]string{"log", "--before=-1"}, nil, commandline.ExitUsage, "--before is -1"},
+		{[]string{"log", "--table", "no tes"}, nil, commandline.ExitUsage, "double quotes"},
+		{[]string{"log", "--user="}, nil, commandline.ExitUsage, "it is empty"},
 	}
 	for _, test := range tests {
 		got := configure(t, test.settings, append([]string{"audit"}, test.args...)...)
-		if text := got.stdout + got.stderr; got.code != test.code || !strings.Contains(text, test.want) || (got.stdout == "") != (test.code != exitOK) {
+		if text := got.stdout + got.stderr; got.code != test.code || !strings.Contains(text, test.want) || (got.stdout == "") != (test.code != commandline.ExitOK) {
 			t.Errorf("audit %q = %+v, want exit %d with %q", test.args, got, test.code, test.want)
 		}
 	}

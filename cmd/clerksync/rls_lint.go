@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/lint"
@@ -35,9 +36,9 @@ type linted struct {
 
 // Run is the command.
 func (cmd rlsLintCommand) Run(ctx context.Context, c console.Console) error {
-	return adviseRLS(ctx, withConnection(ctx, c, func(conn *pgx.Conn) error {
+	return adviseRLS(ctx, connect.WithConnection(ctx, c, func(conn *pgx.Conn) error {
 		var found []finding.Finding
-		err := bounded(ctx, "linting", lintLimit, func(ctx context.Context) (err error) {
+		err := connect.Within(ctx, "linting", lintLimit, func(ctx context.Context) (err error) {
 			found, err = lint.Run(ctx, conn, lint.Options{Exposed: console.Texts(cmd.Exposed), Schemas: console.Texts(cmd.Schema)})
 			return err
 		})

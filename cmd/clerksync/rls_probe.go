@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
@@ -86,8 +87,8 @@ func (cmd rlsTestCommand) run(ctx context.Context, c console.Console) error {
 		return err
 	}
 	var report probe.Report
-	err = withConnection(ctx, c, func(conn *pgx.Conn) error {
-		return bounded(ctx, "probing", probeLimit, func(ctx context.Context) (err error) {
+	err = connect.WithConnection(ctx, c, func(conn *pgx.Conn) error {
+		return connect.Within(ctx, "probing", probeLimit, func(ctx context.Context) (err error) {
 			report, err = probe.Run(ctx, conn, probe.Options{
 				Tables: cmd.names(), Exposed: console.Texts(cmd.Exposed), Explain: cmd.Explain,
 				Columns: map[catalog.Name]probe.Columns{cmd.Tables[0].Name: cmd.columns()},

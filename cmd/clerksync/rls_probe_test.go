@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/probe"
@@ -28,7 +29,7 @@ func TestConfigureRLSTest_ShowsWhoMayDoWhat(t *testing.T) {
 	got := configure(t, settings, "test", "notes", "open", "notes")
 	for _, want := range []string{"public.notes: table, row level security on", "public.open: table, row level security off", "let through by own", "missing grant: insert", "Personas"} {
 		// The open one is a hole.
-		if got.code != exitFailed || !strings.Contains(got.stdout, want) {
+		if got.code != commandline.ExitFailed || !strings.Contains(got.stdout, want) {
 			t.Errorf("test: exit %d\n%s%s\nwant %q in it", got.code, got.stdout, got.stderr, want)
 		}
 	}
@@ -39,7 +40,7 @@ func TestConfigureRLSTest_ShowsWhoMayDoWhat(t *testing.T) {
 	if !strings.Contains(got.stderr, "fail  Anybody can write without signing in\n      public.open, rls.probe.anonymous_write\n") || strings.Contains(got.stdout, "rls.probe") {
 		t.Errorf("findings on stdout, or not on stderr:\n%s\n%s", got.stdout, got.stderr)
 	}
-	if got = configure(t, settings, "test", "notes", "--explain"); got.code != exitOK || !strings.Contains(got.stdout, "Plan of select as owner") {
+	if got = configure(t, settings, "test", "notes", "--explain"); got.code != commandline.ExitOK || !strings.Contains(got.stdout, "Plan of select as owner") {
 		t.Errorf("--explain: %+v, want plans", got)
 	}
 	var rows int
@@ -52,23 +53,23 @@ func TestConfigureRLSTest_TellsWhatChanged(t *testing.T) {
 	t.Parallel()
 	settings, conn := project(t, ownNotesSQL)
 	file := filepath.Join(t.TempDir(), "rls.expect")
-	if got := configure(t, settings, "test", "notes", "--write", file); got.code != exitOK || !strings.Contains(got.stderr, "wrote "+file) {
+	if got := configure(t, settings, "test", "notes", "--write", file); got.code != commandline.ExitOK || !strings.Contains(got.stderr, "wrote "+file) {
 		t.Fatalf("--write: %+v", got)
 	}
 	expect := func(args ...string) result {
 		return configure(t, settings, append([]string{"test", "notes", "--expect", file}, args...)...)
 	}
-	if got := expect(); got != (result{code: exitOK, stderr: "clerksync: as expected\n"}) {
+	if got := expect(); got != (result{code: commandline.ExitOK, stderr: "clerksync: as expected\n"}) {
 		t.Errorf("unchanged: %+v", got)
 	}
-	if got := expect("--json"); got.code != exitOK || !strings.Contains(got.stdout, `"changes":[]`) {
+	if got := expect("--json"); got.code != commandline.ExitOK || !strings.Contains(got.stdout, `"changes":[]`) {
 		t.Errorf("unchanged, as JSON: %+v", got)
 	}
 
 	// More than is expected is as much of a difference as less.
 	execute(t, conn, `create policy everybody on public.notes for select to authenticated using (true)`)
 	got := expect()
-	if got.code != exitFailed || !strings.Contains(got.stdout, "public.notes: select as other-user was ") || !strings.Contains(got.stderr, "differences from what "+file+" expects") || !strings.Contains(got.stderr, "--write") {
+	if got.code != commandline.ExitFailed || !strings.Contains(got.stdout, "public.notes: select as other-user was ") || !strings.Contains(got.stderr, "differences from what "+file+" expects") || !strings.Contains(got.stderr, "--write") {
 		t.Errorf("a policy more: %+v", got)
 	}
 	for line := range strings.Lines(got.stdout) {
@@ -77,7 +78,7 @@ func TestConfigureRLSTest_TellsWhatChanged(t *testing.T) {
 		}
 	}
 	var report probed
-	if got = expect("--json"); json.Unmarshal([]byte(got.stdout), &report) != nil || got.code != exitFailed || len(report.Changes) == 0 || len(report.Tables) != 1 {
+	if got = expect("--json"); json.Unmarshal([]byte(got.stdout), &report) != nil || got.code != commandline.ExitFailed || len(report.Changes) == 0 || len(report.Tables) != 1 {
 		t.Errorf("as JSON: %+v", got)
 	}
 	for _, change := range report.Changes {
@@ -87,7 +88,7 @@ func TestConfigureRLSTest_TellsWhatChanged(t *testing.T) {
 	}
 	// A table that is not there any more, or was not named.
 	execute(t, conn, `create table public.other (id int primary key, owner_id text)`)
-	if got = configure(t, settings, "test", "other", "--expect", file); got.code != exitFailed || !strings.Contains(got.stdout, "is absent") || !strings.Contains(got.stdout, "was absent") {
+	if got = configure(t, settings, "test", "other", "--expect", file); got.code != commandline.ExitFailed || !strings.Contains(got.stdout, "is absent") || !strings.Contains(got.stdout, "was absent") {
 		t.Errorf("another table: %+v", got)
 	}
 }
@@ -106,14 +107,14 @@ func TestConfigureRLSTest_EndsAsTheProbingDoes(t *testing.T) {
 		code           int
 		stdout, stderr string // parts; empty means that nothing may be printed
 	}{
-		"no table":           {[]string{"nots"}, settings, exitFailed, "", "did you mean public.notes?"},
-		"cannot be probed":   {[]string{"notes", "kept"}, settings, exitFailed, "public.notes: table", "1 table could not be probed: public.kept"},
-		"no such column":     {[]string{"notes", "--owner-column", "who"}, settings, exitUsage, "", "no column who"},
-		"another column":     {[]string{"odd", "--owner-column", "who", "--org-column", "org"}, settings, exitOK, "public.odd: table", "rls.probe"},
-		"not the owner":      {[]string{"notes"}, map[string]string{"DATABASE_URL": strings.Replace(settings["DATABASE_URL"], "supabase_postgres", "clerksync_writer", 1)}, exitFailed, "", "connect as the role that owns the project"},
-		"a broken file":      {[]string{"notes", "--expect", broken}, nil, exitUsage, "", "line 1"},
-		"schema not exposed": {[]string{"notes", "--exposed", "app"}, settings, exitOK, "public.notes: table", "does not serve this schema"},
-		"no place to write":  {[]string{"notes", "--write", t.TempDir()}, settings, exitFailed, "public.notes: table", "writing what is expected"},
+		"no table":           {[]string{"nots"}, settings, commandline.ExitFailed, "", "did you mean public.notes?"},
+		"cannot be probed":   {[]string{"notes", "kept"}, settings, commandline.ExitFailed, "public.notes: table", "1 table could not be probed: public.kept"},
+		"no such column":     {[]string{"notes", "--owner-column", "who"}, settings, commandline.ExitUsage, "", "no column who"},
+		"another column":     {[]string{"odd", "--owner-column", "who", "--org-column", "org"}, settings, commandline.ExitOK, "public.odd: table", "rls.probe"},
+		"not the owner":      {[]string{"notes"}, map[string]string{"DATABASE_URL": strings.Replace(settings["DATABASE_URL"], "supabase_postgres", "clerksync_writer", 1)}, commandline.ExitFailed, "", "connect as the role that owns the project"},
+		"a broken file":      {[]string{"notes", "--expect", broken}, nil, commandline.ExitUsage, "", "line 1"},
+		"schema not exposed": {[]string{"notes", "--exposed", "app"}, settings, commandline.ExitOK, "public.notes: table", "does not serve this schema"},
+		"no place to write":  {[]string{"notes", "--write", t.TempDir()}, settings, commandline.ExitFailed, "public.notes: table", "writing what is expected"},
 	} {
 		got := configure(t, test.settings, append([]string{"test"}, test.args...)...)
 		if got.code != test.code || !strings.Contains(got.stdout, test.stdout) || !strings.Contains(got.stderr, test.stderr) || (test.stdout == "") != (got.stdout == "") {
@@ -151,7 +152,7 @@ func TestConfigureRLSTest_InterruptedLeavesNothing(t *testing.T) {
 		}
 	}
 	interrupt()
-	if code := <-done; code != exitInterrupted || stdout.Len() > 0 || !strings.Contains(stderr.String(), "nothing is left half-done") {
+	if code := <-done; code != commandline.ExitInterrupted || stdout.Len() > 0 || !strings.Contains(stderr.String(), "nothing is left half-done") {
 		t.Errorf("interrupted: exit %d\n%s%s", code, stdout.String(), stderr.String())
 	}
 }
@@ -164,7 +165,7 @@ func TestConfigureRLSTest_HostileNamesDoNotReachTheTerminal(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "rls.expect")
 	for _, args := range [][]string{{}, {"--json"}, {"--write", file}, {"--expect", file}} {
 		got := on(t.Context(), map[string]string{"DATABASE_URL": settings["DATABASE_URL"], "NO_COLOR": "1"}, strings.NewReader(""), append([]string{"test", quoted}, args...)...)
-		if got.code != exitOK || strings.ContainsAny(got.stdout+got.stderr, "\x1b\a\r\u009b\u202e") {
+		if got.code != commandline.ExitOK || strings.ContainsAny(got.stdout+got.stderr, "\x1b\a\r\u009b\u202e") {
 			t.Errorf("test %q: %+v", args, got)
 		}
 	}
@@ -178,7 +179,7 @@ func TestConfigureRLSLint_SaysWhatIsWrong(t *testing.T) {
 		create policy slow on public.slow for select to authenticated using (owner_id = clerk.user_id());
 		create schema app; create table app.hidden (id int primary key); grant usage on schema app to anon; grant select on app.hidden to anon;`)
 	got := configure(t, settings, "lint")
-	if got.code != exitFailed || !strings.Contains(got.stdout, "\n      public.open, lint.") || !strings.Contains(got.stderr, "to mend") {
+	if got.code != commandline.ExitFailed || !strings.Contains(got.stdout, "\n      public.open, lint.") || !strings.Contains(got.stderr, "to mend") {
 		t.Errorf("lint: %+v, want findings and exit 1", got)
 	}
 	if !strings.Contains(got.stdout, "fail  ") || !strings.Contains(got.stdout, "\n        ") {
@@ -190,7 +191,7 @@ func TestConfigureRLSLint_SaysWhatIsWrong(t *testing.T) {
 		args []string
 	}{{&all, nil}, {&severe, []string{"--level", "error"}}, {&hidden, []string{"--schema", "app", "--exposed", "public,app"}}} {
 		got := configure(t, settings, append([]string{"lint", "--json"}, list.args...)...)
-		if err := json.Unmarshal([]byte(got.stdout), list.into); err != nil || got.code != exitFailed {
+		if err := json.Unmarshal([]byte(got.stdout), list.into); err != nil || got.code != commandline.ExitFailed {
 			t.Fatalf("lint %q --json: %+v, %v", list.args, got, err)
 		}
 	}
@@ -213,14 +214,14 @@ func TestConfigureRLSLint_IsSilentAboutWhatWeShip(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t)
 	settings := map[string]string{"DATABASE_URL": db.Owner()}
-	if got := configure(t, settings, "lint"); got.code != exitOK || got.stdout != "" || got.stderr != "clerksync: no findings\n" {
+	if got := configure(t, settings, "lint"); got.code != commandline.ExitOK || got.stdout != "" || got.stderr != "clerksync: no findings\n" {
 		t.Errorf("lint: %+v, want silence", got)
 	}
 	if got := configure(t, settings, "lint", "--json"); got.stdout != `{"findings":[]}`+"\n" {
 		t.Errorf("lint --json: %+v", got)
 	}
 	nowhere := map[string]string{"DATABASE_URL": strings.Replace(db.Owner(), db.Name(), "nowhere", 1)}
-	if got := configure(t, nowhere, "lint"); got.code != exitFailed || !strings.Contains(got.stderr, "there is no such database") {
+	if got := configure(t, nowhere, "lint"); got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "there is no such database") {
 		t.Errorf("lint of no database: %+v", got)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls"
@@ -189,16 +190,16 @@ type plannedTable struct {
 
 // Run is the command.
 func (cmd rlsTableCommand) Run(ctx context.Context, c console.Console) error {
-	with := withConnection
+	with := connect.WithConnection
 	if cmd.Apply {
-		with = withSession
+		with = connect.WithSession
 	}
 	return adviseRLS(ctx, with(ctx, c, func(conn *pgx.Conn) error { return cmd.run(ctx, c, conn) }))
 }
 
 func (cmd rlsTableCommand) run(ctx context.Context, c console.Console, conn *pgx.Conn) error {
 	var plan rls.Plan
-	err := bounded(ctx, "planning", planLimit, func(ctx context.Context) (err error) {
+	err := connect.Within(ctx, "planning", planLimit, func(ctx context.Context) (err error) {
 		plan, err = rls.Preview(ctx, conn, cmd.spec(), console.Texts(cmd.Exposed))
 		return err
 	})
@@ -272,7 +273,7 @@ func (cmd rlsTableCommand) apply(ctx context.Context, c console.Console, conn *p
 			return err
 		}
 	}
-	if err := bounded(ctx, "applying", applyLimit, func(ctx context.Context) error {
+	if err := connect.Within(ctx, "applying", applyLimit, func(ctx context.Context) error {
 		return rls.Apply(ctx, conn, cmd.spec(), console.Texts(cmd.Exposed), plan)
 	}); err != nil {
 		return err

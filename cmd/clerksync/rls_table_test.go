@@ -16,6 +16,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/commandline"
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
@@ -71,7 +73,7 @@ func TestConfigureRLS_PrintsSQLThatAnotherRunFindsDone(t *testing.T) {
 	settings, conn := project(t, notesSQL)
 	before := rowSecurity(t, conn)
 	got := configure(t, settings, "public.notes", "--pattern", "owner")
-	if got.code != exitOK || !strings.Contains(got.stdout, "create policy clerksync_select on public.notes") || !strings.Contains(got.stderr, "--apply") {
+	if got.code != commandline.ExitOK || !strings.Contains(got.stdout, "create policy clerksync_select on public.notes") || !strings.Contains(got.stderr, "--apply") {
 		t.Fatalf("owner: exit %d\n%s%s", got.code, got.stdout, got.stderr)
 	}
 	if strings.Contains(got.stdout, "clerksync:") && !strings.Contains(got.stdout, "'clerksync: owner'") {
@@ -81,10 +83,10 @@ func TestConfigureRLS_PrintsSQLThatAnotherRunFindsDone(t *testing.T) {
 		t.Errorf("printing changed the database to\n%s", after)
 	}
 	execute(t, conn, got.stdout)
-	if got = configure(t, settings, "notes", "--pattern", "owner"); got.code != exitOK || got.stdout != "" || !strings.Contains(got.stderr, "nothing to do") {
+	if got = configure(t, settings, "notes", "--pattern", "owner"); got.code != commandline.ExitOK || got.stdout != "" || !strings.Contains(got.stderr, "nothing to do") {
 		t.Errorf("again: %+v, want nothing to do", got)
 	}
-	if got = configure(t, settings, "table", "notes", "--pattern", "owner"); got.code != exitOK || got.stdout != "" {
+	if got = configure(t, settings, "table", "notes", "--pattern", "owner"); got.code != commandline.ExitOK || got.stdout != "" {
 		t.Errorf("with the command's name: %+v, want nothing to do", got)
 	}
 }
@@ -93,7 +95,7 @@ func TestConfigureRLS_AppliesWhatItShowsAndDropsIt(t *testing.T) {
 	t.Parallel()
 	settings, conn := project(t, notesSQL)
 	got := configure(t, settings, "public.notes", "--pattern", "owner", "--apply")
-	if got.code != exitOK || got.stdout != "" {
+	if got.code != commandline.ExitOK || got.stdout != "" {
 		t.Fatalf("--apply: %+v", got)
 	}
 	for _, want := range []string{"\n+ create policy clerksync_select on public.notes\n    for select to authenticated\n    using", "clerksync: applied "} {
@@ -108,19 +110,19 @@ func TestConfigureRLS_AppliesWhatItShowsAndDropsIt(t *testing.T) {
 	// Removing needs a word, since there is nobody to ask.
 	applied := rowSecurity(t, conn)
 	got = configure(t, settings, "public.notes", "--drop", "--apply")
-	if got.code != exitUsage || !strings.Contains(got.stderr, "− drop policy clerksync_select on public.notes;") || !strings.Contains(got.stderr, "--yes") {
+	if got.code != commandline.ExitUsage || !strings.Contains(got.stderr, "− drop policy clerksync_select on public.notes;") || !strings.Contains(got.stderr, "--yes") {
 		t.Errorf("--drop without --yes: %+v, want what would go and exit 2", got)
 	}
 	if state := rowSecurity(t, conn); state != applied {
 		t.Errorf("refused, it changed the database to\n%s", state)
 	}
-	if got = configure(t, settings, "public.notes", "--drop", "--apply", "--yes"); got.code != exitOK {
+	if got = configure(t, settings, "public.notes", "--drop", "--apply", "--yes"); got.code != commandline.ExitOK {
 		t.Errorf("--drop --yes: %+v", got)
 	}
 	if state := rowSecurity(t, conn); strings.Contains(state, "notes clerksync_") {
 		t.Errorf("dropped, the database has\n%s", state)
 	}
-	if got = configure(t, settings, "public.notes", "--drop", "--apply"); got.code != exitOK || !strings.Contains(got.stderr, "nothing to do") {
+	if got = configure(t, settings, "public.notes", "--drop", "--apply"); got.code != commandline.ExitOK || !strings.Contains(got.stderr, "nothing to do") {
 		t.Errorf("--drop again: %+v, want nothing to do", got)
 	}
 }
@@ -156,7 +158,7 @@ func TestConfigureRLS_HandsOverWhatTheFlagsSay(t *testing.T) {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			t.Parallel()
 			got := configure(t, settings, test.args...)
-			if got.code != exitOK {
+			if got.code != commandline.ExitOK {
 				t.Fatalf("configure-rls %q: exit %d\n%s", test.args, got.code, got.stderr)
 			}
 			for _, want := range test.want {
@@ -219,7 +221,7 @@ func TestConfigureRLS_RefusesWrongUsage(t *testing.T) {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			t.Parallel()
 			got := configure(t, nil, test.args...)
-			if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, test.want) {
+			if got.code != commandline.ExitUsage || got.stdout != "" || !strings.Contains(got.stderr, test.want) {
 				t.Errorf("configure-rls %q = %+v, want wrong usage with %q", test.args, got, test.want)
 			}
 		})
@@ -270,7 +272,7 @@ func TestConfigureRLS_SaysWhatHasToBeMended(t *testing.T) {
 		for _, mode := range [][]string{nil, {"--apply", "--yes"}, {"--migration", "--dir", t.TempDir()}} {
 			got := configure(t, settings, append([]string{test.table, "--pattern", "owner"}, mode...)...)
 			for _, want := range append(test.want, "to mend first; nothing was changed") {
-				if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, want) {
+				if got.code != commandline.ExitFailed || got.stdout != "" || !strings.Contains(got.stderr, want) {
 					t.Errorf("configure-rls %s %q = %+v, want exit 1 and %q", test.table, mode, got, want)
 				}
 			}
@@ -297,14 +299,14 @@ func TestConfigureRLS_TakesOddTables(t *testing.T) {
 		{"public.audit"},
 	} {
 		got := configure(t, settings, append(args, "--pattern", "owner", "--apply")...)
-		if got.code != exitOK {
+		if got.code != commandline.ExitOK {
 			t.Errorf("configure-rls %q --apply: %+v", args, got)
 		}
 		if hidden := strings.Contains(got.stderr, "does not serve the schema"); hidden != (args[0] == "app.test") {
 			t.Errorf("configure-rls %q warns of a schema that is not exposed: %t", args, hidden)
 		}
 		got = configure(t, settings, append(args, "--pattern", "owner", "--apply", "--exposed", "public,app")...)
-		if got.code != exitOK || !strings.Contains(got.stderr, "nothing to do") || strings.Contains(got.stderr, "does not serve the schema") {
+		if got.code != commandline.ExitOK || !strings.Contains(got.stderr, "nothing to do") || strings.Contains(got.stderr, "does not serve the schema") {
 			t.Errorf("configure-rls %q --apply again: %+v", args, got)
 		}
 	}
@@ -324,16 +326,16 @@ func TestConfigureRLS_AsJSONIsOneObject(t *testing.T) {
 		code  int
 		check func(plannedTable) bool
 	}{
-		{[]string{"notes", "--pattern", "owner"}, exitOK, func(p plannedTable) bool {
+		{[]string{"notes", "--pattern", "owner"}, commandline.ExitOK, func(p plannedTable) bool {
 			return p.Table == "public.notes" && len(p.Statements) > 5 && strings.Contains(p.SQL, p.Statements[0].SQL) && p.Rules["select"] == "owner" && !p.Applied
 		}},
-		{[]string{"old", "--pattern", "owner"}, exitFailed, func(p plannedTable) bool {
+		{[]string{"old", "--pattern", "owner"}, commandline.ExitFailed, func(p plannedTable) bool {
 			return len(p.Statements) == 0 && finding.Failed(p.Findings) && p.SQL == ""
 		}},
-		{[]string{"notes", "--pattern", "owner", "--migration", "--dir", dir}, exitOK, func(p plannedTable) bool { return strings.HasPrefix(p.Migration, dir) }},
-		{[]string{"notes", "--pattern", "owner", "--apply"}, exitOK, func(p plannedTable) bool { return p.Applied && len(p.Statements) > 5 }},
-		{[]string{"notes", "--pattern", "owner", "--apply"}, exitOK, func(p plannedTable) bool { return !p.Applied && p.Statements != nil && len(p.Statements) == 0 }},
-		{[]string{"notes", "--drop", "--apply"}, exitUsage, func(p plannedTable) bool { return !p.Applied && p.Statements[0].Removes }},
+		{[]string{"notes", "--pattern", "owner", "--migration", "--dir", dir}, commandline.ExitOK, func(p plannedTable) bool { return strings.HasPrefix(p.Migration, dir) }},
+		{[]string{"notes", "--pattern", "owner", "--apply"}, commandline.ExitOK, func(p plannedTable) bool { return p.Applied && len(p.Statements) > 5 }},
+		{[]string{"notes", "--pattern", "owner", "--apply"}, commandline.ExitOK, func(p plannedTable) bool { return !p.Applied && p.Statements != nil && len(p.Statements) == 0 }},
+		{[]string{"notes", "--drop", "--apply"}, commandline.ExitUsage, func(p plannedTable) bool { return !p.Applied && p.Statements[0].Removes }},
 	}
 	for _, test := range tests {
 		got := configure(t, settings, append(test.args, "--json")...)
@@ -357,7 +359,7 @@ func TestConfigureRLS_WritesAMigrationBehindTheOthers(t *testing.T) {
 	args := []string{"notes", "--pattern", "owner", "--migration", "--dir", dir}
 	got := configure(t, settings, args...)
 	path := strings.TrimSpace(got.stdout)
-	if got.code != exitOK || !regexp.MustCompile(`^20\d{12}_clerksync_rls_public_notes\.sql$`).MatchString(filepath.Base(path)) || filepath.Dir(path) != dir {
+	if got.code != commandline.ExitOK || !regexp.MustCompile(`^20\d{12}_clerksync_rls_public_notes\.sql$`).MatchString(filepath.Base(path)) || filepath.Dir(path) != dir {
 		t.Fatalf("--migration: %+v, want a path in %s", got, dir)
 	}
 	text, err := os.ReadFile(path)
@@ -369,7 +371,7 @@ func TestConfigureRLS_WritesAMigrationBehindTheOthers(t *testing.T) {
 	}
 
 	// The same again would fail where the first one was applied.
-	if got = configure(t, settings, args...); got.code != exitOK || got.stdout != "" || !strings.Contains(got.stderr, path) {
+	if got = configure(t, settings, args...); got.code != commandline.ExitOK || got.stdout != "" || !strings.Contains(got.stderr, path) {
 		t.Errorf("--migration again: %+v, want the file named and none written", got)
 	}
 	// What is asked for now is not what the file says. A migration from a machine whose clock is ahead stays before it.
@@ -381,7 +383,7 @@ func TestConfigureRLS_WritesAMigrationBehindTheOthers(t *testing.T) {
 		t.Errorf("another migration: %+v, want %s", got, want)
 	}
 	execute(t, conn, string(text))
-	if got = configure(t, settings, args...); got.code != exitOK || got.stdout != "" || !strings.Contains(got.stderr, "nothing to do") {
+	if got = configure(t, settings, args...); got.code != commandline.ExitOK || got.stdout != "" || !strings.Contains(got.stderr, "nothing to do") {
 		t.Errorf("applied: %+v, want nothing to do", got)
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 3 {
@@ -394,14 +396,14 @@ func TestConfigureRLS_AMigrationStaysInItsFolder(t *testing.T) {
 	settings, _ := project(t, `create table public."../../x y/Ä" (owner_id text not null)`)
 	dir := t.TempDir()
 	got := configure(t, settings, `"../../x y/Ä"`, "--pattern", "owner", "--migration", "--dir", dir)
-	if path := strings.TrimSpace(got.stdout); got.code != exitOK || filepath.Dir(path) != dir || !strings.HasSuffix(path, "_clerksync_rls_public_______x_y__.sql") {
+	if path := strings.TrimSpace(got.stdout); got.code != commandline.ExitOK || filepath.Dir(path) != dir || !strings.HasSuffix(path, "_clerksync_rls_public_______x_y__.sql") {
 		t.Errorf("--migration: %+v, want a file in %s", got, dir)
 	}
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got = configure(t, settings, `"../../x y/Ä"`, "--pattern", "owner", "--migration", "--dir", file); got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "writing a migration") {
+	if got = configure(t, settings, `"../../x y/Ä"`, "--pattern", "owner", "--migration", "--dir", file); got.code != commandline.ExitFailed || got.stdout != "" || !strings.Contains(got.stderr, "writing a migration") {
 		t.Errorf("a folder that is a file: %+v", got)
 	}
 }
@@ -420,26 +422,26 @@ func TestConfigureRLS_AsksBeforeItRemoves(t *testing.T) {
 	t.Parallel()
 	settings, conn := project(t, notesSQL)
 	// Nothing goes, so nobody is asked.
-	if got := on(t.Context(), settings, strings.NewReader(""), "notes", "--pattern", "owner", "--apply"); got.code != exitOK || strings.Contains(got.stderr, "Go on?") {
+	if got := on(t.Context(), settings, strings.NewReader(""), "notes", "--pattern", "owner", "--apply"); got.code != commandline.ExitOK || strings.Contains(got.stderr, "Go on?") {
 		t.Fatalf("--apply: %+v", got)
 	}
 	applied := rowSecurity(t, conn)
 	for _, answer := range []string{"n\n", "\n", "", "yeah\n"} {
 		got := on(t.Context(), settings, strings.NewReader(answer), "notes", "--drop", "--apply")
-		if got.code != exitFailed || !strings.Contains(got.stderr, "Go on? [y/N]") || !strings.Contains(got.stderr, "not confirmed; nothing was changed") {
+		if got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "Go on? [y/N]") || !strings.Contains(got.stderr, "not confirmed; nothing was changed") {
 			t.Errorf("answered %q: %+v", answer, got)
 		}
 	}
 	ctx, interrupt := context.WithCancel(t.Context())
 	waiting, typed := io.Pipe()
 	defer typed.Close()
-	if got := on(ctx, settings, interruptWhenRead{waiting, interrupt}, "notes", "--drop", "--apply"); got.code != exitInterrupted || !strings.Contains(got.stderr, "nothing is left half-done") {
+	if got := on(ctx, settings, interruptWhenRead{waiting, interrupt}, "notes", "--drop", "--apply"); got.code != commandline.ExitInterrupted || !strings.Contains(got.stderr, "nothing is left half-done") {
 		t.Errorf("interrupted: %+v, want exit 130", got)
 	}
 	if state := rowSecurity(t, conn); state != applied {
 		t.Errorf("not confirmed, it changed the database to\n%s", state)
 	}
-	if got := on(t.Context(), settings, strings.NewReader("Y\n"), "notes", "--drop", "--apply"); got.code != exitOK {
+	if got := on(t.Context(), settings, strings.NewReader("Y\n"), "notes", "--drop", "--apply"); got.code != commandline.ExitOK {
 		t.Errorf("confirmed: %+v", got)
 	}
 	if state := rowSecurity(t, conn); state == applied {
@@ -470,7 +472,7 @@ func TestConfigureRLS_AFailedApplyLeavesNothing(t *testing.T) {
 		create event trigger no_index on ddl_command_end when tag in ('CREATE INDEX') execute function public.no_index();`)
 	before := rowSecurity(t, conn)
 	got := configure(t, settings, "notes", "--pattern", "owner", "--apply")
-	if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "nothing was changed") || !strings.Contains(got.stderr, "create index") {
+	if got.code != commandline.ExitFailed || got.stdout != "" || !strings.Contains(got.stderr, "nothing was changed") || !strings.Contains(got.stderr, "create index") {
 		t.Errorf("--apply: %+v, want the statement that failed", got)
 	}
 	if state := rowSecurity(t, conn); state != before {
@@ -499,7 +501,7 @@ func TestConfigureRLS_InterruptedWhileItWaitsLeavesNothing(t *testing.T) {
 		}
 	}
 	interrupt()
-	if got := <-done; got.code != exitInterrupted || !strings.Contains(got.stderr, "nothing is left half-done") {
+	if got := <-done; got.code != commandline.ExitInterrupted || !strings.Contains(got.stderr, "nothing is left half-done") {
 		t.Errorf("interrupted: %+v, want exit 130", got)
 	}
 	if err := reader.Rollback(t.Context()); err != nil {
@@ -529,7 +531,7 @@ func TestConfigureRLS_SaysWhatIsMissingAroundIt(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			got := configure(t, map[string]string{"DATABASE_URL": test.url}, "notes", "--pattern", "owner", "--apply")
-			if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, test.want) || strings.Contains(got.stderr, "topsecret") {
+			if got.code != commandline.ExitFailed || got.stdout != "" || !strings.Contains(got.stderr, test.want) || strings.Contains(got.stderr, "topsecret") {
 				t.Errorf("%s: %+v, want exit 1 with %q", test.name, got, test.want)
 			}
 		})
@@ -541,13 +543,13 @@ func TestConfigureRLS_WorksThroughATransactionPooler(t *testing.T) {
 	db := testdb.New(t)
 	execute(t, db.Conn(t, db.Owner()), notesSQL+"grant select on public.notes to anon")
 	settings := map[string]string{"DATABASE_URL": db.Pooled(t, db.Owner()) + "&pgbouncer=true"}
-	if got := configure(t, settings, "notes", "--pattern", "owner"); got.code != exitOK || !strings.Contains(got.stdout, "create policy") {
+	if got := configure(t, settings, "notes", "--pattern", "owner"); got.code != commandline.ExitOK || !strings.Contains(got.stdout, "create policy") {
 		t.Errorf("printing: %+v", got)
 	}
-	if got := configure(t, settings, "lint"); got.code != exitFailed || !strings.Contains(got.stdout, "public.notes") {
+	if got := configure(t, settings, "lint"); got.code != commandline.ExitFailed || !strings.Contains(got.stdout, "public.notes") {
 		t.Errorf("lint: %+v", got)
 	}
-	if got := configure(t, settings, "test", "notes"); got.code != exitFailed || !strings.Contains(got.stdout, "public.notes: table") {
+	if got := configure(t, settings, "test", "notes"); got.code != commandline.ExitFailed || !strings.Contains(got.stdout, "public.notes: table") {
 		t.Errorf("test: %+v", got)
 	}
 }
@@ -582,7 +584,7 @@ func TestConfigureRLS_HostileNamesDoNotReachTheTerminal(t *testing.T) {
 		t.Errorf("the script is %q, talk %q", got.stdout, got.stderr)
 	}
 	execute(t, conn, got.stdout)
-	if got = configure(t, settings, quoted, "--pattern", "owner"); got.code != exitOK || got.stdout != "" {
+	if got = configure(t, settings, quoted, "--pattern", "owner"); got.code != commandline.ExitOK || got.stdout != "" {
 		t.Errorf("the script was run: %+v, want nothing to do", got)
 	}
 }
@@ -618,14 +620,14 @@ func TestConfigureRLS_HelpExplainsEveryWord(t *testing.T) {
 	flat := strings.Join(strings.Fields(got.stdout), " ")
 	for _, list := range [][]rls.Word{rls.Patterns(), rls.Words(), rls.Restrictions()} {
 		for _, word := range list {
-			if got.code != exitOK || !strings.Contains(flat, " "+word.Name) || !strings.Contains(flat, word.Means) {
+			if got.code != commandline.ExitOK || !strings.Contains(flat, " "+word.Name) || !strings.Contains(flat, word.Means) {
 				t.Errorf("the help does not explain %s: %s", word.Name, word.Means)
 			}
 		}
 	}
 	got = configure(t, nil, "--help")
 	for _, want := range []string{"configure-rls table", "configure-rls test", "configure-rls lint", "configure-rls audit tables", "configure-rls audit log", "--pattern owner --apply"} {
-		if got.code != exitOK || !strings.Contains(got.stdout, want) {
+		if got.code != commandline.ExitOK || !strings.Contains(got.stdout, want) {
 			t.Errorf("configure-rls --help = %+v, want %q in it", got, want)
 		}
 	}
@@ -638,7 +640,7 @@ func TestConfigureRLS_HelpExplainsEveryWord(t *testing.T) {
 
 func TestBounded_NamesTheLimit(t *testing.T) {
 	t.Parallel()
-	err := adviseRLS(t.Context(), bounded(t.Context(), "planning", time.Nanosecond, func(ctx context.Context) error {
+	err := adviseRLS(t.Context(), connect.Within(t.Context(), "planning", time.Nanosecond, func(ctx context.Context) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}))

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/awsaccount"
 	"clerksync/shared/clerk"
-	"clerksync/shared/config"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
@@ -67,7 +67,7 @@ const askLimit = 15 * time.Second
 func (cmd statusCommand) Run(ctx context.Context, c console.Console) error {
 	var status copyStatus
 	var instance string
-	err := withStore(ctx, c, func(store *mirror.Store) error {
+	err := connect.WithStore(ctx, c, func(store *mirror.Store) error {
 		var err error
 		if status.Status, err = store.Status(ctx); err != nil {
 			return err
@@ -95,7 +95,7 @@ func (cmd statusCommand) Run(ctx context.Context, c console.Console) error {
 // askClerk counts what Clerk has, and says on stderr what kept it from that. A key of
 // another instance than the copy's is an error, and shows nothing of that one.
 func askClerk(ctx context.Context, c console.Console, instance string) (*clerkCounts, error) {
-	if !mayHold(c, "CLERK_SECRET_KEY") {
+	if !connect.MayHold(c, "CLERK_SECRET_KEY") {
 		c.Say("clerksync: hint: with CLERK_SECRET_KEY set, Clerk's own numbers stand beside these")
 		return nil, nil
 	}
@@ -147,23 +147,14 @@ func awsRows(s awsStatus, row func(...any)) {
 	row("AWS, to be reserved", text)
 }
 
-// mayHold reports whether a setting is in the environment, or a secret may have it.
-func mayHold(c console.Console, key string) bool {
-	value, _ := c.Lookup(key)
-	secret, _ := c.Lookup(config.SecretIDKey)
-	return value != "" || secret != ""
-}
-
 // countInClerk returns what it could count, also with an error. Of another instance than
 // the copy's, or the pinned one, it returns nothing.
 func countInClerk(ctx context.Context, c console.Console, instance string) (*clerkCounts, error) {
-	settings, err := newSource(c).Sync(ctx)
+	settings, err := connect.Source(c).Sync(ctx)
 	if err != nil {
 		return nil, err
 	}
-	backend, err := clerk.NewBackend(clerk.BackendOptions{
-		SecretKey: settings.SecretKey, URL: settings.APIURL, Share: settings.RateShare,
-	})
+	backend, err := connect.Clerk(settings)
 	if err != nil {
 		return nil, err
 	}

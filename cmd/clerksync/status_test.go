@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/testdb"
@@ -33,7 +34,7 @@ func TestStatus_ShowsBothSidesAndTheLastRun(t *testing.T) {
 		"last verified webhook  never",
 		"run  started",
 	} {
-		if got.code != exitOK || !strings.Contains(got.stdout, want) {
+		if got.code != commandline.ExitOK || !strings.Contains(got.stdout, want) {
 			t.Errorf("status: exit %d\n%s%s\nwant %q in it", got.code, got.stdout, got.stderr, want)
 		}
 	}
@@ -98,7 +99,7 @@ func TestStatus_DoesWithoutClerk(t *testing.T) {
 			p := newPair(t, 40, test.api)
 			test.change(p.settings)
 			got := clerksync(t, p.settings, "status")
-			if got.code != exitOK || !strings.Contains(got.stdout, test.stdout) {
+			if got.code != commandline.ExitOK || !strings.Contains(got.stdout, test.stdout) {
 				t.Errorf("exit %d\n%s\nwant 0 and %q", got.code, got.stdout, test.stdout)
 			}
 			if !strings.Contains(got.stderr, test.stderr) || test.nothing != (got.stderr == "") {
@@ -132,7 +133,7 @@ func TestStatus_ShowsNothingOfAnotherInstance(t *testing.T) {
 		settings := maps.Clone(p.settings)
 		test.change(settings)
 		got := clerksync(t, settings, "status")
-		if got.code != exitFailed || !strings.Contains(got.stdout, "users                     40    -  ") || strings.Contains(got.stdout, "7777") {
+		if got.code != commandline.ExitFailed || !strings.Contains(got.stdout, "users                     40    -  ") || strings.Contains(got.stdout, "7777") {
 			t.Errorf("%s: exit %d\n%s\nwant 1, the copy's numbers and none of Clerk's", name, got.code, got.stdout)
 		}
 		for _, want := range []string{"the copy is of another Clerk instance", test.want} {
@@ -141,7 +142,7 @@ func TestStatus_ShowsNothingOfAnotherInstance(t *testing.T) {
 			}
 		}
 		got = clerksync(t, settings, "--json", "status")
-		if got.code != exitFailed || !strings.Contains(got.stdout, `"clerk": null`) && !strings.Contains(got.stdout, `"clerk":null`) {
+		if got.code != commandline.ExitFailed || !strings.Contains(got.stdout, `"clerk": null`) && !strings.Contains(got.stdout, `"clerk":null`) {
 			t.Errorf("%s: exit %d\n%s", name, got.code, got.stdout)
 		}
 	}
@@ -151,7 +152,7 @@ func TestStatus_SaysThatMigrationsAreMissing(t *testing.T) {
 	t.Parallel()
 	db := testdb.New(t, testdb.WithoutMigrations())
 	got := clerksync(t, map[string]string{"DATABASE_URL": db.Owner()}, "status")
-	if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "clerksync migrate up") {
+	if got.code != commandline.ExitFailed || got.stdout != "" || !strings.Contains(got.stderr, "clerksync migrate up") {
 		t.Errorf("status of an empty database = %+v, want what to do", got)
 	}
 }
@@ -176,7 +177,7 @@ func TestStatus_SaysWhatTheAccountMayReserve(t *testing.T) {
 	settings := map[string]string{
 		"DATABASE_URL": db.Owner(), "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL_LAMBDA": lambda.URL,
 	}
-	if got := clerksync(t, settings, "status"); got.code != exitOK || strings.Contains(got.stdout, "AWS") || asked != 0 {
+	if got := clerksync(t, settings, "status"); got.code != commandline.ExitOK || strings.Contains(got.stdout, "AWS") || asked != 0 {
 		t.Errorf("status without --aws: exit %d, Lambda was asked %d times\n%s%s", got.code, asked, got.stdout, got.stderr)
 	}
 	tests := []struct {
@@ -211,11 +212,11 @@ func TestStatus_SaysWhatTheAccountMayReserve(t *testing.T) {
 		status, body = test.status, test.body
 		got := clerksync(t, settings, "status", "--aws")
 		for _, want := range test.want {
-			if got.code != exitOK || !strings.Contains(got.stdout, want) {
+			if got.code != commandline.ExitOK || !strings.Contains(got.stdout, want) {
 				t.Errorf("%s: exit %d\n%s%s\nwant %q in it", test.name, got.code, got.stdout, got.stderr, want)
 			}
 		}
-		if got := clerksync(t, settings, "--json", "status", "--aws"); got.code != exitOK || !strings.Contains(got.stdout, test.json) {
+		if got := clerksync(t, settings, "--json", "status", "--aws"); got.code != commandline.ExitOK || !strings.Contains(got.stdout, test.json) {
 			t.Errorf("%s: exit %d\n%s%s\nwant %q in it", test.name, got.code, got.stdout, got.stderr, test.json)
 		}
 	}

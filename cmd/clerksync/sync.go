@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/fullsync"
@@ -133,20 +134,18 @@ func (cmd syncUsersCommand) engine() engine {
 
 // Run is the command.
 func (cmd syncUsersCommand) Run(ctx context.Context, c console.Console) error {
-	settings, err := newSource(c).Sync(ctx)
+	settings, err := connect.Source(c).Sync(ctx)
 	if err != nil {
 		return err
 	}
-	parsed, err := parseDatabase(c, settings.Database, syncConnections)
+	parsed, err := connect.Parse(c, settings.Database, syncConnections)
 	if err != nil {
 		return err
 	}
 	if cmd.RateShare != 0 {
 		settings.RateShare = cmd.RateShare
 	}
-	backend, err := clerk.NewBackend(clerk.BackendOptions{
-		SecretKey: settings.SecretKey, URL: settings.APIURL, Share: settings.RateShare,
-	})
+	backend, err := connect.Clerk(settings)
 	if err != nil {
 		return err
 	}

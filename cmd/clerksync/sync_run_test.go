@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
@@ -56,7 +57,7 @@ func (p *pair) report(t *testing.T, args ...string) fullsync.Report {
 	t.Helper()
 	got := clerksync(t, p.settings, append([]string{"--json", "sync-users"}, args...)...)
 	var report fullsync.Report
-	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil || got.code != exitOK {
+	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil || got.code != commandline.ExitOK {
 		t.Fatalf("sync-users %q: exit %d, %v\n%s%s", args, got.code, err, got.stdout, got.stderr)
 	}
 	if report.State != fullsync.Complete {
@@ -100,7 +101,7 @@ func TestSyncUsers_FillsACopyAndThenFindsNothingToDo(t *testing.T) {
 		"organization_memberships  300     0        0        0        300 ",
 		"complete after", "0 objects", "last verified webhook never",
 	} {
-		if got.code != exitOK || !strings.Contains(got.stdout, want) {
+		if got.code != commandline.ExitOK || !strings.Contains(got.stdout, want) {
 			t.Errorf("a second run: exit %d\n%s\nwant %q in it", got.code, got.stdout, want)
 		}
 	}
@@ -135,7 +136,7 @@ func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 	}
 
 	got := clerksync(t, p.settings, "sync-users", "--dry-run")
-	if got.code != exitOK || !strings.Contains(got.stdout, "updated  "+changed+"  first_name") || strings.Contains(got.stdout, "Grace") || !strings.Contains(got.stderr, "the owner's string") {
+	if got.code != commandline.ExitOK || !strings.Contains(got.stdout, "updated  "+changed+"  first_name") || strings.Contains(got.stdout, "Grace") || !strings.Contains(got.stderr, "the owner's string") {
 		t.Errorf("a dry run as the runtime role: exit %d\n%s%s\nwant names of fields, and why there are no values", got.code, got.stdout, got.stderr)
 	}
 
@@ -147,7 +148,7 @@ func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 			difference = `first_name: null → "Grace"`
 		}
 		for _, want := range []string{"updated  " + changed, difference, "deleted  " + gone, "dry run "} {
-			if got.code != exitOK || !strings.Contains(got.stdout, want) {
+			if got.code != commandline.ExitOK || !strings.Contains(got.stdout, want) {
 				t.Errorf("a dry run: exit %d\n%s%s\nwant %q in it", got.code, got.stdout, got.stderr, want)
 			}
 		}
@@ -223,7 +224,7 @@ func TestSyncUsers_BringsAPartUpToDate(t *testing.T) {
 		}
 		break
 	}
-	if got := clerksync(t, p.settings, "sync-users", "--user", "user_nobody"); got.code != exitFailed || !strings.Contains(got.stderr, "user_nobody") || got.stdout != "" {
+	if got := clerksync(t, p.settings, "sync-users", "--user", "user_nobody"); got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "user_nobody") || got.stdout != "" {
 		t.Errorf("--user of nobody = %+v, want a failure that names the id", got)
 	}
 }
@@ -239,7 +240,7 @@ func TestSyncUsers_StopsBeforeTooManyDeletions(t *testing.T) {
 	}
 	got := clerksync(t, p.settings, "sync-users")
 	for _, want := range []string{"40 of the 100", "--dry-run --allow-deletions"} {
-		if got.code != exitFailed || !strings.Contains(got.stderr, want) {
+		if got.code != commandline.ExitFailed || !strings.Contains(got.stderr, want) {
 			t.Errorf("without a word: exit %d, stderr\n%s\nwant a refusal with %q", got.code, got.stderr, want)
 		}
 	}
@@ -248,7 +249,7 @@ func TestSyncUsers_StopsBeforeTooManyDeletions(t *testing.T) {
 	}
 	// What the hint says lists them.
 	got = clerksync(t, p.settings, "sync-users", "--dry-run", "--allow-deletions")
-	if n := strings.Count(got.stdout, "deleted  user_"); got.code != exitOK || n != maxShown || !strings.Contains(got.stdout, "… and 20 more of the kind user;") {
+	if n := strings.Count(got.stdout, "deleted  user_"); got.code != commandline.ExitOK || n != maxShown || !strings.Contains(got.stdout, "… and 20 more of the kind user;") {
 		t.Errorf("the dry run: exit %d\n%s%s\nwant %d of 40 deletions listed", got.code, got.stdout, got.stderr, maxShown)
 	}
 	if report := p.report(t, "--allow-deletions"); report.Users.Deleted != 40 {
@@ -274,7 +275,7 @@ func TestSyncUsers_RefusesAnotherInstance(t *testing.T) {
 	} {
 		got := clerksync(t, theirs, args...)
 		for _, want := range []string{p.clerk.ID(), other.clerk.ID(), "--accept-instance"} {
-			if got.code != exitFailed || !strings.Contains(got.stderr, want) {
+			if got.code != commandline.ExitFailed || !strings.Contains(got.stderr, want) {
 				t.Errorf("%v with a key of another instance: exit %d, stderr\n%s\nwant a refusal with %q", args, got.code, got.stderr, want)
 			}
 		}
@@ -308,7 +309,7 @@ func TestSyncUsers_NamesThePinThatRefusesAnInstance(t *testing.T) {
 				for _, args := range [][]string{args, append(args, "--accept-instance")} {
 					got := clerksync(t, p.settings, args...)
 					for _, want := range []string{test.want, p.clerk.ID(), "--accept-instance does not overrule it"} {
-						if got.code != exitFailed || !strings.Contains(got.stderr, want) {
+						if got.code != commandline.ExitFailed || !strings.Contains(got.stderr, want) {
 							t.Errorf("%v: exit %d, stderr\n%s\nwant a refusal with %q", args, got.code, got.stderr, want)
 						}
 					}
@@ -337,16 +338,16 @@ func TestSyncUsers_TellsWhatIsDeletedHere(t *testing.T) {
 		code   int
 		stdout string
 	}{
-		{[]string{"sync-users"}, exitFailed, "live in Clerk"},
-		{[]string{"sync-users", "--user", id}, exitFailed, "live in Clerk"},
-		{[]string{"sync-users", "--dry-run"}, exitOK, "deleted_here  " + id},
-		{[]string{"status"}, exitOK, "live in Clerk when it was last read whole"},
+		{[]string{"sync-users"}, commandline.ExitFailed, "live in Clerk"},
+		{[]string{"sync-users", "--user", id}, commandline.ExitFailed, "live in Clerk"},
+		{[]string{"sync-users", "--dry-run"}, commandline.ExitOK, "deleted_here  " + id},
+		{[]string{"status"}, commandline.ExitOK, "live in Clerk when it was last read whole"},
 	} {
 		got := clerksync(t, p.settings, test.args...)
 		if got.code != test.code || !strings.Contains(got.stdout, test.stdout) || strings.Contains(got.stdout, "drift of 0") {
 			t.Errorf("%v: exit %d\n%s%s\nwant %d and %q", test.args, got.code, got.stdout, got.stderr, test.code, test.stdout)
 		}
-		if test.code != exitOK && !strings.Contains(got.stderr, "in Clerk and deleted in the copy") {
+		if test.code != commandline.ExitOK && !strings.Contains(got.stderr, "in Clerk and deleted in the copy") {
 			t.Errorf("%v says\n%s", test.args, got.stderr)
 		}
 	}
@@ -385,13 +386,13 @@ func TestSyncUsers_InterruptedGoesOnFromThere(t *testing.T) {
 		Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
 		Lookup: func(key string) (string, bool) { value, ok := p.settings[key]; return value, ok },
 	})
-	if code != exitInterrupted || !strings.Contains(stdout.String(), "partial (interrupted)") || !strings.Contains(stderr.String(), `"clerksync sync-users" goes on from there`) {
+	if code != commandline.ExitInterrupted || !strings.Contains(stdout.String(), "partial (interrupted)") || !strings.Contains(stderr.String(), `"clerksync sync-users" goes on from there`) {
 		t.Fatalf("interrupted: exit %d\n%s%s\nwant 130, the report and how to go on", code, stdout.String(), stderr.String())
 	}
 
 	released.Store(true)
 	got := clerksync(t, p.settings, "status")
-	if got.code != exitOK || !strings.Contains(got.stdout, "partial (interrupted)") {
+	if got.code != commandline.ExitOK || !strings.Contains(got.stdout, "partial (interrupted)") {
 		t.Errorf("status: exit %d\n%s%s\nwant the partial run", got.code, got.stdout, got.stderr)
 	}
 	before := p.api.Requests()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/fullsync"
@@ -50,7 +51,7 @@ func TestSyncUsers_RefusesWrongUsage(t *testing.T) {
 		t.Run(test.args, func(t *testing.T) {
 			t.Parallel()
 			got := clerksync(t, nil, append([]string{"sync-users"}, strings.Fields(test.args)...)...)
-			if got.code != exitUsage || got.stdout != "" || !strings.Contains(got.stderr, test.want) {
+			if got.code != commandline.ExitUsage || got.stdout != "" || !strings.Contains(got.stderr, test.want) {
 				t.Errorf("sync-users %s = %+v, want wrong usage with %q", test.args, got, test.want)
 			}
 		})
@@ -60,7 +61,7 @@ func TestSyncUsers_RefusesWrongUsage(t *testing.T) {
 func TestSyncUsers_NamesEverySettingThatIsMissing(t *testing.T) {
 	t.Parallel()
 	got := clerksync(t, nil, "sync-users")
-	if got.code != exitFailed || got.stdout != "" || !strings.Contains(got.stderr, "DATABASE_URL") || !strings.Contains(got.stderr, "CLERK_SECRET_KEY") {
+	if got.code != commandline.ExitFailed || got.stdout != "" || !strings.Contains(got.stderr, "DATABASE_URL") || !strings.Contains(got.stderr, "CLERK_SECRET_KEY") {
 		t.Errorf("sync-users without settings = %+v, want both sides named", got)
 	}
 }
@@ -76,7 +77,7 @@ func syncCommand() syncUsersCommand {
 func syncWith(ctx context.Context, cmd syncUsersCommand, asJSON bool, work engine) result {
 	var stdout, stderr bytes.Buffer
 	c := console.Console{Stdout: &stdout, Stderr: &stderr, JSON: asJSON, Lookup: func(string) (string, bool) { return "", false }}
-	code := conclude(ctx, c, cmd.sync(ctx, c, work, slog.LevelInfo, fullsync.Options{}))
+	code := commandline.Conclude(ctx, c, cmd.sync(ctx, c, work, slog.LevelInfo, fullsync.Options{}))
 	return result{code, stdout.String(), stderr.String()}
 }
 
@@ -94,61 +95,61 @@ func TestSyncUsers_EndsAsTheRunDoes(t *testing.T) {
 		stdout      string   // a part; empty means that nothing may be printed
 		stderr      []string // parts
 	}{
-		{name: "complete", report: done, code: exitOK, stdout: "run 7 complete"},
+		{name: "complete", report: done, code: commandline.ExitOK, stdout: "run 7 complete"},
 		{
 			name: "interrupted", interrupted: true,
 			report: fullsync.Report{RunID: 7, State: fullsync.Partial, Reason: "interrupted"},
 			err:    fmt.Errorf("the full sync was stopped: %w", context.Canceled),
-			code:   exitInterrupted, stdout: "run 7 partial (interrupted)",
+			code:   commandline.ExitInterrupted, stdout: "run 7 partial (interrupted)",
 			stderr: []string{"clerksync: interrupted\n", "kept", `"clerksync sync-users" goes on from there`},
 		},
 		{
 			// The request that Ctrl-C broke off need not say so.
 			name: "interrupted, with an error of its own", interrupted: true,
 			report: partial, err: fmt.Errorf("GET /users: %w", clerk.ErrClerkUnavailable),
-			code: exitInterrupted, stdout: "partial", stderr: []string{"goes on from there"},
+			code: commandline.ExitInterrupted, stdout: "partial", stderr: []string{"goes on from there"},
 		},
 		{
 			name: "a dry run is interrupted", interrupted: true, change: func(cmd *syncUsersCommand) { cmd.DryRun = true },
 			report: fullsync.Report{State: fullsync.Partial, Reason: "interrupted", DryRun: true}, err: context.Canceled,
-			code: exitInterrupted, stdout: "partial", stderr: []string{"nothing was written: run the same command again"},
+			code: commandline.ExitInterrupted, stdout: "partial", stderr: []string{"nothing was written: run the same command again"},
 		},
 		{
 			// A part is not recorded and so not resumed.
 			name: "a part is interrupted", interrupted: true, change: func(cmd *syncUsersCommand) { cmd.User = "user_1" },
 			report: fullsync.Report{Reason: "interrupted"}, err: context.Canceled,
-			code: exitInterrupted, stderr: []string{"run the same command again"},
+			code: commandline.ExitInterrupted, stderr: []string{"run the same command again"},
 		},
 		{
 			name: "Clerk is away", report: partial, err: fmt.Errorf("GET /users: %w", clerk.ErrClerkUnavailable),
-			code: exitFailed, stdout: "run 7 partial (clerk_unavailable)",
+			code: commandline.ExitFailed, stdout: "run 7 partial (clerk_unavailable)",
 			stderr: []string{"error: GET /users", "hint: what is done is kept", "goes on from there"},
 		},
 		{
 			name: "the key is refused", report: fullsync.Report{RunID: 7, State: fullsync.Partial, Reason: "key_refused"},
 			err:  fmt.Errorf("GET /users: %w", clerk.ErrKeyRefused),
-			code: exitFailed, stdout: "key_refused", stderr: []string{"CLERK_SECRET_KEY", "goes on from there"},
+			code: commandline.ExitFailed, stdout: "key_refused", stderr: []string{"CLERK_SECRET_KEY", "goes on from there"},
 		},
 		{
 			name: "another run is at work", report: fullsync.Report{Reason: "busy"},
 			err:  fmt.Errorf("%w: run 6 holds the lock until 12:00", fullsync.ErrBusy),
-			code: exitFailed, stderr: []string{"run 6 holds the lock until 12:00", `hint: "clerksync status"`},
+			code: commandline.ExitFailed, stderr: []string{"run 6 holds the lock until 12:00", `hint: "clerksync status"`},
 		},
 		{
 			name: "too many deletions", report: fullsync.Report{RunID: 7, State: fullsync.Stopped, Reason: "too_many_deletions"},
 			err:  fmt.Errorf("%w: 600 of 1000 users", fullsync.ErrTooManyDeletions),
-			code: exitFailed, stdout: "run 7 stopped", stderr: []string{"600 of 1000", "--dry-run --allow-deletions", "--max-delete-share"},
+			code: commandline.ExitFailed, stdout: "run 7 stopped", stderr: []string{"600 of 1000", "--dry-run --allow-deletions", "--max-delete-share"},
 		},
 		{
 			// It is no matter of trying again, whatever Ctrl-C broke off.
 			name: "too many deletions, and then Ctrl-C", interrupted: true,
 			report: fullsync.Report{RunID: 7, State: fullsync.Stopped, Reason: "too_many_deletions"}, err: fullsync.ErrTooManyDeletions,
-			code: exitFailed, stdout: "stopped", stderr: []string{"--allow-deletions"},
+			code: commandline.ExitFailed, stdout: "stopped", stderr: []string{"--allow-deletions"},
 		},
 		{
 			name: "another instance", report: fullsync.Report{State: fullsync.Stopped, Reason: "wrong_instance"},
 			err:  fmt.Errorf("%w: ins_a and ins_b", fullsync.ErrWrongInstance),
-			code: exitFailed, stdout: "stopped (wrong_instance)", stderr: []string{"ins_a and ins_b", "--accept-instance"},
+			code: commandline.ExitFailed, stdout: "stopped (wrong_instance)", stderr: []string{"ins_a and ins_b", "--accept-instance"},
 		},
 	}
 	for _, test := range tests {
@@ -260,7 +261,7 @@ func TestSyncUsers_ADryRunListsSomeOfEachKind(t *testing.T) {
 	if strings.Contains(got.stdout, long) || strings.Contains(got.stdout, "role:") {
 		t.Errorf("stdout holds a long value, or the fields of what is wholly new:\n%s", got.stdout)
 	}
-	if got.code != exitOK || !strings.Contains(got.stderr, "nothing was written") {
+	if got.code != commandline.ExitOK || !strings.Contains(got.stderr, "nothing was written") {
 		t.Errorf("exit %d, stderr %q, want 0 and that nothing was written", got.code, got.stderr)
 	}
 	order := []string{"user_000", "user_001", "org_1", "org_2", "orgmem_1", "listed"}
@@ -308,7 +309,7 @@ func TestSyncUsers_AsJSONPrintsTheReport(t *testing.T) {
 	got = syncWith(t.Context(), syncCommand(), true, func(context.Context, fullsync.Options) (fullsync.Report, error) {
 		return fullsync.Report{Reason: "busy"}, fullsync.ErrBusy
 	})
-	if got.code != exitFailed || !strings.Contains(got.stdout, `"reason":"busy"`) {
+	if got.code != commandline.ExitFailed || !strings.Contains(got.stdout, `"reason":"busy"`) {
 		t.Errorf("busy, as JSON = %+v, want the reason on stdout", got)
 	}
 }

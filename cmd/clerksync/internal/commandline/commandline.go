@@ -1,4 +1,4 @@
-package main
+package commandline
 
 import (
 	"context"
@@ -14,18 +14,18 @@ import (
 
 // Exit codes.
 const (
-	exitOK          = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitInterrupted = 130
+	ExitOK          = 0
+	ExitFailed      = 1
+	ExitUsage       = 2
+	ExitInterrupted = 130
 )
 
-// runLine executes one command line and returns the exit code. C is a struct with the
+// Run executes one command line and returns the exit code. C is a struct with the
 // commands, as kong reads it.
-func runLine[C any](ctx context.Context, args []string, c console.Console, options ...kong.Option) int {
+func Run[C any](ctx context.Context, args []string, c console.Console, options ...kong.Option) int {
 	// The errors of the parser and of what comes after it would repeat it.
 	if hasSecret(args) {
-		return conclude(ctx, c, errSecretInArguments)
+		return Conclude(ctx, c, errSecretInArguments)
 	}
 	var parsed struct {
 		JSON     bool             `help:"Write data as JSON." name:"json"`
@@ -45,43 +45,43 @@ func runLine[C any](ctx context.Context, args []string, c console.Console, optio
 	)...)
 	if err != nil {
 		c.Say("clerksync: error: %v", err)
-		return exitFailed
+		return ExitFailed
 	}
 	parsedArgs, err := parser.Parse(args)
 	if done >= 0 {
 		return done
 	}
 	if meansToken(err) {
-		return conclude(ctx, c, errSecretInArguments)
+		return Conclude(ctx, c, errSecretInArguments)
 	}
 	if err != nil {
 		refused(c, err, args)
-		return exitUsage
+		return ExitUsage
 	}
 
 	c.JSON = parsed.JSON
 	if parsed.EnvFile != "" {
 		if c.Lookup, err = withFile(ctx, parsed.EnvFile, c.Lookup); err != nil {
 			c.Say("clerksync: error: %v", err)
-			return exitUsage
+			return ExitUsage
 		}
 	}
 	parsedArgs.BindTo(ctx, (*context.Context)(nil))
-	return conclude(ctx, c, parsedArgs.Run(c))
+	return Conclude(ctx, c, parsedArgs.Run(c))
 }
 
-// conclude says what a command failed at and returns the exit code.
-func conclude(ctx context.Context, c console.Console, err error) int {
+// Conclude says what a command failed at and returns the exit code.
+func Conclude(ctx context.Context, c console.Console, err error) int {
 	if err == nil {
-		return exitOK
+		return ExitOK
 	}
-	code := exitFailed
+	code := ExitFailed
 	if errors.Is(err, console.ErrInterrupted) || ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		code = exitInterrupted
+		code = ExitInterrupted
 		c.Say("clerksync: interrupted")
 	} else {
 		if _, usage := errors.AsType[*console.UsageError](err); usage {
-			code = exitUsage
+			code = ExitUsage
 		}
 		c.Say("clerksync: error: %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -9,32 +8,14 @@ import (
 	"testing"
 
 	"clerksync/cmd/clerksync/internal/commandline"
-	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/testdb"
 )
-
-// result is what a command line leaves.
-type result struct {
-	code           int
-	stdout, stderr string
-}
 
 // clerksync runs one command line with nothing in its environment but the given
 // settings.
 func clerksync(t *testing.T, settings map[string]string, args ...string) result {
 	t.Helper()
-	return clerksyncReading(t, settings, "", args...)
-}
-
-// clerksyncReading does so with something on stdin.
-func clerksyncReading(t *testing.T, settings map[string]string, input string, args ...string) result {
-	t.Helper()
-	var stdout, stderr bytes.Buffer
-	code := run(t.Context(), args, console.Console{
-		Stdin: strings.NewReader(input), Stdout: &stdout, Stderr: &stderr,
-		Lookup: func(key string) (string, bool) { value, ok := settings[key]; return value, ok },
-	})
-	return result{code, stdout.String(), stderr.String()}
+	return runLine[program](t, settings, args...)
 }
 
 func TestCommandLine_ExitCodesAndStreams(t *testing.T) {

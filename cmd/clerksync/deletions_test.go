@@ -99,7 +99,7 @@ func TestDeletions_AreListedShownAndDropped(t *testing.T) {
 // A full sync that finds a user gone holds back like an event, and a later one empties it.
 func TestDeletions_ThroughFullSyncs(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 100, clerkdouble.APIOptions{})
+	p := newPair[program](t, 100, clerkdouble.APIOptions{})
 	owner := p.db.Conn(t, p.db.Owner())
 	execute(t, owner, `update clerk_sync.settings set deletion_grace = '3 days'`)
 	p.report(t)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"clerksync/cmd/clerksync/internal/commandline"
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack/testdb"
@@ -150,7 +151,7 @@ func TestDev_DiagnosesTheTokensOfItsDouble(t *testing.T) {
 			if settings["CLERK_ISSUER"] == "" || strings.HasPrefix(line[3], "--env-file ") == given {
 				t.Errorf("the line sets %v, given database %t", settings, given)
 			}
-			got := clerksyncReading(t, settings, text, strings.Fields(line[3])...)
+			got := lineOn[program](t.Context(), console.Console{Stdin: strings.NewReader(text)}, settings, strings.Fields(line[3])...)
 			if got.code != commandline.ExitOK || !strings.Contains(got.stdout, "\nClerk's verifier  accepted: ") || strings.Contains(got.stdout, "\npublic.users ") == given {
 				t.Errorf("%s: exit %d\n%s%s", line[0], got.code, got.stdout, got.stderr)
 			}

@@ -12,7 +12,7 @@ import (
 
 // mendingSQL is an application's schema in which every check of policies finds
 // something to say about the helpers.
-const mendingSQL = notesSQL + `
+const mendingSQL = `create table public.notes (id bigint generated always as identity primary key, owner_id text not null, body text, published boolean not null default false);
 	create table public.invoices (id bigint generated always as identity primary key, org_id text not null, amount int);
 	create table public.kept (id int primary key, owner_id text not null default auth.uid()::text);
 	create table public.open (id int primary key, owner_id text not null);
@@ -93,7 +93,7 @@ func TestCommands_SayTheSameWhereverTheHelpersAre(t *testing.T) {
 	} {
 		args := append([]string{"--symptom", symptom}, tables...)
 		with := func(db *testdb.DB) result {
-			return testJWT(t, map[string]string{"DIAGNOSTICS_DATABASE_URL": db.Diagnostics()}, strings.NewReader(token), args...)
+			return lineAboutToken[program](t.Context(), map[string]string{"DIAGNOSTICS_DATABASE_URL": db.Diagnostics()}, strings.NewReader(token), args...)
 		}
 		compare("test-jwt for "+symptom, with(usual), with(elsewhere))
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -98,17 +99,13 @@ func TestTestJWT_AsksAtATerminalWithoutShowing(t *testing.T) {
 			var stdout bytes.Buffer
 			done := make(chan error, 1)
 			go func() {
-				code := run(t.Context(), append([]string{"test-jwt"}, test.args...), console.Console{
-					Stdin: tty, Stdout: &stdout, Stderr: tty, StderrTTY: true, Now: jwttest.Clock,
-					Lookup: func(key string) (string, bool) {
-						if key == "NO_COLOR" && name == "wanted without colours" {
-							return "1", true
-						}
-						value, ok := settings[key]
-						return value, ok
-					},
-				})
-				done <- fmt.Errorf("exit code %d", code)
+				settings := maps.Clone(settings)
+				if name == "wanted without colours" {
+					settings["NO_COLOR"] = "1"
+				}
+				c := console.Console{Stdin: tty, Stdout: &stdout, Stderr: tty, StderrTTY: true, Now: jwttest.Clock}
+				got := lineOn[program](t.Context(), c, settings, append([]string{"test-jwt"}, test.args...)...)
+				done <- fmt.Errorf("exit code %d", got.code)
 			}()
 			keys.screen.await(t, "the prompt", done, func() bool { return strings.Contains(keys.screen.stdout(), "Paste the token") })
 			if _, err := keys.WriteString(test.typed); err != nil {
@@ -149,11 +146,8 @@ func TestTestJWT_LeavesTheTerminalInOrderWhenInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		code := run(ctx, []string{"test-jwt"}, console.Console{
-			Stdin: tty, Stdout: &bytes.Buffer{}, Stderr: tty, StderrTTY: true,
-			Lookup: func(string) (string, bool) { return "", false },
-		})
-		done <- fmt.Errorf("exit code %d", code)
+		got := lineOn[program](ctx, console.Console{Stdin: tty, Stderr: tty, StderrTTY: true}, nil, "test-jwt")
+		done <- fmt.Errorf("exit code %d", got.code)
 	}()
 	keys.screen.await(t, "the prompt", done, func() bool { return strings.Contains(keys.screen.stdout(), "Paste the token") })
 	interrupt()

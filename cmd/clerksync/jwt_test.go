@@ -22,7 +22,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clerksync/cmd/clerksync/internal/commandline"
-	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
@@ -31,24 +30,6 @@ import (
 	"clerksync/shared/jwtdiag/jwttest"
 )
 
-// jwtSettings are those of the instance and the project that package jwttest's
-// tokens are right for, without a database.
-func jwtSettings(t *testing.T) map[string]string {
-	t.Helper()
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(jwttest.JWKS()) })
-	mux.HandleFunc("GET /v1/projects/abcdefghijklmnopqrst/config/auth/third-party-auth", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(jwttest.Registered())
-	})
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	return map[string]string{
-		"CLERK_ISSUER": jwttest.Issuer, "CLERK_JWKS_URL": server.URL + "/.well-known/jwks.json", "CLERK_INSTANCE_ID": jwttest.Instance,
-		"CLERK_AUTHORIZED_PARTIES": jwttest.Origin, "SUPABASE_PROJECT_REF": "abcdefghijklmnopqrst", "SUPABASE_ACCESS_TOKEN": "sbp_test", "SUPABASE_API_URL": server.URL,
-	}
-}
-
 // testJWT is a command line of test-jwt at the time of package jwttest's tokens.
 func testJWT(t *testing.T, settings map[string]string, input io.Reader, args ...string) result {
 	t.Helper()
@@ -56,18 +37,7 @@ func testJWT(t *testing.T, settings map[string]string, input io.Reader, args ...
 }
 
 func testJWTUntil(ctx context.Context, settings map[string]string, input io.Reader, args ...string) result {
-	var stdout, stderr bytes.Buffer
-	code := run(ctx, append([]string{"test-jwt"}, args...), console.Console{
-		Stdin: input, Stdout: &stdout, Stderr: &stderr, StdoutTTY: true, StderrTTY: true, Now: jwttest.Clock,
-		Lookup: func(key string) (string, bool) {
-			if key == "NO_COLOR" {
-				return "1", true
-			}
-			value, ok := settings[key]
-			return value, ok
-		},
-	})
-	return result{code, stdout.String(), stderr.String()}
+	return lineAboutToken[program](ctx, settings, input, args...)
 }
 
 // session is a token that nothing is wrong with.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/jwtdiag/jwttest"
 )
 
 // passwordServer is a server that asks for passwords, and the settings of the
@@ -66,7 +66,7 @@ func TestMigrateLogin_PrintsAStringThatLogsIn(t *testing.T) {
 		t.Errorf("login diagnostics: %+v", got)
 	}
 	urls = append(urls, strings.TrimSpace(got.stdout))
-	got = testJWT(t, map[string]string{"DIAGNOSTICS_DATABASE_URL": urls[2]}, strings.NewReader(session()), "--all")
+	got = lineAboutToken[program](t.Context(), map[string]string{"DIAGNOSTICS_DATABASE_URL": urls[2]}, strings.NewReader(jwttest.Sign(jwttest.Header(), jwttest.Claims())), "--all")
 	if got.code != commandline.ExitOK || !strings.Contains(got.stdout, "clerksync_diagnostics became authenticated") {
 		t.Errorf("test-jwt with the new string: %+v", got)
 	}
@@ -162,9 +162,7 @@ func TestMigrateLogin_ReplacesAPasswordWithoutAGap(t *testing.T) {
 			step(commandline.ExitFailed, []string{"connected as " + login.first}, "--retire", "--wait", "1ms")
 			super := logIn(t, server.URL("postgres", postgres.Superuser, ""))
 			var said strings.Builder
-			code := run(t.Context(), []string{"migrate", "login", login.name, "--retire", "--wait", "1m"}, console.Console{
-				Stdin: strings.NewReader(""), Stdout: io.Discard,
-				Lookup: func(key string) (string, bool) { value, ok := settings[key]; return value, ok },
+			ended := lineOn[program](t.Context(), console.Console{
 				// The connections end once the command is waiting for them.
 				Stderr: writerFunc(func(text []byte) (int, error) {
 					if strings.Contains(string(text), "waiting: ") {
@@ -174,9 +172,9 @@ func TestMigrateLogin_ReplacesAPasswordWithoutAGap(t *testing.T) {
 					}
 					return said.Write(text)
 				}),
-			})
-			if want := login.first + " has no password any more; " + login.second + " is in use"; code != commandline.ExitOK || !strings.Contains(said.String(), "waiting: ") || !strings.Contains(said.String(), want) {
-				t.Fatalf("--retire --wait exits %d and says\n%s\nwant %q", code, said.String(), want)
+			}, settings, "migrate", "login", login.name, "--retire", "--wait", "1m")
+			if want := login.first + " has no password any more; " + login.second + " is in use"; ended.code != commandline.ExitOK || !strings.Contains(said.String(), "waiting: ") || !strings.Contains(said.String(), want) {
+				t.Fatalf("--retire --wait exits %d and says\n%s\nwant %q", ended.code, said.String(), want)
 			}
 
 			if _, err := pgx.Connect(t.Context(), first); err == nil {
@@ -186,7 +184,7 @@ func TestMigrateLogin_ReplacesAPasswordWithoutAGap(t *testing.T) {
 			step(commandline.ExitFailed, []string{login.second + " is the only one with a password"}, "--retire")
 
 			if login.name == "diagnostics" {
-				got := testJWT(t, map[string]string{"DIAGNOSTICS_DATABASE_URL": second}, strings.NewReader(session()), "--all")
+				got := lineAboutToken[program](t.Context(), map[string]string{"DIAGNOSTICS_DATABASE_URL": second}, strings.NewReader(jwttest.Sign(jwttest.Header(), jwttest.Claims())), "--all")
 				if got.code != commandline.ExitOK || !strings.Contains(got.stdout, login.second+" became authenticated") {
 					t.Errorf("test-jwt with the second role: %+v", got)
 				}

@@ -51,5 +51,5 @@ func main() {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, c console.Console) int {
-	return commandline.Run[program](ctx, args, c, kong.Vars{"version": version}, syncVars())
+	return commandline.Run[program](ctx, args, c, kong.Vars{"version": version})
 }

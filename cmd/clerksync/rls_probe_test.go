@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -138,22 +137,16 @@ func TestConfigureRLSTest_InterruptedLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, interrupt := context.WithCancel(t.Context())
-	var stdout, stderr bytes.Buffer
-	done := make(chan int, 1)
-	go func() {
-		done <- run(ctx, []string{"configure-rls", "test", "notes"}, console.Console{
-			Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
-			Lookup: func(key string) (string, bool) { value, ok := settings[key]; return value, ok },
-		})
-	}()
+	done := make(chan result, 1)
+	go func() { done <- lineOn[program](ctx, console.Console{}, settings, "configure-rls", "test", "notes") }()
 	for waiting := false; !waiting; {
 		if err := writer.QueryRow(t.Context(), "select exists (select from pg_locks where relation = 'public.notes'::regclass and not granted)").Scan(&waiting); err != nil {
 			t.Fatal(err)
 		}
 	}
 	interrupt()
-	if code := <-done; code != commandline.ExitInterrupted || stdout.Len() > 0 || !strings.Contains(stderr.String(), "nothing is left half-done") {
-		t.Errorf("interrupted: exit %d\n%s%s", code, stdout.String(), stderr.String())
+	if got := <-done; got.code != commandline.ExitInterrupted || got.stdout != "" || !strings.Contains(got.stderr, "nothing is left half-done") {
+		t.Errorf("interrupted: %+v", got)
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,13 +35,6 @@ func project(t *testing.T, sql string) (settings map[string]string, conn *pgx.Co
 	// Their roles have the same password from here on, for strings that tests make of the owner's.
 	_, _ = db.Writer(), db.Diagnostics()
 	return map[string]string{"DATABASE_URL": db.Owner()}, conn
-}
-
-func execute(t *testing.T, conn *pgx.Conn, sql string) {
-	t.Helper()
-	if _, err := conn.Exec(t.Context(), sql); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // rowSecurity is what there is to see of row level security in public and app:
@@ -410,12 +402,7 @@ func TestConfigureRLS_AMigrationStaysInItsFolder(t *testing.T) {
 
 // on runs a command line at a terminal, where input is typed.
 func on(ctx context.Context, settings map[string]string, input io.Reader, args ...string) result {
-	var stdout, stderr bytes.Buffer
-	code := run(ctx, append([]string{"configure-rls"}, args...), console.Console{
-		Stdin: input, Stdout: &stdout, Stderr: &stderr, StdoutTTY: true, StderrTTY: true,
-		Lookup: func(key string) (string, bool) { value, ok := settings[key]; return value, ok },
-	})
-	return result{code, stdout.String(), stderr.String()}
+	return lineOn[program](ctx, console.Console{Stdin: input, StdoutTTY: true, StderrTTY: true}, settings, append([]string{"configure-rls"}, args...)...)
 }
 
 func TestConfigureRLS_AsksBeforeItRemoves(t *testing.T) {

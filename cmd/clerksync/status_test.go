@@ -21,7 +21,7 @@ import (
 
 func TestStatus_ShowsBothSidesAndTheLastRun(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 100, clerkdouble.APIOptions{})
+	p := newPair[program](t, 100, clerkdouble.APIOptions{})
 	p.report(t)
 	if err := p.clerk.DeleteUser(p.users()[0], false); err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestStatus_DoesWithoutClerk(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPair(t, 40, test.api)
+			p := newPair[program](t, 40, test.api)
 			test.change(p.settings)
 			got := clerksync(t, p.settings, "status")
 			if got.code != commandline.ExitOK || !strings.Contains(got.stdout, test.stdout) {
@@ -115,7 +115,7 @@ func TestStatus_DoesWithoutClerk(t *testing.T) {
 // The numbers of another instance than the copy's say nothing about it.
 func TestStatus_ShowsNothingOfAnotherInstance(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 40, clerkdouble.APIOptions{})
+	p := newPair[program](t, 40, clerkdouble.APIOptions{})
 	p.report(t)
 	other := clerkdouble.New(clerkdouble.Options{Seed: 2})
 	if err := other.Seed(clerkdouble.SeedOptions{Users: 7777}); err != nil {

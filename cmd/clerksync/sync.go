@@ -8,8 +8,6 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/alecthomas/kong"
-
 	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
@@ -25,21 +23,11 @@ type syncUsersCommand struct {
 	DryRun         bool         `help:"Compare and write nothing; list what differs, field by field."`
 	Fresh          bool         `help:"Begin a new run also where one could be resumed."`
 	AllowDeletions bool         `help:"Let any number of deletions through that Clerk has confirmed."`
-	MaxDeleteShare float64      `help:"Stop before more than this share of one kind is deleted (default: ${default})." default:"${max_delete_share}" placeholder:"SHARE"`
-	MaxDeletes     int64        `help:"Stop before more than this many of one kind are deleted (default: ${default})." default:"${max_deletes}" placeholder:"N"`
+	MaxDeleteShare float64      `help:"Stop before more than this share of one kind is deleted (default: ${default})." default:"0.1" placeholder:"SHARE"`
+	MaxDeletes     int64        `help:"Stop before more than this many of one kind are deleted (default: ${default})." default:"10000" placeholder:"N"`
 	AcceptInstance bool         `help:"Take the secret key's Clerk instance for the right one, whichever the copy was of."`
-	RateShare      float64      `help:"Share of Clerk's rate limit to use (default: SYNC_RATE_SHARE, or ${rate_share})." placeholder:"SHARE"`
-	Workers        int          `help:"How many requests may be under way at once (default: ${default})." default:"${workers}" placeholder:"N"`
-}
-
-// syncVars are what the help of the flags says.
-func syncVars() kong.Vars {
-	return kong.Vars{
-		"max_delete_share": fmt.Sprint(fullsync.DefaultMaxDeleteShare),
-		"max_deletes":      fmt.Sprint(fullsync.DefaultMaxDeletes),
-		"rate_share":       fmt.Sprint(clerk.DefaultShare),
-		"workers":          fmt.Sprint(fullsync.DefaultWorkers),
-	}
+	RateShare      float64      `help:"Share of Clerk's rate limit to use (default: SYNC_RATE_SHARE, or 0.2)." placeholder:"SHARE"`
+	Workers        int          `help:"How many requests may be under way at once (default: ${default})." default:"16" placeholder:"N"`
 }
 
 // Help is the text below the flags' list in "clerksync sync-users --help".

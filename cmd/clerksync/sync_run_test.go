@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,77 +16,13 @@ import (
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
 
-// clerkKey is of the kind with the higher limit.
-const clerkKey = "sk_live_" + "NotARealKeyButLongEnough"
-
-// pair is a Clerk instance and a database for its copy.
-type pair struct {
-	clerk    *clerkdouble.Instance
-	api      *clerkdouble.API
-	db       *testdb.DB
-	settings map[string]string
-}
-
-func newPair(t *testing.T, users int, options clerkdouble.APIOptions) *pair {
-	t.Helper()
-	instance := clerkdouble.New(clerkdouble.Options{Seed: 1})
-	err := instance.Seed(clerkdouble.SeedOptions{
-		Users: users, Organizations: users / 20, Memberships: users / 2, To: time.Now().Add(-time.Hour),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.SecretKeys = []string{clerkKey}
-	api := instance.API(options)
-	server := httptest.NewServer(api)
-	t.Cleanup(server.Close)
-	db := testdb.New(t)
-	return &pair{clerk: instance, api: api, db: db, settings: map[string]string{
-		"DATABASE_URL": db.Pooled(t, db.Writer()), "CLERK_SECRET_KEY": clerkKey, "CLERK_API_URL": server.URL + "/v1", "SYNC_RATE_SHARE": "1",
-	}}
-}
-
-// report runs a command line with --json that must succeed.
-func (p *pair) report(t *testing.T, args ...string) fullsync.Report {
-	t.Helper()
-	got := clerksync(t, p.settings, append([]string{"--json", "sync-users"}, args...)...)
-	var report fullsync.Report
-	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil || got.code != commandline.ExitOK {
-		t.Fatalf("sync-users %q: exit %d, %v\n%s%s", args, got.code, err, got.stdout, got.stderr)
-	}
-	if report.State != fullsync.Complete {
-		t.Fatalf("sync-users %q ended %q (%s)", args, report.State, report.Reason)
-	}
-	return report
-}
-
-// users are the ids of the instance's users, in order.
-func (p *pair) users() []string {
-	var ids []string
-	for id := range p.clerk.Snapshot().Users {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-func (p *pair) count(t *testing.T, where string) int {
-	t.Helper()
-	var n int
-	if err := p.db.Conn(t, p.db.Superuser()).QueryRow(t.Context(), "select count(*) from "+where).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 func TestSyncUsers_FillsACopyAndThenFindsNothingToDo(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 600, clerkdouble.APIOptions{})
+	p := newPair[program](t, 600, clerkdouble.APIOptions{})
 	first := p.report(t)
 	if first.Users.Created != 600 || first.Organizations.Created != 30 || first.Memberships.Created != 300 || !first.Initial {
 		t.Errorf("the first run's report is %+v, want 600 users, 30 organizations and 300 memberships created", first)
@@ -117,7 +52,7 @@ func TestSyncUsers_FillsACopyAndThenFindsNothingToDo(t *testing.T) {
 
 func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 100, clerkdouble.APIOptions{})
+	p := newPair[program](t, 100, clerkdouble.APIOptions{})
 	p.report(t)
 	ids := p.users()
 	changed, gone := ids[3], ids[5]
@@ -183,7 +118,7 @@ func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 
 func TestSyncUsers_BringsAPartUpToDate(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 100, clerkdouble.APIOptions{})
+	p := newPair[program](t, 100, clerkdouble.APIOptions{})
 	p.report(t)
 	ids := p.users()
 	rename := func(id string) {
@@ -231,7 +166,7 @@ func TestSyncUsers_BringsAPartUpToDate(t *testing.T) {
 
 func TestSyncUsers_StopsBeforeTooManyDeletions(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 100, clerkdouble.APIOptions{})
+	p := newPair[program](t, 100, clerkdouble.APIOptions{})
 	p.report(t)
 	for _, id := range p.users()[:40] {
 		if err := p.clerk.DeleteUser(id, false); err != nil {
@@ -259,7 +194,7 @@ func TestSyncUsers_StopsBeforeTooManyDeletions(t *testing.T) {
 
 func TestSyncUsers_RefusesAnotherInstance(t *testing.T) {
 	t.Parallel()
-	p, other := newPair(t, 20, clerkdouble.APIOptions{}), newPair(t, 30, clerkdouble.APIOptions{})
+	p, other := newPair[program](t, 20, clerkdouble.APIOptions{}), newPair[program](t, 30, clerkdouble.APIOptions{})
 	p.report(t)
 	theirs := map[string]string{
 		"DATABASE_URL": p.settings["DATABASE_URL"], "CLERK_SECRET_KEY": clerkKey, "CLERK_API_URL": other.settings["CLERK_API_URL"],
@@ -290,11 +225,11 @@ func TestSyncUsers_RefusesAnotherInstance(t *testing.T) {
 func TestSyncUsers_NamesThePinThatRefusesAnInstance(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		pin  func(p *pair)
+		pin  func(p *pair[program])
 		want string
 	}{
-		"environment": {func(p *pair) { p.settings["CLERK_INSTANCE_ID"] = "ins_other" }, "CLERK_INSTANCE_ID (environment) pins ins_other"},
-		"database": {func(p *pair) {
+		"environment": {func(p *pair[program]) { p.settings["CLERK_INSTANCE_ID"] = "ins_other" }, "CLERK_INSTANCE_ID (environment) pins ins_other"},
+		"database": {func(p *pair[program]) {
 			owner := p.db.Conn(t, p.db.Superuser())
 			if _, err := owner.Exec(t.Context(), `update clerk_sync.settings set instance_id = 'ins_other'`); err != nil {
 				t.Fatal(err)
@@ -303,7 +238,7 @@ func TestSyncUsers_NamesThePinThatRefusesAnInstance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPair(t, 20, clerkdouble.APIOptions{})
+			p := newPair[program](t, 20, clerkdouble.APIOptions{})
 			test.pin(p)
 			for _, args := range [][]string{{"sync-users"}, {"sync-users", "--dry-run"}, {"sync-users", "--user", p.users()[0]}} {
 				for _, args := range [][]string{args, append(args, "--accept-instance")} {
@@ -323,7 +258,7 @@ func TestSyncUsers_NamesThePinThatRefusesAnInstance(t *testing.T) {
 // could bring the copy up to date says that it did not.
 func TestSyncUsers_TellsWhatIsDeletedHere(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 40, clerkdouble.APIOptions{})
+	p := newPair[program](t, 40, clerkdouble.APIOptions{})
 	p.report(t)
 	id := p.users()[0]
 	owner := p.db.Conn(t, p.db.Superuser())
@@ -367,7 +302,7 @@ func TestSyncUsers_InterruptedGoesOnFromThere(t *testing.T) {
 	t.Parallel()
 	reached := make(chan struct{}, 100)
 	var released atomic.Bool
-	p := newPair(t, 600, clerkdouble.APIOptions{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	p := newPair[program](t, 600, clerkdouble.APIOptions{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if strings.HasSuffix(r.URL.Path, "/organization_memberships") && r.URL.Query().Get("limit") == "500" && !released.Load() {
 			reached <- struct{}{}
 			<-r.Context().Done()
@@ -381,17 +316,13 @@ func TestSyncUsers_InterruptedGoesOnFromThere(t *testing.T) {
 		<-reached
 		interrupt()
 	}()
-	var stdout, stderr bytes.Buffer
-	code := run(ctx, []string{"sync-users"}, console.Console{
-		Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
-		Lookup: func(key string) (string, bool) { value, ok := p.settings[key]; return value, ok },
-	})
-	if code != commandline.ExitInterrupted || !strings.Contains(stdout.String(), "partial (interrupted)") || !strings.Contains(stderr.String(), `"clerksync sync-users" goes on from there`) {
-		t.Fatalf("interrupted: exit %d\n%s%s\nwant 130, the report and how to go on", code, stdout.String(), stderr.String())
+	got := lineOn[program](ctx, console.Console{}, p.settings, "sync-users")
+	if got.code != commandline.ExitInterrupted || !strings.Contains(got.stdout, "partial (interrupted)") || !strings.Contains(got.stderr, `"clerksync sync-users" goes on from there`) {
+		t.Fatalf("interrupted: exit %d\n%s%s\nwant 130, the report and how to go on", got.code, got.stdout, got.stderr)
 	}
 
 	released.Store(true)
-	got := clerksync(t, p.settings, "status")
+	got = clerksync(t, p.settings, "status")
 	if got.code != commandline.ExitOK || !strings.Contains(got.stdout, "partial (interrupted)") {
 		t.Errorf("status: exit %d\n%s%s\nwant the partial run", got.code, got.stdout, got.stderr)
 	}

@@ -66,6 +66,22 @@ func TestSyncUsers_NamesEverySettingThatIsMissing(t *testing.T) {
 	}
 }
 
+// The help of the flags says what the packages do without them.
+func TestSyncUsers_FlagsHaveTheDefaultsOfTheWork(t *testing.T) {
+	t.Parallel()
+	flags := reflect.TypeFor[syncUsersCommand]()
+	for name, want := range map[string]any{
+		"MaxDeleteShare": fullsync.DefaultMaxDeleteShare, "MaxDeletes": fullsync.DefaultMaxDeletes, "Workers": fullsync.DefaultWorkers,
+	} {
+		if field, _ := flags.FieldByName(name); field.Tag.Get("default") != fmt.Sprint(want) {
+			t.Errorf("%s is %q without its flag, want %v", name, field.Tag.Get("default"), want)
+		}
+	}
+	if field, _ := flags.FieldByName("RateShare"); !strings.Contains(field.Tag.Get("help"), fmt.Sprintf("or %v)", clerk.DefaultShare)) {
+		t.Errorf("--rate-share says %q, want %v", field.Tag.Get("help"), clerk.DefaultShare)
+	}
+}
+
 // syncCommand is sync-users with the flags' defaults.
 func syncCommand() syncUsersCommand {
 	return syncUsersCommand{

@@ -1,0 +1,15 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"clerksync/shared/devstack/moto"
+	"clerksync/shared/devstack/testdb"
+)
+
+func TestMain(m *testing.M) {
+	code := testdb.Main(m)
+	moto.Stop()
+	os.Exit(code)
+}

@@ -1,21 +1,20 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
-	"clerksync/shared/devstack/testdb"
 )
 
 // clerksync runs one command line with nothing in its environment but the given
 // settings.
-func clerksync(t *testing.T, settings map[string]string, args ...string) result {
+func clerksync(t *testing.T, settings map[string]string, args ...string) clitest.Result {
 	t.Helper()
-	return runLine[program](t, settings, args...)
+	return clitest.Run[program](t, settings, args...)
 }
 
 func TestCommandLine_ExitCodesAndStreams(t *testing.T) {
@@ -52,10 +51,10 @@ func TestCommandLine_ExitCodesAndStreams(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			got := clerksync(t, test.settings, test.args...)
-			if got.code != test.code {
-				t.Errorf("clerksync %q exits %d, want %d\n%s", test.args, got.code, test.code, got.stderr)
+			if got.Code != test.code {
+				t.Errorf("clerksync %q exits %d, want %d\n%s", test.args, got.Code, test.code, got.Stderr)
 			}
-			for _, stream := range []struct{ name, got, want string }{{"stdout", got.stdout, test.stdout}, {"stderr", got.stderr, test.stderr}} {
+			for _, stream := range []struct{ name, got, want string }{{"stdout", got.Stdout, test.stdout}, {"stderr", got.Stderr, test.stderr}} {
 				if !strings.Contains(stream.got, stream.want) || (stream.want == "") != (stream.got == "") {
 					t.Errorf("clerksync %q prints on %s\n%q\nwant a text with %q", test.args, stream.name, stream.got, stream.want)
 				}
@@ -107,10 +106,10 @@ func TestCommandLine_RepeatsNoSecret(t *testing.T) {
 			t.Run(what+" as "+where, func(t *testing.T) {
 				t.Parallel()
 				got := clerksync(t, nil, args(value)...)
-				if got.code != commandline.ExitUsage || got.stderr == "" {
-					t.Errorf("clerksync %q exits %d and says %q, want %d and a reason", args(value), got.code, got.stderr, commandline.ExitUsage)
+				if got.Code != commandline.ExitUsage || got.Stderr == "" {
+					t.Errorf("clerksync %q exits %d and says %q, want %d and a reason", args(value), got.Code, got.Stderr, commandline.ExitUsage)
 				}
-				if all := got.stdout + got.stderr; strings.Contains(all, body) || strings.Contains(all, body[1:]) {
+				if all := got.Stdout + got.Stderr; strings.Contains(all, body) || strings.Contains(all, body[1:]) {
 					t.Errorf("clerksync %q repeats the secret:\n%s", args(value), all)
 				}
 			})
@@ -126,14 +125,14 @@ func TestEnvFile_IsOfReadableSize(t *testing.T) {
 	if err := os.WriteFile(path, []byte(fits), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := clerksync(t, nil, "--env-file", path, "status"); !strings.Contains(got.stderr, "API URL") {
+	if got := clerksync(t, nil, "--env-file", path, "status"); !strings.Contains(got.Stderr, "API URL") {
 		t.Errorf("a file of 1 MiB is not used: %+v", got)
 	}
 	if err := os.WriteFile(path, []byte(fits+"x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{path, "/dev/zero"} {
-		if got := clerksync(t, nil, "--env-file", name, "status"); got.code != commandline.ExitUsage || !strings.Contains(got.stderr, "more than 1024 KiB") {
+		if got := clerksync(t, nil, "--env-file", name, "status"); got.Code != commandline.ExitUsage || !strings.Contains(got.Stderr, "more than 1024 KiB") {
 			t.Errorf("--env-file %s: %+v, want a usage error with the limit", name, got)
 		}
 	}
@@ -145,79 +144,16 @@ func TestEnvFile_GivesWhatTheEnvironmentDoesNot(t *testing.T) {
 	if err := os.WriteFile(path, []byte("DATABASE_URL=\"https://from-the-file.supabase.co\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := clerksync(t, nil, "--env-file", path, "status"); !strings.Contains(got.stderr, "API URL") {
+	if got := clerksync(t, nil, "--env-file", path, "status"); !strings.Contains(got.Stderr, "API URL") {
 		t.Errorf("the file's setting is not used: %+v", got)
 	}
-	if got := clerksync(t, map[string]string{"DATABASE_URL": "sk_live_x"}, "--env-file", path, "status"); strings.Contains(got.stderr, "API URL") {
+	if got := clerksync(t, map[string]string{"DATABASE_URL": "sk_live_x"}, "--env-file", path, "status"); strings.Contains(got.Stderr, "API URL") {
 		t.Errorf("the file's setting wins over the environment: %+v", got)
 	}
 	if err := os.WriteFile(path, []byte("DATABASE_URL=\"postgresql://u:topsecret@h/db\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := clerksync(t, nil, "--env-file", path, "status"); got.code != commandline.ExitUsage || strings.Contains(got.stderr, "topsecret") {
+	if got := clerksync(t, nil, "--env-file", path, "status"); got.Code != commandline.ExitUsage || strings.Contains(got.Stderr, "topsecret") {
 		t.Errorf("a broken file: %+v, want usage error without its content", got)
-	}
-}
-
-func TestMigrate_PlansAppliesAndVerifies(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t, testdb.WithoutMigrations())
-	settings := map[string]string{"DATABASE_URL": db.Owner()}
-	if got := clerksync(t, settings, "migrate", "verify"); got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "pending") {
-		t.Errorf("verify before: %+v", got)
-	}
-	if got := clerksync(t, settings, "migrate", "plan"); got.code != commandline.ExitOK || strings.Count(got.stdout, "pending") == 0 {
-		t.Errorf("plan before: %+v", got)
-	}
-	if got := clerksync(t, settings, "migrate", "up"); got.code != commandline.ExitOK || !strings.Contains(strings.Join(strings.Fields(got.stdout), " "), "0001_schemas_and_roles applied") {
-		t.Errorf("up: %+v", got)
-	}
-	if got := clerksync(t, settings, "migrate", "verify"); got != (result{}) {
-		t.Errorf("verify after: %+v, want silence and 0", got)
-	}
-	got := clerksync(t, settings, "--json", "migrate", "plan")
-	var planned []plannedMigration
-	if err := json.Unmarshal([]byte(got.stdout), &planned); err != nil || planned[0].AppliedAt == nil {
-		t.Errorf("plan --json: %+v, %v", got, err)
-	}
-}
-
-func TestEvents_AreListedAndReplayed(t *testing.T) {
-	t.Parallel()
-	db := testdb.New(t)
-	owner := db.Conn(t, db.Owner())
-	for _, sql := range []string{
-		`update clerk_sync.settings set instance_id = 'ins_ours'`,
-		`select clerk_sync.apply_event('msg_1', '{"type":"user.created","instance_id":"ins_theirs","data":{"id":"user_1","updated_at":1716883200000}}')`,
-		`select clerk_sync.apply_event('msg_2', '{"type":"user.created","instance_id":"ins_ours","data":{"id":7,"updated_at":1716883200000}}')`,
-	} {
-		if _, err := owner.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
-	settings := map[string]string{"DATABASE_URL": db.Writer()}
-	got := clerksync(t, settings, "events", "list", "--outcome", "rejected")
-	for _, part := range []string{"msg_1", "rejected (wrong_instance)", "msg_2", "rejected (malformed_id)"} {
-		if got.code != commandline.ExitOK || !strings.Contains(got.stdout, part) {
-			t.Errorf("events list: %+v, want %q in it", got, part)
-		}
-	}
-	if _, err := owner.Exec(t.Context(), `update clerk_sync.settings set instance_id = null`); err != nil {
-		t.Fatal(err)
-	}
-	got = clerksync(t, settings, "--json", "events", "replay", "--all")
-	var results []replayed
-	if err := json.Unmarshal([]byte(got.stdout), &results); err != nil {
-		t.Fatalf("events replay --json: %+v, %v", got, err)
-	}
-	if got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "1 of 2 events are still rejected") ||
-		len(results) != 2 || results[0] != (replayed{SvixID: "msg_1", Outcome: "applied"}) {
-		t.Errorf("events replay --all: %+v, want msg_1 applied, msg_2 still rejected", got)
-	}
-	if got = clerksync(t, settings, "events", "replay", "msg_nowhere"); got.code != commandline.ExitFailed || !strings.Contains(got.stderr, "msg_nowhere") {
-		t.Errorf("replay of an unknown event: %+v", got)
-	}
-	if got = clerksync(t, settings, "status"); got.code != commandline.ExitOK || !strings.Contains(got.stdout, "users") {
-		t.Errorf("status: %+v", got)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/clerkdouble"
@@ -65,7 +66,7 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 	mux := http.NewServeMux()
 	api := httptest.NewServer(mux)
 	t.Cleanup(api.Close)
-	mux.Handle("/", instance.API(clerkdouble.APIOptions{SecretKeys: []string{clerkKey}}))
+	mux.Handle("/", instance.API(clerkdouble.APIOptions{SecretKeys: []string{clitest.ClerkKey}}))
 	mux.Handle("/.well-known/", instance.FrontendAPI(clerkdouble.FrontendOptions{Issuer: api.URL}))
 	var user string
 	for user = range instance.Snapshot().Users {
@@ -89,7 +90,7 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 			t.Parallel()
 			project := newReadersProject(t, lines)
 			dir := t.TempDir()
-			settings := "DATABASE_URL=" + project.owner + "\nCLERK_SECRET_KEY=" + clerkKey + "\nCLERK_API_URL=" + api.URL + "/v1\n" +
+			settings := "DATABASE_URL=" + project.owner + "\nCLERK_SECRET_KEY=" + clitest.ClerkKey + "\nCLERK_API_URL=" + api.URL + "/v1\n" +
 				"CLERK_ISSUER=" + api.URL + "\nDIAGNOSTICS_DATABASE_URL=" + project.diagnostics + "\n"
 			for name, text := range map[string]string{".env": settings, "token.txt": token} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -147,8 +148,8 @@ func newReadersProject(t *testing.T, lines []string) readersProject {
 		diagnostics: server.URL(testdb.ServerDatabase, migrate.DiagnosticsRole, ""),
 	}
 	if !has("migrate up") {
-		if got := clerksync(t, map[string]string{"DATABASE_URL": made.owner}, "migrate", "up"); got.code != commandline.ExitOK {
-			t.Fatalf("migrate up: exit %d\n%s", got.code, got.stderr)
+		if got := clerksync(t, map[string]string{"DATABASE_URL": made.owner}, "migrate", "up"); got.Code != commandline.ExitOK {
+			t.Fatalf("migrate up: exit %d\n%s", got.Code, got.Stderr)
 		}
 	}
 	return made
@@ -166,8 +167,8 @@ func typed(t *testing.T, dir, line string) {
 				args[i] = filepath.Join(dir, arg)
 			}
 		}
-		if got := clerksync(t, nil, args...); got.code != commandline.ExitOK {
-			t.Errorf("%s: exit %d\n%s%s", line, got.code, got.stdout, got.stderr)
+		if got := clerksync(t, nil, args...); got.Code != commandline.ExitOK {
+			t.Errorf("%s: exit %d\n%s%s", line, got.Code, got.Stdout, got.Stderr)
 		}
 	case "make":
 		if words[1] == "run" {
@@ -269,8 +270,8 @@ func typedRun(t *testing.T, line string) {
 		t.Errorf("%s: no test knows this command", line)
 	}
 	all := append([]string{"dev", "--addr", "127.0.0.1:0", "--duration", "1s"}, strings.Fields(args)...)
-	if got := clerksync(t, nil, all...); got.code != commandline.ExitOK {
-		t.Errorf("%s: exit %d\n%s", line, got.code, got.stderr)
+	if got := clerksync(t, nil, all...); got.Code != commandline.ExitOK {
+		t.Errorf("%s: exit %d\n%s", line, got.Code, got.Stderr)
 	}
 }
 

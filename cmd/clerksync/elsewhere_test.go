@@ -6,13 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/jwtdiag/jwttest"
 )
 
 // mendingSQL is an application's schema in which every check of policies finds
 // something to say about the helpers.
-const mendingSQL = `create table public.notes (id bigint generated always as identity primary key, owner_id text not null, body text, published boolean not null default false);
+const mendingSQL = clitest.NotesSQL + `
 	create table public.invoices (id bigint generated always as identity primary key, org_id text not null, amount int);
 	create table public.kept (id int primary key, owner_id text not null default auth.uid()::text);
 	create table public.open (id int primary key, owner_id text not null);
@@ -44,8 +45,8 @@ const mendingSQL = `create table public.notes (id bigint generated always as ide
 func TestCommands_SayTheSameWhereverTheHelpersAre(t *testing.T) {
 	t.Parallel()
 	usual, elsewhere := testdb.New(t), testdb.New(t, testdb.Elsewhere())
-	execute(t, usual.Conn(t, usual.Owner()), mendingSQL)
-	execute(t, elsewhere.Conn(t, elsewhere.Owner()), testdb.Moved(mendingSQL))
+	clitest.Execute(t, usual.Conn(t, usual.Owner()), mendingSQL)
+	clitest.Execute(t, elsewhere.Conn(t, elsewhere.Owner()), testdb.Moved(mendingSQL))
 	// Where the copy is is not what is compared.
 	exposed := []string{"--exposed", "public"}
 	var commands [][]string
@@ -58,17 +59,17 @@ func TestCommands_SayTheSameWhereverTheHelpersAre(t *testing.T) {
 		commands = append(commands, append(append([]string{"configure-rls"}, strings.Fields(args)...), exposed...))
 	}
 	said := 0
-	compare := func(name string, want, got result) {
-		if diff := cmp.Diff(testdb.Moved(want.stdout), got.stdout); diff != "" {
+	compare := func(name string, want, got clitest.Result) {
+		if diff := cmp.Diff(testdb.Moved(want.Stdout), got.Stdout); diff != "" {
 			t.Errorf("%s: stdout (-clerk +claims):\n%s", name, diff)
 		}
-		if diff := cmp.Diff(testdb.Moved(want.stderr), got.stderr); diff != "" {
+		if diff := cmp.Diff(testdb.Moved(want.Stderr), got.Stderr); diff != "" {
 			t.Errorf("%s: stderr (-clerk +claims):\n%s", name, diff)
 		}
-		if want.code != got.code || testdb.NamesUsualHelpers(got.stdout+got.stderr) {
-			t.Errorf("%s: exit %d and %d; it prints\n%s\n%s", name, want.code, got.code, got.stdout, got.stderr)
+		if want.Code != got.Code || testdb.NamesUsualHelpers(got.Stdout+got.Stderr) {
+			t.Errorf("%s: exit %d and %d; it prints\n%s\n%s", name, want.Code, got.Code, got.Stdout, got.Stderr)
 		}
-		if strings.Contains(got.stdout+got.stderr, "claims.") {
+		if strings.Contains(got.Stdout+got.Stderr, "claims.") {
 			said++
 		}
 	}
@@ -92,8 +93,8 @@ func TestCommands_SayTheSameWhereverTheHelpersAre(t *testing.T) {
 		"[]":                                jwttest.Sign(jwttest.Header(), claims.Without("role")),
 	} {
 		args := append([]string{"--symptom", symptom}, tables...)
-		with := func(db *testdb.DB) result {
-			return lineAboutToken[program](t.Context(), map[string]string{"DIAGNOSTICS_DATABASE_URL": db.Diagnostics()}, strings.NewReader(token), args...)
+		with := func(db *testdb.DB) clitest.Result {
+			return clitest.AboutToken[program](t.Context(), map[string]string{"DIAGNOSTICS_DATABASE_URL": db.Diagnostics()}, strings.NewReader(token), args...)
 		}
 		compare("test-jwt for "+symptom, with(usual), with(elsewhere))
 	}

@@ -24,21 +24,29 @@ import (
 	"github.com/alecthomas/kong"
 
 	"clerksync/cmd/clerksync/internal/commandline"
+	"clerksync/cmd/clerksync/internal/configurerls"
 	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/cmd/clerksync/internal/deletions"
+	"clerksync/cmd/clerksync/internal/dev"
+	"clerksync/cmd/clerksync/internal/events"
+	"clerksync/cmd/clerksync/internal/migrate"
+	"clerksync/cmd/clerksync/internal/status"
+	"clerksync/cmd/clerksync/internal/syncusers"
+	"clerksync/cmd/clerksync/internal/testjwt"
 )
 
 // version is set when the program is built for release.
 var version = "dev"
 
 type program struct {
-	Dev          devCommand       `cmd:"" help:"Run the local stack: Postgres, the webhook endpoint and a Clerk that lives."`
-	Migrate      migrateCommand   `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
-	SyncUsers    syncUsersCommand `cmd:"" help:"Read users, organizations and memberships from Clerk and set the copy right."`
-	ConfigureRLS rlsCommand       `cmd:"" name:"configure-rls" help:"Write, prove and lint row level security; audit tables."`
-	TestJWT      testJWTCommand   `cmd:"" name:"test-jwt" help:"Say what is the matter with a token: for Clerk, for Supabase and in the database."`
-	Status       statusCommand    `cmd:"" help:"Show what the copy and Clerk hold, the last full sync and when a webhook last came."`
-	Events       eventsCommand    `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
-	Deletions    deletionsCommand `cmd:"" help:"List, show and drop what is held back of deleted objects."`
+	Dev          dev.Command          `cmd:"" help:"Run the local stack: Postgres, the webhook endpoint and a Clerk that lives."`
+	Migrate      migrate.Command      `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
+	SyncUsers    syncusers.Command    `cmd:"" help:"Read users, organizations and memberships from Clerk and set the copy right."`
+	ConfigureRLS configurerls.Command `cmd:"" name:"configure-rls" help:"Write, prove and lint row level security; audit tables."`
+	TestJWT      testjwt.Command      `cmd:"" name:"test-jwt" help:"Say what is the matter with a token: for Clerk, for Supabase and in the database."`
+	Status       status.Command       `cmd:"" help:"Show what the copy and Clerk hold, the last full sync and when a webhook last came."`
+	Events       events.Command       `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
+	Deletions    deletions.Command    `cmd:"" help:"List, show and drop what is held back of deleted objects."`
 }
 
 func main() {

@@ -21,6 +21,15 @@ func (r *Report) Of(object mirror.Object) *ObjectReport {
 	return nil
 }
 
+// DeletedHere is how many objects Clerk has whose tombstones a run has left.
+func (r *Report) DeletedHere() int64 {
+	var n int64
+	for _, object := range clerk.Objects() {
+		n += r.Of(object.Kind).DeletedHere
+	}
+	return n
+}
+
 // record is what one call says of itself: its report, and how far it is.
 type record struct {
 	clerk *clerk.Backend

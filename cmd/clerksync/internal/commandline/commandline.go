@@ -1,3 +1,5 @@
+// Package commandline reads one command line, runs the command that it names, says
+// what went wrong and chooses the exit code. No error repeats what may be a secret.
 package commandline
 
 import (

@@ -1,3 +1,6 @@
+// Package console is where commands read and write. Data goes to stdout, as tables or
+// JSON, and talk to stderr: what went wrong, how far something is, questions. Nothing
+// that comes from elsewhere gives a terminal orders.
 package console
 
 import (

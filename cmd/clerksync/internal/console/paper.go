@@ -15,7 +15,7 @@ type Paper struct {
 	Colour bool
 }
 
-// OnStdout and onStderr are coloured where that is a terminal, and is wanted.
+// OnStdout and OnStderr are coloured where that is a terminal, and is wanted.
 func (c Console) OnStdout() Paper { return c.paper(c.Stdout, c.StdoutTTY && !c.JSON) }
 
 func (c Console) OnStderr() Paper { return c.paper(c.Stderr, c.StderrTTY) }

@@ -67,7 +67,7 @@ func NewProgress(c Console) *progress {
 	}
 }
 
-// Start shows what [progress.Update] is told until [progress.Close].
+// Start shows what [Progress.Update] is told until [Progress.Close].
 func (p *progress) Start() {
 	p.stopped.Go(func() {
 		tick := time.NewTicker(drawEvery)
@@ -160,7 +160,7 @@ func (p *progress) draw() {
 	p.bar.Describe(text)
 }
 
-// Width is the terminal's, 0 where it is not known.
+// width is the terminal's, 0 where it is not known.
 func (p *progress) width() int {
 	file, ok := p.console.Stderr.(*os.File)
 	if !ok {

@@ -87,7 +87,7 @@ const (
 	clearRest = "\x1b[J"
 )
 
-// Print puts a line above the status. Everything goes out in one write, so that
+// print puts a line above the status. Everything goes out in one write, so that
 // nothing flickers.
 func (s *Screen) print(to io.Writer, line string) {
 	s.mu.Lock()

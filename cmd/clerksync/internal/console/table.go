@@ -8,7 +8,7 @@ import (
 )
 
 // Columns writes rows with their cells below each other. A row without cells begins
-// Columns anew; what stands last in a row takes no room in its column.
+// columns anew; what stands last in a row takes no room in its column.
 func Columns(rows [][]string) string {
 	var b strings.Builder
 	for len(rows) > 0 {

@@ -129,3 +129,11 @@ func Printable(text string) string {
 		return '?'
 	}, text)
 }
+
+// AgoOrNever says how long a moment is past, of which there may be none.
+func AgoOrNever(at *time.Time, now time.Time) string {
+	if at == nil {
+		return "never"
+	}
+	return Ago(now.Sub(*at))
+}

@@ -1,0 +1,23 @@
+package configurerls
+
+import (
+	"os"
+	"testing"
+
+	"clerksync/cmd/clerksync/internal/clitest"
+	"clerksync/shared/devstack/testdb"
+)
+
+func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
+
+// program has the commands that the tests need.
+type program struct {
+	ConfigureRLS Command `cmd:"" name:"configure-rls"`
+}
+
+// clerksync runs one command line with nothing in its environment but the given
+// settings.
+func clerksync(t *testing.T, settings map[string]string, args ...string) clitest.Result {
+	t.Helper()
+	return clitest.Run[program](t, settings, args...)
+}

@@ -1,0 +1,162 @@
+// Package deletions is the command deletions: what deleted objects held, while it is
+// held back.
+package deletions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"clerksync/cmd/clerksync/internal/connect"
+	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/shared/mirror"
+)
+
+type Command struct {
+	List listDeletionsCommand `cmd:"" help:"List what is held back, the latest first: ids and times, no personal data."`
+	Show showDeletionCommand  `cmd:"" help:"Show what a deleted object held, as JSON."`
+	Drop dropDeletionCommand  `cmd:"" help:"Empty what is held back of an object now, and of the memberships of a user or an organization."`
+}
+
+// Help is the text below the commands' list in "clerksync deletions --help".
+func (Command) Help() string {
+	return `With clerk_sync.settings.deletion_grace set, what a user, an organization or a membership held is kept for that long after its deletion, out
+of every application's sight. DATABASE_URL has to be the owner's: no login at run time can read it. Nothing brings a deleted object back.`
+}
+
+// withDeletions is withStore, with what to do where the login may not.
+func withDeletions(ctx context.Context, c console.Console, f func(*mirror.Store) error) error {
+	err := connect.WithStore(ctx, c, f)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42501" {
+		return console.Hint(
+			errors.New("this login may not see what deleted objects held"),
+			"set DATABASE_URL to the owner's connection string: in a Supabase project that of postgres",
+		)
+	}
+	return err
+}
+
+type listDeletionsCommand struct {
+	Of    string `help:"Only what is held back of this user, organization or membership; memberships come with either parent." placeholder:"ID"`
+	Limit int    `help:"How many at most." default:"50" placeholder:"N"`
+}
+
+// Validate is called while the command line is parsed.
+func (cmd listDeletionsCommand) Validate() error {
+	if cmd.Limit < 1 {
+		return fmt.Errorf("--limit is %d: give a number from 1", cmd.Limit)
+	}
+	return nil
+}
+
+// Run is the command.
+func (cmd listDeletionsCommand) Run(ctx context.Context, c console.Console) error {
+	return withDeletions(ctx, c, func(store *mirror.Store) error {
+		deletions, err := store.Deletions(ctx, cmd.Of, cmd.Limit)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return console.Encode(c.Stdout, append([]mirror.HeldDeletion{}, deletions...))
+		}
+		if len(deletions) == 0 {
+			c.Say("clerksync: nothing is held back")
+		}
+		return c.Print(nil, func(row func(...any)) {
+			for _, d := range deletions {
+				row(d.HeldAt.UTC().Format(time.RFC3339), d.Object, console.Printable(d.ID), "until "+d.HeldUntil.UTC().Format(time.RFC3339))
+			}
+		})
+	})
+}
+
+type showDeletionCommand struct {
+	IDs []string `arg:"" name:"id" help:"Users, organizations or memberships."`
+}
+
+// Run is the command. It prints one JSON value for each object, with --json in one line.
+func (cmd showDeletionCommand) Run(ctx context.Context, c console.Console) error {
+	return withDeletions(ctx, c, func(store *mirror.Store) error {
+		for _, id := range cmd.IDs {
+			rows, err := store.Deletion(ctx, id)
+			if err != nil {
+				return adviseHeld(id, err)
+			}
+			for _, r := range rows {
+				if c.JSON {
+					err = console.Encode(c.Stdout, r)
+				} else {
+					err = console.EncodeIndented(c, r)
+				}
+				if err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+type dropDeletionCommand struct {
+	IDs []string `arg:"" name:"id" help:"Users, organizations or memberships."`
+}
+
+// droppedDeletion is what was dropped of one id as JSON.
+type droppedDeletion struct {
+	ID      string           `json:"id"`
+	Dropped []mirror.Dropped `json:"dropped"`
+}
+
+// Run is the command.
+func (cmd dropDeletionCommand) Run(ctx context.Context, c console.Console) error {
+	return withDeletions(ctx, c, func(store *mirror.Store) error {
+		dropped := make([]droppedDeletion, 0, len(cmd.IDs))
+		var failed error
+		for _, id := range cmd.IDs {
+			of, err := store.DropDeletion(ctx, id)
+			if err != nil {
+				failed = adviseHeld(id, err)
+				break
+			}
+			dropped = append(dropped, droppedDeletion{id, of})
+		}
+		// Also when a later one fails: these are gone.
+		printErr := printDropped(c, dropped)
+		return errors.Join(failed, printErr)
+	})
+}
+
+func printDropped(c console.Console, dropped []droppedDeletion) error {
+	if c.JSON {
+		return console.Encode(c.Stdout, dropped)
+	}
+	return c.Print(nil, func(row func(...any)) {
+		for _, d := range dropped {
+			for _, of := range d.Dropped {
+				row(console.Printable(d.ID), of.Object, of.Count)
+			}
+		}
+	})
+}
+
+// clerkID is an id of what can be held back.
+var clerkID = regexp.MustCompile(`^(user|org|orgmem)_[A-Za-z0-9]{1,64}$`)
+
+// adviseHeld says where to look when nothing is held. It repeats what was named only where
+// that is an id, and not something else that was pasted.
+func adviseHeld(id string, err error) error {
+	if !errors.Is(err, mirror.ErrNothingHeld) {
+		return err
+	}
+	if !clerkID.MatchString(id) {
+		id = "that"
+	}
+	return console.Hint(
+		fmt.Errorf("nothing is held back of %s", id),
+		`"clerksync deletions list" shows of what there is; nothing is held while clerk_sync.settings.deletion_grace is 0`,
+	)
+}

@@ -1,0 +1,27 @@
+package deletions
+
+import (
+	"os"
+	"testing"
+
+	"clerksync/cmd/clerksync/internal/clitest"
+	"clerksync/cmd/clerksync/internal/status"
+	"clerksync/cmd/clerksync/internal/syncusers"
+	"clerksync/shared/devstack/testdb"
+)
+
+func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
+
+// program has the commands that the tests need.
+type program struct {
+	Deletions Command           `cmd:""`
+	Status    status.Command    `cmd:""`
+	SyncUsers syncusers.Command `cmd:""`
+}
+
+// clerksync runs one command line with nothing in its environment but the given
+// settings.
+func clerksync(t *testing.T, settings map[string]string, args ...string) clitest.Result {
+	t.Helper()
+	return clitest.Run[program](t, settings, args...)
+}

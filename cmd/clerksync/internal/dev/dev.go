@@ -1,0 +1,168 @@
+// Package dev is the command dev: the local stack with a Clerk that lives, or with the
+// webhooks of an instance, and what is seen of it.
+package dev
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/shared/devstack"
+	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/supabase"
+)
+
+type Command struct {
+	Addr        string        `help:"Where the gateway listens (default: ${default})." default:"127.0.0.1:8787" placeholder:"HOST:PORT"`
+	Postgres    string        `help:"Main version of the embedded PostgreSQL, 15 or 17 (default: whichever is found)." enum:",15,17" default:"" placeholder:"15|17"`
+	Data        string        `help:"Keep the embedded database in this folder (default: throw it away)." type:"path" placeholder:"DIR"`
+	Seed        uint64        `help:"Seed of the Clerk double: one seed, one history (default: ${default})." default:"1" placeholder:"N"`
+	Users       int           `help:"How many people sign up at the start (default: ${default})." default:"20" placeholder:"N"`
+	Unseen      int           `help:"How many users, and a tenth as many organizations, Clerk has from before the endpoint was connected: no event tells of them, sync-users finds them (default: ${default})." default:"0" placeholder:"N"`
+	Rate        float64       `help:"How many events a second follow, on average (default: ${default})." default:"5" placeholder:"EVENTS"`
+	Duration    time.Duration `help:"Stop by itself after this time, such as 10s (default: run until Ctrl-C)." placeholder:"DURATION"`
+	Late        float64       `help:"Share of the deliveries that are held back, so that later ones overtake them (default: ${default})." default:"0.1" placeholder:"SHARE"`
+	Twice       float64       `help:"Share of the deliveries that come twice (default: ${default})." default:"0.05" placeholder:"SHARE"`
+	Ingest      string        `help:"Apply each delivery before it is answered, or answer once it lies in a queue, from which batches are applied (default: ${default})." enum:"direct,queued" default:"direct" placeholder:"direct|queued"`
+	Mix         bool          `help:"Let the double write into a database of yours whose copy is not empty, and leave what is not the double's out of the comparison."`
+	PrintSecret bool          `help:"Show the signing secret made for this run, to sign requests by hand."`
+
+	// queue is what tests change about the queue.
+	queue devstack.Queued
+}
+
+// Help is the text below the flags' list in "clerksync dev --help".
+func (Command) Help() string {
+	return `Without settings everything is local and made up: an embedded PostgreSQL that looks like Supabase's, and a
+double of Clerk whose users sign up, join, leave and are deleted. The double has a Backend API too, for sync-users in a
+second terminal: the line to type is printed at the start.
+
+The page at /diagnostics/jwt says what is the matter with a token. It is served to this machine alone. The double makes tokens
+to try it with: the line to type is printed, too.
+
+With DATABASE_URL set, that database is used and migrated instead. With any CLERK_… setting there is no double, and
+the gateway waits for the webhooks of your instance, verified with CLERK_WEBHOOK_SIGNING_SECRET.
+
+With --ingest queued the deliveries go through a queue with SQS's rules in this process, from which the consumer of the
+deployed stack applies them. The share of --twice holds for the queue, too.
+
+At the end the copy is compared with what the double holds. The exit code is 1 if they differ, or if an event was given up.
+What no event has told of (--unseen) may be missing.`
+}
+
+// Validate checks what the types of the flags do not.
+func (cmd Command) Validate() error {
+	share := func(name string, value float64) error {
+		if !(value >= 0 && value <= 1) {
+			return fmt.Errorf("--%s is %v: give a share from 0 to 1", name, value)
+		}
+		return nil
+	}
+	negative := func(name string, is bool) error {
+		if is {
+			return fmt.Errorf("--%s is negative", name)
+		}
+		return nil
+	}
+	return errors.Join(share("late", cmd.Late), share("twice", cmd.Twice),
+		negative("users", cmd.Users < 0), negative("unseen", cmd.Unseen < 0), negative("rate", !(cmd.Rate >= 0)), negative("duration", cmd.Duration < 0))
+}
+
+// ingestQueued is the value of --ingest with a queue.
+const ingestQueued = "queued"
+
+const (
+	// stopLimit is for everything to stop by itself.
+	stopLimit = 15 * time.Second
+)
+
+// development is one run of the command.
+type development struct {
+	cmd    Command
+	screen *console.Screen
+	stack  *devstack.Stack
+	tally  *tally
+	logger *slog.Logger
+	// diagnostics is what the diagnostics look at, nil until they are served.
+	diagnostics *supabase.DB
+
+	// The double; nil with a real instance.
+	instance *clerkdouble.Instance
+	sender   *clerkdouble.Sender
+	// known are the rows that were there before.
+	known map[string]bool
+	// unseen are the ids that no event tells of.
+	unseen map[string]bool
+
+	// abandoned: what the handler logs from now on is about requests that were
+	// broken off on purpose.
+	abandoned atomic.Bool
+}
+
+// Run is the command. Ctrl-C is the way to end it, and so no failure; a second
+// Ctrl-C during the clean-up is.
+func (cmd Command) Run(ctx context.Context, c console.Console) error {
+	d := &development{cmd: cmd, screen: console.NewScreen(c), tally: newTally()}
+	defer d.screen.Close()
+	// A reader that goes away is noticed by the failing write, and everything is
+	// stopped in order; the signal would end this process alone.
+	pipe := make(chan os.Signal, 1)
+	signal.Notify(pipe, syscall.SIGPIPE)
+	defer signal.Stop(pipe)
+
+	if err := d.start(ctx, c); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+		return err
+	}
+	// The clean-up goes on after the signal that began it, until the second one.
+	ending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+
+	err := d.live(ctx)
+	if ctx.Err() != nil {
+		stop := onInterrupt(cancel)
+		defer stop()
+	}
+	if err == nil {
+		err = d.finish(ctx, ending)
+	}
+	d.abandoned.Store(true)
+	if d.sender != nil {
+		d.sender.Close()
+	}
+	stopping, release := context.WithTimeoutCause(ending, stopLimit, fmt.Errorf("stopping took longer than %s", stopLimit))
+	defer release()
+	stopErr := d.stack.Stop(stopping)
+	if ending.Err() != nil {
+		return fmt.Errorf("stopped at once: %w", ending.Err())
+	}
+	d.diagnostics.Close() // nobody asks any more
+	return errors.Join(err, stopErr)
+}
+
+// onInterrupt calls f at the next signal.
+func onInterrupt(f func()) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-signals:
+			f()
+		case <-done:
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+	}
+}

@@ -39,7 +39,7 @@ const auditLimit = time.Minute
 
 type auditTablesCommand struct {
 	Tables []connect.Table `arg:"" optional:"" name:"table" help:"The tables, as SQL names them; without any, the audited ones are listed."`
-	Ignore []console.Name  `help:"Columns whose changes alone are not recorded, without quotes." placeholder:"COLUMN"`
+	Ignore []console.Once  `help:"Columns whose changes alone are not recorded, without quotes." placeholder:"COLUMN"`
 	Drop   bool            `help:"End it; what was recorded stays."`
 }
 
@@ -84,7 +84,7 @@ func (cmd auditTablesCommand) Run(ctx context.Context, c console.Console) error 
 		c.Say("clerksync: %s %s", console.Printable(t.String()), what)
 	}
 	if c.JSON {
-		return console.Encode(c.Stdout, auditedTables{append([]rls.AuditedTable{}, audited...)})
+		return c.Encode(auditedTables{append([]rls.AuditedTable{}, audited...)})
 	}
 	if len(cmd.Tables) > 0 {
 		return nil
@@ -165,7 +165,7 @@ func (cmd auditLogCommand) Run(ctx context.Context, c console.Console) error {
 		return advise(ctx, err)
 	}
 	if c.JSON {
-		return console.Encode(c.Stdout, auditRecords{append([]rls.AuditRecord{}, records...)})
+		return c.Encode(auditRecords{append([]rls.AuditRecord{}, records...)})
 	}
 	if err := c.Print(nil, func(row func(...any)) {
 		for _, r := range records {

@@ -15,7 +15,7 @@ import (
 )
 
 type lintCommand struct {
-	Schema []console.Name `help:"Report on these schemas only (default: all of your own)." placeholder:"SCHEMA"`
+	Schema []console.Once `help:"Report on these schemas only (default: all of your own)." placeholder:"SCHEMA"`
 	Level  string         `help:"Show what is at least this grave: warn or error (default: ${default}). What could not be checked is always shown." enum:"warn,error" default:"warn" placeholder:"LEVEL"`
 	exposedFlag
 }
@@ -61,7 +61,7 @@ func (cmd lintCommand) print(c console.Console, found []finding.Finding) error {
 	}
 	var err error
 	if c.JSON {
-		err = console.Encode(c.Stdout, linted{shown})
+		err = c.Encode(linted{shown})
 	} else {
 		err = c.OnStdout().Findings(shown)
 		c.Say("clerksync: %s", console.Sum(found))

@@ -146,7 +146,7 @@ func (cmd testCommand) expectation() ([]byte, error) {
 // print writes the report, or with --expect what changed. changes is nil without.
 func (cmd testCommand) print(c console.Console, report probe.Report, changes []probe.Change) error {
 	if c.JSON {
-		return console.Encode(c.Stdout, probed{report, changes})
+		return c.Encode(probed{report, changes})
 	}
 	if changes != nil {
 		var b strings.Builder

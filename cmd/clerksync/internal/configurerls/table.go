@@ -30,12 +30,12 @@ type tableCommand struct {
 	OrgColumn     console.Once   `help:"Column that holds the organization's Clerk id (default: picked)." placeholder:"COLUMN"`
 	Published     console.Once   `help:"Column, or column and value, that says that a row is published (default: picked)." placeholder:"COLUMN[=VALUE]"`
 	Organizations string         `help:"Where a pattern takes the caller's organizations from: mirrored (the copy; the default), active (the token's one), both (the active one, if the copy agrees)." enum:",mirrored,active,both" default:"" placeholder:"SOURCE"`
-	Roles         []console.Name `help:"Organization roles that write, in the pattern role-based." placeholder:"ROLE"`
-	Permissions   []console.Name `help:"Organization permissions that write, in the pattern role-based." placeholder:"PERMISSION"`
-	AppRoles      []console.Name `help:"The application's own roles that read and write, in the pattern role-based." placeholder:"ROLE"`
+	Roles         []console.Once `help:"Organization roles that write, in the pattern role-based." placeholder:"ROLE"`
+	Permissions   []console.Once `help:"Organization permissions that write, in the pattern role-based." placeholder:"PERMISSION"`
+	AppRoles      []console.Once `help:"The application's own roles that read and write, in the pattern role-based." placeholder:"ROLE"`
 	Claim         console.Once   `help:"Claim of the token that holds the application's roles, such as metadata.role." placeholder:"PATH"`
 	Anon          bool           `help:"Open to everyone what the pattern opens to signed-in users, and what is published."`
-	PublicColumns []console.Name `help:"Columns that everybody signed in may read, in the pattern public-profile." placeholder:"COLUMN"`
+	PublicColumns []console.Once `help:"Columns that everybody signed in may read, in the pattern public-profile." placeholder:"COLUMN"`
 	Bucket        console.Once   `help:"Bucket of storage.objects." placeholder:"NAME"`
 
 	Replace   bool `help:"Remove other permissive policies, which would open what these close."`
@@ -228,7 +228,7 @@ func (cmd tableCommand) run(ctx context.Context, c console.Console, conn *pgx.Co
 		c.Say("clerksync: nothing was changed; --apply does it, --migration writes it to a file")
 	}
 	if c.JSON {
-		return errors.Join(console.Encode(c.Stdout, result), err)
+		return errors.Join(c.Encode(result), err)
 	}
 	return errors.Join(cmd.print(c, result), err)
 }

@@ -27,6 +27,7 @@ type Console struct {
 	Now func() time.Time
 }
 
+// Process is the console of the process.
 func Process() Console {
 	return Console{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
@@ -44,7 +45,7 @@ func (c Console) Say(format string, args ...any) {
 // of it, one row a line with its cells in columns.
 func (c Console) Print(value any, rows func(row func(cells ...any))) error {
 	if c.JSON {
-		return Encode(c.Stdout, value)
+		return c.Encode(value)
 	}
 	var lines [][]string
 	rows(func(cells ...any) {

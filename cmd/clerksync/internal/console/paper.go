@@ -9,10 +9,10 @@ import (
 )
 
 // Paper writes text for people to one of the console's streams. Whatever comes
-// from the database goes through it or through encode.
+// from the database goes through it, through a table or through JSON.
 type Paper struct {
 	io.Writer
-	Colour bool
+	colour bool
 }
 
 // OnStdout and OnStderr are coloured where that is a terminal, and is wanted.
@@ -32,12 +32,19 @@ func (c Console) paper(w io.Writer, terminal bool) Paper {
 	return Paper{w, terminal}
 }
 
+// Paint colours a text by the code of a terminal.
 func (p Paper) Paint(code, text string) string {
-	if !p.Colour || text == "" {
+	if !p.colour || text == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
+
+// Bold makes a text stand out.
+func (p Paper) Bold(text string) string { return p.Paint("1", text) }
+
+// Dim makes a text recede.
+func (p Paper) Dim(text string) string { return p.Paint("2", text) }
 
 // StatusColours are those of the status words.
 var StatusColours = map[finding.Status]string{finding.Pass: "32", finding.Warn: "33", finding.Fail: "31", finding.Skip: "36"}
@@ -54,12 +61,12 @@ func (p Paper) Findings(list []finding.Finding) error {
 func (p Paper) FindingsText(list []finding.Finding) string {
 	var b strings.Builder
 	for _, f := range list {
-		fmt.Fprintf(&b, "%s  %s\n", p.Paint(StatusColours[f.Status], string(f.Status)), p.Paint("1", Printable(f.Title)))
+		fmt.Fprintf(&b, "%s  %s\n", p.Paint(StatusColours[f.Status], string(f.Status)), p.Bold(Printable(f.Title)))
 		where := f.ID
 		if f.Object != "" {
 			where = f.Object + ", " + f.ID
 		}
-		fmt.Fprintln(&b, p.Paint("2", "      "+Printable(where)))
+		fmt.Fprintln(&b, p.Dim("      "+Printable(where)))
 		b.WriteString(Indent("      ", f.Detail) + Indent("        ", f.Remedy))
 	}
 	return b.String()

@@ -1,16 +1,10 @@
 package console
 
 import (
-	"bytes"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 )
 
 const (
@@ -21,6 +15,8 @@ const (
 	// paceWindow is what the shown rate is an average of. A page of 500 comes at
 	// once, so a shorter one would jump.
 	paceWindow = 10 * time.Second
+	// barWidth is how many cells the bar has.
+	barWidth = 24
 )
 
 // Step is how far something long is.
@@ -32,12 +28,11 @@ type Step struct {
 	RateLimited int64
 }
 
-// progress shows how far a full sync is: a bar at the bottom of a terminal, a
-// line now and then elsewhere. All of it is talk and goes to stderr; what is
-// printed meanwhile has to go through it. It is safe for concurrent use.
-type progress struct {
-	console  Console
-	animated bool
+// Progress is a screen that shows how far a full sync is: a bar at the bottom of a
+// terminal, a line now and then elsewhere. All of it is talk; what is printed meanwhile
+// has to go through the screen. It is safe for concurrent use.
+type Progress struct {
+	*Screen
 
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -50,9 +45,8 @@ type progress struct {
 	// announced are the phases that had a line; lineAt is when there last was one.
 	announced map[string]bool
 	lineAt    time.Time
-	// bar is drawn for a known total if measured, and turns otherwise.
-	bar      *progressbar.ProgressBar
-	measured bool
+	// turns counts how often what has no total was drawn.
+	turns int
 }
 
 type pace struct {
@@ -60,15 +54,13 @@ type pace struct {
 	done int64
 }
 
-func NewProgress(c Console) *progress {
-	dumb, _ := c.Lookup("TERM")
-	return &progress{
-		console: c, animated: c.StderrTTY && dumb != "dumb", announced: map[string]bool{}, stop: make(chan struct{}),
-	}
+// NewProgress shows nothing until it is started.
+func NewProgress(c Console) *Progress {
+	return &Progress{Screen: newScreen(c, true), announced: map[string]bool{}, stop: make(chan struct{})}
 }
 
 // Start shows what [Progress.Update] is told until [Progress.Close].
-func (p *progress) Start() {
+func (p *Progress) Start() {
 	p.stopped.Go(func() {
 		tick := time.NewTicker(drawEvery)
 		defer tick.Stop()
@@ -84,19 +76,17 @@ func (p *progress) Start() {
 }
 
 // Close leaves the terminal as a program without a bar would. Call it once.
-func (p *progress) Close() {
+func (p *Progress) Close() {
 	close(p.stop)
 	p.stopped.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.clear()
+	p.Screen.Close()
 }
 
 // Update takes the state of a run. Of several that overtake each other the
 // furthest counts.
-func (p *progress) Update(at Step) { p.updateAt(time.Now(), at) }
+func (p *Progress) Update(at Step) { p.updateAt(time.Now(), at) }
 
-func (p *progress) updateAt(now time.Time, at Step) {
+func (p *Progress) updateAt(now time.Time, at Step) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at.Done = max(at.Done, p.at.Done)
@@ -113,7 +103,7 @@ func (p *progress) updateAt(now time.Time, at Step) {
 }
 
 // show draws the bar, or writes a line where it is time for one.
-func (p *progress) show(now time.Time) {
+func (p *Progress) show(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.begun {
@@ -131,78 +121,28 @@ func (p *progress) show(now time.Time) {
 }
 
 // line is called with the lock held.
-func (p *progress) line(now time.Time) {
+func (p *Progress) line(now time.Time) {
 	p.lineAt = now
 	p.console.Say("clerksync: %s", p.text(true))
 }
 
 // draw is called with the lock held.
-func (p *progress) draw() {
+func (p *Progress) draw() {
 	// Beyond the total, which people who sign up meanwhile move, a bar would say
-	// that it is finished and be gone.
-	measured := p.at.Done < p.at.Total
-	text := p.text(!measured)
-	if width := p.width(); width > 0 {
-		// What is longer than a line cannot be drawn over. The bar shrinks by itself.
-		text = cut(text, max(1, width-len(fmt.Sprintf(" 100%% || (%d/%d)   ", p.at.Done, p.at.Total))))
+	// that everything is done.
+	if p.at.Done >= p.at.Total {
+		p.turns++
+		p.Status([]string{`|/-\`[p.turns%4:][:1] + " " + p.text(true)})
+		return
 	}
-	if p.bar == nil || measured != p.measured {
-		p.clear()
-		p.measured = measured
-		p.bar = newBar(p.console.Stderr, measured, p.at.Total, text)
-	}
-	if measured {
-		if p.bar.GetMax64() != p.at.Total {
-			p.bar.ChangeMax64(p.at.Total)
-		}
-		_ = p.bar.Set64(p.at.Done)
-	}
-	p.bar.Describe(text)
-}
-
-// width is the terminal's, 0 where it is not known.
-func (p *progress) width() int {
-	file, ok := p.console.Stderr.(*os.File)
-	if !ok {
-		return 0
-	}
-	width, _, err := term.GetSize(int(file.Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
-}
-
-func newBar(w io.Writer, measured bool, total int64, text string) *progressbar.ProgressBar {
-	options := []progressbar.Option{
-		progressbar.OptionSetWriter(w),
-		progressbar.OptionSetWidth(24),
-		progressbar.OptionUseANSICodes(true),
-		progressbar.OptionSetDescription(text),
-		progressbar.OptionShowDescriptionAtLineEnd(),
-		// Its own rate would count what an earlier call has done.
-		progressbar.OptionSetPredictTime(false),
-		progressbar.OptionSetElapsedTime(false),
-		// It turns when it is drawn, instead of by a goroutine that nothing stops.
-		progressbar.OptionSetSpinnerChangeInterval(0),
-	}
-	if !measured {
-		return progressbar.NewOptions64(-1, options...)
-	}
-	return progressbar.NewOptions64(total, append(options, progressbar.OptionShowCount())...)
-}
-
-// clear is called with the lock held.
-func (p *progress) clear() {
-	if p.bar != nil {
-		_ = p.bar.Clear()
-		p.bar = nil
-	}
+	full := int(barWidth * p.at.Done / p.at.Total)
+	p.Status([]string{fmt.Sprintf("%4d%% |%s%s| (%d/%d)  %s", 100*p.at.Done/p.at.Total,
+		strings.Repeat("█", full), strings.Repeat(" ", barWidth-full), p.at.Done, p.at.Total, p.text(false))})
 }
 
 // text says how far the run is, with the count where the bar does not show it.
 // It is called with the lock held.
-func (p *progress) text(count bool) string {
+func (p *Progress) text(count bool) string {
 	parts := []string{strings.ReplaceAll(p.at.Phase, "_", " ")}
 	switch {
 	case !count || p.at.Done == 0 && p.at.Total == 0:
@@ -224,16 +164,8 @@ func (p *progress) text(count bool) string {
 	return strings.Join(parts, ", ")
 }
 
-// Print writes lines to w, above the bar if there is one.
-func (p *progress) Print(w io.Writer, text []byte) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.clear()
-	_, _ = w.Write(text)
-}
-
 // Write takes the lines of the log.
-func (p *progress) Write(line []byte) (int, error) {
-	p.Print(p.console.Stderr, append(bytes.TrimRight(line, "\n"), '\n'))
+func (p *Progress) Write(line []byte) (int, error) {
+	p.Talk("%s", strings.TrimRight(string(line), "\n"))
 	return len(line), nil
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func terminalProgress(w io.Writer) *progress {
+func terminalProgress(w io.Writer) *Progress {
 	return NewProgress(Console{Stdout: w, Stderr: w, StdoutTTY: true, StderrTTY: true, Lookup: func(string) (string, bool) { return "", false }})
 }
 
@@ -19,7 +19,7 @@ type moved struct {
 	at    Step
 }
 
-func play(p *progress, steps []moved) {
+func play(p *Progress, steps []moved) {
 	begun := time.Now()
 	for _, s := range steps {
 		now := begun.Add(time.Duration(s.after) * time.Second)
@@ -132,7 +132,7 @@ func TestProgress_KeepsTheBarBelowWhatIsPrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	play(p, []moved{{0, at}})
-	p.Print(&written, []byte("a line of data\n"))
+	p.Data("a line of data")
 	play(p, []moved{{0, at}})
 	lines := emulate(written.String())
 	if len(lines) != 3 || lines[0] != `level=WARN msg="waiting for the database"` || lines[1] != "a line of data" || !strings.Contains(lines[2], "25%") {

@@ -16,14 +16,14 @@ var SecretShape = regexp.MustCompile(`(?i)eyJ[A-Za-z0-9_-]{8}|-----BEGIN [A-Z ]*
 	`|(?:sk_(?:live|test)|whsec|sbp|sb_secret)_[A-Za-z0-9]` +
 	`|[a-z][a-z0-9+.-]*://[^/?#\s]*:[^/?#\s]*@|\bpassword\s*=\s*\S`)
 
+// ReadFile reads a file that is no longer than most; no error repeats what may be a secret.
 func ReadFile(ctx context.Context, path string, most int) (string, error) {
 	file, err := os.Open(path) //nolint:gosec // whichever file the person at the keyboard names
 	if err != nil {
 		return "", fmt.Errorf("opening %s: %w", ShownPath(path), withoutPath(err))
 	}
 	defer func() { _ = file.Close() }() // nothing was written
-	text, err := ReadAll(ctx, file, ShownPath(path), most)
-	return text, withoutPath(err)
+	return ReadAll(ctx, file, ShownPath(path), most)
 }
 
 // withoutPath is the error below one that repeats a path.

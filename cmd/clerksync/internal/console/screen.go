@@ -1,7 +1,6 @@
 package console
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -12,72 +11,81 @@ import (
 	"golang.org/x/term"
 )
 
-// Screen writes a stream of data to stdout and talk to stderr and keeps a status
-// at the bottom, where both are one terminal. It is safe for concurrent use.
+// Screen writes a stream of data to stdout and talk to stderr, line by line, and keeps
+// a status below them where a terminal can. It is safe for concurrent use.
 type Screen struct {
-	Json bool
-	// animated: there is a status at the bottom.
-	Animated bool
-	colour   bool
-	terminal *os.File
+	Paper
+	console Console
+	stdout  *Output
+	// animated: there may be a status at the bottom.
+	animated bool
 
-	// Gone is closed when nobody reads stdout any more.
-	Gone chan struct{}
-
-	mu             sync.Mutex
-	stdout, stderr io.Writer
-	block          []string
-	failed         bool
+	mu    sync.Mutex
+	block []string
 }
 
-func NewScreen(c Console) *Screen {
-	get := func(key string) string {
-		value, _ := c.Lookup(key)
-		return value
-	}
-	s := &Screen{Json: c.JSON, stdout: c.Stdout, stderr: c.Stderr, Gone: make(chan struct{})}
-	capable := c.StdoutTTY && get("TERM") != "dumb"
-	s.Animated = capable && c.StderrTTY && !c.JSON
-	s.colour = s.Animated && get("NO_COLOR") == ""
-	if file, ok := c.Stdout.(*os.File); ok && capable {
-		s.terminal = file
-	}
+// NewScreen is a screen for a stream of data: the status is shown where that and the
+// talk are one terminal.
+func NewScreen(c Console) *Screen { return newScreen(c, c.StdoutTTY && !c.JSON) }
+
+func newScreen(c Console, animated bool) *Screen {
+	kind, _ := c.Lookup("TERM")
+	s := &Screen{console: c, stdout: Check(c.Stdout), animated: animated && c.StderrTTY && kind != "dumb"}
+	s.Paper = c.paper(s.stdout, s.animated)
 	return s
 }
 
-// Width is the terminal's, 0 without one.
+// Animated reports whether there may be a status.
+func (s *Screen) Animated() bool { return s.animated }
+
+// JSON reports whether data is wanted as JSON.
+func (s *Screen) JSON() bool { return s.console.JSON }
+
+// Gone is closed when stdout takes nothing any more.
+func (s *Screen) Gone() <-chan struct{} { return s.stdout.failed }
+
+// Width is that of the terminal that shows the data, 0 without one.
 func (s *Screen) Width() int {
-	if s.terminal == nil {
+	if !s.console.StdoutTTY {
 		return 0
 	}
-	width, _, err := term.GetSize(int(s.terminal.Fd()))
+	return width(s.stdout.Writer)
+}
+
+// width is a terminal's, 0 for anything else.
+func width(w io.Writer) int {
+	file, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
 	if err != nil {
 		return 0
 	}
 	return width
 }
 
-// Data writes one line to stdout, on a terminal no longer than that is wide.
+// Data writes lines to stdout, on a terminal with a status no longer than that is wide.
 func (s *Screen) Data(line string) {
-	if s.Animated {
+	if s.animated {
 		line = cut(line, s.Width())
 	}
-	s.print(s.stdout, strings.TrimRight(line, " "))
+	s.print(true, strings.TrimRight(line, " "))
 }
 
 // Object writes a JSON object as one line to stdout.
 func (s *Screen) Object(value any) {
-	text, err := json.Marshal(value)
+	text, err := JSONText(value)
 	if err != nil {
-		s.Talk("clerksync: writing JSON: %v", err)
+		s.Talk("clerksync: %v", err)
 		return
 	}
-	s.print(s.stdout, string(text))
+	s.print(true, text)
 }
 
-// Talk writes one line to stderr.
+// Talk writes lines to stderr.
 func (s *Screen) Talk(format string, args ...any) {
-	s.print(s.stderr, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+	s.print(false, strings.TrimRight(fmt.Sprintf(format, args...), " "))
 }
 
 // What moves the cursor to the start of the line, up, and clears what follows.
@@ -87,29 +95,37 @@ const (
 	clearRest = "\x1b[J"
 )
 
-// print puts a line above the status. Everything goes out in one write, so that
-// nothing flickers.
-func (s *Screen) print(to io.Writer, line string) {
+// print puts lines above the status. On one terminal everything goes out in one
+// write, so that nothing flickers.
+func (s *Screen) print(data bool, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.block) > 0 {
-		// Both are the same terminal.
-		s.write(s.stdout, s.top()+line+clearLine+"\n"+s.bottom())
-		return
+	to := s.console.Stderr
+	if data {
+		to = s.stdout
 	}
-	s.write(to, line+"\n")
+	switch {
+	case len(s.block) == 0:
+		fmt.Fprint(to, text+"\n")
+	case data && !s.console.StdoutTTY:
+		fmt.Fprint(s.console.Stderr, s.top()+clearRest)
+		fmt.Fprint(to, text+"\n")
+		fmt.Fprint(s.console.Stderr, s.bottom())
+	default:
+		fmt.Fprint(to, s.top()+strings.ReplaceAll(text, "\n", clearLine+"\n")+clearLine+"\n"+s.bottom())
+	}
 }
 
 // Status replaces the lines at the bottom; none takes them away.
 func (s *Screen) Status(block []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.Animated {
+	if !s.animated {
 		return
 	}
 	top := s.top()
 	s.block = block
-	s.write(s.stdout, top+s.bottom()+clearRest)
+	fmt.Fprint(s.console.Stderr, top+s.bottom()+clearRest)
 }
 
 // Close leaves the terminal as a program without a status would.
@@ -128,19 +144,12 @@ func (s *Screen) top() string {
 
 // bottom is the status, each line cut to the terminal's width.
 func (s *Screen) bottom() string {
-	width := s.Width()
+	width := width(s.console.Stderr)
 	lines := make([]string, len(s.block))
 	for i, line := range s.block {
 		lines[i] = cut(line, width) + clearLine
 	}
 	return strings.Join(lines, "\n")
-}
-
-func (s *Screen) write(to io.Writer, text string) {
-	if _, err := io.WriteString(to, text); err != nil && to == s.stdout && !s.failed {
-		s.failed = true
-		close(s.Gone)
-	}
 }
 
 // cut shortens a line to a width in cells, not counting what colours it.
@@ -150,16 +159,3 @@ func cut(line string, width int) string {
 	}
 	return ansi.Truncate(line, width, "")
 }
-
-func (s *Screen) Paint(code, text string) string {
-	if !s.colour || text == "" {
-		return text
-	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
-}
-
-func (s *Screen) Bold(text string) string { return s.Paint("1", text) }
-
-func (s *Screen) Dim(text string) string { return s.Paint("2", text) }
-
-func (s *Screen) Green(text string) string { return s.Paint("32", text) }

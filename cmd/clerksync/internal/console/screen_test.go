@@ -106,7 +106,7 @@ func TestScreen_ColoursOnlyATerminalThatWantsThem(t *testing.T) {
 		c.Stdout, c.Stderr = &written, &written
 		c.Lookup = func(key string) (string, bool) { value, ok := test.env[key]; return value, ok }
 		s := NewScreen(c)
-		s.Data(s.Green("applied"))
+		s.Data(s.Bold("applied"))
 		if got := strings.Contains(written.String(), "\x1b["); got != test.want {
 			t.Errorf("%s: wrote %q, coloured: %t, want %t", name, written.String(), got, test.want)
 		}
@@ -143,11 +143,11 @@ func TestScreen_NoticesThatNobodyReads(t *testing.T) {
 	s := NewScreen(Console{Stdout: broken{}, Stderr: io.Discard, Lookup: func(string) (string, bool) { return "", false }})
 	s.Talk("talk does not matter")
 	select {
-	case <-s.Gone:
+	case <-s.Gone():
 		t.Error("gone before anything failed")
 	default:
 	}
 	s.Data("one")
 	s.Data("two")
-	<-s.Gone
+	<-s.Gone()
 }

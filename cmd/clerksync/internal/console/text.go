@@ -10,19 +10,6 @@ import (
 	"unicode/utf16"
 )
 
-// EncodeIndented is encode, for people.
-func EncodeIndented(c Console, value any) error {
-	var b strings.Builder
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(value); err != nil {
-		return fmt.Errorf("writing JSON: %w", err)
-	}
-	_, err := io.WriteString(c.Stdout, Escaped(b.String()))
-	return err
-}
-
 // Count writes a number and what it counts, in the plural unless it is 1.
 func Count(n int, one, many string) string {
 	if n == 1 {
@@ -72,17 +59,34 @@ func Harmless(text string) string {
 	}, text)
 }
 
-// Encode writes one JSON value in which nothing is left that a terminal would
-// obey.
-func Encode(w io.Writer, value any) error {
+// Encode writes a value to stdout as JSON in one line.
+func (c Console) Encode(value any) error { return c.encode(value, "") }
+
+// EncodeIndented writes a value as JSON for people.
+func (c Console) EncodeIndented(value any) error { return c.encode(value, "  ") }
+
+func (c Console) encode(value any, indent string) error {
+	text, err := jsonText(value, indent)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(c.Stdout, text+"\n")
+	return err
+}
+
+// JSONText is a value as JSON in one line, in which nothing is left that a terminal
+// would obey.
+func JSONText(value any) (string, error) { return jsonText(value, "") }
+
+func jsonText(value any, indent string) (string, error) {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", indent)
 	if err := encoder.Encode(value); err != nil {
-		return fmt.Errorf("writing JSON: %w", err)
+		return "", fmt.Errorf("writing JSON: %w", err)
 	}
-	_, err := io.WriteString(w, Escaped(b.String()))
-	return err
+	return strings.TrimSuffix(Escaped(b.String()), "\n"), nil
 }
 
 // Escaped is JSON that says the same and has nothing that a terminal would obey:

@@ -61,7 +61,7 @@ func (cmd listDeletionsCommand) Run(ctx context.Context, c console.Console) erro
 			return err
 		}
 		if c.JSON {
-			return console.Encode(c.Stdout, append([]mirror.HeldDeletion{}, deletions...))
+			return c.Encode(append([]mirror.HeldDeletion{}, deletions...))
 		}
 		if len(deletions) == 0 {
 			c.Say("clerksync: nothing is held back")
@@ -88,9 +88,9 @@ func (cmd showDeletionCommand) Run(ctx context.Context, c console.Console) error
 			}
 			for _, r := range rows {
 				if c.JSON {
-					err = console.Encode(c.Stdout, r)
+					err = c.Encode(r)
 				} else {
-					err = console.EncodeIndented(c, r)
+					err = c.EncodeIndented(r)
 				}
 				if err != nil {
 					return err
@@ -132,7 +132,7 @@ func (cmd dropDeletionCommand) Run(ctx context.Context, c console.Console) error
 
 func printDropped(c console.Console, dropped []droppedDeletion) error {
 	if c.JSON {
-		return console.Encode(c.Stdout, dropped)
+		return c.Encode(dropped)
 	}
 	return c.Print(nil, func(row func(...any)) {
 		for _, d := range dropped {

@@ -163,7 +163,7 @@ func paintOutcome(s *console.Screen, outcome, text string) string {
 	case mirror.Duplicate:
 		return s.Paint("36", text)
 	case mirror.Ignored, mirror.Queued:
-		return s.Paint("2", text)
+		return s.Dim(text)
 	case mirror.Rejected:
 		return s.Paint("35", text)
 	default:

@@ -99,11 +99,11 @@ func (d *development) finish(ctx, ending context.Context) error {
 		return err
 	}
 	if missing > 0 {
-		d.screen.Talk("%s; %s, and sync-users brings them", d.screen.Green("the copy equals what events have told"),
+		d.screen.Talk("%s; %s, and sync-users brings them", d.screen.Paint("32", "the copy equals what events have told"),
 			console.Count(missing, "object is from before the endpoint", "objects are from before the endpoint"))
 		return nil
 	}
-	d.screen.Talk("%s: %s, %s, %s, %s", d.screen.Green("the copy equals Clerk's state"),
+	d.screen.Talk("%s: %s, %s, %s, %s", d.screen.Paint("32", "the copy equals Clerk's state"),
 		console.Count(len(want.Users), "user", "users"), console.Count(len(want.Organizations), "organization", "organizations"),
 		console.Count(len(want.Memberships), "membership", "memberships"), console.Count(len(want.Deleted), "tombstone", "tombstones"))
 	return nil
@@ -143,7 +143,7 @@ func (d *development) sumUp(ctx context.Context, equal *bool, differences []devs
 		s.Deliveries = new(d.sender.Counts())
 	}
 	d.screen.Status(nil)
-	if d.screen.Json {
+	if d.screen.JSON() {
 		d.screen.Object(s)
 	}
 	for i, difference := range differences {

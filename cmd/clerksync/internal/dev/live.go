@@ -38,7 +38,7 @@ func (d *development) live(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-d.stack.Failed():
-	case <-d.screen.Gone:
+	case <-d.screen.Gone():
 	}
 	cancel()
 	for _, wait := range waits {
@@ -58,16 +58,16 @@ func inBackground(f func() error) <-chan error {
 // terminal, every five in a log.
 func (d *development) watchTables(ctx context.Context) {
 	every := 5 * time.Second
-	if d.screen.Animated {
+	if d.screen.Animated() {
 		every = time.Second
 	}
-	if d.screen.Json {
+	if d.screen.JSON() {
 		return
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		if d.screen.Animated {
+		if d.screen.Animated() {
 			d.screen.Status(d.tally.block(d.screen))
 		}
 		select {
@@ -84,7 +84,7 @@ func (d *development) watchTables(ctx context.Context) {
 			// Counting may take a twentieth of the time.
 			tick.Reset(max(every, 20*time.Since(started)))
 		}
-		if !d.screen.Animated && ctx.Err() == nil {
+		if !d.screen.Animated() && ctx.Err() == nil {
 			d.screen.Talk("clerksync: %s", d.tally.line())
 		}
 	}
@@ -120,12 +120,12 @@ func (d *development) handled(h devstack.Handled) {
 
 func (d *development) show(x delivery) {
 	d.tally.add(x)
-	if d.screen.Json {
+	if d.screen.JSON() {
 		d.screen.Object(x.object())
 		return
 	}
 	d.screen.Data(x.line(d.screen))
-	if d.screen.Animated {
+	if d.screen.Animated() {
 		d.screen.Status(d.tally.block(d.screen))
 	}
 }

@@ -19,13 +19,17 @@ import (
 // soon as they come, since they can be as many as the copy has rows; for people
 // some of each kind, at the end. It is safe for concurrent use.
 type findings struct {
-	json  bool
-	write func(text []byte)
+	json bool
+	// write writes whole lines.
+	write func(lines string)
 
-	mu    sync.Mutex
-	begun bool
-	err   error
-	kinds map[mirror.Object]*foundKind
+	mu sync.Mutex
+	// pending is the latest element of the document's array, which lacks its comma; before
+	// the first one it is empty.
+	pending string
+	begun   bool
+	err     error
+	kinds   map[mirror.Object]*foundKind
 	// namesOnly is whether values were kept back.
 	namesOnly bool
 }
@@ -35,7 +39,7 @@ type foundKind struct {
 	shown []mirror.Difference
 }
 
-func newFindings(asJSON bool, write func(text []byte)) *findings {
+func newFindings(asJSON bool, write func(lines string)) *findings {
 	return &findings{json: asJSON, write: write, kinds: map[mirror.Object]*foundKind{}}
 }
 
@@ -61,36 +65,39 @@ func (f *findings) add(d mirror.Difference) {
 // element writes a difference as an element of the document's array, in a line
 // of its own. It is called with the lock held.
 func (f *findings) element(d mirror.Difference) {
-	text, err := json.Marshal(d)
+	text, err := console.JSONText(d)
 	if err != nil {
 		f.err = cmp.Or(f.err, fmt.Errorf("writing the difference of %s: %w", d.ID, err))
 		return
 	}
-	separator := ",\n"
-	if !f.begun {
-		separator = f.opening()
+	f.open()
+	if f.pending != "" {
+		f.write(f.pending + ",")
 	}
-	f.write([]byte(separator + string(text)))
+	f.pending = text
 }
 
-func (f *findings) opening() string {
-	f.begun = true
-	return `{"differences":[` + "\n"
+// open begins the document.
+func (f *findings) open() {
+	if !f.begun {
+		f.begun = true
+		f.write(`{"differences":[`)
+	}
 }
 
 // finish ends the document, with the report as its last member.
 func (f *findings) finish(report fullsync.Report) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	text, err := json.Marshal(report)
+	text, err := console.JSONText(report)
 	if err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
-	start := ""
-	if !f.begun {
-		start = f.opening()
+	f.open()
+	if f.pending != "" {
+		f.write(f.pending)
 	}
-	f.write([]byte(start + "\n" + `],"report":` + string(text) + "}\n"))
+	f.write(`],"report":` + text + "}")
 	return f.err
 }
 

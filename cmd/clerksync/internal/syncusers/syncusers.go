@@ -152,7 +152,7 @@ func (cmd Command) sync(ctx context.Context, c console.Console, work engine, lev
 	if level == slog.LevelInfo {
 		level = slog.LevelWarn
 	}
-	findings := newFindings(c.JSON, func(text []byte) { progress.Print(c.Stdout, text) })
+	findings := newFindings(c.JSON, progress.Data)
 
 	o.Trigger = "cli"
 	o.Logger = slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: level}))
@@ -167,7 +167,7 @@ func (cmd Command) sync(ctx context.Context, c console.Console, work engine, lev
 	progress.Close()
 
 	// Where nothing was begun there is nothing to show.
-	if report.State != "" || report.Reason != "" {
+	if report.State != "" || report.Reason != "" || findings.begun {
 		if printErr := cmd.print(c, report, findings); printErr != nil {
 			return errors.Join(err, printErr)
 		}

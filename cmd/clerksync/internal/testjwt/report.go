@@ -18,7 +18,7 @@ import (
 // writeReport writes a report for people. With all, also the checks that passed;
 // with claims, also header and claims.
 func writeReport(p console.Paper, r jwtdiag.Report, all, claims bool) error {
-	sections := []string{p.Paint("1", console.Printable(r.Sentence)) + "\n", verdictLines(p, r), findingLines(p, r.Findings, all)}
+	sections := []string{p.Bold(console.Printable(r.Sentence)) + "\n", verdictLines(p, r), findingLines(p, r.Findings, all)}
 	if len(r.Tables) > 0 {
 		sections = append(sections, tableLines(p, r.Tables))
 	}
@@ -58,7 +58,7 @@ func verdictLines(p console.Paper, r jwtdiag.Report) string {
 	var rows [][]string
 	for _, s := range r.Surfaces {
 		if s.Name != "data_api" { // which is the verdict
-			rows = append(rows, []string{console.Printable(s.Title), outcome(s.Outcome), p.Paint("2", console.Printable(s.Detail))})
+			rows = append(rows, []string{console.Printable(s.Title), outcome(s.Outcome), p.Dim(console.Printable(s.Detail))})
 		}
 	}
 	if len(rows) > 0 {
@@ -114,11 +114,11 @@ func findingLines(p console.Paper, list []finding.Finding, all bool) string {
 		if n := len(skipped[reason]); n > 6 {
 			which = fmt.Sprintf("%d checks", n)
 		}
-		fmt.Fprintf(&b, "%s  %s  %s\n", word(finding.Skip), p.Paint("1", console.Printable(which)), console.Printable(first))
+		fmt.Fprintf(&b, "%s  %s  %s\n", word(finding.Skip), p.Bold(console.Printable(which)), console.Printable(first))
 		b.WriteString(console.Indent("      ", rest))
 	}
 	if n := finding.Count(list, finding.Pass); n > 0 {
-		fmt.Fprintf(&b, "%s  %s\n", word(finding.Pass), p.Paint("2", console.Count(n, "check; --all shows it", "checks; --all shows them")))
+		fmt.Fprintf(&b, "%s  %s\n", word(finding.Pass), p.Dim(console.Count(n, "check; --all shows it", "checks; --all shows them")))
 	}
 	return b.String()
 }
@@ -131,7 +131,7 @@ var decisions = map[access.Decision]string{
 
 // tableLines are the rows that the token's user sees.
 func tableLines(p console.Paper, tables []access.Table) string {
-	rows := [][]string{{p.Paint("2", "table"), p.Paint("2", "visible"), p.Paint("2", "of"), p.Paint("2", "decided by"), p.Paint("2", "policies")}}
+	rows := [][]string{{p.Dim("table"), p.Dim("visible"), p.Dim("of"), p.Dim("decided by"), p.Dim("policies")}}
 	for _, t := range tables {
 		of := "?"
 		switch {
@@ -176,16 +176,16 @@ var likelihoodColours = map[jwtdiag.Likelihood]string{jwtdiag.Confirmed: "31", j
 func causeLines(p console.Paper, list []jwtdiag.Cause) string {
 	var b strings.Builder
 	for _, c := range list {
-		title := p.Paint("1", console.Printable(c.Title))
+		title := p.Bold(console.Printable(c.Title))
 		if c.Likelihood == jwtdiag.RuledOut {
-			title = p.Paint("2", console.Printable(c.Title))
+			title = p.Dim(console.Printable(c.Title))
 		}
 		fmt.Fprintf(&b, "%s  %s\n", p.Paint(likelihoodColours[c.Likelihood], strings.ReplaceAll(string(c.Likelihood), "_", " ")), title)
 		where := c.ID
 		if c.Finding != "" {
 			where += ", by " + c.Finding
 		}
-		fmt.Fprintln(&b, p.Paint("2", "      "+console.Printable(where)))
+		fmt.Fprintln(&b, p.Dim("      "+console.Printable(where)))
 		if c.Likelihood != jwtdiag.RuledOut {
 			b.WriteString(console.Indent("      ", c.Detail) + console.Indent("        ", c.Remedy))
 		}

@@ -24,17 +24,17 @@ import (
 )
 
 type Command struct {
-	File           console.Name    `help:"Read the token from this file; - is stdin." placeholder:"FILE"`
+	File           console.Once    `help:"Read the token from this file; - is stdin." placeholder:"FILE"`
 	Table          []connect.Table `help:"Say how many rows of this table the token's user sees; repeatable (default: those that the Data API serves)." sep:"none" placeholder:"TABLE"`
-	Symptom        console.Name    `help:"Explain this too: an error code, or the body of an error." placeholder:"TEXT"`
+	Symptom        console.Once    `help:"Explain this too: an error code, or the body of an error." placeholder:"TEXT"`
 	Claims         bool            `help:"Show header and claims. They are personal data."`
 	All            bool            `help:"Show the checks that passed, too."`
 	Offline        bool            `help:"Ask nothing over the network, neither Clerk nor Supabase nor the database."`
 	NoDatabase     bool            `help:"Leave the database alone."`
-	PEM            console.Name    `help:"File with the instance's public key, in place of its key set." name:"pem" placeholder:"FILE"`
-	PublishableKey console.Name    `help:"Publishable key of the instance." placeholder:"KEY"`
-	Issuer         console.Name    `help:"Issuer that the token must name." placeholder:"URL"`
-	JWKSURL        console.Name    `help:"Where the instance publishes its keys." name:"jwks-url" placeholder:"URL"`
+	PEM            console.Once    `help:"File with the instance's public key, in place of its key set." name:"pem" placeholder:"FILE"`
+	PublishableKey console.Once    `help:"Publishable key of the instance." placeholder:"KEY"`
+	Issuer         console.Once    `help:"Issuer that the token must name." placeholder:"URL"`
+	JWKSURL        console.Once    `help:"Where the instance publishes its keys." name:"jwks-url" placeholder:"URL"`
 }
 
 // Help is the text below the flags' list in "clerksync test-jwt --help".
@@ -100,7 +100,7 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 		return err
 	}
 	if c.JSON {
-		err = console.Encode(c.Stdout, report)
+		err = c.Encode(report)
 	} else {
 		err = writeReport(c.OnStdout(), report, cmd.All, cmd.Claims)
 		c.Say("clerksync: %s", console.Sum(report.Findings))
@@ -119,7 +119,7 @@ func (cmd Command) explain(c console.Console) error {
 	causes := jwtdiag.Explain(string(cmd.Symptom))
 	var err error
 	if c.JSON {
-		err = console.Encode(c.Stdout, explainedSymptom{append([]jwtdiag.Cause{}, causes...)})
+		err = c.Encode(explainedSymptom{append([]jwtdiag.Cause{}, causes...)})
 	} else {
 		_, err = io.WriteString(c.Stdout, causeLines(c.OnStdout(), causes))
 	}
@@ -266,7 +266,7 @@ func (cmd Command) flags(ctx context.Context) (config.Diagnostics, error) {
 	var merged config.Diagnostics
 	for _, f := range []struct {
 		flag, key string
-		value     console.Name
+		value     console.Once
 		to        func(config.Diagnostics)
 	}{
 		{"--publishable-key", "CLERK_PUBLISHABLE_KEY", cmd.PublishableKey, func(d config.Diagnostics) { merged.PublishableKey = d.PublishableKey }},

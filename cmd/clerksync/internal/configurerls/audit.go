@@ -83,15 +83,12 @@ func (cmd auditTablesCommand) Run(ctx context.Context, c console.Console) error 
 		}
 		c.Say("clerksync: %s %s", console.Printable(t.String()), what)
 	}
-	if c.JSON {
-		return c.Encode(auditedTables{append([]rls.AuditedTable{}, audited...)})
-	}
-	if len(cmd.Tables) > 0 {
+	if len(cmd.Tables) > 0 && !c.JSON {
 		return nil
 	}
-	return c.Print(nil, func(row func(...any)) {
+	return c.Print(auditedTables{append([]rls.AuditedTable{}, audited...)}, func(row func(...any)) {
 		for _, t := range audited {
-			row(console.Printable(t.String()), auditState(t))
+			row(t.String(), auditState(t))
 		}
 	})
 }
@@ -164,12 +161,9 @@ func (cmd auditLogCommand) Run(ctx context.Context, c console.Console) error {
 	if err != nil {
 		return advise(ctx, err)
 	}
-	if c.JSON {
-		return c.Encode(auditRecords{append([]rls.AuditRecord{}, records...)})
-	}
-	if err := c.Print(nil, func(row func(...any)) {
+	if err := c.Print(auditRecords{append([]rls.AuditRecord{}, records...)}, func(row func(...any)) {
 		for _, r := range records {
-			row(r.ID, r.At.UTC().Format(time.RFC3339), console.Printable(auditActor(r)), console.Printable(r.Action+" "+r.Name.String()), console.Printable(auditRow(r)), console.Printable(strings.Join(r.Changed, ", ")))
+			row(r.ID, r.At.UTC().Format(time.RFC3339), auditActor(r), r.Action+" "+r.Name.String(), auditRow(r), strings.Join(r.Changed, ", "))
 		}
 	}); err != nil {
 		return err

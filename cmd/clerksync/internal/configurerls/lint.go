@@ -3,7 +3,6 @@ package configurerls
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -70,7 +69,7 @@ func (cmd lintCommand) print(c console.Console, found []finding.Finding) error {
 	case err != nil:
 		return err
 	case finding.Failed(found):
-		return fmt.Errorf("%s to mend", console.Count(finding.Count(found, finding.Fail), "failure", "failures"))
+		return console.ToMend(found)
 	case slices.ContainsFunc(found, func(f finding.Finding) bool { return slices.Contains(unchecked, f.ID) }):
 		return errors.New("nothing could be checked")
 	default:

@@ -13,7 +13,6 @@ import (
 
 	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
-	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/probe"
 )
@@ -121,10 +120,7 @@ func (cmd testCommand) run(ctx context.Context, c console.Console) error {
 	if err := cmd.write(c, report); err != nil || expected != nil {
 		return err
 	}
-	if failures := finding.Count(report.Findings(), finding.Fail); failures > 0 {
-		return fmt.Errorf("%s to mend", console.Count(failures, "failure", "failures"))
-	}
-	return nil
+	return console.ToMend(report.Findings())
 }
 
 // expectation reads the file of --expect, nil without one, and finds out whether

@@ -72,6 +72,14 @@ func (p Paper) FindingsText(list []finding.Finding) string {
 	return b.String()
 }
 
+// ToMend is an error where findings are failures.
+func ToMend(list []finding.Finding) error {
+	if n := finding.Count(list, finding.Fail); n > 0 {
+		return fmt.Errorf("%s to mend", Count(n, "failure", "failures"))
+	}
+	return nil
+}
+
 // Sum counts findings in words.
 func Sum(list []finding.Finding) string {
 	var parts []string

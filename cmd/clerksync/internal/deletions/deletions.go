@@ -60,15 +60,12 @@ func (cmd listDeletionsCommand) Run(ctx context.Context, c console.Console) erro
 		if err != nil {
 			return err
 		}
-		if c.JSON {
-			return c.Encode(append([]mirror.HeldDeletion{}, deletions...))
-		}
 		if len(deletions) == 0 {
 			c.Say("clerksync: nothing is held back")
 		}
-		return c.Print(nil, func(row func(...any)) {
+		return c.Print(append([]mirror.HeldDeletion{}, deletions...), func(row func(...any)) {
 			for _, d := range deletions {
-				row(d.HeldAt.UTC().Format(time.RFC3339), d.Object, console.Printable(d.ID), "until "+d.HeldUntil.UTC().Format(time.RFC3339))
+				row(d.HeldAt.UTC().Format(time.RFC3339), d.Object, d.ID, "until "+d.HeldUntil.UTC().Format(time.RFC3339))
 			}
 		})
 	})
@@ -131,13 +128,10 @@ func (cmd dropDeletionCommand) Run(ctx context.Context, c console.Console) error
 }
 
 func printDropped(c console.Console, dropped []droppedDeletion) error {
-	if c.JSON {
-		return c.Encode(dropped)
-	}
-	return c.Print(nil, func(row func(...any)) {
+	return c.Print(dropped, func(row func(...any)) {
 		for _, d := range dropped {
 			for _, of := range d.Dropped {
-				row(console.Printable(d.ID), of.Object, of.Count)
+				row(d.ID, of.Object, of.Count)
 			}
 		}
 	})

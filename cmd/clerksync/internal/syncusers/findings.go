@@ -115,7 +115,7 @@ func (f *findings) rows(row func(...any)) {
 		}
 		slices.SortFunc(kind.shown, func(a, b mirror.Difference) int { return cmp.Compare(a.ID, b.ID) })
 		for _, d := range kind.shown {
-			row(append([]any{d.Result, console.Printable(d.ID)}, fields(d)...)...)
+			row(append([]any{d.Result, d.ID}, fields(d)...)...)
 		}
 		if more := kind.count - len(kind.shown); more > 0 {
 			row("", fmt.Sprintf("… and %d more of the kind %s; --json lists all", more, object))

@@ -15,7 +15,6 @@ import (
 	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/config"
-	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/jwtdiag/keyset"
@@ -147,17 +146,14 @@ func refusedToken(r jwtdiag.Report) error {
 			parts = append(parts, v.who)
 		}
 	}
-	failures := finding.Count(r.Findings, finding.Fail)
-	mend := console.Count(failures, "failure", "failures") + " to mend"
+	mend := console.ToMend(r.Findings)
 	switch {
-	case len(parts) == 0 && failures == 0:
-		return nil
 	case len(parts) == 0:
-		return errors.New(mend)
-	case failures == 0:
+		return mend
+	case mend == nil:
 		return fmt.Errorf("refused by %s", strings.Join(parts, " and "))
 	default:
-		return fmt.Errorf("refused by %s; %s", strings.Join(parts, " and "), mend)
+		return fmt.Errorf("refused by %s; %w", strings.Join(parts, " and "), mend)
 	}
 }
 

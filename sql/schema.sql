@@ -4104,10 +4104,10 @@ $$;
 
 
 --
--- Name: recent_events(text, timestamp with time zone, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: recent_events(text, timestamp with time zone, integer, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.recent_events(only_outcome text DEFAULT NULL::text, before timestamp with time zone DEFAULT NULL::timestamp with time zone, most integer DEFAULT 50) RETURNS TABLE(svix_id text, type text, outcome text, reason text, detail text, object_id text, stated_at timestamp with time zone, received_at timestamp with time zone, replayed_at timestamp with time zone, replayable boolean)
+CREATE FUNCTION clerk_sync.recent_events(only_outcome text DEFAULT NULL::text, before timestamp with time zone DEFAULT NULL::timestamp with time zone, most integer DEFAULT 50, behind text DEFAULT NULL::text) RETURNS TABLE(svix_id text, type text, outcome text, reason text, detail text, object_id text, stated_at timestamp with time zone, received_at timestamp with time zone, replayed_at timestamp with time zone, replayable boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -4118,7 +4118,9 @@ begin
          e.stated_at, e.received_at, e.replayed_at, e.outcome = 'rejected' and e.payload is not null
   from clerk_sync.webhook_events as e
   where (recent_events.only_outcome is null or e.outcome = recent_events.only_outcome)
-    and (recent_events.before is null or e.received_at < recent_events.before)
+    and (recent_events.before is null or e.received_at <= recent_events.before)
+    -- behind goes on within the moment of before.
+    and (recent_events.before is null or e.received_at < recent_events.before or e.svix_id > recent_events.behind)
   order by e.received_at desc, e.svix_id
   limit least(greatest(recent_events.most, 1), 1000);
 end
@@ -7253,11 +7255,11 @@ REVOKE ALL ON FUNCTION clerk_sync.recent_audit(table_schema text, table_name tex
 
 
 --
--- Name: FUNCTION recent_events(only_outcome text, before timestamp with time zone, most integer); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION recent_events(only_outcome text, before timestamp with time zone, most integer, behind text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timestamp with time zone, most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timestamp with time zone, most integer) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timestamp with time zone, most integer, behind text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timestamp with time zone, most integer, behind text) TO clerksync_writer;
 
 
 --

@@ -142,6 +142,9 @@ type EventFilter struct {
 	Outcome Outcome
 	// Before limits it to events received earlier; zero means no limit.
 	Before time.Time
+	// Behind is the id of an event that was received at Before: those of the same moment
+	// that are listed behind it are in the list too. A list goes on behind its last event.
+	Behind string
 	// Limit is how many at most, up to 1000; 0 means 50.
 	Limit int
 }
@@ -150,11 +153,15 @@ type EventFilter struct {
 func (s *Store) Events(ctx context.Context, f EventFilter) ([]RecordedEvent, error) {
 	var outcome *Outcome
 	var before *time.Time
+	var behind *string
 	if f.Outcome != "" {
 		outcome = &f.Outcome
 	}
 	if !f.Before.IsZero() {
 		before = &f.Before
+	}
+	if f.Behind != "" {
+		behind = &f.Behind
 	}
 	if f.Limit == 0 {
 		f.Limit = 50
@@ -162,7 +169,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]RecordedEvent, err
 	rows, err := s.db.Query(ctx, `
 		select svix_id, type, outcome, coalesce(reason, ''), coalesce(detail, ''), coalesce(object_id, ''),
 		       stated_at, received_at, replayed_at, replayable
-		from clerk_sync.recent_events($1, $2, $3)`, outcome, before, f.Limit)
+		from clerk_sync.recent_events($1, $2, $3, $4)`, outcome, before, f.Limit, behind)
 	if err != nil {
 		return nil, fmt.Errorf("listing events: %w", unavailable(ctx, err))
 	}

@@ -121,7 +121,7 @@ func TestRules_AreMadeAnewWhereTheyCannotBeReplaced(t *testing.T) {
 	config, conn := earlier(t, `
 		drop function clerk_sync.last_event_at(), clerk_sync.recent_events;
 		create function clerk_sync.last_event_at() returns text language sql as $$ select 'never' $$;
-		create function clerk_sync.recent_events(a text, b timestamptz, c integer) returns integer language sql as $$ select 1 $$`)
+		create function clerk_sync.recent_events(a text, b timestamptz, c integer, d text) returns integer language sql as $$ select 1 $$`)
 	wantUp(t, config)
 	got := lines(t, conn, `
 		select pg_get_function_result('clerk_sync.last_event_at()'::regprocedure) || ' '

@@ -830,7 +830,8 @@ begin
 end
 $$;
 
-create or replace function clerk_sync.recent_events(only_outcome text default null, before timestamptz default null, most integer default 50)
+create or replace function clerk_sync.recent_events(only_outcome text default null, before timestamptz default null, most integer default 50,
+  behind text default null)
 returns table (
   svix_id text, type text, outcome text, reason text, detail text, object_id text,
   stated_at timestamptz, received_at timestamptz, replayed_at timestamptz, replayable boolean)
@@ -843,7 +844,9 @@ begin
          e.stated_at, e.received_at, e.replayed_at, e.outcome = 'rejected' and e.payload is not null
   from clerk_sync.webhook_events as e
   where (recent_events.only_outcome is null or e.outcome = recent_events.only_outcome)
-    and (recent_events.before is null or e.received_at < recent_events.before)
+    and (recent_events.before is null or e.received_at <= recent_events.before)
+    -- behind goes on within the moment of before.
+    and (recent_events.before is null or e.received_at < recent_events.before or e.svix_id > recent_events.behind)
   order by e.received_at desc, e.svix_id
   limit least(greatest(recent_events.most, 1), 1000);
 end
@@ -859,11 +862,11 @@ revoke execute on function
   clerk_sync.apply_event(text, jsonb, text), clerk_sync.is_plain(jsonb), clerk_sync.event_step(jsonb, bigint),
   clerk_sync.apply_together(text, jsonb[], bigint[], text[]), clerk_sync.apply_events(text[], jsonb, text[]),
   clerk_sync.reject_event(text, bytea, text), clerk_sync.storable(text), clerk_sync.apply_event_text(text, text),
-  clerk_sync.replay_event(text), clerk_sync.recent_events(text, timestamptz, integer)
+  clerk_sync.replay_event(text), clerk_sync.recent_events(text, timestamptz, integer, text)
 from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.apply_event(text, jsonb, text), clerk_sync.apply_events(text[], jsonb, text[]),
   clerk_sync.reject_event(text, bytea, text), clerk_sync.replay_event(text),
-  clerk_sync.recent_events(text, timestamptz, integer)
+  clerk_sync.recent_events(text, timestamptz, integer, text)
 to clerksync_writer;
 grant execute on function clerk_sync.apply_event(text, jsonb, text), clerk_sync.apply_event_text(text, text) to service_role;

@@ -2,10 +2,15 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
@@ -23,6 +28,22 @@ type listEventsCommand struct {
 	Limit   int           `help:"How many at most, up to 1000." default:"50" placeholder:"N"`
 }
 
+// maxEvents is how many the database lists at most.
+const maxEvents = 1000
+
+// Validate is called while the command line is parsed.
+func (cmd listEventsCommand) Validate() error {
+	switch {
+	case cmd.Limit < 1 || cmd.Limit > maxEvents:
+		return fmt.Errorf("--limit is %d: give a number from 1 to %d", cmd.Limit, maxEvents)
+	case cmd.Before < 0:
+		return fmt.Errorf("--before is %s: give how long ago, such as 24h", cmd.Before)
+	default:
+		return nil
+	}
+}
+
+// Run is the command.
 func (cmd listEventsCommand) Run(ctx context.Context, c console.Console) error {
 	filter := mirror.EventFilter{Outcome: mirror.Outcome(cmd.Outcome), Limit: cmd.Limit}
 	if cmd.Before > 0 {
@@ -53,12 +74,11 @@ type replayEventCommand struct {
 // replayed is the result of one replay as JSON.
 type replayed struct {
 	SvixID  string         `json:"svix_id"`
-	Outcome mirror.Outcome `json:"outcome"`
+	Outcome mirror.Outcome `json:"outcome,omitempty"`
 	Reason  string         `json:"reason,omitempty"`
+	// Error is why it could not be tried; the outcome is empty then.
+	Error string `json:"error,omitempty"`
 }
-
-// replayPage is how many rejected events one look fetches.
-const replayPage = 1000
 
 // Validate is called while the command line is parsed.
 func (cmd replayEventCommand) Validate() error {
@@ -68,6 +88,8 @@ func (cmd replayEventCommand) Validate() error {
 	return nil
 }
 
+// Run is the command. What fails for one event stops no other; what was done is printed
+// also where it stops.
 func (cmd replayEventCommand) Run(ctx context.Context, c console.Console) error {
 	return connect.WithStore(ctx, c, func(store *mirror.Store) error {
 		ids := cmd.SvixIDs
@@ -77,50 +99,93 @@ func (cmd replayEventCommand) Run(ctx context.Context, c console.Console) error 
 				return err
 			}
 		}
-		results := make([]replayed, 0, len(ids))
-		refused := 0
-		for _, id := range ids {
-			result, err := store.Replay(ctx, id)
-			if err != nil {
-				return err
-			}
-			if result.Outcome == mirror.Rejected {
-				refused++
-			}
-			results = append(results, replayed{SvixID: id, Outcome: result.Outcome, Reason: result.Reason})
+		results, stopped := replay(ctx, store, ids)
+		if len(results) == 0 && stopped != nil {
+			return stopped
 		}
-		if err := c.Print(results, func(row func(...any)) {
+		err := c.Print(results, func(row func(...any)) {
 			for _, r := range results {
-				row(r.SvixID, r.Outcome, r.Reason)
+				if r.Error != "" {
+					row(r.SvixID, "failed", r.Error)
+				} else {
+					row(r.SvixID, r.Outcome, r.Reason)
+				}
 			}
-		}); err != nil {
-			return err
-		}
-		if refused > 0 {
-			return fmt.Errorf("%d of %d events are still rejected", refused, len(ids))
-		}
-		return nil
+		})
+		return errors.Join(stopped, err, unsuccessful(results))
 	})
+}
+
+// replay tries events one after the other, until all are tried or none can be any more.
+func replay(ctx context.Context, store *mirror.Store, ids []string) ([]replayed, error) {
+	results := make([]replayed, 0, len(ids))
+	for _, id := range ids {
+		result, err := store.Replay(ctx, id)
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		switch {
+		case err == nil:
+			results = append(results, replayed{SvixID: id, Outcome: result.Outcome, Reason: result.Reason})
+		case errors.Is(err, mirror.ErrNoEvent):
+			results = append(results, replayed{SvixID: id, Error: mirror.ErrNoEvent.Error()})
+		case ofOneEvent(err):
+			results = append(results, replayed{SvixID: id, Error: err.Error()})
+		default:
+			return results, console.Hint(err, fmt.Sprintf("%d of %d events were tried; the same command tries the others", len(results), len(ids)))
+		}
+	}
+	return results, nil
+}
+
+// ofOneEvent tells what the database answers about one event from what it would answer
+// about every other too: that it is away, stopping or out of something.
+func ofOneEvent(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && !slices.ContainsFunc([]string{"08", "53", "57P"}, func(class string) bool { return strings.HasPrefix(pgErr.Code, class) })
+}
+
+// unsuccessful is an error where events are still rejected, or were not tried.
+func unsuccessful(results []replayed) error {
+	failed, refused, one := 0, 0, ""
+	for _, r := range results {
+		if r.Error != "" {
+			failed++
+			one = cmp.Or(one, r.SvixID+": "+r.Error)
+		} else if r.Outcome == mirror.Rejected {
+			refused++
+		}
+	}
+	var err error
+	if failed > 0 {
+		err = fmt.Errorf("%d of %d events could not be replayed, such as %s", failed, len(results), one)
+	}
+	if refused > 0 {
+		err = errors.Join(err, fmt.Errorf("%d of %d events are still rejected", refused, len(results)))
+	}
+	return err
 }
 
 // replayable lists every rejected event that can be replayed, oldest first, so
 // that parents come before children where that is how they happened.
 func replayable(ctx context.Context, store *mirror.Store) ([]string, error) {
 	var ids []string
-	var before time.Time
+	filter := mirror.EventFilter{Outcome: mirror.Rejected, Limit: maxEvents}
 	for {
-		events, err := store.Events(ctx, mirror.EventFilter{Outcome: mirror.Rejected, Before: before, Limit: replayPage})
+		events, err := store.Events(ctx, filter)
 		if err != nil {
 			return nil, err
 		}
 		for _, e := range events {
 			if e.Replayable {
-				ids = append([]string{e.SvixID}, ids...)
+				ids = append(ids, e.SvixID)
 			}
 		}
-		if len(events) < replayPage {
+		if len(events) < maxEvents {
+			slices.Reverse(ids)
 			return ids, nil
 		}
-		before = events[len(events)-1].ReceivedAt
+		last := events[len(events)-1]
+		filter.Before, filter.Behind = last.ReceivedAt, last.SvixID
 	}
 }

@@ -1,13 +1,19 @@
 package main
 
 import (
+	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
+	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/testdb"
 )
 
 // clerksync runs one command line with nothing in its environment but the given
@@ -155,5 +161,72 @@ func TestEnvFile_GivesWhatTheEnvironmentDoesNot(t *testing.T) {
 	}
 	if got := clerksync(t, nil, "--env-file", path, "status"); got.Code != commandline.ExitUsage || strings.Contains(got.Stderr, "topsecret") {
 		t.Errorf("a broken file: %+v, want usage error without its content", got)
+	}
+}
+
+// fullDisk takes nothing, as /dev/full.
+type fullDisk struct{}
+
+func (fullDisk) Write(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	return 0, &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}
+}
+
+func TestCommandLine_AWriteThatFailsIsAnError(t *testing.T) {
+	t.Parallel()
+	p := clitest.NewPair[program](t, 40, clerkdouble.APIOptions{})
+	settings := maps.Clone(p.Settings)
+	settings["DATABASE_URL"] = p.DB.Owner()
+	clitest.Execute(t, p.DB.Conn(t, p.DB.Owner()), clitest.NotesSQL)
+	for _, line := range []string{
+		"--help", "status --help", "--version", "status", "--json status", "migrate plan", "--json migrate up", "--json events list", "--json events replay --all",
+		"--json deletions list", "sync-users --dry-run", "--json sync-users --dry-run", "sync-users --user " + p.Users()[0], "--json sync-users --user " + p.Users()[0],
+		"--json configure-rls lint", "--json configure-rls audit", "configure-rls audit", "configure-rls audit log", "configure-rls notes --pattern owner", "--json configure-rls notes --pattern owner",
+		"configure-rls test notes", "--json configure-rls test notes", "test-jwt --symptom 22P02", "--json test-jwt --symptom 22P02", "migrate export --dir " + t.TempDir(),
+		"dev --addr 127.0.0.1:0 --duration 1s", "--json dev --addr 127.0.0.1:0 --duration 1s",
+	} {
+		own := settings
+		if strings.Contains(line, "dev ") {
+			own = nil
+		}
+		got := clitest.On[program](t.Context(), console.Console{Stdout: fullDisk{}}, own, strings.Fields(line)...)
+		if got.Code != commandline.ExitFailed || strings.Count(got.Stderr, "no space left on device") != 1 {
+			t.Errorf("%s on a full disk: exit %d\n%s\nwant 1, and once why", line, got.Code, got.Stderr)
+		}
+	}
+}
+
+// With --json a failure leaves on stdout what the command has to tell, or nothing, and
+// never half a document.
+func TestCommandLine_AFailureAsJSONLeavesADocumentOrNothing(t *testing.T) {
+	t.Parallel()
+	away := map[string]string{"DATABASE_URL": "postgres://u:p@127.0.0.1:1/x"}
+	for _, line := range []string{
+		"status", "migrate plan", "migrate up", "migrate verify", "migrate login", "migrate login --rotate", "migrate login --retire", "events list", "events replay --all",
+		"events replay msg_1", "deletions list", "deletions show user_1", "deletions drop user_1",
+		"configure-rls notes --pattern owner", "configure-rls test notes", "configure-rls lint", "configure-rls audit", "configure-rls audit notes", "configure-rls audit log",
+		"migrate export --dir " + t.TempDir(), "dev --addr 127.0.0.1:0",
+	} {
+		got := clerksync(t, away, append([]string{"--json"}, strings.Fields(line)...)...)
+		if got.Code != commandline.ExitFailed || got.Stdout != "" || !strings.Contains(got.Stderr, "clerksync: error: ") {
+			t.Errorf("--json %s: exit %d, stdout %q\n%s\nwant 1, nothing and why", line, got.Code, got.Stdout, got.Stderr)
+		}
+	}
+	db := testdb.New(t)
+	for line, want := range map[string]string{
+		"deletions drop user_1":            "",
+		"deletions show user_1":            "",
+		"events replay msg_1":              "msg_1",
+		"configure-rls nowhere":            "",
+		"configure-rls test nowhere":       "",
+		"migrate login --retire":           "",
+		"migrate up --helpers-schema auth": "",
+	} {
+		got := clerksync(t, map[string]string{"DATABASE_URL": db.Owner()}, append([]string{"--json"}, strings.Fields(line)...)...)
+		if got.Code == commandline.ExitOK || !strings.Contains(got.Stdout, want) || (got.Stdout == "") != (want == "") || want != "" && !json.Valid([]byte(got.Stdout)) {
+			t.Errorf("--json %s: exit %d, stdout %q\n%s\nwant a failure, and %q on stdout", line, got.Code, got.Stdout, got.Stderr, want)
+		}
 	}
 }

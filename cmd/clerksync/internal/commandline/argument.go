@@ -59,16 +59,15 @@ func isPlain(text string) bool {
 	return (len(words) <= 3 || pathStart.MatchString(text)) && !slices.ContainsFunc(words, func(w string) bool { return !plainWord.MatchString(w) })
 }
 
-// refused says what the parser found wrong.
-func refused(c console.Console, err error, args []string) {
+// refused is what the parser found wrong, for the person.
+func refused(err error, args []string) error {
 	text := err.Error()
 	without := withoutArguments(text, args)
-	c.Say("clerksync: error: %s", without)
 	hint := `"clerksync --help" lists the commands, "clerksync <command> --help" its flags`
 	if without != text {
 		hint = "what is not repeated may be a secret; " + hint
 	}
-	c.Say("clerksync: hint: %s", hint)
+	return console.Hint(console.Usage(errors.New(without)), hint)
 }
 
 // meansToken reports whether the parser has found an argument where test-jwt

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/joho/godotenv"
@@ -25,9 +26,20 @@ const (
 // Run executes one command line and returns the exit code. C is a struct with the
 // commands, as kong reads it.
 func Run[C any](ctx context.Context, args []string, c console.Console, options ...kong.Option) int {
+	stdout := console.Check(c.Stdout)
+	c.Stdout = stdout
+	err := execute[C](ctx, args, c, options...)
+	// A reader that goes away has what it wanted, and ends any program that does not wait for that.
+	if failed := stdout.Err(); failed != nil && !errors.Is(failed, syscall.EPIPE) && !errors.Is(err, failed) {
+		err = errors.Join(err, fmt.Errorf("writing what was asked for: %w", failed))
+	}
+	return Conclude(ctx, c, err)
+}
+
+func execute[C any](ctx context.Context, args []string, c console.Console, options ...kong.Option) error {
 	// The errors of the parser and of what comes after it would repeat it.
 	if hasSecret(args) {
-		return Conclude(ctx, c, errSecretInArguments)
+		return errSecretInArguments
 	}
 	var parsed struct {
 		JSON     bool             `help:"Write data as JSON." name:"json"`
@@ -37,39 +49,35 @@ func Run[C any](ctx context.Context, args []string, c console.Console, options .
 	}
 	// Flags such as --help do their work while the line is parsed and are done
 	// then; kong would end the process, and with it a test.
-	done := -1
+	done := false
 	parser, err := kong.New(&parsed, append(options,
 		kong.Name("clerksync"),
 		kong.Description("A faithful copy of Clerk's users, organizations and memberships in Supabase Postgres."),
 		kong.Writers(c.Stdout, c.Stderr),
-		kong.Exit(func(code int) { done = code }),
+		kong.Exit(func(int) { done = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)...)
 	if err != nil {
-		c.Say("clerksync: error: %v", err)
-		return ExitFailed
+		return err
 	}
 	parsedArgs, err := parser.Parse(args)
-	if done >= 0 {
-		return done
-	}
-	if meansToken(err) {
-		return Conclude(ctx, c, errSecretInArguments)
-	}
-	if err != nil {
-		refused(c, err, args)
-		return ExitUsage
+	switch {
+	case done || console.Check(c.Stdout).Err() != nil:
+		return nil
+	case meansToken(err):
+		return errSecretInArguments
+	case err != nil:
+		return refused(err, args)
 	}
 
 	c.JSON = parsed.JSON
 	if parsed.EnvFile != "" {
 		if c.Lookup, err = withFile(ctx, parsed.EnvFile, c.Lookup); err != nil {
-			c.Say("clerksync: error: %v", err)
-			return ExitUsage
+			return console.Usage(err)
 		}
 	}
 	parsedArgs.BindTo(ctx, (*context.Context)(nil))
-	return Conclude(ctx, c, parsedArgs.Run(c))
+	return parsedArgs.Run(c)
 }
 
 // Conclude says what a command failed at and returns the exit code.

@@ -121,19 +121,17 @@ func (cmd dropDeletionCommand) Run(ctx context.Context, c console.Console) error
 			}
 			dropped = append(dropped, droppedDeletion{id, of})
 		}
-		// Also when a later one fails: these are gone.
-		printErr := printDropped(c, dropped)
-		return errors.Join(failed, printErr)
-	})
-}
-
-func printDropped(c console.Console, dropped []droppedDeletion) error {
-	return c.Print(dropped, func(row func(...any)) {
-		for _, d := range dropped {
-			for _, of := range d.Dropped {
-				row(d.ID, of.Object, of.Count)
-			}
+		if len(dropped) == 0 {
+			return failed
 		}
+		// Also when a later one fails: these are gone.
+		return errors.Join(failed, c.Print(dropped, func(row func(...any)) {
+			for _, d := range dropped {
+				for _, of := range d.Dropped {
+					row(d.ID, of.Object, of.Count)
+				}
+			}
+		}))
 	})
 }
 

@@ -86,24 +86,21 @@ func (cmd upCommand) Run(ctx context.Context, c console.Console) error {
 		return err
 	}
 	applied, err := migrate.Up(ctx, session, cmd.options())
-	names := make([]string, len(applied))
-	for i, m := range applied {
-		names[i] = m.String()
-	}
-	if printErr := c.Print(names, func(row func(...any)) {
-		for _, name := range names {
-			row(name, "applied")
-		}
-	}); printErr != nil {
-		return printErr
-	}
 	if err != nil {
-		return connect.Explain(err)
+		return connect.Explain(err) // nothing was applied: they are one transaction
 	}
 	if len(applied) == 0 {
 		c.Say("clerksync: nothing to do, the database is up to date")
 	}
-	return nil
+	names := make([]string, len(applied))
+	for i, m := range applied {
+		names[i] = m.String()
+	}
+	return c.Print(names, func(row func(...any)) {
+		for _, name := range names {
+			row(name, "applied")
+		}
+	})
 }
 
 type verifyCommand struct{ schemaFlag }

@@ -144,6 +144,25 @@ func TestEnvFile_IsOfReadableSize(t *testing.T) {
 	}
 }
 
+// Editors of Windows begin a file with a mark, or write it in two bytes a letter.
+func TestEnvFile_OfWindows(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), ".env")
+	for text, want := range map[string]string{
+		"\ufeffDATABASE_URL=https://from-the-file.supabase.co\r\n":                 "API URL",
+		"\xff\xfeD\x00A\x00T\x00A\x00=\x00x\x00":                                   "UTF-16; save it as UTF-8",
+		"\xfe\xff\x00D\x00A\x00T\x00A\x00=\x00x":                                   "UTF-16; save it as UTF-8",
+		"CLERK_SECRET_KEY=x\r\nDATABASE_URL=https://from-the-file.supabase.co\r\n": "API URL",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := clerksync(t, nil, "--env-file", path, "status"); got.Code == commandline.ExitOK || !strings.Contains(got.Stderr, want) {
+			t.Errorf("a file that begins with %q: %+v, want %q", text[:6], got, want)
+		}
+	}
+}
+
 func TestEnvFile_GivesWhatTheEnvironmentDoesNot(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), ".env")

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/rls/catalog"
 )
 
@@ -52,23 +53,13 @@ func writeMigration(dir string, table catalog.Name, text string, now time.Time) 
 		}
 	}
 	path = filepath.Join(dir, stamp.Format(stampLayout)+suffix)
-	return path, true, writeNew(path, text)
-}
-
-// writeNew writes a file that must not be there yet, or leaves none.
-func writeNew(path, text string) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // in the folder that the person named, for a repository
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("writing a migration: somebody made %s just now; run the same command again", path)
+	switch err := console.WriteNewFile(path, text); {
+	case errors.Is(err, fs.ErrExist):
+		return "", false, fmt.Errorf("writing a migration: somebody made %s just now; run the same command again", path)
+	case err != nil:
+		return "", false, fmt.Errorf("writing a migration: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("writing a migration: %w", err)
-	}
-	_, err = file.WriteString(text)
-	if err = errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("writing a migration: %w", errors.Join(err, os.Remove(path)))
-	}
-	return nil
+	return path, true, nil
 }
 
 // fileWord is a name as part of a file's: lower case, with "_" for whatever

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -81,7 +80,7 @@ func (cmd testCommand) Run(ctx context.Context, c console.Console) error {
 }
 
 func (cmd testCommand) run(ctx context.Context, c console.Console) error {
-	expected, err := cmd.expectation()
+	expected, err := cmd.expectation(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,20 +122,23 @@ func (cmd testCommand) run(ctx context.Context, c console.Console) error {
 	return console.ToMend(report.Findings())
 }
 
+// maxExpectation is more than a thousand tables take.
+const maxExpectation = 64 << 20
+
 // expectation reads the file of --expect, nil without one, and finds out whether
 // it is one before anything is probed.
-func (cmd testCommand) expectation() ([]byte, error) {
+func (cmd testCommand) expectation(ctx context.Context) ([]byte, error) {
 	if cmd.Expect == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(cmd.Expect)
+	text, err := console.ReadFile(ctx, cmd.Expect, maxExpectation)
 	if err != nil {
-		return nil, fmt.Errorf("reading what is expected: %w", err)
+		return nil, err
 	}
-	if _, err := probe.Compare(text, probe.Report{}); err != nil {
+	if _, err := probe.Compare([]byte(text), probe.Report{}); err != nil {
 		return nil, console.Usage(fmt.Errorf("%s: %w", cmd.Expect, err))
 	}
-	return text, nil
+	return []byte(text), nil
 }
 
 // print writes the report, or with --expect what changed. changes is nil without.
@@ -185,7 +187,7 @@ func (cmd testCommand) write(c console.Console, report probe.Report) error {
 	if cmd.Write == "" {
 		return nil
 	}
-	if err := os.WriteFile(cmd.Write, report.Expectation(), 0o644); err != nil { //nolint:gosec // part of a repository, which others read
+	if err := console.WriteFile(cmd.Write, string(report.Expectation())); err != nil {
 		return fmt.Errorf("writing what is expected: %w", err)
 	}
 	c.Say("clerksync: wrote %s", console.Printable(cmd.Write))

@@ -1,12 +1,14 @@
 package console
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"regexp"
+	"strings"
 )
 
 // SecretShape finds what can only be a secret: tokens, which begin with a JSON
@@ -66,6 +68,14 @@ func ReadAll(ctx context.Context, r io.Reader, what string, most int) (string, e
 		case len(got.text) > most:
 			return "", fmt.Errorf("reading %s: there is more than %d KiB", what, most>>10)
 		}
-		return string(got.text), nil
+		return plainText(got.text, what)
 	}
+}
+
+// plainText is a text without the mark that editors of Windows put in front of it.
+func plainText(text []byte, what string) (string, error) {
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
+		return "", fmt.Errorf("reading %s: it is UTF-16; save it as UTF-8", what)
+	}
+	return strings.TrimPrefix(string(text), "\ufeff"), nil
 }

@@ -19,6 +19,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -50,11 +51,24 @@ type program struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	defer stop()
-	// The second signal gets the default treatment: it ends the program at once.
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() {
+		// The shell repeats what a terminal says that is closed.
+		signal.Ignore(syscall.SIGHUP)
+		// Another signal gets the default treatment: it ends the program at once.
+		stop()
+	})
+	// A write to a reader that has gone away then fails, and the program ends in order; the
+	// signal would end it at once. It says nothing by itself: connections raise it, too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(ctx, os.Args[1:], console.Process()))
+}
+
+// endings are the signals that end the program in order, but for what the caller had
+// ignored, as nohup does.
+func endings() []os.Signal {
+	return slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
 }
 
 // run executes one command line and returns the exit code.

@@ -11,5 +11,6 @@ import (
 func TestMain(m *testing.M) {
 	code := testdb.Main(m)
 	moto.Stop()
+	_ = os.RemoveAll(builtDir)
 	os.Exit(code)
 }

@@ -3,6 +3,7 @@
 package commandline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,11 +27,31 @@ const (
 // Run executes one command line and returns the exit code. C is a struct with the
 // commands, as kong reads it.
 func Run[C any](ctx context.Context, args []string, c console.Console, options ...kong.Option) int {
-	stdout := console.Check(c.Stdout)
-	c.Stdout = stdout
-	err := execute[C](ctx, args, c, options...)
-	// A reader that goes away has what it wanted, and ends any program that does not wait for that.
-	if failed := stdout.Err(); failed != nil && !errors.Is(failed, syscall.EPIPE) && !errors.Is(err, failed) {
+	stdout, stderr := console.Check(c.Stdout), console.Check(c.Stderr)
+	c.Stdout, c.Stderr = stdout, stderr
+	// Nothing is worked for that cannot be told.
+	told, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-stdout.Failed():
+		case <-stderr.Failed():
+		case <-told.Done():
+		}
+		cancel()
+	}()
+	err := execute[C](told, args, c, options...)
+	failed := cmp.Or(stdout.Err(), stderr.Err())
+	switch {
+	case failed == nil || err == nil && errors.Is(failed, syscall.EPIPE):
+		// A reader that goes away has what it wanted.
+		return Conclude(ctx, c, err)
+	case errors.Is(failed, syscall.EPIPE):
+		return ExitInterrupted
+	case ctx.Err() == nil && errors.Is(err, context.Canceled):
+		err = nil // it was this
+	}
+	if !errors.Is(err, failed) {
 		err = errors.Join(err, fmt.Errorf("writing what was asked for: %w", failed))
 	}
 	return Conclude(ctx, c, err)
@@ -62,7 +83,7 @@ func execute[C any](ctx context.Context, args []string, c console.Console, optio
 	}
 	parsedArgs, err := parser.Parse(args)
 	switch {
-	case done || console.Check(c.Stdout).Err() != nil:
+	case done || console.Check(c.Stdout).Err() != nil: // the parser calls its own help, that cannot be written, a wrong argument
 		return nil
 	case meansToken(err):
 		return errSecretInArguments

@@ -35,6 +35,9 @@ func (o *Output) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// Failed is closed when a write has failed.
+func (o *Output) Failed() <-chan struct{} { return o.failed }
+
 // Err is what the first write failed at that did.
 func (o *Output) Err() error {
 	o.mu.Lock()

@@ -16,7 +16,6 @@ import (
 type Screen struct {
 	Paper
 	console Console
-	stdout  *Output
 	// animated: there may be a status at the bottom.
 	animated bool
 
@@ -30,8 +29,8 @@ func NewScreen(c Console) *Screen { return newScreen(c, c.StdoutTTY && !c.JSON) 
 
 func newScreen(c Console, animated bool) *Screen {
 	kind, _ := c.Lookup("TERM")
-	s := &Screen{console: c, stdout: Check(c.Stdout), animated: animated && c.StderrTTY && kind != "dumb"}
-	s.Paper = c.paper(s.stdout, s.animated)
+	s := &Screen{console: c, animated: animated && c.StderrTTY && kind != "dumb"}
+	s.Paper = c.paper(c.Stdout, s.animated)
 	return s
 }
 
@@ -41,19 +40,19 @@ func (s *Screen) Animated() bool { return s.animated }
 // JSON reports whether data is wanted as JSON.
 func (s *Screen) JSON() bool { return s.console.JSON }
 
-// Gone is closed when stdout takes nothing any more.
-func (s *Screen) Gone() <-chan struct{} { return s.stdout.failed }
-
 // Width is that of the terminal that shows the data, 0 without one.
 func (s *Screen) Width() int {
 	if !s.console.StdoutTTY {
 		return 0
 	}
-	return width(s.stdout.Writer)
+	return width(s.console.Stdout)
 }
 
 // width is a terminal's, 0 for anything else.
 func width(w io.Writer) int {
+	if checked, ok := w.(*Output); ok {
+		w = checked.Writer
+	}
 	file, ok := w.(*os.File)
 	if !ok {
 		return 0
@@ -102,7 +101,7 @@ func (s *Screen) print(data bool, text string) {
 	defer s.mu.Unlock()
 	to := s.console.Stderr
 	if data {
-		to = s.stdout
+		to = s.console.Stdout
 	}
 	switch {
 	case len(s.block) == 0:

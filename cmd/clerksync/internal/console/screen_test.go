@@ -138,16 +138,22 @@ type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
-func TestScreen_NoticesThatNobodyReads(t *testing.T) {
+func TestOutput_RemembersTheFirstFailure(t *testing.T) {
 	t.Parallel()
-	s := NewScreen(Console{Stdout: broken{}, Stderr: io.Discard, Lookup: func(string) (string, bool) { return "", false }})
-	s.Talk("talk does not matter")
+	o := Check(broken{})
+	if again := Check(o); again != o || o.Err() != nil {
+		t.Errorf("checked twice it is %v with %v, want the same without an error", again, o.Err())
+	}
 	select {
-	case <-s.Gone():
-		t.Error("gone before anything failed")
+	case <-o.Failed():
+		t.Error("it has failed before anything was written")
 	default:
 	}
+	s := NewScreen(Console{Stdout: o, Stderr: io.Discard, Lookup: func(string) (string, bool) { return "", false }})
 	s.Data("one")
 	s.Data("two")
-	<-s.Gone()
+	<-o.Failed()
+	if o.Err() == nil {
+		t.Error("it forgets why")
+	}
 }

@@ -111,11 +111,6 @@ type development struct {
 func (cmd Command) Run(ctx context.Context, c console.Console) error {
 	d := &development{cmd: cmd, screen: console.NewScreen(c), tally: newTally()}
 	defer d.screen.Close()
-	// A reader that goes away is noticed by the failing write, and everything is
-	// stopped in order; the signal would end this process alone.
-	pipe := make(chan os.Signal, 1)
-	signal.Notify(pipe, syscall.SIGPIPE)
-	defer signal.Stop(pipe)
 
 	if err := d.start(ctx, c); err != nil {
 		if ctx.Err() != nil {

@@ -38,7 +38,6 @@ func (d *development) live(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case err = <-d.stack.Failed():
-	case <-d.screen.Gone():
 	}
 	cancel()
 	for _, wait := range waits {

@@ -3,7 +3,9 @@ package configurerls
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -41,11 +43,26 @@ func (cmd lintCommand) Run(ctx context.Context, c console.Console) error {
 			found, err = lint.Run(ctx, conn, lint.Options{Exposed: console.Texts(cmd.Exposed), Schemas: console.Texts(cmd.Schema)})
 			return err
 		})
-		if err != nil {
+		if err = errors.Join(err, missingSchemas(found)); err != nil {
 			return err
 		}
 		return cmd.print(c, found)
 	}))
+}
+
+// missingSchemas is an error where a schema was asked for that is not there: nothing would
+// ever be found in it.
+func missingSchemas(found []finding.Finding) error {
+	var missing []string
+	for _, f := range found {
+		if f.ID == "lint.schema" {
+			missing = append(missing, f.Object)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return console.Hint(console.Usage(fmt.Errorf("there is no %s in this database", strings.Join(missing, ", no "))), "give names letter by letter, without quotes")
 }
 
 // unchecked are the findings with which a run ends before its first check.

@@ -619,3 +619,18 @@ func TestBounded_NamesTheLimit(t *testing.T) {
 		t.Errorf("a limit that is reached: %v, want it named and a hint", err)
 	}
 }
+
+// In CI a name that was never right, or is not any more, would pass for ever.
+func TestConfigureRLSLint_RefusesASchemaThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	settings, _ := clitest.Project(t, "create schema app")
+	for _, args := range [][]string{{"--schema", "pubic"}, {"--json", "--schema", "public,pubic"}, {"--schema", "app", "--schema", "Public"}} {
+		got := configure(t, settings, append([]string{"lint"}, args...)...)
+		if got.Code != commandline.ExitUsage || got.Stdout != "" || !strings.Contains(got.Stderr, "there is no schema ") || strings.Contains(got.Stderr, "schema app") {
+			t.Errorf("lint %q: %+v, want wrong usage that names what is missing", args, got)
+		}
+	}
+	if got := configure(t, settings, "lint", "--schema", "app"); got.Code != commandline.ExitOK {
+		t.Errorf("lint --schema app: %+v", got)
+	}
+}

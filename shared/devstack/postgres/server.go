@@ -370,10 +370,45 @@ func (s *Server) prepareData(ctx context.Context) error {
 		return fmt.Errorf("the data in %s was made by PostgreSQL %s, the one at hand is %s: use version %s or remove the folder",
 			home, got, s.install.Version, got)
 	}
+	if s.dataLock != nil {
+		if err := s.awaitEarlier(ctx); err != nil {
+			return fmt.Errorf("using the data folder: %w", err)
+		}
+	}
 	if err := s.guard(); err != nil {
 		return err
 	}
 	return s.id.Own(s.data)
+}
+
+// awaitEarlier waits for a server whose program was killed: the lock on its folder went
+// with the program, and the server itself ends a moment later.
+func (s *Server) awaitEarlier(ctx context.Context) error {
+	file := filepath.Join(s.data, "postmaster.pid")
+	limit := fmt.Errorf("a PostgreSQL that was started before does not end; end it, or remove %s if that process is another program", file)
+	ctx, cancel := context.WithTimeoutCause(ctx, stopTimeout, limit)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		text, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		line, _, _ := strings.Cut(string(text), "\n")
+		// What is no process any more has left the file behind, which the next server knows.
+		if pid, err := strconv.Atoi(strings.TrimSpace(line)); err != nil || pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
 }
 
 // access lets in over the socket, in a folder that only the server's user may enter,

@@ -16,30 +16,7 @@ import (
 // No process can clean up after its own SIGKILL: the kernel has to, and what waits for that.
 func TestDev_KilledLeavesNothing(t *testing.T) {
 	t.Parallel()
-	program := filepath.Join(t.TempDir(), "clerksync")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "clerksync/cmd/clerksync").CombinedOutput(); err != nil {
-		t.Fatalf("building the program: %v\n%s", err, out)
-	}
-	args := []string{"dev", "--addr", "127.0.0.1:0"}
-	if cmd := command(); cmd.Postgres != "" {
-		args = append(args, "--postgres", cmd.Postgres)
-	}
-	term := clitest.NewTerminal(nil)
-	child := exec.Command(program, args...)
-	streams := term.Console(false)
-	child.Stdout, child.Stderr = streams.Stdout, streams.Stderr
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- child.Wait() }()
-	t.Cleanup(func() { _ = child.Process.Kill() })
-	term.Await(t, "the first line", done, func() bool {
-		return strings.Contains(term.Stdout(), "\n") || strings.Contains(term.Stderr(), "no PostgreSQL server found")
-	})
-	if !strings.Contains(term.Stdout(), "\n") {
-		t.Skip(term.Stderr())
-	}
+	term, child, done := startBuilt(t)
 	left := descendants(t, child.Process.Pid)
 	if len(left) < 2 {
 		t.Fatalf("the stack consists of the processes %v, want at least PostgreSQL and what watches over it", left)
@@ -60,6 +37,54 @@ func TestDev_KilledLeavesNothing(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("the processes %v run 30 s after the stack was killed", left)
 		}
+	}
+}
+
+// startBuilt starts the stack as a process of its own, and waits for its first line.
+func startBuilt(t *testing.T, flags ...string) (*clitest.Terminal, *exec.Cmd, <-chan error) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "clerksync")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "clerksync/cmd/clerksync").CombinedOutput(); err != nil {
+		t.Fatalf("building the program: %v\n%s", err, out)
+	}
+	args := append([]string{"dev", "--addr", "127.0.0.1:0"}, flags...)
+	if cmd := command(); cmd.Postgres != "" {
+		args = append(args, "--postgres", cmd.Postgres)
+	}
+	term := clitest.NewTerminal(nil)
+	child := exec.Command(program, args...)
+	streams := term.Console(false)
+	child.Stdout, child.Stderr = streams.Stdout, streams.Stderr
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- child.Wait() }()
+	t.Cleanup(func() { _ = child.Process.Kill() })
+	term.Await(t, "the first line", done, func() bool {
+		return strings.Contains(term.Stdout(), "\n") || strings.Contains(term.Stderr(), "no PostgreSQL server found")
+	})
+	if !strings.Contains(term.Stdout(), "\n") {
+		t.Skip(term.Stderr())
+	}
+	return term, child, done
+}
+
+// What the kernel does about a stack that was killed takes a moment, in which its data is
+// still in use.
+func TestDev_GoesOnWithTheDataOfOneThatWasKilled(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	term, child, done := startBuilt(t, "--data", data)
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	cmd := command()
+	cmd.Data, cmd.Duration = data, time.Second
+	again := clitest.NewTerminal(nil)
+	if err := cmd.Run(t.Context(), again.Console(true)); err != nil {
+		t.Errorf("dev --data again = %v; stderr:\n%s\nbefore:\n%s", err, again.Stderr(), term.Stderr())
 	}
 }
 

@@ -249,3 +249,51 @@ func TestCommandLine_AFailureAsJSONLeavesADocumentOrNothing(t *testing.T) {
 		}
 	}
 }
+
+// As from a shell's variable that is not set: it must not mean everything, the usual
+// schema or this folder. What cannot be obeyed is refused, too.
+func TestCommandLine_RefusesWhatIsEmptyOrCannotBeObeyed(t *testing.T) {
+	t.Parallel()
+	for _, line := range [][]string{
+		{"events", "list", "--outcome", ""},
+		{"events", "replay", ""},
+		{"events", "replay", "msg_1", ""},
+		{"deletions", "list", "--of", ""},
+		{"deletions", "show", ""},
+		{"deletions", "drop", ""},
+		{"migrate", "plan", "--schema", ""},
+		{"migrate", "up", "--helpers-schema", ""},
+		{"migrate", "export", "--dir", ""},
+		{"migrate", "login", ""},
+		{"sync-users", "--user", ""},
+		{"configure-rls", ""},
+		{"configure-rls", "notes", "--pattern", "owner", "--exposed", ""},
+		{"configure-rls", "notes", "--pattern", "owner", "--organizations", ""},
+		{"configure-rls", "notes", "--pattern", "role-based", "--roles", "org:admin,", "--permissions", "x"},
+		{"configure-rls", "notes", "--pattern", "owner", "--migration", "--dir", ""},
+		{"configure-rls", "test", "notes", "--expect", ""},
+		{"configure-rls", "test", "notes", "--write", ""},
+		{"configure-rls", "lint", "--schema", ""},
+		{"configure-rls", "lint", "--schema", "public", "--schema", ""},
+		{"configure-rls", "audit", "notes", "--ignore", ""},
+		{"test-jwt", "--file", ""},
+		{"test-jwt", "--symptom", "x", "--symptom", "y"},
+		{"--env-file", "", "status"},
+		{"--env-file", "a", "--env-file", "b", "status"},
+		{"dev", "--data", ""},
+		{"dev", "--addr", ""},
+		{"dev", "--addr", "localhost"},
+		{"dev", "--rate", "Inf"},
+		{"dev", "--rate", "NaN"},
+		{"dev", "--users", "99999999999"},
+		{"deletions", "list", "--limit", "99999999999"},
+		{"sync-users", "--rate-share", "0"},
+		{"configure-rls", "audit", "log", "--before", "0"},
+		{"status", "--runs=-1"},
+	} {
+		got := clerksync(t, map[string]string{"DATABASE_URL": "postgres://u:p@127.0.0.1:1/x", "CLERK_SECRET_KEY": clitest.ClerkKey}, line...)
+		if got.Code != commandline.ExitUsage || got.Stdout != "" || !strings.Contains(got.Stderr, "clerksync: error: ") {
+			t.Errorf("clerksync %q: %+v, want wrong usage", line, got)
+		}
+	}
+}

@@ -64,7 +64,7 @@ func execute[C any](ctx context.Context, args []string, c console.Console, optio
 	}
 	var parsed struct {
 		JSON     bool             `help:"Write data as JSON." name:"json"`
-		EnvFile  string           `help:"Read settings from a file of KEY=VALUE lines; the environment wins." type:"existingfile" placeholder:"FILE"`
+		EnvFile  console.Path     `help:"Read settings from a file of KEY=VALUE lines; the environment wins." placeholder:"FILE"`
 		Version  kong.VersionFlag `help:"Print the version."`
 		Commands C                `embed:""`
 	}
@@ -93,8 +93,8 @@ func execute[C any](ctx context.Context, args []string, c console.Console, optio
 
 	c.JSON = parsed.JSON
 	if parsed.EnvFile != "" {
-		if c.Lookup, err = withFile(ctx, parsed.EnvFile, c.Lookup); err != nil {
-			return console.Usage(err)
+		if c.Lookup, err = withFile(ctx, string(parsed.EnvFile), c.Lookup); err != nil {
+			return refused(err, args)
 		}
 	}
 	parsedArgs.BindTo(ctx, (*context.Context)(nil))

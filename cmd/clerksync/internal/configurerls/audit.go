@@ -39,7 +39,7 @@ const auditLimit = time.Minute
 
 type auditTablesCommand struct {
 	Tables []connect.Table `arg:"" optional:"" name:"table" help:"The tables, as SQL names them; without any, the audited ones are listed."`
-	Ignore []console.Once  `help:"Columns whose changes alone are not recorded, without quotes." placeholder:"COLUMN"`
+	Ignore console.Names   `help:"Columns whose changes alone are not recorded, without quotes." placeholder:"COLUMN"`
 	Drop   bool            `help:"End it; what was recorded stays."`
 }
 
@@ -104,7 +104,7 @@ func (cmd auditTablesCommand) change(ctx context.Context, conn *pgx.Conn) error 
 	case cmd.Drop:
 		return rls.Unaudit(ctx, conn, tables)
 	default:
-		return rls.Audit(ctx, conn, tables, console.Texts(cmd.Ignore))
+		return rls.Audit(ctx, conn, tables, cmd.Ignore)
 	}
 }
 
@@ -125,7 +125,7 @@ type auditLogCommand struct {
 	Row    console.Once   `help:"Only the row with this primary key; a JSON array if that has several columns." placeholder:"KEY"`
 	User   console.Once   `help:"Only what this user did, by Clerk id." placeholder:"ID"`
 	Limit  int            `help:"How many at most, up to 1000 (default: ${default})." default:"50" placeholder:"N"`
-	Before int64          `help:"Go on behind the record with this number." placeholder:"NUMBER"`
+	Before *int64         `help:"Go on behind the record with this number." placeholder:"NUMBER"`
 }
 
 // Validate checks what the types of the flags do not.
@@ -133,8 +133,8 @@ func (cmd auditLogCommand) Validate() error {
 	switch {
 	case cmd.Limit < 1 || cmd.Limit > 1000:
 		return fmt.Errorf("--limit is %d: give a number from 1 to 1000", cmd.Limit)
-	case cmd.Before < 0:
-		return fmt.Errorf("--before is %d: give the number of a record", cmd.Before)
+	case cmd.Before != nil && *cmd.Before < 1:
+		return fmt.Errorf("--before is %d: give the number of a record", *cmd.Before)
 	default:
 		return nil
 	}
@@ -147,7 +147,10 @@ type auditRecords struct {
 
 // Run is the command.
 func (cmd auditLogCommand) Run(ctx context.Context, c console.Console) error {
-	query := rls.AuditQuery{RowID: string(cmd.Row), UserID: string(cmd.User), Before: cmd.Before, Most: cmd.Limit}
+	query := rls.AuditQuery{RowID: string(cmd.Row), UserID: string(cmd.User), Most: cmd.Limit}
+	if cmd.Before != nil {
+		query.Before = *cmd.Before
+	}
 	if cmd.Table != nil {
 		query.Table = cmd.Table.Name
 	}

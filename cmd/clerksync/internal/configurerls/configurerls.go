@@ -52,7 +52,7 @@ const (
 )
 
 type exposedFlag struct {
-	Exposed []console.Once `help:"Schemas that the Data API serves, where the database does not say (default: public and the copy's)." placeholder:"SCHEMA"`
+	Exposed console.Names `help:"Schemas that the Data API serves, where the database does not say (default: public and the copy's)." placeholder:"SCHEMA"`
 }
 
 // advise adds to an error what to do about it, and makes it fit for a terminal.

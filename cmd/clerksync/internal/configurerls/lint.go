@@ -16,8 +16,8 @@ import (
 )
 
 type lintCommand struct {
-	Schema []console.Once `help:"Report on these schemas only (default: all of your own)." placeholder:"SCHEMA"`
-	Level  string         `help:"Show what is at least this grave: warn or error (default: ${default}). What could not be checked is always shown." enum:"warn,error" default:"warn" placeholder:"LEVEL"`
+	Schema console.Names `help:"Report on these schemas only (default: all of your own)." placeholder:"SCHEMA"`
+	Level  string        `help:"Show what is at least this grave: warn or error (default: ${default}). What could not be checked is always shown." enum:"warn,error" default:"warn" placeholder:"LEVEL"`
 	exposedFlag
 }
 
@@ -40,7 +40,7 @@ func (cmd lintCommand) Run(ctx context.Context, c console.Console) error {
 	return advise(ctx, connect.WithConnection(ctx, c, func(conn *pgx.Conn) error {
 		var found []finding.Finding
 		err := connect.Within(ctx, "linting", lintLimit, func(ctx context.Context) (err error) {
-			found, err = lint.Run(ctx, conn, lint.Options{Exposed: console.Texts(cmd.Exposed), Schemas: console.Texts(cmd.Schema)})
+			found, err = lint.Run(ctx, conn, lint.Options{Exposed: cmd.Exposed, Schemas: cmd.Schema})
 			return err
 		})
 		if err = errors.Join(err, missingSchemas(found)); err != nil {

@@ -18,8 +18,8 @@ import (
 
 type testCommand struct {
 	Tables      []connect.Table `arg:"" name:"table" help:"The tables and views, as SQL names them."`
-	Expect      string          `help:"Compare with this file and print what changed." type:"existingfile" xor:"expectation" placeholder:"FILE"`
-	Write       string          `help:"Write the file for --expect." type:"path" xor:"expectation" placeholder:"FILE"`
+	Expect      console.Path    `help:"Compare with this file and print what changed." xor:"expectation" placeholder:"FILE"`
+	Write       console.Path    `help:"Write the file for --expect." xor:"expectation" placeholder:"FILE"`
 	Explain     bool            `help:"Show plans too, and what makes them slow."`
 	OwnerColumn console.Once    `help:"Column that holds the owner's Clerk id, of one table (default: picked)." placeholder:"COLUMN"`
 	OrgColumn   console.Once    `help:"Column that holds the organization's Clerk id, of one table (default: picked)." placeholder:"COLUMN"`
@@ -88,7 +88,7 @@ func (cmd testCommand) run(ctx context.Context, c console.Console) error {
 	err = connect.WithConnection(ctx, c, func(conn *pgx.Conn) error {
 		return connect.Within(ctx, "probing", probeLimit, func(ctx context.Context) (err error) {
 			report, err = probe.Run(ctx, conn, probe.Options{
-				Tables: cmd.names(), Exposed: console.Texts(cmd.Exposed), Explain: cmd.Explain,
+				Tables: cmd.names(), Exposed: cmd.Exposed, Explain: cmd.Explain,
 				Columns: map[catalog.Name]probe.Columns{cmd.Tables[0].Name: cmd.columns()},
 			})
 			return err
@@ -131,9 +131,9 @@ func (cmd testCommand) expectation(ctx context.Context) ([]byte, error) {
 	if cmd.Expect == "" {
 		return nil, nil
 	}
-	text, err := console.ReadFile(ctx, cmd.Expect, maxExpectation)
+	text, err := console.ReadFile(ctx, string(cmd.Expect), maxExpectation)
 	if err != nil {
-		return nil, err
+		return nil, console.Usage(err)
 	}
 	if _, err := probe.Compare([]byte(text), probe.Report{}); err != nil {
 		return nil, console.Usage(fmt.Errorf("%s: %w", cmd.Expect, err))
@@ -187,9 +187,9 @@ func (cmd testCommand) write(c console.Console, report probe.Report) error {
 	if cmd.Write == "" {
 		return nil
 	}
-	if err := console.WriteFile(cmd.Write, string(report.Expectation())); err != nil {
+	if err := console.WriteFile(string(cmd.Write), string(report.Expectation())); err != nil {
 		return fmt.Errorf("writing what is expected: %w", err)
 	}
-	c.Say("clerksync: wrote %s", console.Printable(cmd.Write))
+	c.Say("clerksync: wrote %s", console.Printable(string(cmd.Write)))
 	return nil
 }

@@ -1,6 +1,7 @@
 package configurerls
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,17 +27,17 @@ type tableCommand struct {
 	Delete  *rule         `help:"Who deletes rows." placeholder:"RULE"`
 	Require []restriction `help:"A restriction besides the rules; can be repeated." placeholder:"RESTRICTION"`
 
-	OwnerColumn   console.Once   `help:"Column that holds the owner's Clerk id, without quotes (default: picked)." placeholder:"COLUMN"`
-	OrgColumn     console.Once   `help:"Column that holds the organization's Clerk id (default: picked)." placeholder:"COLUMN"`
-	Published     console.Once   `help:"Column, or column and value, that says that a row is published (default: picked)." placeholder:"COLUMN[=VALUE]"`
-	Organizations string         `help:"Where a pattern takes the caller's organizations from: mirrored (the copy; the default), active (the token's one), both (the active one, if the copy agrees)." enum:",mirrored,active,both" default:"" placeholder:"SOURCE"`
-	Roles         []console.Once `help:"Organization roles that write, in the pattern role-based." placeholder:"ROLE"`
-	Permissions   []console.Once `help:"Organization permissions that write, in the pattern role-based." placeholder:"PERMISSION"`
-	AppRoles      []console.Once `help:"The application's own roles that read and write, in the pattern role-based." placeholder:"ROLE"`
-	Claim         console.Once   `help:"Claim of the token that holds the application's roles, such as metadata.role." placeholder:"PATH"`
-	Anon          bool           `help:"Open to everyone what the pattern opens to signed-in users, and what is published."`
-	PublicColumns []console.Once `help:"Columns that everybody signed in may read, in the pattern public-profile." placeholder:"COLUMN"`
-	Bucket        console.Once   `help:"Bucket of storage.objects." placeholder:"NAME"`
+	OwnerColumn   console.Once  `help:"Column that holds the owner's Clerk id, without quotes (default: picked)." placeholder:"COLUMN"`
+	OrgColumn     console.Once  `help:"Column that holds the organization's Clerk id (default: picked)." placeholder:"COLUMN"`
+	Published     console.Once  `help:"Column, or column and value, that says that a row is published (default: picked)." placeholder:"COLUMN[=VALUE]"`
+	Organizations source        `help:"Where a pattern takes the caller's organizations from: mirrored (the copy; the default), active (the token's one), both (the active one, if the copy agrees)." placeholder:"SOURCE"`
+	Roles         console.Names `help:"Organization roles that write, in the pattern role-based." placeholder:"ROLE"`
+	Permissions   console.Names `help:"Organization permissions that write, in the pattern role-based." placeholder:"PERMISSION"`
+	AppRoles      console.Names `help:"The application's own roles that read and write, in the pattern role-based." placeholder:"ROLE"`
+	Claim         console.Once  `help:"Claim of the token that holds the application's roles, such as metadata.role." placeholder:"PATH"`
+	Anon          bool          `help:"Open to everyone what the pattern opens to signed-in users, and what is published."`
+	PublicColumns console.Names `help:"Columns that everybody signed in may read, in the pattern public-profile." placeholder:"COLUMN"`
+	Bucket        console.Once  `help:"Bucket of storage.objects." placeholder:"NAME"`
 
 	Replace   bool `help:"Remove other permissive policies, which would open what these close."`
 	NoDefault bool `help:"Leave the columns' defaults as they are."`
@@ -45,10 +46,10 @@ type tableCommand struct {
 	exposedFlag
 	Drop bool `help:"Remove what this command made."`
 
-	Migration bool   `help:"Write the SQL to a migration file and print its path." xor:"output"`
-	Dir       string `help:"Folder of the migration file (default: supabase/migrations)." type:"path" placeholder:"DIR"`
-	Apply     bool   `help:"Show what changes, then do it in one transaction." xor:"output"`
-	Yes       bool   `help:"With --apply: remove without asking."`
+	Migration bool         `help:"Write the SQL to a migration file and print its path." xor:"output"`
+	Dir       console.Path `help:"Folder of the migration file (default: supabase/migrations)." placeholder:"DIR"`
+	Apply     bool         `help:"Show what changes, then do it in one transaction." xor:"output"`
+	Yes       bool         `help:"With --apply: remove without asking."`
 }
 
 // migrationsDir is where Supabase's tool looks for migrations.
@@ -119,6 +120,19 @@ func (p *pattern) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// source is where a pattern takes the caller's organizations from.
+type source rls.Organizations
+
+// UnmarshalText is called while the command line is parsed.
+func (s *source) UnmarshalText(text []byte) error {
+	sources := []rls.Organizations{rls.Mirrored, rls.Active, rls.Both}
+	if !slices.Contains(sources, rls.Organizations(text)) {
+		return fmt.Errorf("there is no source %q; there are %s", text, console.List(sources))
+	}
+	*s = source(text)
+	return nil
+}
+
 type rule struct{ rls.Rule }
 
 // UnmarshalText is called while the command line is parsed.
@@ -160,8 +174,8 @@ func (cmd tableCommand) spec() rls.Spec {
 		Table: cmd.Table.Name, Pattern: string(cmd.Pattern), Rules: map[catalog.Command]rls.Rule{},
 		OwnerColumn: string(cmd.OwnerColumn), OrganizationColumn: string(cmd.OrgColumn), Published: string(cmd.Published),
 		Organizations: rls.Organizations(cmd.Organizations),
-		Roles:         console.Texts(cmd.Roles), Permissions: console.Texts(cmd.Permissions), AppRoles: console.Texts(cmd.AppRoles), Claim: string(cmd.Claim),
-		Anon: cmd.Anon, PublicColumns: console.Texts(cmd.PublicColumns), Bucket: string(cmd.Bucket),
+		Roles:         cmd.Roles, Permissions: cmd.Permissions, AppRoles: cmd.AppRoles, Claim: string(cmd.Claim),
+		Anon: cmd.Anon, PublicColumns: cmd.PublicColumns, Bucket: string(cmd.Bucket),
 		Replace: cmd.Replace, WithoutDefault: cmd.NoDefault, WithoutIndex: cmd.NoIndex, WithoutService: cmd.NoService, Drop: cmd.Drop,
 	}
 	for command, given := range map[catalog.Command]*rule{
@@ -200,7 +214,7 @@ func (cmd tableCommand) Run(ctx context.Context, c console.Console) error {
 func (cmd tableCommand) run(ctx context.Context, c console.Console, conn *pgx.Conn) error {
 	var plan rls.Plan
 	err := connect.Within(ctx, "planning", planLimit, func(ctx context.Context) (err error) {
-		plan, err = rls.Preview(ctx, conn, cmd.spec(), console.Texts(cmd.Exposed))
+		plan, err = rls.Preview(ctx, conn, cmd.spec(), cmd.Exposed)
 		return err
 	})
 	if err != nil {
@@ -253,11 +267,7 @@ func (cmd tableCommand) print(c console.Console, result plannedTable) error {
 }
 
 func (cmd tableCommand) write(c console.Console, text string) (string, error) {
-	dir := cmd.Dir
-	if dir == "" {
-		dir = migrationsDir
-	}
-	path, wrote, err := writeMigration(dir, cmd.Table.Name, text, time.Now())
+	path, wrote, err := writeMigration(string(cmp.Or(cmd.Dir, migrationsDir)), cmd.Table.Name, text, time.Now())
 	if err != nil || wrote {
 		return path, err
 	}
@@ -274,7 +284,7 @@ func (cmd tableCommand) apply(ctx context.Context, c console.Console, conn *pgx.
 		}
 	}
 	if err := connect.Within(ctx, "applying", applyLimit, func(ctx context.Context) error {
-		return rls.Apply(ctx, conn, cmd.spec(), console.Texts(cmd.Exposed), plan)
+		return rls.Apply(ctx, conn, cmd.spec(), cmd.Exposed, plan)
 	}); err != nil {
 		return err
 	}

@@ -170,7 +170,7 @@ func TestConfigureRLS_RefusesWrongUsage(t *testing.T) {
 		{[]string{"notes", "--require", "third-factor"}, "active-session"},
 		{[]string{"notes", "--require", "second-factor(0)"}, "minutes"},
 		{[]string{"notes", "--pattern", "owner", "--owner-column="}, "it is empty"},
-		{[]string{"notes", "--pattern", "role-based", "--roles="}, "needs roles"},
+		{[]string{"notes", "--pattern", "role-based", "--roles="}, "--roles: it is empty"},
 		{[]string{"notes", "--pattern", "role-based", "--roles", "admin,,owner"}, "it is empty"},
 		{[]string{"notes", "--pattern", "owner", "--organizations", "all"}, "mirrored"},
 		{[]string{"notes", "--pattern", "owner", "--roles", "admin"}, "role-based"},

@@ -18,6 +18,18 @@ func Count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+// List writes names with commas between them.
+func List[T ~string](names []T) string {
+	var b strings.Builder
+	for i, name := range names {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(string(name))
+	}
+	return b.String()
+}
+
 // Ago says in words how long something is past.
 func Ago(d time.Duration) string {
 	switch {

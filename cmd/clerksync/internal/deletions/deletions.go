@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"time"
 
@@ -41,14 +42,14 @@ func withDeletions(ctx context.Context, c console.Console, f func(*mirror.Store)
 }
 
 type listDeletionsCommand struct {
-	Of    string `help:"Only what is held back of this user, organization or membership; memberships come with either parent." placeholder:"ID"`
-	Limit int    `help:"How many at most." default:"50" placeholder:"N"`
+	Of    console.Once `help:"Only what is held back of this user, organization or membership; memberships come with either parent." placeholder:"ID"`
+	Limit int          `help:"How many at most." default:"50" placeholder:"N"`
 }
 
 // Validate is called while the command line is parsed.
 func (cmd listDeletionsCommand) Validate() error {
-	if cmd.Limit < 1 {
-		return fmt.Errorf("--limit is %d: give a number from 1", cmd.Limit)
+	if cmd.Limit < 1 || cmd.Limit > math.MaxInt32 {
+		return fmt.Errorf("--limit is %d: give a number from 1 to %d", cmd.Limit, math.MaxInt32)
 	}
 	return nil
 }
@@ -56,7 +57,7 @@ func (cmd listDeletionsCommand) Validate() error {
 // Run is the command.
 func (cmd listDeletionsCommand) Run(ctx context.Context, c console.Console) error {
 	return withDeletions(ctx, c, func(store *mirror.Store) error {
-		deletions, err := store.Deletions(ctx, cmd.Of, cmd.Limit)
+		deletions, err := store.Deletions(ctx, string(cmd.Of), cmd.Limit)
 		if err != nil {
 			return err
 		}
@@ -72,13 +73,13 @@ func (cmd listDeletionsCommand) Run(ctx context.Context, c console.Console) erro
 }
 
 type showDeletionCommand struct {
-	IDs []string `arg:"" name:"id" help:"Users, organizations or memberships."`
+	IDs []console.Once `arg:"" name:"id" help:"Users, organizations or memberships."`
 }
 
 // Run is the command. It prints one JSON value for each object, with --json in one line.
 func (cmd showDeletionCommand) Run(ctx context.Context, c console.Console) error {
 	return withDeletions(ctx, c, func(store *mirror.Store) error {
-		for _, id := range cmd.IDs {
+		for _, id := range console.Texts(cmd.IDs) {
 			rows, err := store.Deletion(ctx, id)
 			if err != nil {
 				return adviseHeld(id, err)
@@ -99,7 +100,7 @@ func (cmd showDeletionCommand) Run(ctx context.Context, c console.Console) error
 }
 
 type dropDeletionCommand struct {
-	IDs []string `arg:"" name:"id" help:"Users, organizations or memberships."`
+	IDs []console.Once `arg:"" name:"id" help:"Users, organizations or memberships."`
 }
 
 // droppedDeletion is what was dropped of one id as JSON.
@@ -113,7 +114,7 @@ func (cmd dropDeletionCommand) Run(ctx context.Context, c console.Console) error
 	return withDeletions(ctx, c, func(store *mirror.Store) error {
 		dropped := make([]droppedDeletion, 0, len(cmd.IDs))
 		var failed error
-		for _, id := range cmd.IDs {
+		for _, id := range console.Texts(cmd.IDs) {
 			of, err := store.DropDeletion(ctx, id)
 			if err != nil {
 				failed = adviseHeld(id, err)

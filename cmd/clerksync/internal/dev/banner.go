@@ -24,7 +24,7 @@ func (d *development) banner() {
 	case d.cmd.Data == "":
 		s.Talk("%s %s  %s", s.Bold("database"), d.stack.Database(), s.Dim("thrown away at the end"))
 	default:
-		s.Talk("%s %s  %s", s.Bold("database"), d.stack.Database(), s.Dim("kept in "+d.cmd.Data))
+		s.Talk("%s %s  %s", s.Bold("database"), d.stack.Database(), s.Dim("kept in "+string(d.cmd.Data)))
 	}
 	if url := d.stack.EmbeddedURL(); url != "" {
 		s.Talk("         psql '%s'", url)

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"net"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -22,7 +24,7 @@ import (
 type Command struct {
 	Addr        string        `help:"Where the gateway listens (default: ${default})." default:"127.0.0.1:8787" placeholder:"HOST:PORT"`
 	Postgres    string        `help:"Main version of the embedded PostgreSQL, 15 or 17 (default: whichever is found)." enum:",15,17" default:"" placeholder:"15|17"`
-	Data        string        `help:"Keep the embedded database in this folder (default: throw it away)." type:"path" placeholder:"DIR"`
+	Data        console.Path  `help:"Keep the embedded database in this folder (default: throw it away)." placeholder:"DIR"`
 	Seed        uint64        `help:"Seed of the Clerk double: one seed, one history (default: ${default})." default:"1" placeholder:"N"`
 	Users       int           `help:"How many people sign up at the start (default: ${default})." default:"20" placeholder:"N"`
 	Unseen      int           `help:"How many users, and a tenth as many organizations, Clerk has from before the endpoint was connected: no event tells of them, sync-users finds them (default: ${default})." default:"0" placeholder:"N"`
@@ -65,15 +67,23 @@ func (cmd Command) Validate() error {
 		}
 		return nil
 	}
-	negative := func(name string, is bool) error {
+	refuse := func(is bool, format string, args ...any) error {
 		if is {
-			return fmt.Errorf("--%s is negative", name)
+			return fmt.Errorf(format, args...)
 		}
 		return nil
 	}
+	_, _, err := net.SplitHostPort(cmd.Addr)
 	return errors.Join(share("late", cmd.Late), share("twice", cmd.Twice),
-		negative("users", cmd.Users < 0), negative("unseen", cmd.Unseen < 0), negative("rate", !(cmd.Rate >= 0)), negative("duration", cmd.Duration < 0))
+		refuse(err != nil, "--addr is %q: give HOST:PORT", cmd.Addr),
+		refuse(cmd.Users < 0 || cmd.Users > maxPeople, "--users is %d: give a number from 0 to %d", cmd.Users, maxPeople),
+		refuse(cmd.Unseen < 0 || cmd.Unseen > maxPeople, "--unseen is %d: give a number from 0 to %d", cmd.Unseen, maxPeople),
+		refuse(!(cmd.Rate >= 0) || math.IsInf(cmd.Rate, 0), "--rate is %v: give how many events a second", cmd.Rate),
+		refuse(cmd.Duration < 0, "--duration is negative"))
 }
+
+// maxPeople is more than a double in this process can hold in a laptop's memory.
+const maxPeople = 10_000_000
 
 // ingestQueued is the value of --ingest with a queue.
 const ingestQueued = "queued"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"clerksync/cmd/clerksync/internal/clitest"
+	"clerksync/cmd/clerksync/internal/console"
 )
 
 // No process can clean up after its own SIGKILL: the kernel has to, and what waits for that.
@@ -81,7 +82,7 @@ func TestDev_GoesOnWithTheDataOfOneThatWasKilled(t *testing.T) {
 	}
 	<-done
 	cmd := command()
-	cmd.Data, cmd.Duration = data, time.Second
+	cmd.Data, cmd.Duration = console.Path(data), time.Second
 	again := clitest.NewTerminal(nil)
 	if err := cmd.Run(t.Context(), again.Console(true)); err != nil {
 		t.Errorf("dev --data again = %v; stderr:\n%s\nbefore:\n%s", err, again.Stderr(), term.Stderr())

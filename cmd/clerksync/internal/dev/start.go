@@ -38,7 +38,7 @@ func (d *development) start(ctx context.Context, c console.Console) error {
 	}
 	var err error
 	d.stack, err = devstack.Start(ctx, devstack.Options{
-		Lookup: c.Lookup, Addr: d.cmd.Addr, Postgres: major, DataDir: d.cmd.Data,
+		Lookup: c.Lookup, Addr: d.cmd.Addr, Postgres: major, DataDir: string(d.cmd.Data),
 		Progress: step.begin,
 		Observe:  d.observe,
 		Queued:   queued,

@@ -23,9 +23,22 @@ type Command struct {
 }
 
 type listEventsCommand struct {
-	Outcome string        `help:"Only events with this outcome: applied, stale, ignored or rejected." enum:",applied,stale,ignored,rejected" default:"" placeholder:"OUTCOME"`
+	Outcome outcome       `help:"Only events with this outcome: applied, stale, ignored or rejected." placeholder:"OUTCOME"`
 	Before  time.Duration `help:"Only events received longer ago than this, such as 24h." placeholder:"DURATION"`
 	Limit   int           `help:"How many at most, up to 1000." default:"50" placeholder:"N"`
+}
+
+// outcome is one that is recorded.
+type outcome mirror.Outcome
+
+// UnmarshalText is called while the command line is parsed.
+func (o *outcome) UnmarshalText(text []byte) error {
+	recorded := []mirror.Outcome{mirror.Applied, mirror.Stale, mirror.Ignored, mirror.Rejected}
+	if !slices.Contains(recorded, mirror.Outcome(text)) {
+		return fmt.Errorf("there is no outcome %q; there are %s", text, console.List(recorded))
+	}
+	*o = outcome(text)
+	return nil
 }
 
 // maxEvents is how many the database lists at most.
@@ -67,8 +80,8 @@ func (cmd listEventsCommand) Run(ctx context.Context, c console.Console) error {
 }
 
 type replayEventCommand struct {
-	SvixIDs []string `arg:"" optional:"" name:"svix-id" help:"The events to replay."`
-	All     bool     `help:"Replay every rejected event whose payload is still kept."`
+	SvixIDs []console.Once `arg:"" optional:"" name:"svix-id" help:"The events to replay."`
+	All     bool           `help:"Replay every rejected event whose payload is still kept."`
 }
 
 // replayed is the result of one replay as JSON.
@@ -92,7 +105,7 @@ func (cmd replayEventCommand) Validate() error {
 // also where it stops.
 func (cmd replayEventCommand) Run(ctx context.Context, c console.Console) error {
 	return connect.WithStore(ctx, c, func(store *mirror.Store) error {
-		ids := cmd.SvixIDs
+		ids := console.Texts(cmd.SvixIDs)
 		if cmd.All {
 			var err error
 			if ids, err = replayable(ctx, store); err != nil {
@@ -141,8 +154,9 @@ func replay(ctx context.Context, store *mirror.Store, ids []string) ([]replayed,
 // ofOneEvent tells what the database answers about one event from what it would answer
 // about every other too: that it is away, stopping or out of something.
 func ofOneEvent(err error) bool {
+	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && !slices.ContainsFunc([]string{"08", "53", "57P"}, func(class string) bool { return strings.HasPrefix(pgErr.Code, class) })
+	return ok && !connecting && !slices.ContainsFunc([]string{"08", "53", "57P"}, func(class string) bool { return strings.HasPrefix(pgErr.Code, class) })
 }
 
 // unsuccessful is an error where events are still rejected, or were not tried.

@@ -22,12 +22,12 @@ type Command struct {
 }
 
 type schemaFlag struct {
-	Schema  string `help:"Exposed schema that holds the copy; chosen once (default: public)." placeholder:"NAME"`
-	Helpers string `name:"helpers-schema" help:"Schema of what policies call; chosen once (default: clerk)." placeholder:"NAME"`
+	Schema  console.Once `help:"Exposed schema that holds the copy; chosen once (default: public)." placeholder:"NAME"`
+	Helpers console.Once `name:"helpers-schema" help:"Schema of what policies call; chosen once (default: clerk)." placeholder:"NAME"`
 }
 
 func (f schemaFlag) options() migrate.Options {
-	return migrate.Options{Schema: f.Schema, Helpers: f.Helpers}
+	return migrate.Options{Schema: string(f.Schema), Helpers: string(f.Helpers)}
 }
 
 // migrateFlag are the flags of what migrates, or says what would happen.
@@ -118,15 +118,17 @@ func (cmd verifyCommand) Run(ctx context.Context, c console.Console) error {
 
 type exportCommand struct {
 	schemaFlag
-	Dir string `help:"Folder to write to." default:"supabase/migrations" type:"path" placeholder:"DIR"`
+	Dir console.Path `help:"Folder to write to (default: supabase/migrations)." placeholder:"DIR"`
 }
 
+// Run is the command.
 func (cmd exportCommand) Run(ctx context.Context, c console.Console) error {
+	cmd.Dir = cmp.Or(cmd.Dir, "supabase/migrations")
 	options, err := cmd.schemas(ctx, c)
 	if err != nil {
 		return err
 	}
-	written, err := migrate.Export(cmd.Dir, options, time.Now())
+	written, err := migrate.Export(string(cmd.Dir), options, time.Now())
 	if err != nil {
 		return err
 	}
@@ -144,7 +146,7 @@ func (cmd exportCommand) Run(ctx context.Context, c console.Console) error {
 // where it was migrated and the folder has no earlier files, which say it themselves.
 func (cmd exportCommand) schemas(ctx context.Context, c console.Console) (migrate.Options, error) {
 	options := cmd.options()
-	there, err := migrate.Exported(cmd.Dir)
+	there, err := migrate.Exported(string(cmd.Dir))
 	if err != nil || there || !connect.MayHold(c, "DATABASE_URL") {
 		return options, err
 	}

@@ -27,7 +27,7 @@ type Command struct {
 	MaxDeleteShare float64      `help:"Stop before more than this share of one kind is deleted (default: ${default})." default:"0.1" placeholder:"SHARE"`
 	MaxDeletes     int64        `help:"Stop before more than this many of one kind are deleted (default: ${default})." default:"10000" placeholder:"N"`
 	AcceptInstance bool         `help:"Take the secret key's Clerk instance for the right one, whichever the copy was of."`
-	RateShare      float64      `help:"Share of Clerk's rate limit to use (default: SYNC_RATE_SHARE, or 0.2)." placeholder:"SHARE"`
+	RateShare      *float64     `help:"Share of Clerk's rate limit to use (default: SYNC_RATE_SHARE, or 0.2)." placeholder:"SHARE"`
 	Workers        int          `help:"How many requests may be under way at once (default: ${default})." default:"16" placeholder:"N"`
 }
 
@@ -82,7 +82,9 @@ func (cmd Command) Validate() error {
 	refuse(cmd.partial() && (cmd.Fresh || cmd.AllowDeletions), "--fresh and --allow-deletions are for a run over everything")
 	refuse(!share(cmd.MaxDeleteShare), "--max-delete-share is %v: give a share above 0 and up to 1", cmd.MaxDeleteShare)
 	refuse(cmd.MaxDeletes < 1, "--max-deletes is %d: give at least 1; --dry-run deletes nothing", cmd.MaxDeletes)
-	refuse(cmd.RateShare != 0 && !share(cmd.RateShare), "--rate-share is %v: give a share above 0 and up to 1", cmd.RateShare)
+	if cmd.RateShare != nil {
+		refuse(!share(*cmd.RateShare), "--rate-share is %v: give a share above 0 and up to 1", *cmd.RateShare)
+	}
 	refuse(cmd.Workers < 1 || cmd.Workers > maxWorkers, "--workers is %d: give 1 to %d", cmd.Workers, maxWorkers)
 	return errors.Join(problems...)
 }
@@ -131,8 +133,8 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 	if err != nil {
 		return err
 	}
-	if cmd.RateShare != 0 {
-		settings.RateShare = cmd.RateShare
+	if cmd.RateShare != nil {
+		settings.RateShare = *cmd.RateShare
 	}
 	backend, err := connect.Clerk(settings)
 	if err != nil {

@@ -45,14 +45,9 @@ type auditTablesCommand struct {
 
 // Validate checks what the types of the flags do not.
 func (cmd auditTablesCommand) Validate() error {
-	switch {
-	case cmd.Drop && len(cmd.Ignore) > 0:
-		return errors.New("--drop ends it for every column: leave out --ignore")
-	case len(cmd.Tables) == 0 && (cmd.Drop || len(cmd.Ignore) > 0):
-		return errors.New("name the tables")
-	default:
-		return nil
-	}
+	return errors.Join(
+		console.Refuse(cmd.Drop && len(cmd.Ignore) > 0, "--drop ends it for every column: leave out --ignore"),
+		console.Refuse(len(cmd.Tables) == 0 && (cmd.Drop || len(cmd.Ignore) > 0), "name the tables"))
 }
 
 // auditedTables are the audited tables as JSON.

@@ -2,7 +2,6 @@ package configurerls
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -46,10 +45,8 @@ Sequences count on, and triggers fire: one that reaches outside the database rea
 
 // Validate checks what the types of the flags do not.
 func (cmd testCommand) Validate() error {
-	if len(cmd.names()) > 1 && cmd.columns() != (probe.Columns{}) {
-		return errors.New("--owner-column, --org-column and --published are of one table: test the tables one by one")
-	}
-	return nil
+	return console.Refuse(len(cmd.names()) > 1 && cmd.columns() != (probe.Columns{}),
+		"--owner-column, --org-column and --published are of one table: test the tables one by one")
 }
 
 // names are the tables, each once.

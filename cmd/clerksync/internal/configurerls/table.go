@@ -156,17 +156,12 @@ func (cmd tableCommand) Validate() error {
 	if cmd.Table == (connect.Table{}) {
 		return nil // which is said by who asks for it
 	}
-	var problems []error
-	refuse := func(is bool, format string, args ...any) {
-		if is {
-			problems = append(problems, fmt.Errorf(format, args...))
-		}
-	}
-	refuse(cmd.Dir != "" && !cmd.Migration, "--dir is where --migration writes to")
-	refuse(cmd.Yes && !cmd.Apply, "--yes belongs to --apply")
-	refuse(cmd.Drop && (cmd.OwnerColumn != "" || cmd.OrgColumn != "" || cmd.Published != "" || cmd.Organizations != "" || cmd.Claim != "" || cmd.Anon ||
-		cmd.Replace || cmd.NoDefault || cmd.NoIndex || cmd.NoService), "--drop takes what was made away: apart from --bucket it has nothing to choose")
-	return errors.Join(append(problems, cmd.spec().Check())...)
+	return errors.Join(
+		console.Refuse(cmd.Dir != "" && !cmd.Migration, "--dir is where --migration writes to"),
+		console.Refuse(cmd.Yes && !cmd.Apply, "--yes belongs to --apply"),
+		console.Refuse(cmd.Drop && (cmd.OwnerColumn != "" || cmd.OrgColumn != "" || cmd.Published != "" || cmd.Organizations != "" || cmd.Claim != "" || cmd.Anon ||
+			cmd.Replace || cmd.NoDefault || cmd.NoIndex || cmd.NoService), "--drop takes what was made away: apart from --bucket it has nothing to choose"),
+		cmd.spec().Check())
 }
 
 func (cmd tableCommand) spec() rls.Spec {

@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"fmt"
 )
 
 // HintedError is an error with what to do about it, which is said in a line of
@@ -26,3 +27,11 @@ func (e *UsageError) Unwrap() error { return e.err }
 
 // Usage makes a usage error of one.
 func Usage(err error) error { return &UsageError{err} }
+
+// Refuse is an error where what is asked for cannot be meant.
+func Refuse(is bool, format string, args ...any) error {
+	if !is {
+		return nil
+	}
+	return fmt.Errorf(format, args...)
+}

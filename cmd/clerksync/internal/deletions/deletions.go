@@ -48,10 +48,7 @@ type listDeletionsCommand struct {
 
 // Validate is called while the command line is parsed.
 func (cmd listDeletionsCommand) Validate() error {
-	if cmd.Limit < 1 || cmd.Limit > math.MaxInt32 {
-		return fmt.Errorf("--limit is %d: give a number from 1 to %d", cmd.Limit, math.MaxInt32)
-	}
-	return nil
+	return console.Refuse(cmd.Limit < 1 || cmd.Limit > math.MaxInt32, "--limit is %d: give a number from 1 to %d", cmd.Limit, math.MaxInt32)
 }
 
 // Run is the command.

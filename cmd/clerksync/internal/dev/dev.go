@@ -62,24 +62,16 @@ What no event has told of (--unseen) may be missing.`
 // Validate checks what the types of the flags do not.
 func (cmd Command) Validate() error {
 	share := func(name string, value float64) error {
-		if !(value >= 0 && value <= 1) {
-			return fmt.Errorf("--%s is %v: give a share from 0 to 1", name, value)
-		}
-		return nil
+		return console.Refuse(!(value >= 0 && value <= 1), "--%s is %v: give a share from 0 to 1", name, value)
 	}
-	refuse := func(is bool, format string, args ...any) error {
-		if is {
-			return fmt.Errorf(format, args...)
-		}
-		return nil
+	people := func(name string, n int) error {
+		return console.Refuse(n < 0 || n > maxPeople, "--%s is %d: give a number from 0 to %d", name, n, maxPeople)
 	}
 	_, _, err := net.SplitHostPort(cmd.Addr)
-	return errors.Join(share("late", cmd.Late), share("twice", cmd.Twice),
-		refuse(err != nil, "--addr is %q: give HOST:PORT", cmd.Addr),
-		refuse(cmd.Users < 0 || cmd.Users > maxPeople, "--users is %d: give a number from 0 to %d", cmd.Users, maxPeople),
-		refuse(cmd.Unseen < 0 || cmd.Unseen > maxPeople, "--unseen is %d: give a number from 0 to %d", cmd.Unseen, maxPeople),
-		refuse(!(cmd.Rate >= 0) || math.IsInf(cmd.Rate, 0), "--rate is %v: give how many events a second", cmd.Rate),
-		refuse(cmd.Duration < 0, "--duration is negative"))
+	return errors.Join(share("late", cmd.Late), share("twice", cmd.Twice), people("users", cmd.Users), people("unseen", cmd.Unseen),
+		console.Refuse(err != nil, "--addr is %q: give HOST:PORT", cmd.Addr),
+		console.Refuse(!(cmd.Rate >= 0) || math.IsInf(cmd.Rate, 0), "--rate is %v: give how many events a second", cmd.Rate),
+		console.Refuse(cmd.Duration < 0, "--duration is negative"))
 }
 
 // maxPeople is more than a double in this process can hold in a laptop's memory.

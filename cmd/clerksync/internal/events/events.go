@@ -46,14 +46,9 @@ const maxEvents = 1000
 
 // Validate is called while the command line is parsed.
 func (cmd listEventsCommand) Validate() error {
-	switch {
-	case cmd.Limit < 1 || cmd.Limit > maxEvents:
-		return fmt.Errorf("--limit is %d: give a number from 1 to %d", cmd.Limit, maxEvents)
-	case cmd.Before < 0:
-		return fmt.Errorf("--before is %s: give how long ago, such as 24h", cmd.Before)
-	default:
-		return nil
-	}
+	return errors.Join(
+		console.Refuse(cmd.Limit < 1 || cmd.Limit > maxEvents, "--limit is %d: give a number from 1 to %d", cmd.Limit, maxEvents),
+		console.Refuse(cmd.Before < 0, "--before is %s: give how long ago, such as 24h", cmd.Before))
 }
 
 // Run is the command.
@@ -95,10 +90,7 @@ type replayed struct {
 
 // Validate is called while the command line is parsed.
 func (cmd replayEventCommand) Validate() error {
-	if (len(cmd.SvixIDs) == 0) == !cmd.All {
-		return errors.New("name the events to replay, or give --all")
-	}
-	return nil
+	return console.Refuse((len(cmd.SvixIDs) == 0) == !cmd.All, "name the events to replay, or give --all")
 }
 
 // Run is the command. What fails for one event stops no other; what was done is printed

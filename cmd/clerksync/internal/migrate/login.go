@@ -24,17 +24,11 @@ type loginCommand struct {
 
 // Validate is kong's.
 func (cmd loginCommand) Validate() error {
-	switch {
-	case cmd.Wait != 0 && !cmd.Retire:
-		return errors.New("--wait is for --retire")
-	case cmd.Wait < 0:
-		return errors.New("--wait is negative")
-	case cmd.Force && cmd.Rotate:
-		return errors.New("--rotate changes nothing that is in use, so there is nothing to force")
-	case cmd.Force && cmd.Wait != 0:
-		return errors.New("--force does not wait")
-	}
-	return nil
+	return errors.Join(
+		console.Refuse(cmd.Wait != 0 && !cmd.Retire, "--wait is for --retire"),
+		console.Refuse(cmd.Wait < 0, "--wait is negative"),
+		console.Refuse(cmd.Force && cmd.Rotate, "--rotate changes nothing that is in use, so there is nothing to force"),
+		console.Refuse(cmd.Force && cmd.Wait != 0, "--force does not wait"))
 }
 
 // loginRole is a runtime role and the setting that takes its connection string.

@@ -25,10 +25,7 @@ type Command struct {
 
 // Validate is called while the command line is parsed.
 func (cmd Command) Validate() error {
-	if cmd.Runs < 0 || cmd.Runs > 1000 {
-		return fmt.Errorf("--runs is %d: give a number up to 1000", cmd.Runs)
-	}
-	return nil
+	return console.Refuse(cmd.Runs < 0 || cmd.Runs > 1000, "--runs is %d: give a number up to 1000", cmd.Runs)
 }
 
 // copyStatus is the status as JSON.

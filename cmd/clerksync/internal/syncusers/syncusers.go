@@ -70,23 +70,19 @@ var (
 
 // Validate checks what the types of the flags do not.
 func (cmd Command) Validate() error {
-	var problems []error
-	refuse := func(is bool, format string, args ...any) {
-		if is {
-			problems = append(problems, fmt.Errorf(format, args...))
-		}
+	share := func(name string, value float64) error {
+		return console.Refuse(!(value > 0 && value <= 1), "--%s is %v: give a share above 0 and up to 1", name, value)
 	}
-	share := func(value float64) bool { return value > 0 && value <= 1 }
-	refuse(cmd.User != "" && !userID.MatchString(string(cmd.User)), "--user wants the id of a user, as in user_2f0a1b…")
-	refuse(cmd.Organization != "" && !organizationID.MatchString(string(cmd.Organization)), "--organization wants the id of an organization, as in org_2f0a1b…")
-	refuse(cmd.partial() && (cmd.Fresh || cmd.AllowDeletions), "--fresh and --allow-deletions are for a run over everything")
-	refuse(!share(cmd.MaxDeleteShare), "--max-delete-share is %v: give a share above 0 and up to 1", cmd.MaxDeleteShare)
-	refuse(cmd.MaxDeletes < 1, "--max-deletes is %d: give at least 1; --dry-run deletes nothing", cmd.MaxDeletes)
+	rate := clerk.DefaultShare
 	if cmd.RateShare != nil {
-		refuse(!share(*cmd.RateShare), "--rate-share is %v: give a share above 0 and up to 1", *cmd.RateShare)
+		rate = *cmd.RateShare
 	}
-	refuse(cmd.Workers < 1 || cmd.Workers > maxWorkers, "--workers is %d: give 1 to %d", cmd.Workers, maxWorkers)
-	return errors.Join(problems...)
+	return errors.Join(share("max-delete-share", cmd.MaxDeleteShare), share("rate-share", rate),
+		console.Refuse(cmd.User != "" && !userID.MatchString(string(cmd.User)), "--user wants the id of a user, as in user_2f0a1b…"),
+		console.Refuse(cmd.Organization != "" && !organizationID.MatchString(string(cmd.Organization)), "--organization wants the id of an organization, as in org_2f0a1b…"),
+		console.Refuse(cmd.partial() && (cmd.Fresh || cmd.AllowDeletions), "--fresh and --allow-deletions are for a run over everything"),
+		console.Refuse(cmd.MaxDeletes < 1, "--max-deletes is %d: give at least 1; --dry-run deletes nothing", cmd.MaxDeletes),
+		console.Refuse(cmd.Workers < 1 || cmd.Workers > maxWorkers, "--workers is %d: give 1 to %d", cmd.Workers, maxWorkers))
 }
 
 const (

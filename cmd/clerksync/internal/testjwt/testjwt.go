@@ -61,10 +61,7 @@ The exit code is 1 where one of the two refuses the token or a check failed, and
 
 // Validate checks what the types of the flags do not.
 func (cmd Command) Validate() error {
-	if cmd.Offline && cmd.JWKSURL != "" {
-		return errors.New("--jwks-url is asked over the network, and --offline asks nothing: give the key with --pem")
-	}
-	return nil
+	return console.Refuse(cmd.Offline && cmd.JWKSURL != "", "--jwks-url is asked over the network, and --offline asks nothing: give the key with --pem")
 }
 
 const (

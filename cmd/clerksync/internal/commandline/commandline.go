@@ -83,12 +83,14 @@ func execute[C any](ctx context.Context, args []string, c console.Console, optio
 	}
 	parsedArgs, err := parser.Parse(args)
 	switch {
-	case done || console.Check(c.Stdout).Err() != nil: // the parser calls its own help, that cannot be written, a wrong argument
-		return nil
 	case meansToken(err):
 		return errSecretInArguments
-	case err != nil:
+	case console.Check(c.Stdout).Err() != nil:
+		return nil // the parser calls its own help, which could not be written, a wrong argument
+	case err != nil && !done:
 		return refused(err, args)
+	case done:
+		return nil
 	}
 
 	c.JSON = parsed.JSON
@@ -128,7 +130,7 @@ const maxEnvFile = 1 << 20
 // withFile adds the settings of a file to a lookup. The environment wins, as it
 // does in the tools that share such files.
 func withFile(ctx context.Context, path string, lookup func(string) (string, bool)) (func(string) (string, bool), error) {
-	text, err := console.ReadFile(ctx, path, maxEnvFile)
+	text, err := console.ReadText(ctx, path, maxEnvFile)
 	if err != nil {
 		return nil, err
 	}

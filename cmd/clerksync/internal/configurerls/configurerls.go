@@ -16,6 +16,7 @@ import (
 	"clerksync/shared/rls/probe"
 )
 
+// Command is configure-rls, as kong reads it.
 type Command struct {
 	Table tableCommand `cmd:"" default:"withargs" help:"Print, write or apply the policies of a table; \"table\" may be left out."`
 	Test  testCommand  `cmd:"" help:"Show who may do what with tables, by trying it in a transaction that is rolled back."`

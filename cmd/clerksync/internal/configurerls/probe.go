@@ -128,7 +128,7 @@ func (cmd testCommand) expectation(ctx context.Context) ([]byte, error) {
 	if cmd.Expect == "" {
 		return nil, nil
 	}
-	text, err := console.ReadFile(ctx, string(cmd.Expect), maxExpectation)
+	text, err := console.ReadText(ctx, string(cmd.Expect), maxExpectation)
 	if err != nil {
 		return nil, console.Usage(err)
 	}

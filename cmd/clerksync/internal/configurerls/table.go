@@ -274,7 +274,11 @@ func (cmd tableCommand) write(c console.Console, text string) (string, error) {
 func (cmd tableCommand) apply(ctx context.Context, c console.Console, conn *pgx.Conn, plan rls.Plan) error {
 	difference(c.OnStderr(), plan)
 	if slices.ContainsFunc(plan.Statements, func(s rls.Statement) bool { return s.Removes }) && !cmd.Yes {
-		if err := console.Confirm(ctx, c); err != nil {
+		unasked := console.Hint(
+			console.Usage(errors.New("something would be removed, and there is no terminal to ask at; nothing was changed")),
+			"look at what is marked with − and give --yes",
+		)
+		if err := c.Confirm(ctx, "Lines marked with − are removed.", unasked); err != nil {
 			return err
 		}
 	}

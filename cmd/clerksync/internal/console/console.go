@@ -62,3 +62,18 @@ func (c Console) Print(value any, rows func(row func(cells ...any))) error {
 func (e *HintedError) Error() string { return e.err.Error() }
 
 func (e *HintedError) Unwrap() error { return e.err }
+
+// Keyboard is the terminal at stdin, nil where that is none.
+func (c Console) Keyboard() *os.File {
+	file, ok := c.Stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return nil
+	}
+	return file
+}
+
+// capable reports whether a stream that is a terminal obeys more than line breaks.
+func (c Console) capable(terminal bool) bool {
+	kind, _ := c.Lookup("TERM")
+	return terminal && kind != "dumb"
+}

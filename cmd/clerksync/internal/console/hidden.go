@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 	"unicode/utf8"
 
@@ -24,16 +23,19 @@ const (
 
 // AskHidden asks for something that is not shown. A terminal hands over lines of
 // at most 4096 bytes, 1024 on macOS, and tokens are longer: it is read key by
-// key, and everything that a line would offer is done here. marks: out is a
-// terminal that may be told to mark pastes.
-func AskHidden(ctx context.Context, in *os.File, out io.Writer, marks bool, prompt string, most int) (_ string, err error) {
+// key, and everything that a line would offer is done here.
+func (c Console) AskHidden(ctx context.Context, prompt string, most int) (_ string, err error) {
+	in, out := c.Keyboard(), c.Stderr
+	if in == nil {
+		return "", errors.New("there is no terminal to ask at")
+	}
 	fd := int(in.Fd())
 	before, err := term.MakeRaw(fd)
 	if err != nil {
 		return "", fmt.Errorf("making the terminal ready for a token: %w", err)
 	}
 	on, off := MarkPastes, UnmarkPastes
-	if !marks {
+	if !c.capable(c.StderrTTY) {
 		on, off = "", ""
 	}
 	fmt.Fprint(out, on+prompt)

@@ -15,21 +15,15 @@ type Paper struct {
 	colour bool
 }
 
-// OnStdout and OnStderr are coloured where that is a terminal, and is wanted.
+// OnStdout is coloured where that is a terminal, and is wanted.
 func (c Console) OnStdout() Paper { return c.paper(c.Stdout, c.StdoutTTY && !c.JSON) }
 
+// OnStderr is coloured where that is a terminal, and is wanted.
 func (c Console) OnStderr() Paper { return c.paper(c.Stderr, c.StderrTTY) }
 
 func (c Console) paper(w io.Writer, terminal bool) Paper {
-	for key, off := range map[string]func(string) bool{
-		"NO_COLOR": func(value string) bool { return value != "" },
-		"TERM":     func(value string) bool { return value == "dumb" },
-	} {
-		if value, _ := c.Lookup(key); off(value) {
-			terminal = false
-		}
-	}
-	return Paper{w, terminal}
+	plain, _ := c.Lookup("NO_COLOR")
+	return Paper{w, c.capable(terminal) && plain == ""}
 }
 
 // Paint colours a text by the code of a terminal.

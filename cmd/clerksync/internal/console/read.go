@@ -1,7 +1,6 @@
 package console
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -68,14 +67,15 @@ func ReadAll(ctx context.Context, r io.Reader, what string, most int) (string, e
 		case len(got.text) > most:
 			return "", fmt.Errorf("reading %s: there is more than %d KiB", what, most>>10)
 		}
-		return plainText(got.text, what)
+		return string(got.text), nil
 	}
 }
 
-// plainText is a text without the mark that editors of Windows put in front of it.
-func plainText(text []byte, what string) (string, error) {
-	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) {
-		return "", fmt.Errorf("reading %s: it is UTF-16; save it as UTF-8", what)
+// ReadText is [ReadFile] without the mark that editors of Windows put in front of a text.
+func ReadText(ctx context.Context, path string, most int) (string, error) {
+	text, err := ReadFile(ctx, path, most)
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+		return "", fmt.Errorf("reading %s: it is UTF-16; save it as UTF-8", ShownPath(path))
 	}
-	return strings.TrimPrefix(string(text), "\ufeff"), nil
+	return strings.TrimPrefix(text, "\ufeff"), err
 }

@@ -28,8 +28,7 @@ type Screen struct {
 func NewScreen(c Console) *Screen { return newScreen(c, c.StdoutTTY && !c.JSON) }
 
 func newScreen(c Console, animated bool) *Screen {
-	kind, _ := c.Lookup("TERM")
-	s := &Screen{console: c, animated: animated && c.StderrTTY && kind != "dumb"}
+	s := &Screen{console: c, animated: animated && c.capable(c.StderrTTY)}
 	s.Paper = c.paper(c.Stdout, s.animated)
 	return s
 }

@@ -10,10 +10,10 @@ import (
 // WriteFile writes a file that is there whole or not at all, in place of an earlier one.
 // What is no file, such as /dev/stdout, is written to as it is.
 func WriteFile(path, text string) error {
-	mode := fs.FileMode(0o644) // part of a repository, which others read
-	switch info, err := os.Stat(path); {
+	mode := fs.FileMode(0o644)           // part of a repository, which others read
+	switch info, err := os.Stat(path); { //nolint:gosec // whichever file the person names
 	case err == nil && !info.Mode().IsRegular():
-		return os.WriteFile(path, []byte(text), mode)
+		return os.WriteFile(path, []byte(text), mode) //nolint:gosec // the same
 	case err == nil:
 		mode = info.Mode().Perm()
 		if path, err = filepath.EvalSymlinks(path); err != nil {

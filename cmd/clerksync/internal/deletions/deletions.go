@@ -17,6 +17,7 @@ import (
 	"clerksync/shared/mirror"
 )
 
+// Command is deletions, as kong reads it.
 type Command struct {
 	List listDeletionsCommand `cmd:"" help:"List what is held back, the latest first: ids and times, no personal data."`
 	Show showDeletionCommand  `cmd:"" help:"Show what a deleted object held, as JSON."`

@@ -21,6 +21,7 @@ import (
 	"clerksync/shared/supabase"
 )
 
+// Command is dev, as kong reads it.
 type Command struct {
 	Addr        string        `help:"Where the gateway listens (default: ${default})." default:"127.0.0.1:8787" placeholder:"HOST:PORT"`
 	Postgres    string        `help:"Main version of the embedded PostgreSQL, 15 or 17 (default: whichever is found)." enum:",15,17" default:"" placeholder:"15|17"`

@@ -17,6 +17,7 @@ import (
 	"clerksync/shared/mirror"
 )
 
+// Command is events, as kong reads it.
 type Command struct {
 	List   listEventsCommand  `cmd:"" help:"List recorded events, latest first."`
 	Replay replayEventCommand `cmd:"" help:"Try rejected events again, after what refused them was mended."`

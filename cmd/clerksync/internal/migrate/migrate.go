@@ -13,6 +13,7 @@ import (
 	"clerksync/sql/migrate"
 )
 
+// Command is migrate, as kong reads it.
 type Command struct {
 	Plan   planCommand   `cmd:"" help:"Show which migrations are applied and which are pending; writes nothing."`
 	Up     upCommand     `cmd:"" help:"Apply what is pending, all in one transaction."`

@@ -18,6 +18,7 @@ import (
 	"clerksync/shared/mirror"
 )
 
+// Command is status, as kong reads it.
 type Command struct {
 	Runs int  `help:"Also list this many of the latest full syncs, up to 1000." placeholder:"N"`
 	AWS  bool `help:"Also ask AWS how many functions the account may run at once, and how many of those the stack may reserve." name:"aws"`

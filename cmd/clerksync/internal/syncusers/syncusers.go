@@ -17,6 +17,7 @@ import (
 	"clerksync/shared/supabase"
 )
 
+// Command is sync-users, as kong reads it.
 type Command struct {
 	User           console.Once `help:"Only this user and its memberships." xor:"part" placeholder:"ID"`
 	Organization   console.Once `help:"Only this organization and its memberships." xor:"part" placeholder:"ID"`

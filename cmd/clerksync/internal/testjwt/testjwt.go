@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
@@ -22,6 +19,7 @@ import (
 	"clerksync/shared/supabase"
 )
 
+// Command is test-jwt, as kong reads it.
 type Command struct {
 	File           console.Once    `help:"Read the token from this file; - is stdin." placeholder:"FILE"`
 	Table          []connect.Table `help:"Say how many rows of this table the token's user sees; repeatable (default: those that the Data API serves)." sep:"none" placeholder:"TABLE"`
@@ -299,7 +297,7 @@ func readPEM(ctx context.Context, path string) (string, error) {
 	if strings.Contains(path, "-----BEGIN") {
 		return "", errors.New("this is a key: give the name of a file that holds it")
 	}
-	text, err := console.ReadFile(ctx, path, maxPEMFile)
+	text, err := console.ReadText(ctx, path, maxPEMFile)
 	if err != nil {
 		return "", err
 	}
@@ -318,8 +316,7 @@ func (cmd Command) token(ctx context.Context, c console.Console) (string, error)
 		}
 		return text, nil
 	}
-	file, isFile := c.Stdin.(*os.File)
-	if !isFile || !term.IsTerminal(int(file.Fd())) {
+	if c.Keyboard() == nil {
 		text, err := console.ReadAll(ctx, c.Stdin, "stdin", maxToken)
 		if err != nil && ctx.Err() == nil {
 			return "", console.Usage(err)
@@ -330,6 +327,5 @@ func (cmd Command) token(ctx context.Context, c console.Console) (string, error)
 	if cmd.Symptom != "" {
 		prompt = "Paste the token, which is not shown, and press Enter; without one press Enter alone: "
 	}
-	kind, _ := c.Lookup("TERM")
-	return console.AskHidden(ctx, file, c.Stderr, c.StderrTTY && kind != "dumb", prompt, maxToken)
+	return c.AskHidden(ctx, prompt, maxToken)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -29,6 +30,9 @@ one of them is a failure, and also if nothing could be checked.
     clerksync configure-rls lint
     clerksync configure-rls lint --schema public,app --exposed public,app --level error`
 }
+
+// lintLimit is for everything that is looked at.
+const lintLimit = 5 * time.Minute
 
 // linted is the outcome as JSON.
 type linted struct {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -63,6 +64,9 @@ func (cmd testCommand) names() []catalog.Name {
 func (cmd testCommand) columns() probe.Columns {
 	return probe.Columns{Owner: string(cmd.OwnerColumn), Organization: string(cmd.OrgColumn), Published: string(cmd.Published)}
 }
+
+// probeLimit is for all tables together.
+const probeLimit = 15 * time.Minute
 
 // probed is the outcome as JSON.
 type probed struct {

@@ -52,6 +52,13 @@ type tableCommand struct {
 	Yes       bool         `help:"With --apply: remove without asking."`
 }
 
+// The limits of the steps. The statements of an application are limited one by one as
+// well, by package rls.
+const (
+	planLimit  = time.Minute
+	applyLimit = 30 * time.Minute
+)
+
 // migrationsDir is where Supabase's tool looks for migrations.
 const migrationsDir = "supabase/migrations"
 

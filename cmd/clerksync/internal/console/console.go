@@ -63,6 +63,21 @@ func (e *HintedError) Error() string { return e.err.Error() }
 
 func (e *HintedError) Unwrap() error { return e.err }
 
+// Encode writes a value to stdout as JSON in one line.
+func (c Console) Encode(value any) error { return c.encode(value, "") }
+
+// EncodeIndented writes a value as JSON for people.
+func (c Console) EncodeIndented(value any) error { return c.encode(value, "  ") }
+
+func (c Console) encode(value any, indent string) error {
+	text, err := jsonText(value, indent)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(c.Stdout, text+"\n")
+	return err
+}
+
 // Keyboard is the terminal at stdin, nil where that is none.
 func (c Console) Keyboard() *os.File {
 	file, ok := c.Stdin.(*os.File)

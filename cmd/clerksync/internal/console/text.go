@@ -3,7 +3,6 @@ package console
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 	"unicode"
@@ -69,21 +68,6 @@ func Harmless(text string) string {
 			return '?'
 		}
 	}, text)
-}
-
-// Encode writes a value to stdout as JSON in one line.
-func (c Console) Encode(value any) error { return c.encode(value, "") }
-
-// EncodeIndented writes a value as JSON for people.
-func (c Console) EncodeIndented(value any) error { return c.encode(value, "  ") }
-
-func (c Console) encode(value any, indent string) error {
-	text, err := jsonText(value, indent)
-	if err != nil {
-		return err
-	}
-	_, err = io.WriteString(c.Stdout, text+"\n")
-	return err
 }
 
 // JSONText is a value as JSON in one line, in which nothing is left that a terminal

@@ -14,10 +14,8 @@ import (
 	"clerksync/shared/devstack/clerkdouble"
 )
 
-const (
-	// slowStep is when a step that still goes on is explained.
-	slowStep = 2 * time.Second
-)
+// slowStep is when a step that still goes on is explained.
+const slowStep = 2 * time.Second
 
 // start brings up the stack and the double and says where everything is.
 func (d *development) start(ctx context.Context, c console.Console) error {

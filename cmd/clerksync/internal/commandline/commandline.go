@@ -82,15 +82,15 @@ func execute[C any](ctx context.Context, args []string, c console.Console, optio
 		return err
 	}
 	parsedArgs, err := parser.Parse(args)
-	switch {
+	switch unwritten := console.Check(c.Stdout).Err(); {
 	case meansToken(err):
 		return errSecretInArguments
-	case console.Check(c.Stdout).Err() != nil:
-		return nil // the parser calls its own help, which could not be written, a wrong argument
-	case err != nil && !done:
-		return refused(err, args)
+	case unwritten != nil:
+		return unwritten // the parser calls its own help, which could not be written, a wrong argument
 	case done:
 		return nil
+	case err != nil:
+		return refused(err, args)
 	}
 
 	c.JSON = parsed.JSON

@@ -39,7 +39,7 @@ func writeBeside(path, text string, mode fs.FileMode, put func(from, to string) 
 	if err = errors.Join(err, beside.Chmod(mode), beside.Sync(), beside.Close()); err == nil {
 		err = put(beside.Name(), path)
 	}
-	if left := os.Remove(beside.Name()); !errors.Is(left, fs.ErrNotExist) {
+	if left := os.Remove(beside.Name()); !errors.Is(left, fs.ErrNotExist) { //nolint:gosec // beside the file that the person named
 		err = errors.Join(err, left)
 	}
 	return err

@@ -15,7 +15,7 @@ import (
 
 // exposedFlag is of the commands that look at what the Data API serves.
 type exposedFlag struct {
-	Exposed console.Names `help:"Schemas that the Data API serves, where the database does not say (default: public and the copy's)." placeholder:"SCHEMA"`
+	Exposed console.Names `help:"Schemas that the Data API serves, where the database does not say (default: public and the copy's)." placeholder:"SCHEMA,..."`
 }
 
 // advise adds to an error what to do about it, and makes it fit for a terminal.

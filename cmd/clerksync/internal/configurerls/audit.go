@@ -39,7 +39,7 @@ const auditLimit = time.Minute
 
 type auditTablesCommand struct {
 	Tables []connect.Table `arg:"" optional:"" name:"table" help:"The tables, as SQL names them; without any, the audited ones are listed."`
-	Ignore console.Names   `help:"Columns whose changes alone are not recorded, without quotes." placeholder:"COLUMN"`
+	Ignore console.Names   `help:"Columns whose changes alone are not recorded, without quotes." placeholder:"COLUMN,..."`
 	Drop   bool            `help:"End it; what was recorded stays."`
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 type lintCommand struct {
-	Schema console.Names `help:"Report on these schemas only (default: all of your own)." placeholder:"SCHEMA"`
+	Schema console.Names `help:"Report on these schemas only (default: all of your own)." placeholder:"SCHEMA,..."`
 	Level  string        `help:"Show what is at least this grave: warn or error (default: ${default}). What could not be checked is always shown." enum:"warn,error" default:"warn" placeholder:"LEVEL"`
 	exposedFlag
 }

@@ -31,12 +31,12 @@ type tableCommand struct {
 	OrgColumn     console.Once  `help:"Column that holds the organization's Clerk id (default: picked)." placeholder:"COLUMN"`
 	Published     console.Once  `help:"Column, or column and value, that says that a row is published (default: picked)." placeholder:"COLUMN[=VALUE]"`
 	Organizations source        `help:"Where a pattern takes the caller's organizations from: mirrored (the copy; the default), active (the token's one), both (the active one, if the copy agrees)." placeholder:"SOURCE"`
-	Roles         console.Names `help:"Organization roles that write, in the pattern role-based." placeholder:"ROLE"`
-	Permissions   console.Names `help:"Organization permissions that write, in the pattern role-based." placeholder:"PERMISSION"`
-	AppRoles      console.Names `help:"The application's own roles that read and write, in the pattern role-based." placeholder:"ROLE"`
+	Roles         console.Names `help:"Organization roles that write, in the pattern role-based." placeholder:"ROLE,..."`
+	Permissions   console.Names `help:"Organization permissions that write, in the pattern role-based." placeholder:"PERMISSION,..."`
+	AppRoles      console.Names `help:"The application's own roles that read and write, in the pattern role-based." placeholder:"ROLE,..."`
 	Claim         console.Once  `help:"Claim of the token that holds the application's roles, such as metadata.role." placeholder:"PATH"`
 	Anon          bool          `help:"Open to everyone what the pattern opens to signed-in users, and what is published."`
-	PublicColumns console.Names `help:"Columns that everybody signed in may read, in the pattern public-profile." placeholder:"COLUMN"`
+	PublicColumns console.Names `help:"Columns that everybody signed in may read, in the pattern public-profile." placeholder:"COLUMN,..."`
 	Bucket        console.Once  `help:"Bucket of storage.objects." placeholder:"NAME"`
 
 	Replace   bool `help:"Remove other permissive policies, which would open what these close."`

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -120,66 +119,6 @@ func TestCommandLine_RepeatsNoSecret(t *testing.T) {
 				}
 			})
 		}
-	}
-}
-
-func TestEnvFile_IsOfReadableSize(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), ".env")
-	fits := "DATABASE_URL=\"https://from-the-file.supabase.co\"\n#"
-	fits += strings.Repeat("x", 1<<20-len(fits))
-	if err := os.WriteFile(path, []byte(fits), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := clerksync(t, nil, "--env-file", path, "status"); !strings.Contains(got.Stderr, "API URL") {
-		t.Errorf("a file of 1 MiB is not used: %+v", got)
-	}
-	if err := os.WriteFile(path, []byte(fits+"x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{path, "/dev/zero"} {
-		if got := clerksync(t, nil, "--env-file", name, "status"); got.Code != commandline.ExitUsage || !strings.Contains(got.Stderr, "more than 1024 KiB") {
-			t.Errorf("--env-file %s: %+v, want a usage error with the limit", name, got)
-		}
-	}
-}
-
-// Editors of Windows begin a file with a mark, or write it in two bytes a letter.
-func TestEnvFile_OfWindows(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), ".env")
-	for text, want := range map[string]string{
-		"\ufeffDATABASE_URL=https://from-the-file.supabase.co\r\n":                 "API URL",
-		"\xff\xfeD\x00A\x00T\x00A\x00=\x00x\x00":                                   "UTF-16; save it as UTF-8",
-		"\xfe\xff\x00D\x00A\x00T\x00A\x00=\x00x":                                   "UTF-16; save it as UTF-8",
-		"CLERK_SECRET_KEY=x\r\nDATABASE_URL=https://from-the-file.supabase.co\r\n": "API URL",
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if got := clerksync(t, nil, "--env-file", path, "status"); got.Code == commandline.ExitOK || !strings.Contains(got.Stderr, want) {
-			t.Errorf("a file that begins with %q: %+v, want %q", text[:6], got, want)
-		}
-	}
-}
-
-func TestEnvFile_GivesWhatTheEnvironmentDoesNot(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), ".env")
-	if err := os.WriteFile(path, []byte("DATABASE_URL=\"https://from-the-file.supabase.co\"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := clerksync(t, nil, "--env-file", path, "status"); !strings.Contains(got.Stderr, "API URL") {
-		t.Errorf("the file's setting is not used: %+v", got)
-	}
-	if got := clerksync(t, map[string]string{"DATABASE_URL": "sk_live_x"}, "--env-file", path, "status"); strings.Contains(got.Stderr, "API URL") {
-		t.Errorf("the file's setting wins over the environment: %+v", got)
-	}
-	if err := os.WriteFile(path, []byte("DATABASE_URL=\"postgresql://u:topsecret@h/db\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got := clerksync(t, nil, "--env-file", path, "status"); got.Code != commandline.ExitUsage || strings.Contains(got.Stderr, "topsecret") {
-		t.Errorf("a broken file: %+v, want usage error without its content", got)
 	}
 }
 

@@ -42,7 +42,7 @@ run: ## Start the local stack, seeded and syncing; pass flags with ARGS='--durat
 
 # Prints the packages whose tests, directly or not, start test databases.
 LIST_DATABASE_PACKAGES := go list -test -f '{{.ImportPath}}: {{join .Deps " "}} ' ./... \
-	| sed -n 's|^\(.*\)\.test: .* clerksync/shared/devstack/testdb .*|\1|p'
+	| sed -n 's|^\(.*\)\.test: .* clerksync/shared/testkit/testdb .*|\1|p'
 
 .PHONY: test
 test: ## Run every test on the first Postgres of POSTGRES='15 17', those that use a database on the others too

@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/moto"
+	"clerksync/shared/testkit/moto"
 )
 
 func TestMain(m *testing.M) { os.Exit(moto.Main(m)) }

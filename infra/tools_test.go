@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
-	"clerksync/shared/devstack/moto"
+	"clerksync/shared/testkit/moto"
 )
 
 // samEnv keeps sam from calling home and gives it the region that validation asks for; nothing is sent to it.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 // result is what a command line leaves.

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestDeletions_AreListedShownAndDropped(t *testing.T) {

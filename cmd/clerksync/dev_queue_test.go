@@ -17,7 +17,7 @@ import (
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 // queuedCommand is dev --ingest queued with the flags' other defaults.

@@ -18,9 +18,9 @@ import (
 
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/moto"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/sql/migrate"
 )
 

@@ -22,11 +22,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clerksync/shared/config"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/jwtdiag/jwttest"
+	"clerksync/shared/testkit/testdb"
 )
 
 // jwtSettings are those of the instance and the project that package jwttest's

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 // wantRun checks the exit code, and that the streams hold texts; "" wants an empty stream.

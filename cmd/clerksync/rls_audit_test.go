@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestConfigureRLSAudit_RecordsWhoChangedWhat(t *testing.T) {

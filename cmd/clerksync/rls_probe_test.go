@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/probe"
+	"clerksync/shared/testkit/testdb"
 )
 
 // ownNotesSQL is a table whose policies are in order.

@@ -16,9 +16,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls"
+	"clerksync/shared/testkit/testdb"
 )
 
 // notesSQL is a table that needs everything done.

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestStatus_ShowsBothSidesAndTheLastRun(t *testing.T) {

@@ -15,9 +15,9 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // clerkKey is of the kind with the higher limit.

@@ -20,18 +20,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	main "clerksync/functions/event-consumer"
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/queue"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/eventqueue"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/shared/webhook"
 )
 

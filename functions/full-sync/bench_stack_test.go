@@ -10,9 +10,9 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 )
 
 // stack is what a benchmark writes to: a PostgreSQL whose commits reach the

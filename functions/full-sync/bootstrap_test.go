@@ -20,13 +20,13 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/fullsync"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) {

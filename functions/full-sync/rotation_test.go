@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/fullsync"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/testdb"
 )
 
 // A secret key that is replaced is revoked while a run still holds it.

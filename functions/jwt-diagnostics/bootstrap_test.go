@@ -18,13 +18,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/managementdouble"
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/managementdouble"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) {

@@ -11,8 +11,8 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // small is a copy of a small instance, told event by event, and that instance.

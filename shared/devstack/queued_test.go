@@ -12,8 +12,8 @@ import (
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/queue"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // drained waits until the stack's queue is empty, and compares.

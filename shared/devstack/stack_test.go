@@ -22,9 +22,9 @@ import (
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/jwtdiag/keyset"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }

@@ -23,9 +23,9 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/config"
-	"clerksync/shared/devstack/moto"
 	"clerksync/shared/eventqueue"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/moto"
 )
 
 func TestMain(m *testing.M) { os.Exit(moto.Main(m)) }

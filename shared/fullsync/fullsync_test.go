@@ -20,11 +20,11 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/pgbouncer"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }

@@ -22,13 +22,13 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 )
 
 // shaky is a world whose Postgres and PgBouncer are its own, so that either may

@@ -13,8 +13,8 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 var costRows = flag.Int("cost-rows", 100_000, "the largest copy that BenchmarkCost fills, in rows of each table")

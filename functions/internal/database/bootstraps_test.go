@@ -16,8 +16,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"clerksync/functions/internal/lambdatest"
-	"clerksync/shared/devstack/moto"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
 )
 
 func TestMain(m *testing.M) { os.Exit(moto.Main(m)) }

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/nodepkg"
+	"clerksync/shared/testkit/nodepkg"
 )
 
 // judge hands tokens to Clerk's own verifier, with the public key and with the

@@ -18,12 +18,12 @@ import (
 
 	"clerksync/shared/config"
 	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/managementdouble"
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/secret"
 	"clerksync/shared/telemetry"
+	"clerksync/shared/testkit/managementdouble"
 )
 
 const project = "abcdefghijklmnopqrst"

@@ -9,7 +9,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"clerksync/shared/devstack/browser"
+	"clerksync/shared/testkit/browser"
 )
 
 // page does everything that a tab has to complain of.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"clerksync/shared/devstack/nodepkg"
+	"clerksync/shared/testkit/nodepkg"
 )
 
 // install puts a package below a folder by hand.

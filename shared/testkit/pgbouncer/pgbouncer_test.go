@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/process"
+	"clerksync/shared/testkit/pgbouncer"
 )
 
 // upstream is a server for one test.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/managementdouble"
+	"clerksync/shared/testkit/managementdouble"
 )
 
 const (

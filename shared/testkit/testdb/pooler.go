@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"testing"
 
-	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/testkit/pgbouncer"
 )
 
 // Pooled is the same URL through a PgBouncer in transaction mode that all tests

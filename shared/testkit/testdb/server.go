@@ -8,8 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/testkit/pgbouncer"
 	"clerksync/sql/migrate"
 )
 

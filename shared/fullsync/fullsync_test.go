@@ -23,6 +23,7 @@ import (
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
+	"clerksync/shared/testkit/need"
 	"clerksync/shared/testkit/pgbouncer"
 	"clerksync/shared/testkit/testdb"
 )
@@ -53,7 +54,7 @@ func newWorld(t *testing.T, o clerkdouble.APIOptions) *world {
 	w := &world{T: t, clerk: clerkdouble.New(clerkdouble.Options{Seed: 1}), db: db, owner: db.Conn(t, db.Superuser())}
 	w.serve(o)
 	connString := db.Writer()
-	if _, err := pgbouncer.Find(); err == nil || os.Getenv("CI") == "true" {
+	if _, err := pgbouncer.Find(); err == nil || need.InCI() {
 		connString = db.Pooled(t, connString)
 	}
 	w.store = mirror.New(pool(t, connString))

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,6 +26,7 @@ import (
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/need"
 	"clerksync/shared/testkit/pgbouncer"
 	"clerksync/shared/testkit/testdb"
 )
@@ -48,11 +48,8 @@ type shaky struct {
 // newShaky skips the test where there is no PgBouncer.
 func newShaky(t *testing.T, o clerkdouble.APIOptions) *shaky {
 	t.Helper()
-	if _, err := pgbouncer.Find(); errors.Is(err, pgbouncer.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	_, err := pgbouncer.Find()
+	need.Success(t, err, pgbouncer.ErrNotFound)
 	// What no commit forces to disk stays in memory for as long as Postgres allows,
 	// so that a crash takes it.
 	server := testdb.NewServer(t, map[string]string{"wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", "wal_buffers": "32MB"})
@@ -415,7 +412,7 @@ func TestRun_LeavesTheRestToTheNextOne(t *testing.T) {
 	t.Parallel()
 	outages := clerkOutages(t)
 	_, missing := pgbouncer.Find()
-	if missing == nil || os.Getenv("CI") == "true" {
+	if missing == nil || need.InCI() {
 		outages = append(outages, databaseOutages(t)...)
 	}
 	// There is more time than any of them waits.

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"clerksync/shared/testkit/need"
 )
 
 const (
@@ -28,8 +30,8 @@ const (
 // skipped where make or the SAM CLI is not installed, and fails there when CI=true.
 func CheckBuild(t *testing.T, logicalID string) {
 	t.Helper()
-	requireTool(t, "sam", "pip install aws-sam-cli")
-	requireTool(t, "make", "install make")
+	need.Program(t, "sam", "pip install aws-sam-cli")
+	need.Program(t, "make", "install make")
 
 	version := "VERSION=v0.0.0-test"
 	built := filepath.Join(t.TempDir(), "sam")
@@ -130,7 +132,7 @@ func CheckMetrics(t *testing.T, folder, deployedAs, written string) {
 // deployed, as the result of a benchmark.
 func ReportSize(b *testing.B, logicalID string) {
 	b.Helper()
-	requireTool(b, "make", "install make")
+	need.Program(b, "make", "install make")
 	sizes := map[string]int64{}
 	for b.Loop() {
 		for _, arch := range []string{"arm64", "amd64"} {
@@ -181,20 +183,6 @@ func checkBootstrap(t *testing.T, path string) {
 
 // samEnv keeps sam from calling home and gives it the region that validation asks for; nothing is sent to it.
 var samEnv = []string{"SAM_CLI_TELEMETRY=0", "AWS_DEFAULT_REGION=us-east-1"}
-
-// requireTool skips the test or benchmark where a stranger's machine lacks the tool, and fails it in CI.
-func requireTool(t testing.TB, name, install string) {
-	t.Helper()
-
-	_, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("%s is not on PATH: %s", name, install)
-	default:
-		t.Skipf("%s is not on PATH: %s", name, install)
-	}
-}
 
 // run runs a command in dir with env added to the test's own, and fails the test with its output when it fails.
 func run(t testing.TB, dir string, env []string, name string, args ...string) {

@@ -19,6 +19,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"clerksync/shared/testkit/need"
 )
 
 // minNode is the oldest main version that is used.
@@ -35,17 +37,14 @@ type Modules struct {
 // Find returns where packages are installed, all of them in one folder.
 func Find(t testing.TB, packages ...string) Modules {
 	t.Helper()
-	node, err := exec.LookPath("node")
-	if err != nil {
-		missing(t, "Node is not on PATH; install version "+strconv.Itoa(minNode)+" or newer")
-	}
+	node := need.Program(t, "node", "install Node "+strconv.Itoa(minNode)+" or newer")
 	version, err := exec.CommandContext(t.Context(), node, "--version").Output()
 	if err != nil {
 		t.Fatalf("node --version: %v", err)
 	}
 	digits, _, _ := strings.Cut(strings.TrimPrefix(string(version), "v"), ".")
 	if major, err := strconv.Atoi(digits); err != nil || major < minNode {
-		missing(t, "Node is "+strings.TrimSpace(string(version))+"; install version "+strconv.Itoa(minNode)+" or newer")
+		need.Missing(t, "Node is "+strings.TrimSpace(string(version))+"; install version "+strconv.Itoa(minNode)+" or newer")
 	}
 	for _, dir := range folders() {
 		if has(dir, packages) {
@@ -53,17 +52,8 @@ func Find(t testing.TB, packages ...string) Modules {
 		}
 	}
 	names := strings.Join(packages, " ")
-	missing(t, "npm has not installed "+names+`; in the module's root, "npm install --prefix .cache/npm --no-save `+names+`" brings it`)
+	need.Missing(t, "npm has not installed "+names+`; in the module's root, "npm install --prefix .cache/npm --no-save `+names+`" brings it`)
 	return Modules{}
-}
-
-// missing ends a test for want of something.
-func missing(t testing.TB, what string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(what)
-	}
-	t.Skip(what)
 }
 
 // folders are where packages may be, the likeliest first.

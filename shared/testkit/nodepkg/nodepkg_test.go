@@ -1,6 +1,7 @@
 package nodepkg_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -57,11 +58,10 @@ type recorder struct {
 	ended chan string
 }
 
-func (r recorder) Skip(args ...any)  { r.end("skip", args) }
-func (r recorder) Fatal(args ...any) { r.end("fatal", args) }
+func (r recorder) Skip(args ...any)                { r.end("skip", fmt.Sprint(args...)) }
+func (r recorder) Fatalf(text string, args ...any) { r.end("fatal", fmt.Sprintf(text, args...)) }
 
-func (r recorder) end(how string, args []any) {
-	text, _ := args[0].(string)
+func (r recorder) end(how, text string) {
 	r.ended <- how + ": " + text
 	runtime.Goexit()
 }

@@ -3,7 +3,6 @@ package pgbouncer_test
 import (
 	"context"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/process"
+	"clerksync/shared/testkit/need"
 	"clerksync/shared/testkit/pgbouncer"
 )
 
@@ -21,12 +21,7 @@ func upstream(t *testing.T, options postgres.Options) *postgres.Server {
 	t.Helper()
 	options.InMemory = true
 	server, err := postgres.Start(t.Context(), options)
-	if errors.Is(err, postgres.ErrNotFound) {
-		missing(t, err)
-	}
-	if err != nil {
-		t.Fatalf("starting PostgreSQL: %v", err)
-	}
+	need.Success(t, err, postgres.ErrNotFound)
 	t.Cleanup(func() {
 		if err := server.Stop(context.Background()); err != nil {
 			t.Errorf("stopping PostgreSQL: %v", err)
@@ -44,26 +39,13 @@ func start(t *testing.T, server *postgres.Server, options pgbouncer.Options) *pg
 		options.Admit = func(role string) { server.URL("postgres", role, "") }
 	}
 	pooler, err := pgbouncer.Start(t.Context(), options)
-	if errors.Is(err, pgbouncer.ErrNotFound) {
-		missing(t, err)
-	}
-	if err != nil {
-		t.Fatalf("Start(%+v) = %v", options, err)
-	}
+	need.Success(t, err, pgbouncer.ErrNotFound)
 	t.Cleanup(func() {
 		if err := pooler.Kill(); err != nil {
 			t.Errorf("Kill = %v", err)
 		}
 	})
 	return pooler
-}
-
-func missing(t *testing.T, err error) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(err)
-	}
-	t.Skip(err)
 }
 
 func connect(t *testing.T, url string) *pgx.Conn {
@@ -285,10 +267,9 @@ func awaitLog(t *testing.T, pooler *pgbouncer.Pooler, text string) {
 
 func TestStart_ReportsWhyItFailed(t *testing.T) {
 	t.Parallel()
-	if _, err := pgbouncer.Find(); err != nil {
-		missing(t, err)
-	}
-	_, err := pgbouncer.Start(t.Context(), pgbouncer.Options{Port: 1, AuthUser: "postgres", PoolMode: "nonsense"})
+	_, err := pgbouncer.Find()
+	need.Success(t, err, pgbouncer.ErrNotFound)
+	_, err = pgbouncer.Start(t.Context(), pgbouncer.Options{Port: 1, AuthUser: "postgres", PoolMode: "nonsense"})
 	if err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("Start in mode nonsense = %v, want the pooler's complaint", err)
 	}

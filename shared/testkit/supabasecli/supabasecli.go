@@ -14,19 +14,14 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"clerksync/shared/testkit/need"
 )
 
 // Run runs the CLI in a folder and returns what it prints on its standard output.
 func Run(t testing.TB, dir string, args ...string) string {
 	t.Helper()
-	path, err := exec.LookPath("supabase")
-	if err != nil {
-		const missing = `the Supabase CLI is not on PATH; "npm install supabase" brings it`
-		if os.Getenv("CI") == "true" {
-			t.Fatal(missing)
-		}
-		t.Skip(missing)
-	}
+	path := need.Program(t, "supabase", `"npm install supabase" brings the Supabase CLI`)
 	command := exec.CommandContext(t.Context(), path, args...)
 	command.Dir = dir
 	command.Env = append(os.Environ(), "SUPABASE_TELEMETRY_DISABLED=1", "DO_NOT_TRACK=1", "HOME="+t.TempDir())

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/testkit/need"
 	"clerksync/shared/testkit/pgbouncer"
 	"clerksync/sql/migrate"
 )
@@ -97,12 +98,7 @@ func sharedCluster(t testing.TB) *cluster {
 			shared.cluster = &cluster{server: server, templates: map[string]error{}}
 		}
 	}
-	if errors.Is(shared.err, postgres.ErrNotFound) {
-		missing(t, shared.err)
-	}
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
+	need.Success(t, shared.err, postgres.ErrNotFound)
 	return shared.cluster
 }
 

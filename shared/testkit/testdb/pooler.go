@@ -2,13 +2,13 @@ package testdb
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/url"
 	"strconv"
 	"testing"
 
 	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/testkit/need"
 	"clerksync/shared/testkit/pgbouncer"
 )
 
@@ -17,12 +17,7 @@ import (
 func (db *DB) Pooled(t testing.TB, connString string) string {
 	t.Helper()
 	pooler, err := sharedPooler(db.server)
-	if errors.Is(err, pgbouncer.ErrNotFound) {
-		missing(t, err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	need.Success(t, err, pgbouncer.ErrNotFound)
 	u, err := url.Parse(connString)
 	if err != nil {
 		t.Fatal("reading the connection string: it is no URL")

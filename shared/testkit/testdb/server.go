@@ -2,13 +2,13 @@ package testdb
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/testkit/need"
 	"clerksync/shared/testkit/pgbouncer"
 	"clerksync/sql/migrate"
 )
@@ -31,12 +31,7 @@ func StartServer(t testing.TB, options postgres.Options) *postgres.Server {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), startTimeout, limit("starting PostgreSQL", startTimeout))
 	defer cancel()
 	server, err := postgres.Start(ctx, options)
-	if errors.Is(err, postgres.ErrNotFound) {
-		missing(t, err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	need.Success(t, err, postgres.ErrNotFound)
 	t.Cleanup(func() {
 		if err := server.Stop(context.Background()); err != nil {
 			t.Error(err)
@@ -114,12 +109,7 @@ func NewPooler(t testing.TB, server *postgres.Server, options pgbouncer.Options)
 	options.Host, options.Port, options.AuthUser, options.AuthPassword = server.Host(), server.Port(), postgres.Superuser, server.Password()
 	options.Admit = func(role string) { server.URL(ServerDatabase, role, "") }
 	pooler, err := pgbouncer.Start(t.Context(), options)
-	if errors.Is(err, pgbouncer.ErrNotFound) {
-		missing(t, err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	need.Success(t, err, pgbouncer.ErrNotFound)
 	t.Cleanup(func() {
 		// Clients that are still there would be waited for.
 		if err := pooler.Kill(); err != nil {

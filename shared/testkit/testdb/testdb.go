@@ -216,13 +216,3 @@ func requestedMajor() (int, error) {
 	}
 	return major, nil
 }
-
-// missing ends a test that lacks a part: on a person's machine it is skipped,
-// in CI nothing may be skipped.
-func missing(t testing.TB, err error) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("CI must have everything that tests need: %v", err)
-	}
-	t.Skip(err)
-}

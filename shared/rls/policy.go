@@ -14,15 +14,11 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
-// The roles of the Data API.
-const (
-	anon          = "anon"
-	authenticated = "authenticated"
-	serviceRole   = "service_role"
-	public        = "public"
-)
+// public is the role that everyone has.
+const public = "public"
 
 // shippedReaders is the policy that migrations make on users_public.
 const shippedReaders = "users_public_read_fellows"
@@ -73,7 +69,7 @@ func (b *builder) policies() []catalog.Policy {
 	for _, command := range catalog.Commands() {
 		rule := b.rules[command]
 		if command != catalog.Select {
-			add(string(command), command, rule, authenticated)
+			add(string(command), command, rule, platform.Authenticated)
 			continue
 		}
 		open := b.anonRule(rule)
@@ -81,13 +77,13 @@ func (b *builder) policies() []catalog.Policy {
 		case b.isCopy() && rule.word == wordFellow:
 			// As the migrations made it.
 			wanted = append(wanted, catalog.Policy{
-				Name: shippedReaders, Command: command, Permissive: true, Roles: []string{authenticated}, Using: b.db.Helpers.Fill(shippedFellows),
+				Name: shippedReaders, Command: command, Permissive: true, Roles: []string{platform.Authenticated}, Using: b.db.Helpers.Fill(shippedFellows),
 			})
 		case open.String() == rule.String():
-			add("select", command, rule, anon, authenticated)
+			add("select", command, rule, platform.Anon, platform.Authenticated)
 		default:
-			add("anon_select", command, open, anon)
-			add("select", command, rule, authenticated)
+			add("anon_select", command, open, platform.Anon)
+			add("select", command, rule, platform.Authenticated)
 		}
 	}
 	for _, r := range b.spec.Require {
@@ -107,7 +103,7 @@ func (b *builder) restrictive(r Restriction) []catalog.Policy {
 		// A restriction speaks about every row, so it lets other buckets pass.
 		condition = "bucket_id <> " + catalog.QuoteLiteral(b.spec.Bucket) + " or " + condition
 	}
-	p := catalog.Policy{Roles: []string{authenticated}, Comment: mark + r.String()}
+	p := catalog.Policy{Roles: []string{platform.Authenticated}, Comment: mark + r.String()}
 	if !r.WritesOnly {
 		p.Name, p.Command, p.Using, p.Check = b.policyName(name), catalog.All, condition, condition
 		return []catalog.Policy{p}
@@ -292,7 +288,7 @@ func same(a, b catalog.Policy) bool {
 // them is enough to let a row through.
 func (b *builder) checkOthers() {
 	for _, p := range b.table.Policies {
-		api := slices.ContainsFunc([]string{public, anon, authenticated}, func(role string) bool { return slices.Contains(p.Roles, role) })
+		api := slices.ContainsFunc([]string{public, platform.Anon, platform.Authenticated}, func(role string) bool { return slices.Contains(p.Roles, role) })
 		if !p.Permissive || !api || b.isOurs(p) || b.shipped(p) {
 			continue
 		}

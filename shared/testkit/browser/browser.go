@@ -27,8 +27,6 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/shared/testkit/need"
-
 	"github.com/chromedp/cdproto/audits"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -37,6 +35,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"clerksync/shared/testkit/need"
 )
 
 // How long things may take: Chromium's start on a cold disk, and what is done

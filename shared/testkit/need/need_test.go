@@ -27,7 +27,7 @@ func (e *ending) end(how, why string) {
 }
 
 // ends runs a test that asks for something.
-func ends(t *testing.T, ask func(testing.TB)) ending {
+func ends(t *testing.T, ask func(*ending)) ending {
 	t.Helper()
 	e := ending{TB: t, how: "passed"}
 	done := make(chan struct{})
@@ -39,24 +39,24 @@ func ends(t *testing.T, ask func(testing.TB)) ending {
 	return e
 }
 
-//nolint:paralleltest // it changes the environment
+// It changes the environment, and so does not run beside others.
 func TestWhatIsMissingIsSkippedAndFailsInCI(t *testing.T) {
 	missing := errors.New("no such server: install it")
 	for ci, how := range map[string]string{"": "skipped", "false": "skipped", "true": "failed"} {
 		t.Setenv("CI", ci)
-		for name, ask := range map[string]func(testing.TB){
-			"a program": func(t testing.TB) { need.Program(t, "clerksync-has-no-such-program", "install it") },
-			"a server":  func(t testing.TB) { need.Success(t, fmt.Errorf("starting: %w", missing), missing) },
-			"something": func(t testing.TB) { need.Missing(t, missing) },
+		for name, ask := range map[string]func(*ending){
+			"a program": func(e *ending) { need.Program(e, "clerksync-has-no-such-program", "install it") },
+			"a server":  func(e *ending) { need.Success(e, fmt.Errorf("starting: %w", missing), missing) },
+			"something": func(e *ending) { need.Missing(e, missing) },
 		} {
 			if got := ends(t, ask); got.how != how || !strings.Contains(got.why, "install it") {
 				t.Errorf("CI=%s without %s: %s, %q; want it %s, with what to install", ci, name, got.how, got.why, how)
 			}
 		}
-		if got := ends(t, func(t testing.TB) { need.Success(t, errors.New("it burns"), missing) }); got.how != "failed" {
+		if got := ends(t, func(e *ending) { need.Success(e, errors.New("it burns"), missing) }); got.how != "failed" {
 			t.Errorf("CI=%s: another error: %s, want it failed", ci, got.how)
 		}
-		if got := ends(t, func(t testing.TB) { need.Success(t, nil, missing); need.Program(t, "go", "install Go") }); got.how != "passed" {
+		if got := ends(t, func(e *ending) { need.Success(e, nil, missing); need.Program(e, "go", "install Go") }); got.how != "passed" {
 			t.Errorf("CI=%s: what is there: %s, %q", ci, got.how, got.why)
 		}
 	}

@@ -25,4 +25,6 @@ var schemas = []string{
 }
 
 // Owns tells whether a schema belongs to Supabase's services or to PostgreSQL.
-func Owns(schema string) bool { return strings.HasPrefix(schema, "pg_") || slices.Contains(schemas, schema) }
+func Owns(schema string) bool {
+	return strings.HasPrefix(schema, "pg_") || slices.Contains(schemas, schema)
+}

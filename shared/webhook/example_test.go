@@ -30,9 +30,11 @@ func (printer) Reject(_ context.Context, svixID, reason string, _ []byte) (mirro
 
 func ExampleNew() {
 	handler, err := webhook.New(webhook.Options{
-		Store:   printer{},
-		Secrets: func(context.Context) ([]secret.Value, error) { return []secret.Value{secret.New(clerktest.Secret)}, nil },
-		Logger:  slog.New(slog.DiscardHandler),
+		Store: printer{},
+		Secrets: func(context.Context) ([]secret.Value, error) {
+			return []secret.Value{secret.New(clerktest.Secret)}, nil
+		},
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		fmt.Println(err)

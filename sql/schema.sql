@@ -1138,6 +1138,13 @@ begin
     insert into clerk_sync.run_windows as w (run_id, object, phase, pass, position, requested_ms)
     values (run, apply_page.object, apply_page.phase, apply_page.pass, apply_page."position", stated_ms)
     on conflict on constraint run_windows_pkey do update set requested_ms = least(w.requested_ms, excluded.requested_ms);
+    -- What Clerk lists later than it was found absent is there, though its row may be
+    -- right and stay as it is.
+    delete from clerk_sync.sync_absences as a where a.ctid = any (array(
+      select (select s.ctid from clerk_sync.sync_absences as s
+              where s.run_id = run and s.object = apply_page.object and s.object_id = i.id
+                and date_trunc('milliseconds', s.confirmed_at) <= to_timestamp(stated_ms / 1000.0))
+      from unnest(ids) as i (id)));
     perform set_config('clerk_sync.cause', 'run_' || run, true);
   end if;
 
@@ -2309,6 +2316,77 @@ end
 $$;
 
 
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: objects; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.objects (
+    object text NOT NULL,
+    event text NOT NULL,
+    relation regclass NOT NULL,
+    key text NOT NULL,
+    organization_key text,
+    user_key text,
+    applies text NOT NULL,
+    deletes text NOT NULL,
+    dated boolean NOT NULL,
+    "position" integer NOT NULL
+);
+
+
+--
+-- Name: COLUMN objects.object; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.object IS 'As the Backend API and the full sync call it.';
+
+
+--
+-- Name: COLUMN objects.event; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.event IS 'What its event types begin with.';
+
+
+--
+-- Name: COLUMN objects.organization_key; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.organization_key IS 'The column that names its organization; likewise user_key.';
+
+
+--
+-- Name: COLUMN objects.applies; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.applies IS 'The function that applies statements about it; deletes makes tombstones, by ids.';
+
+
+--
+-- Name: COLUMN objects.dated; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.dated IS 'False where rows without a creation time are looked for in every list of it.';
+
+
+--
+-- Name: creation(clerk_sync.objects); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.creation(o clerk_sync.objects) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  return case when o.dated then 'r.created_at' else $q$coalesce(r.created_at, 'epoch')$q$ end;
+end
+$_$;
+
+
 --
 -- Name: delete_absent(bigint, text, text, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
@@ -2358,7 +2436,7 @@ begin
     return;
   end if;
   delete from clerk_sync.sync_absences as a
-  where a.run_id = run and a.object = delete_absent.object and a.object_id = any (candidates[1:taken]);
+  where a.run_id = run and a.object = delete_absent.object and a.object_id <= candidates[taken];
 
   perform set_config('clerk_sync.cause', 'run_' || run, true);
   deleted := clerk_sync.delete_objects(object, ids, null, times, true);
@@ -2636,10 +2714,6 @@ begin
 end
 $$;
 
-
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
 
 --
 -- Name: endings; Type: TABLE; Schema: clerk_sync; Owner: -
@@ -2961,10 +3035,10 @@ $$;
 
 
 --
--- Name: finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone, bigint, bigint, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0, rest jsonb DEFAULT NULL::jsonb) RETURNS void
+CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0, rest jsonb DEFAULT NULL::jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2993,10 +3067,6 @@ begin
       finish_window.unchanged,
       greatest(0, finish_window.listed - finish_window.stale
         - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))));
-  insert into clerk_sync.sync_absences (run_id, object, object_id, confirmed_at)
-  select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
-  from unnest(finish_window.absent_ids) as gone
-  on conflict on constraint sync_absences_pkey do nothing;
   insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms, after_id)
   select finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
   from jsonb_to_record(finish_window.rest) as r (position integer, from_ms bigint, to_ms bigint, after_id text)
@@ -3197,6 +3267,28 @@ begin
     select from public.users as u where u.clerk_id = is_gone.user_id and u.sync_version >= '8'
     union all
     select from public.organizations as o where o.clerk_org_id = is_gone.organization_id and o.sync_version >= '8');
+end
+$$;
+
+
+--
+-- Name: is_gone(bigint, text, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.is_gone(run bigint, object text, id text, organization_id text, user_id text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- No joins: planned while these tables are nearly empty, one would read them whole.
+  return exists (
+      select from (values (is_gone.object, is_gone.id), ('user', is_gone.user_id), ('organization', is_gone.organization_id)) as g (object, id)
+      where (select true from clerk_sync.sync_absences as s
+             where s.run_id = is_gone.run and s.object = g.object and s.object_id = g.id))
+    or exists (
+      select from (values ('user', is_gone.user_id), ('organization', is_gone.organization_id)) as g (object, id)
+      where (select not (e.inferred and clerk_sync.is_live(e.object, e.object_id)) from clerk_sync.endings as e
+             where e.object = g.object and e.object_id = g.id));
 end
 $$;
 
@@ -3474,56 +3566,22 @@ $$;
 
 
 --
--- Name: objects; Type: TABLE; Schema: clerk_sync; Owner: -
+-- Name: note_absences(bigint, text, text, text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE TABLE clerk_sync.objects (
-    object text NOT NULL,
-    event text NOT NULL,
-    relation regclass NOT NULL,
-    key text NOT NULL,
-    organization_key text,
-    user_key text,
-    applies text NOT NULL,
-    deletes text NOT NULL,
-    dated boolean NOT NULL,
-    "position" integer NOT NULL
-);
-
-
---
--- Name: COLUMN objects.object; Type: COMMENT; Schema: clerk_sync; Owner: -
---
-
-COMMENT ON COLUMN clerk_sync.objects.object IS 'As the Backend API and the full sync call it.';
-
-
---
--- Name: COLUMN objects.event; Type: COMMENT; Schema: clerk_sync; Owner: -
---
-
-COMMENT ON COLUMN clerk_sync.objects.event IS 'What its event types begin with.';
-
-
---
--- Name: COLUMN objects.organization_key; Type: COMMENT; Schema: clerk_sync; Owner: -
---
-
-COMMENT ON COLUMN clerk_sync.objects.organization_key IS 'The column that names its organization; likewise user_key.';
-
-
---
--- Name: COLUMN objects.applies; Type: COMMENT; Schema: clerk_sync; Owner: -
---
-
-COMMENT ON COLUMN clerk_sync.objects.applies IS 'The function that applies statements about it; deletes makes tombstones, by ids.';
-
-
---
--- Name: COLUMN objects.dated; Type: COMMENT; Schema: clerk_sync; Owner: -
---
-
-COMMENT ON COLUMN clerk_sync.objects.dated IS 'False where rows without a creation time are looked for in every list of it.';
+CREATE FUNCTION clerk_sync.note_absences(run bigint, holder text, object text, ids text[], confirmed_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform clerk_sync.require_lock(run, holder);
+  insert into clerk_sync.sync_absences (run_id, object, object_id, confirmed_at)
+  select distinct note_absences.run, note_absences.object, gone, note_absences.confirmed_at
+  from unnest(note_absences.ids) as gone
+  order by gone
+  on conflict on constraint sync_absences_pkey do nothing;
+end
+$$;
 
 
 --
@@ -4502,10 +4560,10 @@ $_$;
 
 
 --
--- Name: suspects(bigint, text, bigint, bigint, text[], text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: suspects(bigint, text, bigint, bigint, text[], integer, text, text, timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text DEFAULT ''::text, through text DEFAULT ''::text) RETURNS TABLE(id text, organization_id text, user_id text)
+CREATE FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], most integer, after text DEFAULT ''::text, through text DEFAULT ''::text, behind_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(id text, organization_id text, user_id text, created_at timestamp with time zone, gone boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -4513,33 +4571,29 @@ CREATE FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $_$
 declare
   o clerk_sync.objects := clerk_sync.object(object);
 begin
+  -- The ids are hashed: a join with them would have to sort what is in order already.
   return query execute format($q$
-    with absent as (
-      select r.%1$I as id from %2$s as r
-      where r.deleted_at is null and (r.created_at >= $1 and r.created_at < $2 %3$s)
-        and (r.created_at > $1 or $6 = '' or r.%1$I collate "C" > $6)
-        and (r.created_at > $1 or $7 = '' or r.%1$I collate "C" <= $7)
-      except select i from unnest($3) as i
-    )
-    select a.id, %4$s, %5$s
-    from absent as a
-    join %2$s as r on r.%1$I = a.id
-    where not exists (
-      select from clerk_sync.sync_absences as s
-      where s.run_id = $4 and s.object <> $5
-        and (s.object, s.object_id) in (('user', %5$s), ('organization', %4$s)))
-      and not exists (
-        select from clerk_sync.endings as e
-        where (e.object, e.object_id) in (('user', %5$s), ('organization', %4$s))
-          and not (e.inferred and clerk_sync.is_live(e.object, e.object_id))) $q$,
-    o.key, o.relation, case when not o.dated then 'or r.created_at is null' end,
+    select u.*, clerk_sync.is_gone($7, $8, u.id, u.organization_id, u.user_id)
+    from (
+      select r.%1$I as id, %4$s as organization_id, %5$s as user_id, %3$s as created_at
+      from %2$s as r
+      where r.deleted_at is null
+        and (%3$s, r.%1$I collate "C") > ($1, $2)
+        and %3$s < $3 and ($4 = '' or (%3$s, r.%1$I collate "C") <= ($3 - interval '1 millisecond', $4))
+        and r.%1$I not in (select i from unnest($5) as i)
+      order by %3$s, r.%1$I collate "C"
+      limit $6) as u
+    order by u.created_at, u.id collate "C" $q$,
+    o.key, o.relation, clerk_sync.creation(o),
     clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
-  using coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), coalesce(to_timestamp(to_ms / 1000.0), 'infinity'),
-        ids, run, object, after, through;
+  using coalesce(behind_at, to_timestamp(from_ms / 1000.0), '-infinity'), after,
+        coalesce(to_timestamp(to_ms / 1000.0), 'infinity'), through, ids, most, run, object;
 end
 $_$;
 
@@ -4981,27 +5035,35 @@ $$;
 
 
 --
--- Name: witnesses(bigint, text, text[], text[], integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: witnesses(bigint, text, text[], bigint, bigint, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) RETURNS TABLE(id text, organization_id text, user_id text)
+CREATE FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], from_ms bigint, to_ms bigint, most integer) RETURNS TABLE(id text, organization_id text, user_id text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $_$
 declare
   o     clerk_sync.objects := clerk_sync.object(object);
-  known text := format('select r.%I, %s, %s from %s as r where r.deleted_at is null', o.key,
+  known text := format('select r.%I as id, %s as organization_id, %s as user_id from %s as r where r.deleted_at is null', o.key,
     clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation);
 begin
   return query execute format('%s and r.%I = any ($1) limit $2', known, o.key) using listed, most;
   if not found then
     return query execute format($q$
-      %1$s and not $1 ? r.%2$I and not exists (
-        select from clerk_sync.sync_absences as s
-        where s.run_id = $2 and (s.object, s.object_id) in (($3, r.%2$I), ('user', %3$s), ('organization', %4$s)))
-      limit $4 $q$, known, o.key,
-      clerk_sync.column_or_null('r', o.user_key), clerk_sync.column_or_null('r', o.organization_key))
-    using coalesce((select jsonb_object_agg(i, null) from unnest(suspects) as i), '{}'), run, object, most;
+      select n.* from (
+        (%1$s and %3$s >= $1 order by %3$s, r.%2$I collate "C" limit 10001)
+        union all
+        (%1$s and %3$s < $2 order by %3$s desc, r.%2$I collate "C" desc limit 10001)) as n
+      where not clerk_sync.is_gone($3, $4, n.id, n.organization_id, n.user_id)
+      limit $5 $q$, known, o.key, clerk_sync.creation(o))
+    using coalesce(to_timestamp(to_ms / 1000.0), 'infinity'), coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), run, object, most;
   end if;
 end
 $_$;
@@ -5987,7 +6049,7 @@ CREATE INDEX webhook_events_user_payload_idx ON clerk_sync.webhook_events USING 
 -- Name: organization_memberships_created_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX organization_memberships_created_idx ON public.organization_memberships USING btree (created_at) WHERE (deleted_at IS NULL);
+CREATE INDEX organization_memberships_created_idx ON public.organization_memberships USING btree (created_at, clerk_membership_id COLLATE "C") WHERE (deleted_at IS NULL);
 
 
 --
@@ -6022,7 +6084,7 @@ CREATE INDEX organization_memberships_user_idx ON public.organization_membership
 -- Name: organizations_created_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX organizations_created_idx ON public.organizations USING btree (created_at) WHERE (deleted_at IS NULL);
+CREATE INDEX organizations_created_idx ON public.organizations USING btree (created_at, clerk_org_id COLLATE "C") WHERE (deleted_at IS NULL);
 
 
 --
@@ -6050,7 +6112,7 @@ CREATE INDEX organizations_undated_idx ON public.organizations USING btree (cler
 -- Name: users_created_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX users_created_idx ON public.users USING btree (created_at) WHERE (deleted_at IS NULL);
+CREATE INDEX users_created_idx ON public.users USING btree (created_at, clerk_id COLLATE "C") WHERE (deleted_at IS NULL);
 
 
 --
@@ -6866,6 +6928,13 @@ REVOKE ALL ON FUNCTION clerk_sync.count_window(run bigint, object text, phase te
 
 
 --
+-- Name: FUNCTION creation(o clerk_sync.objects); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.creation(o clerk_sync.objects) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION delete_absent(run bigint, holder text, object text, most integer, OUT taken bigint); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -6983,11 +7052,11 @@ GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO c
 
 
 --
--- Name: FUNCTION finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint, deleted_here bigint, rest jsonb); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint, deleted_here bigint, rest jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint, deleted_here bigint, rest jsonb) TO clerksync_writer;
 
 
 --
@@ -7051,6 +7120,13 @@ REVOKE ALL ON FUNCTION clerk_sync.is_drift(result text, before text, updated_ms 
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.is_gone(user_id text, organization_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_gone(run bigint, object text, id text, organization_id text, user_id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.is_gone(run bigint, object text, id text, organization_id text, user_id text) FROM PUBLIC;
 
 
 --
@@ -7154,6 +7230,14 @@ REVOKE ALL ON FUNCTION clerk_sync.misshapen(resource jsonb, texts text[]) FROM P
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.names_parents(membership jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION note_absences(run bigint, holder text, object text, ids text[], confirmed_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.note_absences(run bigint, holder text, object text, ids text[], confirmed_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.note_absences(run bigint, holder text, object text, ids text[], confirmed_at timestamp with time zone) TO clerksync_writer;
 
 
 --
@@ -7374,11 +7458,11 @@ REVOKE ALL ON FUNCTION clerk_sync.storable(body text) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text, through text); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], most integer, after text, through text, behind_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text, through text) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text, through text) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], most integer, after text, through text, behind_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], most integer, after text, through text, behind_at timestamp with time zone) TO clerksync_writer;
 
 
 --
@@ -7476,11 +7560,11 @@ REVOKE ALL ON FUNCTION clerk_sync.without_private_metadata(value json, depth int
 
 
 --
--- Name: FUNCTION witnesses(run bigint, object text, listed text[], suspects text[], most integer); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION witnesses(run bigint, object text, listed text[], from_ms bigint, to_ms bigint, most integer); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], from_ms bigint, to_ms bigint, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], from_ms bigint, to_ms bigint, most integer) TO clerksync_writer;
 
 
 --

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"clerksync/shared/clerk"
 	"clerksync/shared/mirror"
 )
 
@@ -33,9 +34,20 @@ func CutUsers(
 
 // The sizes of a run that no test makes smaller.
 const (
+	MostSent   = mostSent
 	WindowSize = windowSize
 	PageSize   = pageSize
 )
 
-// Fill adds users to a window, as a run does.
-var Fill = fill
+// Fill adds users to a window that holds some, as a run does, and says what it holds then.
+func Fill(w mirror.Window, held Holding, users []clerk.Item, size int) (int, mirror.Window, *mirror.Window, Holding) {
+	n, closed, rest := fill(w, held, users, size)
+	held.add(users[:n])
+	return n, closed, rest, held
+}
+
+// Holding is what a window holds.
+type Holding = holding
+
+// Users is how many.
+func (h holding) Users() int { return h.users }

@@ -87,6 +87,12 @@ func (l *lister) resumeList(k kind) (listPass, bool) {
 		return at, true
 	}
 	at.window.Pass, at.window.Position, at.window.From, at.start = last.Pass, last.Position+1, last.To, last.NextOffset
+	for _, w := range l.applier.run.Windows {
+		// One that begins within a moment was planned by the one before it.
+		if w.Object == k.object && w.Phase == mirror.PhaseList && w.Pass == last.Pass && w.Position == at.window.Position && w.After != "" {
+			at.window.From, at.window.After = w.From, w.After
+		}
+	}
 	return at, false
 }
 
@@ -101,8 +107,9 @@ type listPass struct {
 	// listed counts what the finished windows of the pass hold.
 	listed int64
 
-	// ids are those of the window, with their creation times.
-	ids map[string]clerk.Millis
+	// ids are those of the window, with their creation times, and highest is the highest.
+	ids     map[string]clerk.Millis
+	highest string
 	// total is what Clerk last said that the list holds.
 	total int64
 }
@@ -120,14 +127,9 @@ func (l *listPass) walk(ctx context.Context) error {
 		if err := pages.apply(l.take(page)); err != nil {
 			return err
 		}
-		last := page.Items[len(page.Items)-1].CreatedAt
-		if len(l.ids) < l.lister.windowSize || last <= l.window.From {
+		if len(l.ids) < l.lister.windowSize || !l.close(page) {
 			continue
 		}
-		// The last moment may go on in the next page: it opens the next window.
-		l.window.To = last
-		first := slices.IndexFunc(page.Items, func(item clerk.Item) bool { return item.CreatedAt == last })
-		l.window.NextOffset = page.offset + int64(first)
 		if err := l.finish(ctx, pages); err != nil {
 			return err
 		}
@@ -144,12 +146,36 @@ func (l *listPass) walk(ctx context.Context) error {
 // that overlap everything is applied once.
 func (l *listPass) take(page listedPage) clerk.Page {
 	return page.Select(func(item clerk.Item) bool {
-		if _, known := l.ids[item.ID]; known || item.CreatedAt < l.window.From {
+		if _, known := l.ids[item.ID]; known || l.passed(item) {
 			return false
 		}
-		l.ids[item.ID] = item.CreatedAt
+		l.ids[item.ID], l.highest = item.CreatedAt, max(l.highest, item.ID)
 		return true
 	})
+}
+
+// passed tells whether an object lies before the window.
+func (l *listPass) passed(item clerk.Item) bool {
+	return item.CreatedAt < l.window.From || item.CreatedAt == l.window.From && item.ID <= l.window.After
+}
+
+// close ends the window at a page that fills it, if it can end there: before the last
+// moment, which may go on in the next page, or behind the id that was listed last, as
+// [fill] does. If Clerk then lists a lower id of that moment it counts as passed, the list
+// does not add up, and is read again with no window that ends within a moment.
+func (l *listPass) close(page listedPage) bool {
+	last := page.Items[len(page.Items)-1]
+	if last.CreatedAt > l.window.From {
+		first := slices.IndexFunc(page.Items, func(item clerk.Item) bool { return item.CreatedAt == last.CreatedAt })
+		l.window.To, l.window.NextOffset = last.CreatedAt, page.offset+int64(first)
+		return true
+	}
+	if l.window.Pass > 1 || last.ID != l.highest {
+		return false
+	}
+	l.window.To, l.window.Through, l.window.NextOffset = last.CreatedAt+1, last.ID, page.end()
+	l.window.Rest = &mirror.Window{Position: l.window.Position + 1, From: last.CreatedAt, After: last.ID}
+	return true
 }
 
 // finish closes the window and opens the next.
@@ -158,22 +184,26 @@ func (l *listPass) finish(ctx context.Context, pages *pages) error {
 	if err != nil {
 		return err
 	}
-	listed := make(map[string]bool, len(l.ids))
+	listed := make(map[string]clerk.Millis, len(l.ids))
 	rest := map[string]clerk.Millis{}
+	l.highest = ""
 	for id, at := range l.ids {
 		if l.window.To != 0 && at >= l.window.To {
-			rest[id] = at
+			rest[id], l.highest = at, max(l.highest, id)
 			continue
 		}
-		listed[id] = true
+		listed[id] = at
 	}
 	l.window.Tally, l.window.Listed = tally, int64(len(listed))
 	if err := l.lister.deleter.finishWindow(ctx, l.kind, l.window, listed); err != nil {
 		return err
 	}
 	l.listed += l.window.Listed
-	l.window = mirror.Window{Object: l.kind.object, Phase: mirror.PhaseList, Pass: l.window.Pass, Position: l.window.Position + 1, From: l.window.To}
-	l.ids = rest
+	next := mirror.Window{Object: l.kind.object, Phase: mirror.PhaseList, Pass: l.window.Pass, Position: l.window.Position + 1, From: l.window.To}
+	if l.window.Rest != nil {
+		next.From, next.After = l.window.Rest.From, l.window.Rest.After
+	}
+	l.window, l.ids = next, rest
 	return nil
 }
 
@@ -272,7 +302,7 @@ func (l *listPass) open(ctx context.Context) (listedPage, error) {
 		if err != nil {
 			return listedPage{}, err
 		}
-		if offset == 0 || len(page.Items) > 0 && page.Items[0].CreatedAt < l.window.From {
+		if offset == 0 || len(page.Items) > 0 && l.passed(page.Items[0]) {
 			l.total = page.Total
 			l.lister.record.expect(l.kind.object, l.total)
 			return page, nil

@@ -164,19 +164,21 @@ func within(span mirror.Span) clerk.UserQuery {
 // walkWindows reads a span by cursor, window by window, and reconciles each.
 func (l *lister) walkWindows(ctx context.Context, w mirror.Window) error {
 	list := l.cursor(w)
-	pages, listed := l.applier.pages(ctx, w), make(map[string]bool, l.windowSize)
+	pages, listed, held := l.applier.pages(ctx, w), make(map[string]clerk.Millis, l.windowSize), holding{}
 	for !list.done {
 		page, err := list.next(ctx)
 		if err != nil {
 			return pages.fail(err)
 		}
 		page = page.Select(func(item clerk.Item) bool {
-			return contains(mirror.Span{From: w.From, To: w.To}, item.CreatedAt) && !listed[item.ID]
+			_, known := listed[item.ID]
+			return contains(mirror.Span{From: w.From, To: w.To}, item.CreatedAt) && !known
 		})
 		for {
-			n, closed, rest := fill(w, len(listed), page.Items, l.windowSize)
+			n, closed, rest := fill(w, held, page.Items, l.windowSize)
+			held.add(page.Items[:n])
 			for _, item := range page.Items[:n] {
-				listed[item.ID] = true
+				listed[item.ID] = item.CreatedAt
 			}
 			if err := pages.apply(first(page, n)); err != nil {
 				return err
@@ -193,13 +195,13 @@ func (l *lister) walkWindows(ctx context.Context, w mirror.Window) error {
 				return err
 			}
 			w, page = *rest, after(page, n)
-			pages, listed = l.applier.pages(ctx, w), make(map[string]bool, l.windowSize)
+			pages, listed, held = l.applier.pages(ctx, w), make(map[string]clerk.Millis, l.windowSize), holding{}
 		}
 	}
 	return l.finishUsers(ctx, w, pages, listed)
 }
 
-func (l *lister) finishUsers(ctx context.Context, w mirror.Window, pages *pages, listed map[string]bool) error {
+func (l *lister) finishUsers(ctx context.Context, w mirror.Window, pages *pages, listed map[string]clerk.Millis) error {
 	tally, err := pages.wait()
 	if err != nil {
 		return err
@@ -208,23 +210,46 @@ func (l *lister) finishUsers(ctx context.Context, w mirror.Window, pages *pages,
 	return l.deleter.finishWindow(ctx, users(l.clerk), w, listed)
 }
 
+// holding is what a window holds: how many users, when the last of them was created, and
+// the highest id of that moment.
+type holding struct {
+	users   int
+	last    clerk.Millis
+	highest string
+}
+
+func (h *holding) add(users []clerk.Item) {
+	h.users += len(users)
+	for _, user := range users {
+		if user.CreatedAt > h.last {
+			h.last, h.highest = user.CreatedAt, ""
+		}
+		h.highest = max(h.highest, user.ID)
+	}
+}
+
 // fill adds users, in the order of their creation, to a window that holds some. If
 // that fills it, it returns how many belong to it, where it ends, and the window
 // behind it. It ends before the last moment, which may go on in the next page; or,
-// where it has no other moment, behind the id that was listed last. The order
-// in which Clerk lists the users of one moment does not matter: the windows leave no id
-// out between them, since they go from the lowest to the highest, and on their way pass each.
-func fill(w mirror.Window, held int, users []clerk.Item, size int) (n int, closed mirror.Window, rest *mirror.Window) {
-	if len(users) == 0 || held+len(users) < size {
+// where that began in an earlier one, behind the id that was listed last, if that is the
+// highest: of a moment that Clerk lists in another order such a window would suspect
+// what is still to come, and so it goes on to the end of the moment. No order makes windows
+// leave an id out between them: they go from the lowest to the highest, and on their way
+// pass each.
+func fill(w mirror.Window, held holding, users []clerk.Item, size int) (n int, closed mirror.Window, rest *mirror.Window) {
+	if len(users) == 0 || held.users+len(users) < size {
 		return len(users), w, nil
 	}
 	last := users[len(users)-1]
 	rest = &mirror.Window{Object: w.Object, Phase: w.Phase, From: last.CreatedAt, To: w.To}
-	if last.CreatedAt > w.From {
+	if n = slices.IndexFunc(users, func(item clerk.Item) bool { return item.CreatedAt == last.CreatedAt }); n > 0 || max(w.From, held.last) < last.CreatedAt {
 		w.To = last.CreatedAt
-		return slices.IndexFunc(users, func(item clerk.Item) bool { return item.CreatedAt == last.CreatedAt }), w, rest
+		return n, w, rest
 	}
-	w.To, w.Through, rest.After = w.From+1, last.ID, last.ID
+	if held.add(users); held.highest != last.ID {
+		return len(users), w, nil
+	}
+	w.To, w.Through, rest.After = last.CreatedAt+1, last.ID, last.ID
 	return len(users), w, rest
 }
 

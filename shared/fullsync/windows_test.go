@@ -175,21 +175,22 @@ func TestWindows_AreOfOneSizeForEveryInstance(t *testing.T) {
 
 // windows are the sizes of those that a span is read in, page by page.
 func (h history) windows(first, last int64, w mirror.Window) (sizes []int64) {
-	held := 0
+	var held fullsync.Holding
 	for first < last {
 		page := make([]clerk.Item, min(fullsync.PageSize, last-first))
 		for i := range page {
 			page[i].CreatedAt = h.at(first + int64(i))
 		}
 		first += int64(len(page))
-		n, _, rest := fullsync.Fill(w, held, page, fullsync.WindowSize)
-		held += n
+		n, _, rest, now := fullsync.Fill(w, held, page, fullsync.WindowSize)
+		held = now
 		if rest != nil {
-			sizes = append(sizes, int64(held))
-			w, held = *rest, len(page)-n
+			sizes = append(sizes, int64(held.Users()))
+			w = *rest
+			_, _, _, held = fullsync.Fill(w, fullsync.Holding{}, page[n:], fullsync.WindowSize)
 		}
 	}
-	return append(sizes, int64(held))
+	return append(sizes, int64(held.Users()))
 }
 
 func total(sizes []int64) (sum int64) {
@@ -224,19 +225,20 @@ func TestWindows_OfOneMomentLeaveNobodyOut(t *testing.T) {
 		size, pageSize := 1+rng.IntN(12), 1+rng.IntN(9)
 		w := mirror.Window{From: 7, To: 20}
 		var windows []mirror.Window
-		held := 0
+		var held fullsync.Holding
 		for page := range slices.Chunk(ids, pageSize) {
 			items := make([]clerk.Item, len(page))
 			for i, id := range page {
 				items[i] = clerk.Item{ID: id, CreatedAt: 7}
 			}
-			n, closed, rest := fullsync.Fill(w, held, items, size)
-			held += n
+			n, closed, rest, now := fullsync.Fill(w, held, items, size)
+			held = now
 			if rest != nil {
 				if closed.To != 8 || rest.From != 7 || rest.To != 20 || rest.After != closed.Through {
 					t.Fatalf("%+v ends as %+v, before %+v", w, closed, rest)
 				}
-				windows, w, held = append(windows, closed), *rest, len(items)-n
+				windows, w = append(windows, closed), *rest
+				_, _, _, held = fullsync.Fill(w, fullsync.Holding{}, items[n:], size)
 			}
 		}
 		windows = append(windows, w)

@@ -131,7 +131,7 @@ func BenchmarkCost(b *testing.B) {
 				listed = append(listed, fmt.Sprintf("user_%08d", n))
 			}
 			return func() error {
-				_, err := c.store.Suspects(b.Context(), 0, mirror.Users, mirror.Span{From: clerk.MillisOf(from), To: clerk.MillisOf(from.Add(5000 * time.Second))}, listed)
+				_, _, err := c.store.Suspects(b.Context(), 0, mirror.Users, mirror.Span{From: clerk.MillisOf(from), To: clerk.MillisOf(from.Add(5000 * time.Second))}, listed, nil, 1000)
 				return err
 			}
 		}},

@@ -65,7 +65,7 @@ func TestDeletion_OfAnOrganizationOfManyMembers(t *testing.T) {
 		},
 		"a full sync": func(b *bench) {
 			run := b.mustBegin("one")
-			if err := run.Finish(b.Context(), mirror.Window{Object: mirror.Organizations, Phase: mirror.PhaseSpan, Position: 1}, []string{"org_1"}, gone); err != nil {
+			if err := run.NoteAbsent(b.Context(), mirror.Organizations, []string{"org_1"}, gone); err != nil {
 				b.Fatal(err)
 			}
 			for must[int64](b)(run.DeleteAbsent(b.Context(), mirror.Organizations, 500)) > 0 {
@@ -124,7 +124,7 @@ func TestDeleteAbsent_TakesNoMoreThanTheirMembershipsAllow(t *testing.T) {
 	}
 	run := b.mustBegin("one")
 	for object, absent := range map[mirror.Object][]string{mirror.Organizations: orgs, mirror.Users: users} {
-		if err := run.Finish(t.Context(), mirror.Window{Object: object, Phase: mirror.PhaseSpan, Position: 1}, absent, at(60)); err != nil {
+		if err := run.NoteAbsent(t.Context(), object, absent, at(60)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -349,7 +349,7 @@ func TestSuspects_LeaveOutWhatIsBeingEnded(t *testing.T) {
 	b.few(5)
 	b.members(2, 10)
 	b.applied("msg_deleted", clerktest.Organization("org_1", "").Deleted(at(60)))
-	suspects := must[[]mirror.Suspect](t)(b.store.Suspects(t.Context(), 0, mirror.Memberships, mirror.Span{}, nil))
+	suspects := b.suspects(mirror.Memberships, mirror.Span{}, nil)
 	if len(suspects) != 10 || slices.ContainsFunc(suspects, func(s mirror.Suspect) bool { return s.OrganizationID != "org_2" }) {
 		t.Errorf("suspects: %+v, want the ten of org_2", suspects)
 	}

@@ -18,7 +18,7 @@ func (b *bench) absent(when time.Time, ids map[mirror.Object][]string) {
 	b.Helper()
 	run := b.mustBegin("absent")
 	for object, gone := range ids {
-		if err := run.Finish(b.Context(), mirror.Window{Object: object, Phase: mirror.PhaseSpan, Position: 1}, gone, when); err != nil {
+		if err := run.NoteAbsent(b.Context(), object, gone, when); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -259,7 +259,7 @@ func TestInferredTombstone_HidesNoSuspectOfWhatIsBack(t *testing.T) {
 	b.few(3)
 	b.absent(at(60), map[mirror.Object][]string{mirror.Organizations: {"org_1"}})
 	suspects := func() int {
-		return len(must[[]mirror.Suspect](t)(b.store.Suspects(t.Context(), 0, mirror.Memberships, mirror.Span{}, nil)))
+		return len(b.suspects(mirror.Memberships, mirror.Span{}, nil))
 	}
 	if n := suspects(); n != 0 {
 		t.Errorf("%d suspects of an organization that is gone, want none", n)

@@ -197,13 +197,14 @@ func samples() []sample {
 		page := fmt.Sprintf(`'%s', '[%s]', 1900000000000, '{%s}', '{1900000000000}', 1900000000000`, object, resource, id)
 		add("clerk_sync.preview_page", page)
 		add("clerk_sync.apply_page", run+`, 'span', 0, 1, `+page)
-		add("clerk_sync.suspects", `1, '`+object+`', 0, null, '{other}', 'a', 'z'`)
-		add("clerk_sync.witnesses", `1, '`+object+`', '{other}', '{another}', 5`)
+		add("clerk_sync.suspects", `1, '`+object+`', 0, null, '{other}', 10, 'a', 'z', '1970-01-01'`)
+		add("clerk_sync.witnesses", `1, '`+object+`', '{other}', 5, 6, 5`)
 		add("clerk_sync.pending_objects", `1, '`+object+`'`)
 		if i < 3 {
 			add("clerk_sync.undated", `'`+object+`', '2100-01-01', '', 10`)
 		}
-		add("clerk_sync.finish_window", run+`, '`+object+`', 'span', 0, 1, null, null, null, 1, 0, 0, '{`+id+`}', '2100-01-01', null, 0, '{"position":7,"from_ms":3,"to_ms":0,"after_id":"`+id+`"}'`)
+		add("clerk_sync.note_absences", run+`, '`+object+`', '{`+id+`}', '2100-01-01'`)
+		add("clerk_sync.finish_window", run+`, '`+object+`', 'span', 0, 1, null, null, null, 1, 0, 0, null, 0, '{"position":7,"from_ms":3,"to_ms":0,"after_id":"`+id+`"}'`)
 		add("clerk_sync.is_live", `'`+object+`', '`+id+`'`)
 	}
 	add("clerk_sync.memberships_of", `'user', 'user_p2'`, `'organization', 'org_p2'`)

@@ -1922,7 +1922,7 @@ begin
 
   return jsonb_build_object(
     'outcome', outcome, 'run_id', run.id, 'initial', run.initial, 'started_at', run.started_at,
-    'windows', clerk_sync.run_windows(run.id));
+    'windows', clerk_sync.run_windows(run.id), 'cuts', run.cuts);
 end
 $$;
 
@@ -3372,6 +3372,21 @@ $$;
 
 
 --
+-- Name: keep_cuts(bigint, text, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.keep_cuts(run bigint, holder text, cuts jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform clerk_sync.require_lock(run, holder);
+  update clerk_sync.sync_runs as r set cuts = keep_cuts.cuts where r.id = keep_cuts.run;
+end
+$$;
+
+
+--
 -- Name: keep_private_metadata(text, text[], jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3734,6 +3749,7 @@ begin
   select plan_windows.run, plan_windows.object, 'span', 0, w.position, w.from_ms, w.to_ms
   from unnest(plan_windows.from_ms, plan_windows.to_ms) with ordinality as w (from_ms, to_ms, position)
   on conflict on constraint run_windows_pkey do nothing;
+  update clerk_sync.sync_runs as r set cuts = null where r.id = plan_windows.run and r.cuts is not null;
 end
 $$;
 
@@ -5362,6 +5378,7 @@ CREATE TABLE clerk_sync.sync_runs (
     ended_at timestamp with time zone,
     drift bigint,
     report jsonb,
+    cuts jsonb,
     CONSTRAINT sync_runs_state CHECK ((state = ANY (ARRAY['running'::text, 'partial'::text, 'complete'::text, 'stopped'::text])))
 );
 
@@ -7156,6 +7173,14 @@ REVOKE ALL ON FUNCTION clerk_sync.is_plain(resource jsonb) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.keep_audit_log() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION keep_cuts(run bigint, holder text, cuts jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.keep_cuts(run bigint, holder text, cuts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.keep_cuts(run bigint, holder text, cuts jsonb) TO clerksync_writer;
 
 
 --

@@ -110,7 +110,7 @@ func (l *lister) planUsers(ctx context.Context) ([]mirror.Window, error) {
 	spans := make([]mirror.Span, len(cuts))
 	windows := make([]mirror.Window, len(cuts))
 	for i, c := range cuts {
-		spans[i] = c.Span
+		spans[i] = mirror.Span{From: c.From, To: c.To}
 		// Postgres counts them from one.
 		windows[i] = mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: i + 1, From: c.From, To: c.To}
 	}
@@ -122,30 +122,42 @@ func (l *lister) planUsers(ctx context.Context) ([]mirror.Window, error) {
 	l.lastWindow = len(windows)
 	// What takes longest begins first.
 	slices.SortStableFunc(windows, func(a, b mirror.Window) int {
-		return cmp.Compare(cuts[b.Position-1].users, cuts[a.Position-1].users)
+		return cmp.Compare(cuts[b.Position-1].Users, cuts[a.Position-1].Users)
 	})
 	return windows, nil
 }
 
 // cut divides all time into spans to be read side by side.
-func (l *lister) cut(ctx context.Context, total int64) ([]counted, error) {
+func (l *lister) cut(ctx context.Context, total int64) ([]mirror.Cut, error) {
 	if total <= leastWindows*int64(l.windowSize) {
-		return []counted{{users: total}}, nil
+		return []mirror.Cut{{Users: total}}, nil
 	}
-	first, err := l.clerk.Users(ctx, clerk.UserQuery{OrderBy: "+created_at", Limit: 1})
-	if err != nil {
-		return nil, fmt.Errorf("looking for the first user: %w", err)
+	run := l.applier.run
+	var open []mirror.Cut
+	if run != nil {
+		open = run.Cuts
 	}
-	if len(first.Items) == 0 {
-		return []counted{{users: total}}, nil
+	if len(open) == 0 {
+		first, err := l.clerk.Users(ctx, clerk.UserQuery{OrderBy: "+created_at", Limit: 1})
+		if err != nil {
+			return nil, fmt.Errorf("looking for the first user: %w", err)
+		}
+		if len(first.Items) == 0 {
+			return []mirror.Cut{{Users: total}}, nil
+		}
+		from := first.Items[0].CreatedAt
+		open = []mirror.Cut{{From: from, To: max(clerk.MillisOf(first.RequestedAt), from+1), Users: total}}
 	}
-	from := first.Items[0].CreatedAt
-	whole := counted{mirror.Span{From: from, To: max(clerk.MillisOf(first.RequestedAt), from+1)}, total}
 	count := func(ctx context.Context, span mirror.Span) (int64, error) {
 		return l.clerk.CountUsers(ctx, within(span))
 	}
-	spans, _, err := cutUsers(ctx, whole, count, l.windowSize, l.workers)
-	return spans, err
+	keep := func(ctx context.Context, cuts []mirror.Cut) error {
+		if run == nil {
+			return nil
+		}
+		return l.applier.persist(ctx, func(ctx context.Context) error { return run.KeepCuts(ctx, cuts) })
+	}
+	return cutUsers(ctx, open, count, keep, l.windowSize, l.workers)
 }
 
 // within asks for a span and a millisecond on both sides, because Clerk does not

@@ -131,14 +131,14 @@ func TestWindows_AreOfOneSizeForEveryInstance(t *testing.T) {
 				asked.Add(1)
 				return h.before(span.To) - h.before(span.From), nil
 			}
-			whole := fullsync.Counted{Span: mirror.Span{From: h.at(0), To: h.at(users-1) + 1}, Users: users}
-			cuts, questions, err := fullsync.CutUsers(t.Context(), whole, count, fullsync.DefaultWorkers)
-			if err != nil || int64(questions) != asked.Load() {
-				t.Fatalf("CutUsers() = %d questions, error %v; %d were asked", questions, err, asked.Load())
+			cuts, err := fullsync.CutUsers(t.Context(), mirror.Cut{From: h.at(0), To: h.at(users-1) + 1, Users: users}, count, fullsync.DefaultWorkers)
+			if err != nil {
+				t.Fatal(err)
 			}
+			questions := asked.Load()
 
 			var spans, sizes []int64
-			requests := int64(questions) + 2
+			requests := questions + 2
 			for i, cut := range cuts {
 				first, last := h.before(cut.From), users
 				if i < len(cuts)-1 {
@@ -400,4 +400,56 @@ func (w *world) place() (id string) {
 		w.Fatal(err)
 	}
 	return id
+}
+
+// A function that is stopped each time while it counts has counted in the end, and asked
+// nothing twice but what was under way when it was stopped.
+func TestRun_GoesOnWithinItsPlan(t *testing.T) {
+	t.Parallel()
+	tiny := func(o *fullsync.Options) { o.Workers = 2; o.Small(10, 10) }
+	var counted [2]int
+	for i, stopped := range []bool{false, true} {
+		w := newWorld(t, clerkdouble.APIOptions{})
+		w.seed(1000, 0, 0)
+		calls := 0
+		for {
+			if calls++; calls > 40 {
+				t.Fatalf("40 calls have not planned the run: %d questions", counted[i])
+			}
+			ctx, stop := context.WithCancelCause(t.Context())
+			var asked, listed atomic.Int32
+			w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+				switch {
+				case r.URL.Path == "/v1/users/count":
+					if asked.Add(1) == 10 && stopped {
+						stop(fullsync.ErrOutOfTime)
+					}
+				case r.URL.Path == "/v1/users" && r.URL.Query().Get("limit") == "10":
+					listed.Add(1)
+				}
+				next.ServeHTTP(rw, r)
+			}})
+			report, err := fullsync.Run(ctx, w.options(tiny))
+			stop(nil)
+			counted[i] += int(asked.Load())
+			if err == nil {
+				if report.Users.Created != 1000 {
+					t.Errorf("%+v, want 1000 users created", report.Users)
+				}
+				break
+			}
+			if !errors.Is(err, fullsync.ErrOutOfTime) || listed.Load() != 0 {
+				t.Fatalf("call %d: %v, %d pages listed; want it stopped before", calls, err, listed.Load())
+			}
+		}
+		w.same()
+		if stopped && calls < 3 {
+			t.Errorf("complete after %d calls; nothing is shown", calls)
+		}
+		t.Logf("%d questions in %d calls", counted[i], calls)
+		// Each call asks how many there are, and a round of it is lost.
+		if most := counted[0] + calls*(1+9); counted[i] > most {
+			t.Errorf("%d questions in %d calls, want at most %d", counted[i], calls, most)
+		}
+	}
 }

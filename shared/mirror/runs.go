@@ -120,6 +120,8 @@ type Run struct {
 	StartedAt time.Time
 	// Windows are those that were planned or finished before.
 	Windows []Window
+	// Cuts are what was last handed to [Run.KeepCuts], if no window of users was planned since.
+	Cuts []Cut
 
 	store  *Store
 	holder string
@@ -137,6 +139,7 @@ func (s *Store) Begin(ctx context.Context, b Begin) (*Run, error) {
 		ExpiresAt time.Time `json:"expires_at"`
 		Expected  string    `json:"expected"`
 		Windows   []Window  `json:"windows"`
+		Cuts      []Cut     `json:"cuts"`
 	}
 	err := s.scan(ctx, []any{&answer}, `select clerk_sync.begin_run($1, $2, $3, $4, $5, $6)`,
 		b.Holder, b.Lease, b.InstanceID, b.Trigger, b.Fresh, b.AcceptInstance)
@@ -152,7 +155,7 @@ func (s *Store) Begin(ctx context.Context, b Begin) (*Run, error) {
 	}
 	return &Run{
 		ID: answer.RunID, Resumed: answer.Outcome == "resumed", Initial: answer.Initial, StartedAt: answer.StartedAt,
-		Windows: answer.Windows, store: s, holder: b.Holder, lease: b.Lease,
+		Windows: answer.Windows, Cuts: answer.Cuts, store: s, holder: b.Holder, lease: b.Lease,
 	}, nil
 }
 
@@ -172,6 +175,22 @@ func (r *Run) Renew(ctx context.Context) error {
 		return fmt.Errorf("run %d: %w", r.ID, ErrLockLost)
 	}
 	return nil
+}
+
+// Cut is a piece of the creation times, and how many users it has.
+type Cut struct {
+	From  clerk.Millis `json:"from"`
+	To    clerk.Millis `json:"to"`
+	Users int64        `json:"users"`
+}
+
+// KeepCuts remembers how far the creation times are cut, before their windows are planned.
+func (r *Run) KeepCuts(ctx context.Context, cuts []Cut) error {
+	document, err := json.Marshal(cuts)
+	if err != nil {
+		return fmt.Errorf("keeping the cuts of run %d: %w", r.ID, err)
+	}
+	return r.write(ctx, "keeping cuts", `select clerk_sync.keep_cuts($1, $2, $3::pg_catalog.jsonb)`, string(document))
 }
 
 // Plan records the windows of a kind before they are walked.

@@ -62,6 +62,7 @@ func TestStore_RepeatsInOnePlace(t *testing.T) {
 		"ExpectedInstance": {1, func(ctx context.Context) error { _, err := store.ExpectedInstance(ctx, false); return err }},
 		"Renew":            {1, run.Renew},
 		"Plan":             {1, func(ctx context.Context) error { return run.Plan(ctx, mirror.Users, []mirror.Span{{}}) }},
+		"KeepCuts":         {1, func(ctx context.Context) error { return run.KeepCuts(ctx, nil) }},
 		"ApplyPage":        {1, func(ctx context.Context) error { _, err := run.ApplyPage(ctx, w, page, at(1)); return err }},
 		"a part":           {1, func(ctx context.Context) error { _, err := store.ApplyPage(ctx, w.Object, page, at(1)); return err }},
 		"Suspects": {1, func(ctx context.Context) error {

@@ -89,7 +89,7 @@ begin
 
   return jsonb_build_object(
     'outcome', outcome, 'run_id', run.id, 'initial', run.initial, 'started_at', run.started_at,
-    'windows', clerk_sync.run_windows(run.id));
+    'windows', clerk_sync.run_windows(run.id), 'cuts', run.cuts);
 end
 $$;
 
@@ -117,6 +117,14 @@ begin
 end
 $$;
 
+create or replace function clerk_sync.keep_cuts(run bigint, holder text, cuts jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform clerk_sync.require_lock(run, holder);
+  update clerk_sync.sync_runs as r set cuts = keep_cuts.cuts where r.id = keep_cuts.run;
+end
+$$;
+
 create or replace function clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[])
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -126,6 +134,7 @@ begin
   select plan_windows.run, plan_windows.object, 'span', 0, w.position, w.from_ms, w.to_ms
   from unnest(plan_windows.from_ms, plan_windows.to_ms) with ordinality as w (from_ms, to_ms, position)
   on conflict on constraint run_windows_pkey do nothing;
+  update clerk_sync.sync_runs as r set cuts = null where r.id = plan_windows.run and r.cuts is not null;
 end
 $$;
 
@@ -634,7 +643,7 @@ revoke execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
   clerk_sync.check_lease(interval), clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.require_lock(bigint, text), clerk_sync.renew_run(bigint, text, interval),
-  clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
+  clerk_sync.keep_cuts(bigint, text, jsonb), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
   clerk_sync.note_absences(bigint, text, text, text[], timestamptz),
   clerk_sync.finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
@@ -652,7 +661,7 @@ from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
   clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
-  clerk_sync.renew_run(bigint, text, interval), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
+  clerk_sync.renew_run(bigint, text, interval), clerk_sync.keep_cuts(bigint, text, jsonb), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
   clerk_sync.note_absences(bigint, text, text, text[], timestamptz),
   clerk_sync.finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),

@@ -190,6 +190,7 @@ func samples() []sample {
 	add("clerk_sync.expected_instance", ``, `true`)
 	add("clerk_sync.begin_run", `'trap', '15 minutes', 'ins_1', 'manual', true, false`)
 	add("clerk_sync.renew_run", run+`, '15 minutes'`)
+	add("clerk_sync.keep_cuts", run+`, '[]'`)
 	add("clerk_sync.plan_windows", run+`, 'user', '{0,10}', '{10,null}'`)
 	for i, object := range []string{"user", "organization", "organization_membership", "role", "permission"} {
 		resource := strings.ReplaceAll([]string{trappedUser, trappedOrganization, trappedMembership, trappedRole, trappedPermission}[i], "_t", "_p")

@@ -3114,6 +3114,8 @@ begin
     cross join lateral (select to_jsonb(r) as told) as t
     left join clerk_sync.private_metadata as p on p.object = $1 and p.object_id = r.%1$I and clerk_sync.keeps_private_metadata()
     where r.%1$I = any ($2) and r.deleted_at is null and r.sync_version <> '0'
+      and (r.sync_version >= '2' or not exists (
+        select from clerk_sync.held_back as h where h.object = $1 and h.object_id = r.%1$I))
     order by r.%1$I
     on conflict (object, object_id) do update set
       held_at = excluded.held_at, held = excluded.held, private_metadata = excluded.private_metadata $q$,
@@ -6336,21 +6338,21 @@ CREATE TRIGGER clerksync_project_updated AFTER UPDATE ON public.users REFERENCIN
 -- Name: organization_memberships clerksync_release_held; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.organization_memberships FOR EACH ROW WHEN (((old.deleted_at IS NOT NULL) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION clerk_sync.release_held('organization_membership');
+CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.organization_memberships FOR EACH ROW WHEN ((((old.sync_version < '2'::text) OR (old.sync_version >= '8'::text)) AND (new.sync_version >= '2'::text) AND (new.sync_version < '8'::text))) EXECUTE FUNCTION clerk_sync.release_held('organization_membership');
 
 
 --
 -- Name: organizations clerksync_release_held; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.organizations FOR EACH ROW WHEN (((old.deleted_at IS NOT NULL) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION clerk_sync.release_held('organization');
+CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.organizations FOR EACH ROW WHEN ((((old.sync_version < '2'::text) OR (old.sync_version >= '8'::text)) AND (new.sync_version >= '2'::text) AND (new.sync_version < '8'::text))) EXECUTE FUNCTION clerk_sync.release_held('organization');
 
 
 --
 -- Name: users clerksync_release_held; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.users FOR EACH ROW WHEN (((old.deleted_at IS NOT NULL) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION clerk_sync.release_held('user');
+CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.sync_version < '2'::text) OR (old.sync_version >= '8'::text)) AND (new.sync_version >= '2'::text) AND (new.sync_version < '8'::text))) EXECUTE FUNCTION clerk_sync.release_held('user');
 
 
 --

@@ -16,15 +16,15 @@ create trigger clerksync_project_updated after update on {{exposed}}.users
   for each statement execute function clerk_sync.project_users();
 
 create trigger clerksync_release_held after update on {{exposed}}.users
-  for each row when (old.deleted_at is not null and new.deleted_at is null)
+  for each row when ((old.sync_version < '2' or old.sync_version >= '8') and new.sync_version >= '2' and new.sync_version < '8')
   execute function clerk_sync.release_held('user');
 
 create trigger clerksync_release_held after update on {{exposed}}.organizations
-  for each row when (old.deleted_at is not null and new.deleted_at is null)
+  for each row when ((old.sync_version < '2' or old.sync_version >= '8') and new.sync_version >= '2' and new.sync_version < '8')
   execute function clerk_sync.release_held('organization');
 
 create trigger clerksync_release_held after update on {{exposed}}.organization_memberships
-  for each row when (old.deleted_at is not null and new.deleted_at is null)
+  for each row when ((old.sync_version < '2' or old.sync_version >= '8') and new.sync_version >= '2' and new.sync_version < '8')
   execute function clerk_sync.release_held('organization_membership');
 
 -- "= any (array(select …))" is evaluated once and uses the index; "in (select …)"

@@ -3274,28 +3274,6 @@ $$;
 
 
 --
--- Name: is_gone(bigint, text, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
---
-
-CREATE FUNCTION clerk_sync.is_gone(run bigint, object text, id text, organization_id text, user_id text) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  -- No joins: planned while these tables are nearly empty, one would read them whole.
-  return exists (
-      select from (values (is_gone.object, is_gone.id), ('user', is_gone.user_id), ('organization', is_gone.organization_id)) as g (object, id)
-      where (select true from clerk_sync.sync_absences as s
-             where s.run_id = is_gone.run and s.object = g.object and s.object_id = g.id))
-    or exists (
-      select from (values ('user', is_gone.user_id), ('organization', is_gone.organization_id)) as g (object, id)
-      where (select not (e.inferred and clerk_sync.is_live(e.object, e.object_id)) from clerk_sync.endings as e
-             where e.object = g.object and e.object_id = g.id));
-end
-$$;
-
-
---
 -- Name: is_live(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3449,6 +3427,28 @@ $$;
 
 
 --
+-- Name: known_gone(bigint, text, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.known_gone(run bigint, object text, id text, organization_id text, user_id text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- No joins: planned while these tables are nearly empty, one would read them whole.
+  return exists (
+      select from (values (known_gone.object, known_gone.id), ('user', known_gone.user_id), ('organization', known_gone.organization_id)) as g (object, id)
+      where (select true from clerk_sync.sync_absences as s
+             where s.run_id = known_gone.run and s.object = g.object and s.object_id = g.id))
+    or exists (
+      select from (values ('user', known_gone.user_id), ('organization', known_gone.organization_id)) as g (object, id)
+      where (select not (e.inferred and clerk_sync.is_live(e.object, e.object_id)) from clerk_sync.endings as e
+             where e.object = g.object and e.object_id = g.id));
+end
+$$;
+
+
+--
 -- Name: last_event_at(); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3489,11 +3489,13 @@ begin
   if object = 'user' then
     return (select count(*) from public.organization_memberships as m
             where m.clerk_user_id = live_memberships.id and m.deleted_at is null
-              and not exists (select from clerk_sync.endings as e where e.object = 'organization' and e.object_id = m.clerk_org_id));
+              and not exists (select from clerk_sync.endings as e where e.object = 'organization' and e.object_id = m.clerk_org_id
+                              and not (e.inferred and clerk_sync.is_live(e.object, e.object_id))));
   elsif object = 'organization' then
     return (select count(*) from public.organization_memberships as m
             where m.clerk_org_id = live_memberships.id and m.deleted_at is null
-              and not exists (select from clerk_sync.endings as e where e.object = 'user' and e.object_id = m.clerk_user_id));
+              and not exists (select from clerk_sync.endings as e where e.object = 'user' and e.object_id = m.clerk_user_id
+                              and not (e.inferred and clerk_sync.is_live(e.object, e.object_id))));
   end if;
   return 0;
 end
@@ -4597,7 +4599,7 @@ declare
 begin
   -- The ids are hashed: a join with them would have to sort what is in order already.
   return query execute format($q$
-    select u.*, clerk_sync.is_gone($7, $8, u.id, u.organization_id, u.user_id)
+    select u.*, clerk_sync.known_gone($7, $8, u.id, u.organization_id, u.user_id)
     from (
       select r.%1$I as id, %4$s as organization_id, %5$s as user_id, %3$s as created_at
       from %2$s as r
@@ -5079,7 +5081,7 @@ begin
         (%1$s and %3$s >= $1 order by %3$s, r.%2$I collate "C" limit 10001)
         union all
         (%1$s and %3$s < $2 order by %3$s desc, r.%2$I collate "C" desc limit 10001)) as n
-      where not clerk_sync.is_gone($3, $4, n.id, n.organization_id, n.user_id)
+      where not clerk_sync.known_gone($3, $4, n.id, n.organization_id, n.user_id)
       limit $5 $q$, known, o.key, clerk_sync.creation(o))
     using coalesce(to_timestamp(to_ms / 1000.0), 'infinity'), coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), run, object, most;
   end if;
@@ -7142,13 +7144,6 @@ REVOKE ALL ON FUNCTION clerk_sync.is_gone(user_id text, organization_id text) FR
 
 
 --
--- Name: FUNCTION is_gone(run bigint, object text, id text, organization_id text, user_id text); Type: ACL; Schema: clerk_sync; Owner: -
---
-
-REVOKE ALL ON FUNCTION clerk_sync.is_gone(run bigint, object text, id text, organization_id text, user_id text) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION is_live(object text, id text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -7204,6 +7199,13 @@ REVOKE ALL ON FUNCTION clerk_sync.keepable_payload(event jsonb, user_id text, or
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.keeps_private_metadata() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION known_gone(run bigint, object text, id text, organization_id text, user_id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.known_gone(run bigint, object text, id text, organization_id text, user_id text) FROM PUBLIC;
 
 
 --

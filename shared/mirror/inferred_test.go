@@ -271,6 +271,35 @@ func TestInferredTombstone_HidesNoSuspectOfWhatIsBack(t *testing.T) {
 	}
 }
 
+// What is left to be ended of an organization that is back ends no membership, and so those
+// that end with their user are counted with that one.
+func TestInferredTombstone_CountsWhatEndsBesideWhatIsBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.members(1, 8)
+	b.few(3)
+	b.absent(at(60), map[mirror.Object][]string{mirror.Organizations: {"org_1"}})
+	must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Organizations, pageWith(at(61), "org_1", clerktest.Organization("org_1", "Org").Resource()), at(0)))
+	user := scalar[string](b, `select clerk_user_id from public.organization_memberships where deleted_at is null limit 1`)
+	run := b.mustBegin("one")
+	if err := run.NoteAbsent(t.Context(), mirror.Users, []string{user}, at(70)); err != nil {
+		t.Fatal(err)
+	}
+	must[int64](t)(run.DeleteAbsent(t.Context(), mirror.Users, 10))
+	if err := run.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var ended int64
+	for _, w := range run.Windows {
+		if w.Object == mirror.Memberships {
+			ended += w.Tally.Deleted
+		}
+	}
+	if ended != 1 {
+		t.Errorf("%d memberships are counted that ended with their user, want 1", ended)
+	}
+}
+
 // A page that would bring a user back may lose to an event that has just done so.
 func TestInferredTombstone_YieldsToAnEventBesideAPage(t *testing.T) {
 	t.Parallel()

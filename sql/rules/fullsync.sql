@@ -429,16 +429,16 @@ $$;
 
 -- Whether a run has found an object absent, or its user or organization, with which it
 -- goes, or that one is deleted already.
-create or replace function clerk_sync.is_gone(run bigint, object text, id text, organization_id text, user_id text) returns boolean
+create or replace function clerk_sync.known_gone(run bigint, object text, id text, organization_id text, user_id text) returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   -- No joins: planned while these tables are nearly empty, one would read them whole.
   return exists (
-      select from (values (is_gone.object, is_gone.id), ('user', is_gone.user_id), ('organization', is_gone.organization_id)) as g (object, id)
+      select from (values (known_gone.object, known_gone.id), ('user', known_gone.user_id), ('organization', known_gone.organization_id)) as g (object, id)
       where (select true from clerk_sync.sync_absences as s
-             where s.run_id = is_gone.run and s.object = g.object and s.object_id = g.id))
+             where s.run_id = known_gone.run and s.object = g.object and s.object_id = g.id))
     or exists (
-      select from (values ('user', is_gone.user_id), ('organization', is_gone.organization_id)) as g (object, id)
+      select from (values ('user', known_gone.user_id), ('organization', known_gone.organization_id)) as g (object, id)
       where (select not (e.inferred and clerk_sync.is_live(e.object, e.object_id)) from clerk_sync.endings as e
              where e.object = g.object and e.object_id = g.id));
 end
@@ -459,7 +459,7 @@ declare
 begin
   -- The ids are hashed: a join with them would have to sort what is in order already.
   return query execute format($q$
-    select u.*, clerk_sync.is_gone($7, $8, u.id, u.organization_id, u.user_id)
+    select u.*, clerk_sync.known_gone($7, $8, u.id, u.organization_id, u.user_id)
     from (
       select r.%1$I as id, %4$s as organization_id, %5$s as user_id, %3$s as created_at
       from %2$s as r
@@ -514,7 +514,7 @@ begin
         (%1$s and %3$s >= $1 order by %3$s, r.%2$I collate "C" limit 10001)
         union all
         (%1$s and %3$s < $2 order by %3$s desc, r.%2$I collate "C" desc limit 10001)) as n
-      where not clerk_sync.is_gone($3, $4, n.id, n.organization_id, n.user_id)
+      where not clerk_sync.known_gone($3, $4, n.id, n.organization_id, n.user_id)
       limit $5 $q$, known, o.key, clerk_sync.creation(o))
     using coalesce(to_timestamp(to_ms / 1000.0), 'infinity'), coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), run, object, most;
   end if;
@@ -653,7 +653,7 @@ revoke execute on function
   clerk_sync.compare_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.column_or_null(text, text), clerk_sync.creation(clerk_sync.objects),
-  clerk_sync.is_gone(bigint, text, text, text, text),
+  clerk_sync.known_gone(bigint, text, text, text, text),
   clerk_sync.suspects(bigint, text, bigint, bigint, text[], integer, text, text, timestamptz), clerk_sync.undated(text, timestamptz, text, integer),
   clerk_sync.witnesses(bigint, text, text[], bigint, bigint, integer), clerk_sync.children_of(text[], text[]),
   clerk_sync.pending_objects(bigint, text), clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)

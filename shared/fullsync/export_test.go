@@ -29,7 +29,7 @@ const (
 
 // Fill adds users to a window that holds some, as a run does, and says what it holds then.
 func Fill(w mirror.Window, held Holding, users []clerk.Item, size int) (int, mirror.Window, *mirror.Window, Holding) {
-	n, closed, rest := fill(w, held, users, size)
+	n, closed, rest := fill(w, held, users, size, false)
 	held.add(users[:n])
 	return n, closed, rest, held
 }
@@ -38,4 +38,4 @@ func Fill(w mirror.Window, held Holding, users []clerk.Item, size int) (int, mir
 type Holding = holding
 
 // Users is how many.
-func (h holding) Users() int { return h.users }
+func (h holding) Users() int { return h.objects }

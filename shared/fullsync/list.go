@@ -53,13 +53,13 @@ func (l *lister) walkList(ctx context.Context, k kind) error {
 	return l.deleter.confirmUndated(ctx, k)
 }
 
-// passWindows are the finished windows of the latest pass over a list, in order.
+// passWindows are the windows of the latest pass over a list, in order.
 func (l *lister) passWindows(k kind) (windows []mirror.Window) {
 	if l.applier.run == nil {
 		return nil
 	}
 	for _, w := range l.applier.run.Windows {
-		if w.Object != k.object || w.Phase != mirror.PhaseList || !w.Finished {
+		if w.Object != k.object || w.Phase != mirror.PhaseList {
 			continue
 		}
 		if len(windows) > 0 && w.Pass > windows[0].Pass {
@@ -71,29 +71,20 @@ func (l *lister) passWindows(k kind) (windows []mirror.Window) {
 }
 
 // resumeList returns where to go on, and whether there is nothing left.
-func (l *lister) resumeList(k kind) (listPass, bool) {
-	windows := l.passWindows(k)
-	at := listPass{window: mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: 1}}
-	for _, w := range windows {
-		at.listed += w.Listed
-	}
-	if len(windows) == 0 {
-		return at, false
-	}
-	last := windows[len(windows)-1]
-	l.record.advance(at.listed)
-	if last.To == 0 {
-		l.record.expect(k.object, at.listed)
-		return at, true
-	}
-	at.window.Pass, at.window.Position, at.window.From, at.start = last.Pass, last.Position+1, last.To, last.NextOffset
-	for _, w := range l.applier.run.Windows {
-		// One that begins within a moment was planned by the one before it.
-		if w.Object == k.object && w.Phase == mirror.PhaseList && w.Pass == last.Pass && w.Position == at.window.Position && w.After != "" {
-			at.window.From, at.window.After = w.From, w.After
+func (l *lister) resumeList(k kind) (at listPass, done bool) {
+	at.window = mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: 1}
+	for _, w := range l.passWindows(k) {
+		if w.Finished {
+			at.listed, at.start, done = at.listed+w.Listed, w.NextOffset, w.To == 0
+		} else {
+			at.window.Pass, at.window.Position, at.window.From, at.window.After = w.Pass, w.Position, w.From, w.After
 		}
 	}
-	return at, false
+	l.record.advance(at.listed)
+	if done {
+		l.record.expect(k.object, at.listed)
+	}
+	return at, done
 }
 
 // listPass is one pass over a list.
@@ -107,9 +98,6 @@ type listPass struct {
 	// listed counts what the finished windows of the pass hold.
 	listed int64
 
-	// ids are those of the window, with their creation times, and highest is the highest.
-	ids     map[string]clerk.Millis
-	highest string
 	// total is what Clerk last said that the list holds.
 	total int64
 }
@@ -118,93 +106,25 @@ func (l *listPass) walk(ctx context.Context) error {
 	if l.lister.applier.run == nil {
 		l.lister.record.update(l.kind.object, func(r *ObjectReport) { r.Listed = 0 })
 	}
-	l.ids = make(map[string]clerk.Millis, l.lister.windowSize)
-	pages := l.lister.applier.pages(ctx, l.window)
-	for page, err := range l.read(ctx) {
-		if err != nil {
-			return pages.fail(err)
-		}
-		if err := pages.apply(l.take(page)); err != nil {
-			return err
-		}
-		if len(l.ids) < l.lister.windowSize || !l.close(page) {
-			continue
-		}
-		if err := l.finish(ctx, pages); err != nil {
-			return err
-		}
-		pages = l.lister.applier.pages(ctx, l.window)
-	}
-	if found := l.listed + int64(len(l.ids)); found < l.total {
-		return pages.fail(fmt.Errorf("%w: Clerk counts %d and listed %d of them", errMissed, l.total, found))
-	}
-	l.window.To = 0
-	return l.finish(ctx, pages)
-}
-
-// take notes the ids of a page and returns what was not listed before: of pages
-// that overlap everything is applied once.
-func (l *listPass) take(page listedPage) clerk.Page {
-	return page.Select(func(item clerk.Item) bool {
-		if _, known := l.ids[item.ID]; known || l.passed(item) {
-			return false
-		}
-		l.ids[item.ID], l.highest = item.CreatedAt, max(l.highest, item.ID)
-		return true
+	return l.lister.walkWindows(ctx, l.window, reading{
+		kind: l.kind, pages: l.read(ctx),
+		belongs:  func(w mirror.Window, item clerk.Item) bool { return !passed(w, item) },
+		position: func(w mirror.Window) int { return w.Position + 1 },
+		// A window that ends within a moment takes lower ids of it for listed before. If any
+		// come, the list does not add up, and is read again without such windows.
+		whole: l.window.Pass > 1,
+		complete: func(listed int64) error {
+			if found := l.listed + listed; found < l.total {
+				return fmt.Errorf("%w: Clerk counts %d and listed %d of them", errMissed, l.total, found)
+			}
+			return nil
+		},
 	})
 }
 
-// passed tells whether an object lies before the window.
-func (l *listPass) passed(item clerk.Item) bool {
-	return item.CreatedAt < l.window.From || item.CreatedAt == l.window.From && item.ID <= l.window.After
-}
-
-// close ends the window at a page that fills it, if it can end there: before the last
-// moment, which may go on in the next page, or behind the id that was listed last, as
-// [fill] does. If Clerk then lists a lower id of that moment it counts as passed, the list
-// does not add up, and is read again with no window that ends within a moment.
-func (l *listPass) close(page listedPage) bool {
-	last := page.Items[len(page.Items)-1]
-	if last.CreatedAt > l.window.From {
-		first := slices.IndexFunc(page.Items, func(item clerk.Item) bool { return item.CreatedAt == last.CreatedAt })
-		l.window.To, l.window.NextOffset = last.CreatedAt, page.offset+int64(first)
-		return true
-	}
-	if l.window.Pass > 1 || last.ID != l.highest {
-		return false
-	}
-	l.window.To, l.window.Through, l.window.NextOffset = last.CreatedAt+1, last.ID, page.end()
-	l.window.Rest = &mirror.Window{Position: l.window.Position + 1, From: last.CreatedAt, After: last.ID}
-	return true
-}
-
-// finish closes the window and opens the next.
-func (l *listPass) finish(ctx context.Context, pages *pages) error {
-	tally, err := pages.wait()
-	if err != nil {
-		return err
-	}
-	listed := make(map[string]clerk.Millis, len(l.ids))
-	rest := map[string]clerk.Millis{}
-	l.highest = ""
-	for id, at := range l.ids {
-		if l.window.To != 0 && at >= l.window.To {
-			rest[id], l.highest = at, max(l.highest, id)
-			continue
-		}
-		listed[id] = at
-	}
-	l.window.Tally, l.window.Listed = tally, int64(len(listed))
-	if err := l.lister.deleter.finishWindow(ctx, l.kind, l.window, listed); err != nil {
-		return err
-	}
-	l.listed += l.window.Listed
-	next := mirror.Window{Object: l.kind.object, Phase: mirror.PhaseList, Pass: l.window.Pass, Position: l.window.Position + 1, From: l.window.To}
-	if l.window.Rest != nil {
-		next.From, next.After = l.window.Rest.From, l.window.Rest.After
-	}
-	l.window, l.ids = next, rest
-	return nil
+// passed tells whether an object lies before a window.
+func passed(w mirror.Window, item clerk.Item) bool {
+	return item.CreatedAt < w.From || item.CreatedAt == w.From && item.ID <= w.After
 }
 
 // listedPage is a page and where it was in the list.
@@ -302,7 +222,7 @@ func (l *listPass) open(ctx context.Context) (listedPage, error) {
 		if err != nil {
 			return listedPage{}, err
 		}
-		if offset == 0 || len(page.Items) > 0 && l.passed(page.Items[0]) {
+		if offset == 0 || len(page.Items) > 0 && passed(l.window, page.Items[0]) {
 			l.total = page.Total
 			l.lister.record.expect(l.kind.object, l.total)
 			return page, nil

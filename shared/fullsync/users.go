@@ -68,7 +68,7 @@ func (l *lister) walkUserWindows(ctx context.Context) error {
 	group, walking := errgroup.WithContext(ctx)
 	group.SetLimit(l.workers)
 	for _, window := range spans {
-		group.Go(func() error { return l.walkWindows(walking, window) })
+		group.Go(func() error { return l.walkSpan(walking, window) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -173,107 +173,27 @@ func within(span mirror.Span) clerk.UserQuery {
 	return q
 }
 
-// walkWindows reads a span by cursor, window by window, and reconciles each.
-func (l *lister) walkWindows(ctx context.Context, w mirror.Window) error {
-	list := l.cursor(w)
-	pages, listed, held := l.applier.pages(ctx, w), make(map[string]clerk.Millis, l.windowSize), holding{}
-	for !list.done {
-		page, err := list.next(ctx)
-		if err != nil {
-			return pages.fail(err)
-		}
-		page = page.Select(func(item clerk.Item) bool {
-			_, known := listed[item.ID]
-			return contains(mirror.Span{From: w.From, To: w.To}, item.CreatedAt) && !known
-		})
-		for {
-			n, closed, rest := fill(w, held, page.Items, l.windowSize)
-			held.add(page.Items[:n])
-			for _, item := range page.Items[:n] {
-				listed[item.ID] = item.CreatedAt
+// walkSpan reads a span by cursor.
+func (l *lister) walkSpan(ctx context.Context, w mirror.Window) error {
+	return l.walkWindows(ctx, w, reading{
+		kind: users(l.clerk),
+		pages: func(yield func(listedPage, error) bool) {
+			for list := l.cursor(w); !list.done; {
+				page, err := list.next(ctx)
+				if !yield(listedPage{Page: page}, err) || err != nil {
+					return
+				}
 			}
-			if err := pages.apply(first(page, n)); err != nil {
-				return err
-			}
-			if rest == nil {
-				break
-			}
+		},
+		belongs: func(w mirror.Window, item clerk.Item) bool {
+			return item.CreatedAt >= w.From && (w.To == 0 || item.CreatedAt < w.To)
+		},
+		position: func(mirror.Window) int {
 			l.mu.Lock()
+			defer l.mu.Unlock()
 			l.lastWindow++
-			rest.Position = l.lastWindow
-			l.mu.Unlock()
-			closed.Rest = rest
-			if err := l.finishUsers(ctx, closed, pages, listed); err != nil {
-				return err
-			}
-			w, page = *rest, after(page, n)
-			pages, listed, held = l.applier.pages(ctx, w), make(map[string]clerk.Millis, l.windowSize), holding{}
-		}
-	}
-	return l.finishUsers(ctx, w, pages, listed)
-}
-
-func (l *lister) finishUsers(ctx context.Context, w mirror.Window, pages *pages, listed map[string]clerk.Millis) error {
-	tally, err := pages.wait()
-	if err != nil {
-		return err
-	}
-	w.Tally, w.Listed = tally, int64(len(listed))
-	return l.deleter.finishWindow(ctx, users(l.clerk), w, listed)
-}
-
-// holding is what a window holds: how many users, when the last of them was created, and
-// the highest id of that moment.
-type holding struct {
-	users   int
-	last    clerk.Millis
-	highest string
-}
-
-func (h *holding) add(users []clerk.Item) {
-	h.users += len(users)
-	for _, user := range users {
-		if user.CreatedAt > h.last {
-			h.last, h.highest = user.CreatedAt, ""
-		}
-		h.highest = max(h.highest, user.ID)
-	}
-}
-
-// fill adds users, in the order of their creation, to a window that holds some. If
-// that fills it, it returns how many belong to it, where it ends, and the window
-// behind it. It ends before the last moment, which may go on in the next page; or,
-// where that began in an earlier one, behind the id that was listed last, if that is the
-// highest: of a moment that Clerk lists in another order such a window would suspect
-// what is still to come, and so it goes on to the end of the moment. No order makes windows
-// leave an id out between them: they go from the lowest to the highest, and on their way
-// pass each.
-func fill(w mirror.Window, held holding, users []clerk.Item, size int) (n int, closed mirror.Window, rest *mirror.Window) {
-	if len(users) == 0 || held.users+len(users) < size {
-		return len(users), w, nil
-	}
-	last := users[len(users)-1]
-	rest = &mirror.Window{Object: w.Object, Phase: w.Phase, From: last.CreatedAt, To: w.To}
-	if n = slices.IndexFunc(users, func(item clerk.Item) bool { return item.CreatedAt == last.CreatedAt }); n > 0 || max(w.From, held.last) < last.CreatedAt {
-		w.To = last.CreatedAt
-		return n, w, rest
-	}
-	if held.add(users); held.highest != last.ID {
-		return len(users), w, nil
-	}
-	w.To, w.Through, rest.After = last.CreatedAt+1, last.ID, last.ID
-	return len(users), w, rest
-}
-
-// first and after are the parts of a page up to the nth item and behind it.
-func first(page clerk.Page, n int) clerk.Page {
-	return page.Select(func(clerk.Item) bool { n--; return n >= 0 })
-}
-
-func after(page clerk.Page, n int) clerk.Page {
-	return page.Select(func(clerk.Item) bool { n--; return n < 0 })
-}
-
-func contains(span mirror.Span, at clerk.Millis) bool {
-	return at >= span.From && (span.To == 0 || at < span.To)
+			return l.lastWindow
+		},
+		complete: func(int64) error { return nil },
+	})
 }

@@ -118,22 +118,22 @@ func (d *deleter) finishWindow(ctx context.Context, k kind, w mirror.Window, lis
 			if limit > young.From {
 				young.From, young.After = limit, ""
 			}
-			unseen, _, err := d.suspects(ctx, k, young, ids, nil, 1)
-			if err != nil {
-				return err
-			}
-			if len(unseen) > 0 {
-				w.Unseen = limit
+			for unseen, err := range d.suspects(ctx, k, young, ids) {
+				if err != nil {
+					return err
+				}
+				if len(unseen) > 0 {
+					w.Unseen = limit
+					break
+				}
 			}
 			span.To, span.Through = limit, ""
 		}
 		if span.From >= span.To {
 			continue
 		}
-		for place, more := (*mirror.Place)(nil), true; more; more = place != nil {
-			var suspects []mirror.Suspect
-			var err error
-			if suspects, place, err = d.suspects(ctx, k, span, ids, place, suspectsAtOnce); err == nil {
+		for suspects, err := range d.suspects(ctx, k, span, ids) {
+			if err == nil {
 				err = d.confirm(ctx, k, &w, suspects)
 			}
 			if err != nil {
@@ -164,13 +164,20 @@ func parts(span mirror.Span, listed map[string]clerk.Millis) iter.Seq2[mirror.Sp
 	}
 }
 
-func (d *deleter) suspects(ctx context.Context, k kind, span mirror.Span, listed []string, behind *mirror.Place, limit int) ([]mirror.Suspect, *mirror.Place, error) {
-	var next *mirror.Place
-	suspects, err := persist(ctx, d.applier, func(ctx context.Context) (found []mirror.Suspect, err error) {
-		found, next, err = d.applier.store.Suspects(ctx, d.record.report.RunID, k.object, span, listed, behind, limit)
-		return found, err
-	})
-	return suspects, next, err
+// suspects are the live rows of a span that were not listed, some at a time.
+func (d *deleter) suspects(ctx context.Context, k kind, span mirror.Span, listed []string) iter.Seq2[[]mirror.Suspect, error] {
+	return func(yield func([]mirror.Suspect, error) bool) {
+		for place, more := (*mirror.Place)(nil), true; more; more = place != nil {
+			next := place
+			some, err := persist(ctx, d.applier, func(ctx context.Context) (found []mirror.Suspect, err error) {
+				found, next, err = d.applier.store.Suspects(ctx, d.record.report.RunID, k.object, span, listed, place, suspectsAtOnce)
+				return found, err
+			})
+			if place = next; !yield(some, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 // confirm asks Clerk about some suspects of a window, applies those that it has after all

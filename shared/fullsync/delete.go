@@ -187,28 +187,28 @@ func place(object mirror.Object) int {
 
 func (d *deleter) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
 	live := map[mirror.Object]int64{}
-	err := d.applier.persist(ctx, func(ctx context.Context) (err error) {
-		for _, object := range []mirror.Object{mirror.Users, mirror.Organizations, mirror.Memberships} {
-			counts, err := d.applier.store.Count(ctx, object)
-			if err != nil {
-				return err
-			}
-			live[object] = counts.Live + counts.Placeholders
+	for _, object := range []mirror.Object{mirror.Users, mirror.Organizations, mirror.Memberships} {
+		counts, err := persist(ctx, d.applier, func(ctx context.Context) (mirror.Counts, error) { return d.applier.store.Count(ctx, object) })
+		if err != nil {
+			return nil, err
 		}
-		for some := range slices.Chunk(slices.Concat(slices.Collect(maps.Keys(d.absent[mirror.Users])), slices.Collect(maps.Keys(d.absent[mirror.Organizations]))), partBatch) {
-			// No user has the id of an organization.
-			children, err := d.applier.store.Children(ctx, some, some)
+		live[object] = counts.Live + counts.Placeholders
+	}
+	for _, parent := range []mirror.Object{mirror.Users, mirror.Organizations} {
+		for some := range slices.Chunk(slices.Collect(maps.Keys(d.absent[parent])), partBatch) {
+			children, err := persist(ctx, d.applier, func(ctx context.Context) ([]mirror.Suspect, error) {
+				if parent == mirror.Users {
+					return d.applier.store.Children(ctx, some, nil)
+				}
+				return d.applier.store.Children(ctx, nil, some)
+			})
 			if err != nil {
-				return err
+				return nil, err
 			}
 			for _, m := range children {
 				d.absent[mirror.Memberships][m.ID] = m
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	var pending []mirror.Pending
 	for object, ids := range d.absent {

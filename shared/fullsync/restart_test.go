@@ -231,7 +231,7 @@ func (m moment) is(sql string, answered bool) bool {
 	case written:
 		return answered && strings.Contains(sql, ".apply_page(")
 	case recorded:
-		return answered && (strings.Contains(sql, ".finish_window(") || strings.Contains(sql, ".delete_absent(") || strings.Contains(sql, ".plan_windows("))
+		return answered && (strings.Contains(sql, ".finish_window(") || strings.Contains(sql, ".note_absences(") || strings.Contains(sql, ".delete_absent(") || strings.Contains(sql, ".plan_windows("))
 	default:
 		return !answered
 	}

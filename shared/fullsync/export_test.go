@@ -38,4 +38,4 @@ func Fill(w mirror.Window, held Holding, users []clerk.Item, size int) (int, mir
 type Holding = holding
 
 // Users is how many.
-func (h holding) Users() int { return h.objects }
+func (h *holding) Users() int { return h.objects }

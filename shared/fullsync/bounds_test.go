@@ -153,9 +153,9 @@ func TestRun_ReadsAMomentInAnyOrder(t *testing.T) {
 	for name, order := range map[string]func(*http.Request){
 		"by id": func(*http.Request) {},
 		"the other way": func(r *http.Request) {
-			// All are of one moment, so that it is in order all the same.
+			// They are of one moment, so that they are in order all the same.
 			q := r.URL.Query()
-			if strings.HasSuffix(q.Get("order_by"), "created_at") {
+			if strings.HasSuffix(q.Get("order_by"), "created_at") && (isUserList(r) || r.URL.Path == "/v1/organization_memberships") {
 				q.Set("order_by", "-created_at")
 				r.URL.RawQuery = q.Encode()
 			}

@@ -78,6 +78,27 @@ CREATE TYPE clerk_sync.stated_membership AS (
 
 
 --
+-- Name: by_key(text); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.by_key(id text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE COST 10000 PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION by_key(id text); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.by_key(id text) IS 'The id itself, so dear that the planner compares with it by an index.';
+
+
+--
 -- Name: claim(text[]); Type: FUNCTION; Schema: clerk; Owner: -
 --
 
@@ -145,33 +166,18 @@ CREATE FUNCTION clerk.crowd_from() RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     AS $$
-declare
-  -- Organizations that are deleted may count: more is looked at then, not shown.
-  mine constant text[] := array(
-    select m.clerk_org_id
-    from public.organization_memberships as m
-    where m.clerk_user_id = clerk.user_id()
-      and m.deleted_at is null);
 begin
-  if not exists (
-    select
-    from public.organization_memberships as m
-    where m.clerk_org_id = any (mine)
-      and m.deleted_at is null
-    offset 1500) then
-    return null;
-  end if;
   return (
-    select min(first.clerk_user_id)
-    from unnest(mine) as o (clerk_org_id)
-    cross join lateral (
-      select m.clerk_user_id
-      from public.organization_memberships as m
-      where m.clerk_org_id = o.clerk_org_id
-        and m.deleted_at is null
-      -- As the index has it.
-      order by m.deleted_at, m.clerk_user_id
-      limit 1) as first);
+    select ''
+    from public.organization_memberships as m
+    -- Organizations that are deleted may count: more is looked at then, not shown.
+    where m.clerk_org_id = any (array(
+        select mine.clerk_org_id
+        from public.organization_memberships as mine
+        where mine.clerk_user_id = clerk.user_id()
+          and mine.deleted_at is null))
+      and m.deleted_at is null
+    offset 1500 limit 1);
 end
 $$;
 
@@ -180,7 +186,7 @@ $$;
 -- Name: FUNCTION crowd_from(); Type: COMMENT; Schema: clerk; Owner: -
 --
 
-COMMENT ON FUNCTION clerk.crowd_from() IS 'Where looking for fellows row by row begins: at the first of them if the caller has many, otherwise null, which is nowhere.';
+COMMENT ON FUNCTION clerk.crowd_from() IS 'Below all ids if the caller has many fellows, who are looked for row by row; otherwise null, which is nowhere.';
 
 
 --
@@ -211,38 +217,24 @@ COMMENT ON FUNCTION clerk.crowd_to() IS 'Where looking for fellows row by row en
 CREATE FUNCTION clerk.fellows_by() RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
     AS $$
-declare
-  mine constant text[] := array(
-    select m.clerk_org_id
-    from public.organization_memberships as m
-    where m.clerk_user_id = clerk.user_id()
-      and m.deleted_at is null);
 begin
-  if not exists (
-    select
-    from public.organization_memberships as m
-    where m.clerk_org_id = any (mine)
-      and m.deleted_at is null
-    offset 1500) then
-    return 'list';
-  end if;
   -- Counting them would cost as much as hashing them. What the last analyze saw is good
   -- enough to choose by; an organization that it did not see among the largest is none.
-  if (
-    select sum(large.share) * c.reltuples > users.reltuples / 3
-    from pg_class as users, pg_class as c
-    join pg_namespace as n on n.oid = c.relnamespace
-    join pg_stats as s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = 'clerk_org_id'
-    cross join lateral unnest(s.most_common_vals::text::text[], s.most_common_freqs) as large (clerk_org_id, share)
-    where users.oid = 'public.users_public'::regclass
-      and c.oid = 'public.organization_memberships'::regclass
-      and large.clerk_org_id = any (mine)
-    group by c.reltuples, users.reltuples) then
-    return 'row';
-  end if;
-  return 'hash';
+  return case when exists (
+      select
+      from pg_stats as s
+      cross join lateral unnest(s.most_common_vals::text::text[], s.most_common_freqs) as large (clerk_org_id, share)
+      where s.schemaname = 'public' and s.tablename = 'organization_memberships' and s.attname = 'clerk_org_id'
+        and large.share * (select c.reltuples from pg_class as c where c.oid = 'public.organization_memberships'::regclass)
+          > (select c.reltuples / 30 from pg_class as c where c.oid = 'public.users_public'::regclass)
+        and exists (
+          select
+          from public.organization_memberships as m
+          where m.clerk_user_id = clerk.user_id()
+            and m.deleted_at is null
+            and m.clerk_org_id = large.clerk_org_id))
+    then 'row' else 'hash' end;
 end
 $$;
 
@@ -251,7 +243,41 @@ $$;
 -- Name: FUNCTION fellows_by(); Type: COMMENT; Schema: clerk; Owner: -
 --
 
-COMMENT ON FUNCTION clerk.fellows_by() IS 'How the policy of users_public finds fellows: by the list of near_fellow_ids, by a hash of all of them, or by a look at each row.';
+COMMENT ON FUNCTION clerk.fellows_by() IS 'How the policy of users_public finds many fellows: by a hash of all of them, or by a look at each row.';
+
+
+--
+-- Name: first_fellow(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.first_fellow() RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  return (
+    select least(clerk.user_id(), min(first.clerk_user_id))
+    from public.organization_memberships as mine
+    cross join lateral (
+      select m.clerk_user_id
+      from public.organization_memberships as m
+      where m.clerk_org_id = mine.clerk_org_id
+        and m.deleted_at is null
+      -- As the index has it.
+      order by m.deleted_at, m.clerk_user_id
+      limit 1) as first
+    where mine.clerk_user_id = clerk.user_id()
+      and mine.deleted_at is null);
+end
+$$;
+
+
+--
+-- Name: FUNCTION first_fellow(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.first_fellow() IS 'The least id among the caller and all fellows; one of a deleted organization may be less.';
 
 
 --
@@ -6496,17 +6522,16 @@ ALTER TABLE public.users_public ENABLE ROW LEVEL SECURITY;
 -- Name: users_public users_public_read_fellows; Type: POLICY; Schema: public; Owner: -
 --
 
-CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING (((((clerk_id >= COALESCE(( SELECT clerk.crowd_from() AS crowd_from), ( SELECT (clerk.crowd_to() || 'z'::text)))) AND (clerk_id <= ( SELECT clerk.crowd_to() AS crowd_to))) OR (clerk_id = ANY (( SELECT clerk.near_fellow_ids() AS near_fellow_ids)::text[])) OR (( SELECT false) AND (clerk_id >= clerk.crowd_from()))) AND (
+CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING (((clerk_id >= clerk.by_key(( SELECT clerk.first_fellow() AS first_fellow))) AND ((((clerk_id >= COALESCE(( SELECT clerk.crowd_from() AS crowd_from), ( SELECT (clerk.crowd_to() || 'z'::text)))) AND (clerk_id <= ( SELECT clerk.crowd_to() AS crowd_to))) AND
 CASE ( SELECT clerk.fellows_by() AS fellows_by)
-    WHEN 'hash'::text THEN (EXISTS ( SELECT
-       FROM clerk.fellows f
-      WHERE (f.clerk_user_id = users_public.clerk_id)))
     WHEN 'row'::text THEN ( SELECT true
        FROM clerk.fellows_by_user f
       WHERE (f.clerk_user_id = users_public.clerk_id)
      LIMIT 1)
-    ELSE true
-END OR (clerk_id = ( SELECT clerk.user_id() AS user_id)))));
+    ELSE (EXISTS ( SELECT
+       FROM clerk.fellows f
+      WHERE (f.clerk_user_id = users_public.clerk_id)))
+END) OR (clerk_id = ANY (( SELECT clerk.near_fellow_ids() AS near_fellow_ids)::text[])) OR (( SELECT false) AND (clerk_id >= clerk.crowd_from())))));
 
 
 --
@@ -6541,6 +6566,14 @@ GRANT USAGE ON SCHEMA clerk_sync TO clerksync_diagnostics;
 GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO service_role;
+
+
+--
+-- Name: FUNCTION by_key(id text); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.by_key(id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.by_key(id text) TO authenticated;
 
 
 --
@@ -6595,6 +6628,14 @@ GRANT ALL ON FUNCTION clerk.crowd_to() TO authenticated;
 
 REVOKE ALL ON FUNCTION clerk.fellows_by() FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk.fellows_by() TO authenticated;
+
+
+--
+-- Name: FUNCTION first_fellow(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.first_fellow() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.first_fellow() TO authenticated;
 
 
 --

@@ -25,15 +25,14 @@ const shippedReaders = "users_public_read_fellows"
 
 // shippedFellows is its condition. A table of the application has a list of fellows
 // instead; the copy has as many rows as the instance has users.
-const shippedFellows = `(clerk_id between coalesce((select {{helpers}}.crowd_from()), (select {{helpers}}.crowd_to() || 'z')) and (select {{helpers}}.crowd_to())
+const shippedFellows = `clerk_id >= {{helpers}}.by_key((select {{helpers}}.first_fellow()))
+  and (clerk_id between coalesce((select {{helpers}}.crowd_from()), (select {{helpers}}.crowd_to() || 'z')) and (select {{helpers}}.crowd_to())
+      and case (select {{helpers}}.fellows_by())
+        when 'row' then (select true from {{helpers}}.fellows_by_user as f where f.clerk_user_id = clerk_id limit 1)
+        else exists (select from {{helpers}}.fellows as f where f.clerk_user_id = clerk_id)
+      end
     or clerk_id = any ((select {{helpers}}.near_fellow_ids())::text[])
-    or ((select false) and clerk_id >= {{helpers}}.crowd_from()))
-  and (case (select {{helpers}}.fellows_by())
-      when 'hash' then exists (select from {{helpers}}.fellows as f where f.clerk_user_id = clerk_id)
-      when 'row' then (select true from {{helpers}}.fellows_by_user as f where f.clerk_user_id = clerk_id limit 1)
-      else true
-    end
-    or clerk_id = (select {{helpers}}.user_id()))`
+    or ((select false) and clerk_id >= {{helpers}}.crowd_from()))`
 
 // anonRule is what remains of a rule for somebody without a token.
 func (b *builder) anonRule(rule Rule) Rule {

@@ -230,10 +230,11 @@ func samples() []sample {
 	}
 
 	for _, function := range []string{
-		"claims", "user_id", "org_id", "org_role", "my_org_ids", "my_fellow_ids", "near_fellow_ids", "crowd_from", "crowd_to", "fellows_by", "leaving_fellow_ids", "session_is_active", "has_second_factor", "is_impersonated", "org_permissions",
+		"claims", "user_id", "org_id", "org_role", "my_org_ids", "my_fellow_ids", "near_fellow_ids", "crowd_from", "crowd_to", "first_fellow", "fellows_by", "leaving_fellow_ids", "session_is_active", "has_second_factor", "is_impersonated", "org_permissions",
 	} {
 		add("clerk."+function, ``)
 	}
+	add("clerk.by_key", `'user_a'`)
 	add("clerk.has_second_factor", `10`)
 	add("clerk.claim", `'{metadata,role}'`)
 	add("clerk.claim_values", `'{metadata,role}'`)

@@ -12,7 +12,7 @@ func Elsewhere() Option {
 }
 
 var (
-	usualHelpers = regexp.MustCompile(`\bclerk\.(?:user_id|org_|my_|claim|has_|session_is_active|is_impersonated|role_permissions|organization_|fellows|near_fellow_ids|crowd_|leaving_fellow_ids)|\b(?:[Ss]chema|Add) clerk\b`)
+	usualHelpers = regexp.MustCompile(`\bclerk\.(?:user_id|org_|my_|claim|has_|session_is_active|is_impersonated|role_permissions|organization_|fellows|near_fellow_ids|crowd_|first_fellow|by_key|leaving_fellow_ids)|\b(?:[Ss]chema|Add) clerk\b`)
 	usualCopy    = regexp.MustCompile(`\bpublic\.((?:users|users_public|organizations|organization_memberships|ensure_user)\b)`)
 )
 

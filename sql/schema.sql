@@ -654,10 +654,12 @@ COMMENT ON FUNCTION clerk.session_is_active() IS 'The caller is a user and has n
 --
 
 CREATE FUNCTION clerk.user_id() RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')
+begin
+  return nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '');
+end
 $$;
 
 

@@ -8,9 +8,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select nullif(current_setting('request.jwt.claims', true), '')::jsonb
 $$;
 
+-- In plpgsql, which keeps its plans: a function in SQL is planned in every query, and
+-- every policy and every other function asks this one.
 create or replace function {{helpers}}.user_id() returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '');
+end
 $$;
 
 comment on function {{helpers}}.user_id() is 'Clerk id of the caller, from the verified token; null if there is none.';
@@ -35,7 +39,6 @@ $$;
 
 comment on function {{helpers}}.org_role() is 'The caller''s role in the active organization, always with its "org:" prefix.';
 
--- In plpgsql, which keeps its plans: a function in SQL is planned in every query.
 -- Who or what is deleted gives nothing at once, however long its memberships take
 -- to be ended.
 create or replace function {{helpers}}.my_org_ids() returns setof text

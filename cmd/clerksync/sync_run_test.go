@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 	"clerksync/shared/testkit/testdb"
@@ -120,7 +120,7 @@ func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 	ids := p.users()
 	changed, gone := ids[3], ids[5]
 	var before string
-	err := p.clerk.UpdateUser(changed, func(u *clerk.User) {
+	err := p.clerk.UpdateUser(changed, func(u *resource.User) {
 		if u.FirstName != nil {
 			before = *u.FirstName
 		}
@@ -186,7 +186,7 @@ func TestSyncUsers_BringsAPartUpToDate(t *testing.T) {
 	ids := p.users()
 	rename := func(id string) {
 		t.Helper()
-		if err := p.clerk.UpdateUser(id, func(u *clerk.User) { u.FirstName = new("Grace") }); err != nil {
+		if err := p.clerk.UpdateUser(id, func(u *resource.User) { u.FirstName = new("Grace") }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -214,7 +214,7 @@ func TestSyncUsers_BringsAPartUpToDate(t *testing.T) {
 	}
 	organizations := p.clerk.Snapshot().Organizations
 	for id := range organizations {
-		if err := p.clerk.UpdateOrganization(id, func(o *clerk.Organization) { o.Name = "Difference Engines" }); err != nil {
+		if err := p.clerk.UpdateOrganization(id, func(o *resource.Organization) { o.Name = "Difference Engines" }); err != nil {
 			t.Fatal(err)
 		}
 		if report := p.report(t, "--organization", id); report.Organizations.Updated != 1 {

@@ -20,9 +20,9 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/testkit/lambdatest"
 	"clerksync/shared/testkit/moto"
@@ -428,7 +428,7 @@ func change(t *testing.T, instance *clerkdouble.Instance) {
 		case 1:
 			err = instance.DeleteUser(id, true)
 		case 2, 3, 4, 5:
-			err = instance.UpdateUser(id, func(u *clerk.User) { u.FirstName = new("Renamed") })
+			err = instance.UpdateUser(id, func(u *resource.User) { u.FirstName = new("Renamed") })
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -440,7 +440,7 @@ func change(t *testing.T, instance *clerkdouble.Instance) {
 		case 1:
 			err = instance.DeleteOrganization(id, true)
 		case 2:
-			err = instance.UpdateOrganization(id, func(o *clerk.Organization) { o.Name = "Renamed" })
+			err = instance.UpdateOrganization(id, func(o *resource.Organization) { o.Name = "Renamed" })
 		}
 		if err != nil {
 			t.Fatal(err)

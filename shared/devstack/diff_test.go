@@ -11,6 +11,7 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
 	"clerksync/shared/testkit/testdb"
 )
@@ -38,7 +39,7 @@ func small(t *testing.T, options ...testdb.Option) (*pgx.Conn, *clerkdouble.Inst
 	}
 	ines, err := instance.SignUp(clerkdouble.Person{FirstName: "Inès", Emails: []string{"old@example.com", "ines@example.com"}, Primary: 1})
 	check(err)
-	check(instance.UpdateUser(ines.ID, func(u *clerk.User) {
+	check(instance.UpdateUser(ines.ID, func(u *resource.User) {
 		u.PublicMetadata = []byte(`{"big": 9007199254740993, "rate": 1.50, "deep": [{"a": null}]}`)
 	}))
 	gone, err := instance.SignUp(clerkdouble.Person{FirstName: "Gone", Phones: []string{"+15005550100"}})
@@ -141,7 +142,7 @@ func TestDiff_FindsEveryKindOfFault(t *testing.T) { //nolint:tparallel // the fa
 func TestDiff_ComparesColumnsItWasNotToldOf(t *testing.T) {
 	t.Parallel()
 	conn, instance, ids := small(t)
-	if err := instance.UpdateUser(ids["user"], func(u *clerk.User) { u.HasImage = true }); err != nil {
+	if err := instance.UpdateUser(ids["user"], func(u *resource.User) { u.HasImage = true }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Exec(t.Context(), `alter table users add has_image boolean; alter table organizations add motto text`); err != nil {

@@ -20,6 +20,7 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
@@ -251,7 +252,7 @@ func TestRun_FindsWhatWebhooksHaveLost(t *testing.T) {
 			continue
 		}
 		renamed++
-		if err := w.clerk.UpdateUser(id, func(u *clerk.User) { u.FirstName = new("Renamed") }); err != nil {
+		if err := w.clerk.UpdateUser(id, func(u *resource.User) { u.FirstName = new("Renamed") }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -420,7 +421,7 @@ func TestRun_DoesNotOverwriteWhatAWebhookTold(t *testing.T) {
 		next.ServeHTTP(recorded, r)
 		// Read, and not answered yet: now the user changes and the webhook lands.
 		once.Do(func() {
-			if err := w.clerk.UpdateUser(id, func(u *clerk.User) { u.FirstName = new("New") }); err != nil {
+			if err := w.clerk.UpdateUser(id, func(u *resource.User) { u.FirstName = new("New") }); err != nil {
 				t.Error(err)
 			}
 			for len(bodies) > 0 {
@@ -585,7 +586,7 @@ func TestRun_DryRunWritesNothing(t *testing.T) {
 			removed = id
 		}
 	}
-	if err := w.clerk.UpdateUser(renamed, func(u *clerk.User) { u.LastName = new("Renamed") }); err != nil {
+	if err := w.clerk.UpdateUser(renamed, func(u *resource.User) { u.LastName = new("Renamed") }); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.clerk.DeleteUser(removed, false); err != nil {

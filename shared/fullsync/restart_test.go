@@ -21,6 +21,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
@@ -163,7 +164,7 @@ func (w *world) change() (updated, deleted int64) {
 			err = w.clerk.DeleteUser(id, false)
 			deleted++
 		case 3, 7, 11, 15:
-			err = w.clerk.UpdateUser(id, func(u *clerk.User) { u.FirstName = new("Renamed") })
+			err = w.clerk.UpdateUser(id, func(u *resource.User) { u.FirstName = new("Renamed") })
 			updated++
 		}
 		if err != nil {

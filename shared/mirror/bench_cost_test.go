@@ -12,6 +12,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/mirror"
 	"clerksync/shared/testkit/testdb"
@@ -50,7 +51,7 @@ func (c *costCopy) organization(b *testing.B, members int) string {
 
 // page is a page of users as Clerk lists them now.
 func (c *costCopy) page(first int, name string, updated time.Time) clerk.Page {
-	return pageOf(first, benchPage, time.Now(), func(n int) clerk.User {
+	return pageOf(first, benchPage, time.Now(), func(n int) resource.User {
 		return clerktest.User(fmt.Sprintf("user_%08d", n)).Name(name, "Last").UpdatedAt(updated).Resource()
 	}, func(n int) string { return fmt.Sprintf("user_%08d", n) })
 }

@@ -16,6 +16,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
 )
 
@@ -217,7 +218,7 @@ func TestDeletionGrace_KeepsWhatAnEventEnds(t *testing.T) {
 	var members []clerktest.MembershipBuilder
 	for i := range 3 {
 		m := clerktest.Membership(fmt.Sprintf("orgmem_%d", i), acme, clerktest.User(fmt.Sprintf("user_%d", i))).Role("org:first").
-			With(func(m *clerk.OrganizationMembership) { m.PrivateMetadata = json.RawMessage(`{"seat":"secret"}`) })
+			With(func(m *resource.OrganizationMembership) { m.PrivateMetadata = json.RawMessage(`{"seat":"secret"}`) })
 		b.want(mirror.Applied, m.Event(clerk.OrganizationMembershipCreated, at(0)))
 		members = append(members, m)
 	}
@@ -324,7 +325,7 @@ func TestDeletionGrace_FollowsTheRuleOfPrivateMetadata(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			b.exec(`update clerk_sync.settings set deletion_grace = '3 days', store_private_metadata = true`)
-			b.want(mirror.Applied, ines.With(func(u *clerk.User) { u.PrivateMetadata = json.RawMessage(`{"stripe":"cus_secret"}`) }).Event(clerk.UserCreated, at(0)))
+			b.want(mirror.Applied, ines.With(func(u *resource.User) { u.PrivateMetadata = json.RawMessage(`{"stripe":"cus_secret"}`) }).Event(clerk.UserCreated, at(0)))
 			// Switched off, it counts as gone from then on, and not from the next purge.
 			b.exec(`update clerk_sync.settings set store_private_metadata = $1`, stored)
 			b.want(mirror.Applied, ines.Deleted(at(1)))

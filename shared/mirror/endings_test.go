@@ -13,6 +13,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
 	"clerksync/shared/testkit/testdb"
 )
@@ -176,7 +177,7 @@ func TestDeletion_GoesOnWithLaterEventsUnderItsOwnCause(t *testing.T) {
 	b.exec(`update clerk_sync.settings set keep_applied_payloads = true, store_private_metadata = true`)
 	for n := range 12 {
 		member := clerktest.Membership(fmt.Sprintf("orgmem_%02d", n), acme, clerktest.User(fmt.Sprintf("user_%02d", n))).
-			With(func(m *clerk.OrganizationMembership) { m.PrivateMetadata = []byte(`{"secret":1}`) })
+			With(func(m *resource.OrganizationMembership) { m.PrivateMetadata = []byte(`{"secret":1}`) })
 		b.applied(fmt.Sprintf("msg_%02d", n), member.Event(clerk.OrganizationMembershipCreated, at(n)))
 	}
 	org := acme.Resource().ID

@@ -13,6 +13,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
 	"clerksync/shared/testkit/testdb"
 )
@@ -20,7 +21,7 @@ import (
 // listed is a page of users as the Backend API lists them, requested at a moment.
 func listed(requested time.Time, users ...clerktest.UserBuilder) clerk.Page {
 	page := clerk.Page{RequestedAt: requested, Total: -1}
-	resources := make([]clerk.User, len(users))
+	resources := make([]resource.User, len(users))
 	for i, u := range users {
 		resources[i] = u.Resource()
 		page.Items = append(page.Items, clerk.Item{
@@ -208,7 +209,7 @@ func TestApplyPage_CountsDrift(t *testing.T) {
 	b.send(user(3).Deleted(at(2)))
 	b.send(user(6).Deleted(at(60)))
 
-	active := func(u *clerk.User) { u.LastActiveAt = clerk.MillisOf(at(3)) }
+	active := func(u *resource.User) { u.LastActiveAt = clerk.MillisOf(at(3)) }
 	got := must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Users, listed(at(100),
 		user(1).With(active),               // changed without a new updated_at: no event told of that
 		user(2).UpdatedAt(at(5)),           // a lost event
@@ -398,7 +399,7 @@ func TestSuspects_AreLiveRowsOfTheSpanThatWereNotListed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	user := func(id string, created int) clerktest.UserBuilder {
-		return clerktest.User(id).With(func(u *clerk.User) { u.CreatedAt = clerk.MillisOf(at(created)) })
+		return clerktest.User(id).With(func(u *resource.User) { u.CreatedAt = clerk.MillisOf(at(created)) })
 	}
 	must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Users,
 		listed(at(1), user("user_a", 0), user("user_b", 10), user("user_c", 10), user("user_d", 20), user("user_e", 15)), at(1)))
@@ -504,20 +505,20 @@ func TestRuns_TellHowEachEnded(t *testing.T) {
 // those that Clerk's whole answer makes.
 func TestApplyPage_LeavesOutNothingThatTheRulesRead(t *testing.T) {
 	t.Parallel()
-	fill := func(u *clerk.User) {
+	fill := func(u *resource.User) {
 		u.ExternalID, u.Username, u.Banned, u.Locked, u.PasswordEnabled, u.TwoFactorEnabled = new("ext"), new("ada"), true, true, true, true
 		u.LastSignInAt, u.LastActiveAt = clerk.MillisOf(at(7)), clerk.MillisOf(at(8))
 		u.PublicMetadata, u.PrivateMetadata, u.UnsafeMetadata = json.RawMessage(`{"a":1}`), json.RawMessage(`{"b":2}`), json.RawMessage(`{"c":9007199254740993}`)
 	}
 	user := clerktest.User("user_1").Name("Ada", "L").Email("a@example.com").Email("b@example.com").PrimaryEmail("b@example.com").Phone("+15550100").With(fill)
-	org := clerktest.Organization("org_1", "One").Slug("one").With(func(o *clerk.Organization) {
+	org := clerktest.Organization("org_1", "One").Slug("one").With(func(o *resource.Organization) {
 		o.CreatedBy, o.MaxAllowedMemberships, o.AdminDeleteEnabled = new("user_1"), 7, true
 		o.PublicMetadata, o.PrivateMetadata = json.RawMessage(`{"d":4}`), json.RawMessage(`{"e":5}`)
 	})
 	// Of these parents only the membership tells.
-	child := clerktest.Membership("orgmem_1", clerktest.Organization("org_2", "Two").Slug("two").With(func(o *clerk.Organization) {
+	child := clerktest.Membership("orgmem_1", clerktest.Organization("org_2", "Two").Slug("two").With(func(o *resource.Organization) {
 		o.CreatedBy, o.MaxAllowedMemberships, o.PublicMetadata = new("user_9"), 3, json.RawMessage(`{"f":6}`)
-	}), clerktest.User("user_2").Name("Ida", "M").With(fill)).With(func(m *clerk.OrganizationMembership) {
+	}), clerktest.User("user_2").Name("Ida", "M").With(fill)).With(func(m *resource.OrganizationMembership) {
 		m.PublicMetadata, m.PrivateMetadata, m.Permissions = json.RawMessage(`{"g":7}`), json.RawMessage(`{"h":8}`), []string{"org:a:b"}
 		m.PublicUserData.Banned = true
 	})
@@ -530,9 +531,9 @@ func TestApplyPage_LeavesOutNothingThatTheRulesRead(t *testing.T) {
 			id        string
 			resources any
 		}{
-			{mirror.Users, "user_1", []clerk.User{user.Resource()}},
-			{mirror.Organizations, "org_1", []clerk.Organization{org.Resource()}},
-			{mirror.Memberships, "orgmem_1", []clerk.OrganizationMembership{child.Resource()}},
+			{mirror.Users, "user_1", []resource.User{user.Resource()}},
+			{mirror.Organizations, "org_1", []resource.Organization{org.Resource()}},
+			{mirror.Memberships, "orgmem_1", []resource.OrganizationMembership{child.Resource()}},
 		} {
 			text, err := json.Marshal(p.resources)
 			if err != nil {

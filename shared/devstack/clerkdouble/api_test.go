@@ -22,6 +22,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/secret"
 )
 
@@ -164,9 +165,9 @@ func inOrder[T any](objects map[string]T, created func(T) clerk.Millis) []string
 	})
 }
 
-func createdUser(u clerk.User) clerk.Millis                         { return u.CreatedAt }
-func createdOrganization(o clerk.Organization) clerk.Millis         { return o.CreatedAt }
-func createdMembership(m clerk.OrganizationMembership) clerk.Millis { return m.CreatedAt }
+func createdUser(u resource.User) clerk.Millis                         { return u.CreatedAt }
+func createdOrganization(o resource.Organization) clerk.Millis         { return o.CreatedAt }
+func createdMembership(m resource.OrganizationMembership) clerk.Millis { return m.CreatedAt }
 
 func reversed(ids []string) []string {
 	other := slices.Clone(ids)
@@ -224,7 +225,7 @@ func lively(t testing.TB, o clerkdouble.Options) *clerkdouble.Instance {
 		t.Fatal(err)
 	}
 	err = errors.Join(
-		instance.UpdateUser(user.ID, func(u *clerk.User) {
+		instance.UpdateUser(user.ID, func(u *resource.User) {
 			raw := []json.RawMessage{json.RawMessage(`{"id":"eac_1"}`), json.RawMessage(`{"id":"eac_2"}`)}
 			u.FirstName, u.LastName = new("Zoë \x00\x7f\n\\"), new("invalid \xff, astral 🐋")
 			u.Locale, u.PrimaryWeb3WalletID, u.Username = new("pt-BR"), new("idn_w"), new("all")
@@ -233,11 +234,11 @@ func lively(t testing.TB, o clerkdouble.Options) *clerkdouble.Instance {
 			u.TwoFactorEnabled, u.TOTPEnabled, u.BackupCodeEnabled, u.Deprovisioned, u.HasImage = true, true, true, true, true
 			u.LockoutExpiresInSeconds, u.CreateOrganizationsLimit = new(int64(9)), new(int64(0))
 			u.PrivateMetadata = nil
-			u.EmailAddresses[0].Verification = &clerk.Verification{Status: "expired", Strategy: "ticket", ExpireAt: 5}
+			u.EmailAddresses[0].Verification = &resource.Verification{Status: "expired", Strategy: "ticket", ExpireAt: 5}
 			u.PhoneNumbers[0].Verification = nil
 			u.PhoneNumbers = append(u.PhoneNumbers, u.PhoneNumbers[0])
 		}),
-		instance.UpdateOrganization(organization.ID, func(o *clerk.Organization) {
+		instance.UpdateOrganization(organization.ID, func(o *resource.Organization) {
 			o.RoleSetKey, o.LastActiveAt, o.PrivateMetadata = new("role_set:default"), 7, nil
 		}),
 	)
@@ -531,7 +532,7 @@ func populate(t *testing.T) population {
 			t.Fatal(err)
 		}
 	}
-	if err := c.UpdateUser(p.people["Ben"], func(u *clerk.User) { u.Banned = true }); err != nil {
+	if err := c.UpdateUser(p.people["Ben"], func(u *resource.User) { u.Banned = true }); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -719,7 +720,7 @@ func TestAPI_FiltersAndOrdersMembers(t *testing.T) {
 	}
 	for _, test := range tests {
 		page := fetch[struct {
-			Data  []clerk.OrganizationMembership
+			Data  []resource.OrganizationMembership
 			Total int64 `json:"total_count"`
 		}](t, a, test.path)
 		var ids []string

@@ -5,12 +5,12 @@ import (
 	"slices"
 	"strings"
 
-	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 type (
-	organizationRow = row[clerk.Organization]
-	membershipRow   = row[clerk.OrganizationMembership]
+	organizationRow = row[resource.Organization]
+	membershipRow   = row[resource.OrganizationMembership]
 )
 
 var memberColumns = []string{"created_at", "phone_number", "email_address", "first_name", "last_name", "username"}
@@ -199,7 +199,7 @@ func (c *Instance) appendMemberships(b []byte, rows []*membershipRow, p page) []
 		// Of a seeded user nobody has touched, it tells the truth already.
 		public := m.PublicUserData
 		if user := c.users.byID[public.UserID]; user.value != nil {
-			public = publicUserData(*user.value)
+			public = user.value.Public()
 		}
 		return appendMembership(b, m, organization, public)
 	})
@@ -208,13 +208,13 @@ func (c *Instance) appendMemberships(b []byte, rows []*membershipRow, p page) []
 func (a *API) listRoles(q *query, b []byte) ([]byte, *failure) {
 	a.instance.mu.RLock()
 	defer a.instance.mu.RUnlock()
-	return listKeyed(q, b, a.instance.roles.sorted, func(r *clerk.Role) (id, name, key string) { return r.ID, r.Name, r.Key })
+	return listKeyed(q, b, a.instance.roles.sorted, func(r *resource.Role) (id, name, key string) { return r.ID, r.Name, r.Key })
 }
 
 func (a *API) listPermissions(q *query, b []byte) ([]byte, *failure) {
 	a.instance.mu.RLock()
 	defer a.instance.mu.RUnlock()
-	return listKeyed(q, b, a.instance.permissions.sorted, func(p *clerk.Permission) (id, name, key string) { return p.ID, p.Name, p.Key })
+	return listKeyed(q, b, a.instance.permissions.sorted, func(p *resource.Permission) (id, name, key string) { return p.ID, p.Name, p.Key })
 }
 
 // listKeyed lists what has a name and a key, of which there are few.

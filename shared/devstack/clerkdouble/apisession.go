@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // The shortest and the longest life of a token that may be asked for, in seconds
@@ -60,7 +62,7 @@ func appendSession(b []byte, s *session) []byte {
 	b = text(append(b, `,"client_id":`...), s.ClientID)
 	b = text(append(b, `,"user_id":`...), s.UserID)
 	b = text(append(b, `,"status":`...), s.Status)
-	b = textOrNull(append(b, `,"last_active_organization_id":`...), nullable(s.activeOrganization))
+	b = textOrNull(append(b, `,"last_active_organization_id":`...), resource.OrNull(s.activeOrganization))
 	b = append(b, `,"actor":null`...)
 	b = moment(append(b, `,"last_active_at":`...), s.CreatedAt)
 	b = moment(append(b, `,"expire_at":`...), s.ExpireAt)

@@ -7,9 +7,10 @@ import (
 	"strings"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
-type userRow = row[clerk.User]
+type userRow = row[resource.User]
 
 var userColumns = []string{
 	"created_at", "updated_at", "email_address", "web3wallet", "first_name", "last_name", "phone_number", "username",
@@ -136,7 +137,7 @@ func (c *Instance) members(organizations map[string]bool) map[string]bool {
 
 // userTests are the filters that have to look at every user.
 func (c *Instance) userTests(q *query) (tests []func(*userRow) bool, fail *failure) {
-	add := func(passes func(*clerk.User) bool) {
+	add := func(passes func(*resource.User) bool) {
 		tests = append(tests, func(r *userRow) bool { return passes(c.users.valueOf(r)) })
 	}
 	external, fail := q.choice("external_id")
@@ -144,15 +145,15 @@ func (c *Instance) userTests(q *query) (tests []func(*userRow) bool, fail *failu
 		return nil, fail
 	}
 	if !external.empty() {
-		add(func(u *clerk.User) bool { return external.allows(orEmpty(u.ExternalID)) })
+		add(func(u *resource.User) bool { return external.allows(orEmpty(u.ExternalID)) })
 	}
 	for _, identifier := range []struct {
 		name string
-		of   func(*clerk.User) []string
+		of   func(*resource.User) []string
 	}{
 		{"email_address", emails},
 		{"phone_number", phones},
-		{"username", func(u *clerk.User) []string { return []string{orEmpty(u.Username)} }},
+		{"username", func(u *resource.User) []string { return []string{orEmpty(u.Username)} }},
 		// Nobody has these here.
 		{"web3_wallet", noIdentifiers},
 		{"provider_user_id", noIdentifiers},
@@ -162,25 +163,25 @@ func (c *Instance) userTests(q *query) (tests []func(*userRow) bool, fail *failu
 			return nil, fail
 		}
 		if len(wanted) > 0 {
-			add(func(u *clerk.User) bool {
+			add(func(u *resource.User) bool {
 				return slices.ContainsFunc(identifier.of(u), func(s string) bool { return s != "" && slices.Contains(wanted, s) })
 			})
 		}
 	}
 	for _, search := range []struct {
 		name string
-		in   func(*clerk.User) []string
+		in   func(*resource.User) []string
 	}{
 		{"email_address_query", emails},
 		{"phone_number_query", phones},
-		{"username_query", func(u *clerk.User) []string { return []string{orEmpty(u.Username)} }},
+		{"username_query", func(u *resource.User) []string { return []string{orEmpty(u.Username)} }},
 		{"name_query", names},
-		{"query", func(u *clerk.User) []string {
+		{"query", func(u *resource.User) []string {
 			return slices.Concat(emails(u), phones(u), names(u), []string{orEmpty(u.Username), u.ID})
 		}},
 	} {
 		if wanted := strings.ToLower(q.values.Get(search.name)); wanted != "" {
-			add(func(u *clerk.User) bool {
+			add(func(u *resource.User) bool {
 				return slices.ContainsFunc(search.in(u), func(s string) bool { return strings.Contains(strings.ToLower(s), wanted) })
 			})
 		}
@@ -190,27 +191,27 @@ func (c *Instance) userTests(q *query) (tests []func(*userRow) bool, fail *failu
 		return nil, fail
 	}
 	if banned != nil {
-		add(func(u *clerk.User) bool { return u.Banned == *banned })
+		add(func(u *resource.User) bool { return u.Banned == *banned })
 	}
-	for name, moment := range map[string]func(*clerk.User) clerk.Millis{
-		"last_active_at":  func(u *clerk.User) clerk.Millis { return u.LastActiveAt },
-		"last_sign_in_at": func(u *clerk.User) clerk.Millis { return u.LastSignInAt },
+	for name, moment := range map[string]func(*resource.User) clerk.Millis{
+		"last_active_at":  func(u *resource.User) clerk.Millis { return u.LastActiveAt },
+		"last_sign_in_at": func(u *resource.User) clerk.Millis { return u.LastSignInAt },
 	} {
 		after, until, fail := q.span(name)
 		if fail != nil {
 			return nil, fail
 		}
 		if after != nil {
-			add(func(u *clerk.User) bool { return moment(u) > *after })
+			add(func(u *resource.User) bool { return moment(u) > *after })
 		}
 		if until != nil {
-			add(func(u *clerk.User) bool { return moment(u) < *until })
+			add(func(u *resource.User) bool { return moment(u) < *until })
 		}
 	}
 	return tests, nil
 }
 
-func emails(u *clerk.User) []string {
+func emails(u *resource.User) []string {
 	list := make([]string, len(u.EmailAddresses))
 	for i, e := range u.EmailAddresses {
 		list[i] = e.EmailAddress
@@ -218,7 +219,7 @@ func emails(u *clerk.User) []string {
 	return list
 }
 
-func phones(u *clerk.User) []string {
+func phones(u *resource.User) []string {
 	list := make([]string, len(u.PhoneNumbers))
 	for i, p := range u.PhoneNumbers {
 		list[i] = p.PhoneNumber
@@ -226,9 +227,9 @@ func phones(u *clerk.User) []string {
 	return list
 }
 
-func names(u *clerk.User) []string { return []string{orEmpty(u.FirstName), orEmpty(u.LastName)} }
+func names(u *resource.User) []string { return []string{orEmpty(u.FirstName), orEmpty(u.LastName)} }
 
-func noIdentifiers(*clerk.User) []string { return nil }
+func noIdentifiers(*resource.User) []string { return nil }
 
 func orEmpty(s *string) string {
 	if s == nil {

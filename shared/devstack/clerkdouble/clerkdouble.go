@@ -54,6 +54,7 @@ import (
 	"time"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // The reasons for which an instance refuses a change.
@@ -105,11 +106,11 @@ type Instance struct {
 	emit func(Event)
 
 	id            string
-	users         table[clerk.User]
-	organizations table[clerk.Organization]
-	memberships   table[clerk.OrganizationMembership]
-	roles         table[clerk.Role]
-	permissions   table[clerk.Permission]
+	users         table[resource.User]
+	organizations table[resource.Organization]
+	memberships   table[resource.OrganizationMembership]
+	roles         table[resource.Role]
+	permissions   table[resource.Permission]
 	invitations   table[invitation]
 	sessions      table[session]
 	// deleted maps ids of users, organizations, memberships, roles and
@@ -165,17 +166,19 @@ func New(o Options) *Instance {
 	if c.emit == nil {
 		c.emit = func(Event) {}
 	}
-	c.users = newTable(func(u *clerk.User) (created, updated clerk.Millis) { return u.CreatedAt, u.UpdatedAt })
+	c.users = newTable(func(u *resource.User) (created, updated clerk.Millis) { return u.CreatedAt, u.UpdatedAt })
 	c.users.remake = c.seededUser
-	c.organizations = newTable(func(o *clerk.Organization) (created, updated clerk.Millis) { return o.CreatedAt, o.UpdatedAt })
+	c.organizations = newTable(func(o *resource.Organization) (created, updated clerk.Millis) { return o.CreatedAt, o.UpdatedAt })
 	c.memberships = newTable(
-		func(m *clerk.OrganizationMembership) (created, updated clerk.Millis) { return m.CreatedAt, m.UpdatedAt },
-		func(m *clerk.OrganizationMembership) string { return m.PublicUserData.UserID },
-		func(m *clerk.OrganizationMembership) string { return m.Organization.ID },
-		func(m *clerk.OrganizationMembership) string { return m.Role },
+		func(m *resource.OrganizationMembership) (created, updated clerk.Millis) {
+			return m.CreatedAt, m.UpdatedAt
+		},
+		func(m *resource.OrganizationMembership) string { return m.PublicUserData.UserID },
+		func(m *resource.OrganizationMembership) string { return m.Organization.ID },
+		func(m *resource.OrganizationMembership) string { return m.Role },
 	)
-	c.roles = newTable(func(r *clerk.Role) (created, updated clerk.Millis) { return r.CreatedAt, r.UpdatedAt })
-	c.permissions = newTable(func(p *clerk.Permission) (created, updated clerk.Millis) { return p.CreatedAt, p.UpdatedAt })
+	c.roles = newTable(func(r *resource.Role) (created, updated clerk.Millis) { return r.CreatedAt, r.UpdatedAt })
+	c.permissions = newTable(func(p *resource.Permission) (created, updated clerk.Millis) { return p.CreatedAt, p.UpdatedAt })
 	c.invitations = newTable(
 		func(i *invitation) (created, updated clerk.Millis) { return i.CreatedAt, i.UpdatedAt },
 		func(i *invitation) string { return i.OrganizationID },
@@ -265,7 +268,7 @@ func (c *Instance) publish(eventType, objectID string, stated time.Time, data an
 }
 
 // bury deletes an object and states so.
-func (c *Instance) bury(eventType, object, id string, gone clerk.DeletedObject) error {
+func (c *Instance) bury(eventType, object, id string, gone resource.DeletedObject) error {
 	_, stated := c.advance(id)
 	delete(c.stamps, id)
 	c.deleted[id] = stated
@@ -274,14 +277,3 @@ func (c *Instance) bury(eventType, object, id string, gone clerk.DeletedObject) 
 }
 
 func notFound(kind, id string) error { return fmt.Errorf("%s %s: %w", kind, id, ErrNotFound) }
-
-// empty is metadata without anything in it.
-var empty = json.RawMessage("{}")
-
-// nullable is null for the empty string.
-func nullable(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}

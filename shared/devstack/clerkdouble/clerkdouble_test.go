@@ -14,6 +14,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // log collects an instance's events.
@@ -109,9 +110,9 @@ func TestInstance_StateFollowsFromItsEvents(t *testing.T) {
 	for seed := range uint64(3) {
 		instance, l := live(t, clerkdouble.Options{Seed: seed}, 500)
 		got := clerkdouble.Snapshot{
-			InstanceID: instance.ID(), Users: map[string]clerk.User{}, Organizations: map[string]clerk.Organization{},
-			Memberships: map[string]clerk.OrganizationMembership{}, Roles: map[string]clerk.Role{},
-			Permissions: map[string]clerk.Permission{}, Deleted: map[string]time.Time{},
+			InstanceID: instance.ID(), Users: map[string]resource.User{}, Organizations: map[string]resource.Organization{},
+			Memberships: map[string]resource.OrganizationMembership{}, Roles: map[string]resource.Role{},
+			Permissions: map[string]resource.Permission{}, Deleted: map[string]time.Time{},
 		}
 		for _, e := range l.events {
 			apply(t, &got, e)
@@ -132,17 +133,17 @@ func apply(t *testing.T, s *clerkdouble.Snapshot, e clerkdouble.Event) {
 	t.Helper()
 	switch e.Type {
 	case clerk.UserCreated, clerk.UserUpdated:
-		s.Users[e.ObjectID] = data[clerk.User](t, e)
+		s.Users[e.ObjectID] = data[resource.User](t, e)
 	case clerk.OrganizationCreated, clerk.OrganizationUpdated:
-		o := data[clerk.Organization](t, e)
+		o := data[resource.Organization](t, e)
 		o.MembersCount = nil // only counted in organization.created
 		s.Organizations[e.ObjectID] = o
 	case clerk.OrganizationMembershipCreated, clerk.OrganizationMembershipUpdated:
-		s.Memberships[e.ObjectID] = data[clerk.OrganizationMembership](t, e)
+		s.Memberships[e.ObjectID] = data[resource.OrganizationMembership](t, e)
 	case clerk.RoleCreated, clerk.RoleUpdated:
-		s.Roles[e.ObjectID] = withPermissionIDs(data[clerk.Role](t, e))
+		s.Roles[e.ObjectID] = withPermissionIDs(data[resource.Role](t, e))
 	case clerk.PermissionCreated, clerk.PermissionUpdated:
-		s.Permissions[e.ObjectID] = data[clerk.Permission](t, e)
+		s.Permissions[e.ObjectID] = data[resource.Permission](t, e)
 	case clerk.UserDeleted, clerk.OrganizationDeleted, clerk.OrganizationMembershipDeleted, clerk.RoleDeleted, clerk.PermissionDeleted:
 		s.Deleted[e.ObjectID] = e.StatedAt
 		delete(s.Users, e.ObjectID)
@@ -159,8 +160,8 @@ func apply(t *testing.T, s *clerkdouble.Snapshot, e clerkdouble.Event) {
 	}
 }
 
-func withPermissionIDs(r clerk.Role) clerk.Role {
-	ids := make([]clerk.Permission, len(r.Permissions))
+func withPermissionIDs(r resource.Role) resource.Role {
+	ids := make([]resource.Permission, len(r.Permissions))
 	for i, p := range r.Permissions {
 		ids[i].ID = p.ID
 	}
@@ -269,27 +270,27 @@ func TestTraffic_PlaysEverythingAMirrorMeets(t *testing.T) {
 		}
 	}
 
-	kinds := map[string]func(clerk.User) bool{
-		"phone only": func(u clerk.User) bool {
+	kinds := map[string]func(resource.User) bool{
+		"phone only": func(u resource.User) bool {
 			return len(u.EmailAddresses) == 0 && u.Username == nil && u.PrimaryPhoneNumberID != nil
 		},
-		"username only": func(u clerk.User) bool {
+		"username only": func(u resource.User) bool {
 			return len(u.EmailAddresses) == 0 && len(u.PhoneNumbers) == 0 && u.Username != nil
 		},
-		"no names": func(u clerk.User) bool { return u.FirstName == nil && u.LastName == nil },
-		"primary not first": func(u clerk.User) bool {
+		"no names": func(u resource.User) bool { return u.FirstName == nil && u.LastName == nil },
+		"primary not first": func(u resource.User) bool {
 			email, ok := u.PrimaryEmail()
 			return ok && email.ID != u.EmailAddresses[0].ID
 		},
-		"addresses but no primary": func(u clerk.User) bool { return len(u.EmailAddresses) > 0 && u.PrimaryEmailAddressID == nil },
-		"unverified address": func(u clerk.User) bool {
+		"addresses but no primary": func(u resource.User) bool { return len(u.EmailAddresses) > 0 && u.PrimaryEmailAddressID == nil },
+		"unverified address": func(u resource.User) bool {
 			email, ok := u.PrimaryEmail()
 			return ok && email.Verification.Status == "unverified"
 		},
-		"banned":      func(u clerk.User) bool { return u.Banned },
-		"locked":      func(u clerk.User) bool { return u.Locked },
-		"external id": func(u clerk.User) bool { return u.ExternalID != nil },
-		"a number beyond 2^53": func(u clerk.User) bool {
+		"banned":      func(u resource.User) bool { return u.Banned },
+		"locked":      func(u resource.User) bool { return u.Locked },
+		"external id": func(u resource.User) bool { return u.ExternalID != nil },
+		"a number beyond 2^53": func(u resource.User) bool {
 			return regexp.MustCompile(`[0-9]{16,}`).Match(u.PublicMetadata)
 		},
 	}
@@ -309,7 +310,7 @@ func TestTraffic_PlaysEverythingAMirrorMeets(t *testing.T) {
 	rejoined := 0
 	for _, e := range l.events {
 		if e.Type == clerk.OrganizationMembershipCreated {
-			m := data[clerk.OrganizationMembership](t, e)
+			m := data[resource.OrganizationMembership](t, e)
 			pair := m.Organization.ID + m.PublicUserData.UserID
 			if earlier, ok := memberships[pair]; ok && earlier != m.ID {
 				rejoined++
@@ -327,9 +328,9 @@ func TestInstance_StatesWhatClerkStates(t *testing.T) {
 	l := &log{}
 	c := clerkdouble.New(clerkdouble.Options{Seed: 1, Now: ticking(time.Second), Emit: l.emit})
 
-	var ines, jo clerk.User
-	var org clerk.Organization
-	var joined clerk.OrganizationMembership
+	var ines, jo resource.User
+	var org resource.Organization
+	var joined resource.OrganizationMembership
 	var invited string
 	steps := []struct {
 		name string
@@ -390,8 +391,8 @@ func TestInstance_StatesWhatClerkStates(t *testing.T) {
 	if _, ok := s.Deleted[joined.ID]; !ok {
 		t.Errorf("the membership %s of a deleted user is not among the deleted", joined.ID)
 	}
-	deleted := data[clerk.DeletedObject](t, l.events[slices.IndexFunc(l.events, func(e clerkdouble.Event) bool { return e.Type == clerk.UserDeleted })])
-	want := clerk.DeletedObject{ID: jo.ID, Object: "user", Deleted: true, ExternalID: new("crm-1")}
+	deleted := data[resource.DeletedObject](t, l.events[slices.IndexFunc(l.events, func(e clerkdouble.Event) bool { return e.Type == clerk.UserDeleted })])
+	want := resource.DeletedObject{ID: jo.ID, Object: "user", Deleted: true, ExternalID: new("crm-1")}
 	if diff := cmp.Diff(want, deleted); diff != "" {
 		t.Errorf("user.deleted: -want +got\n%s", diff)
 	}
@@ -401,10 +402,10 @@ func TestInstance_RefusesTheImpossible(t *testing.T) {
 	t.Parallel()
 	l := &log{}
 	c := clerkdouble.New(clerkdouble.Options{Emit: l.emit})
-	user := must[clerk.User](t)(c.SignUp(clerkdouble.Person{Username: "kai"}))
-	org := must[clerk.Organization](t)(c.CreateOrganization(user.ID, "Acme", ""))
+	user := must[resource.User](t)(c.SignUp(clerkdouble.Person{Username: "kai"}))
+	org := must[resource.Organization](t)(c.CreateOrganization(user.ID, "Acme", ""))
 	member := c.Snapshot()
-	var admin clerk.Role
+	var admin resource.Role
 	for _, r := range member.Roles {
 		if r.Key == clerkdouble.AdminRole {
 			admin = r
@@ -418,7 +419,7 @@ func TestInstance_RefusesTheImpossible(t *testing.T) {
 		{"join twice", func() error { _, err := c.Join(org.ID, user.ID, clerkdouble.MemberRole); return err }, clerkdouble.ErrMember},
 		{"join with an unknown role", func() error { _, err := c.Join(org.ID, user.ID, "org:nothing"); return err }, clerkdouble.ErrNotFound},
 		{"delete a role in use", func() error { return c.DeleteRole(admin.ID) }, clerkdouble.ErrInUse},
-		{"update nobody", func() error { return c.UpdateUser("user_x", func(*clerk.User) {}) }, clerkdouble.ErrNotFound},
+		{"update nobody", func() error { return c.UpdateUser("user_x", func(*resource.User) {}) }, clerkdouble.ErrNotFound},
 		{"delete nobody", func() error { return c.DeleteUser("user_x", true) }, clerkdouble.ErrNotFound},
 		{"revoke nothing", func() error { return c.Revoke("orginv_x") }, clerkdouble.ErrNotFound},
 	}
@@ -434,7 +435,7 @@ func TestInstance_RefusesTheImpossible(t *testing.T) {
 	}
 
 	// Metadata that is no JSON can reach nobody, so it must not be in the state.
-	err := c.UpdateUser(user.ID, func(u *clerk.User) { u.PublicMetadata = json.RawMessage("{") })
+	err := c.UpdateUser(user.ID, func(u *resource.User) { u.PublicMetadata = json.RawMessage("{") })
 	if err == nil {
 		t.Error("UpdateUser with broken metadata = nil, want an error")
 	}

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // The Backend API writes resources by hand: a page of 500 takes a millisecond,
@@ -15,7 +16,7 @@ import (
 // left out, since only webhooks carry it.
 
 // appendUser writes a user.
-func appendUser(b []byte, u *clerk.User) []byte {
+func appendUser(b []byte, u *resource.User) []byte {
 	b = text(append(b, `{"id":`...), u.ID)
 	b = text(append(b, `,"object":`...), u.Object)
 	b = textOrNull(append(b, `,"external_id":`...), u.ExternalID)
@@ -74,7 +75,7 @@ func appendUser(b []byte, u *clerk.User) []byte {
 	return append(b, '}')
 }
 
-func appendEmail(b []byte, e *clerk.EmailAddress) []byte {
+func appendEmail(b []byte, e *resource.EmailAddress) []byte {
 	b = text(append(b, `{"id":`...), e.ID)
 	b = text(append(b, `,"object":`...), e.Object)
 	b = text(append(b, `,"email_address":`...), e.EmailAddress)
@@ -87,7 +88,7 @@ func appendEmail(b []byte, e *clerk.EmailAddress) []byte {
 	return append(b, '}')
 }
 
-func appendPhone(b []byte, p *clerk.PhoneNumber) []byte {
+func appendPhone(b []byte, p *resource.PhoneNumber) []byte {
 	b = text(append(b, `{"id":`...), p.ID)
 	b = text(append(b, `,"object":`...), p.Object)
 	b = text(append(b, `,"phone_number":`...), p.PhoneNumber)
@@ -101,7 +102,7 @@ func appendPhone(b []byte, p *clerk.PhoneNumber) []byte {
 	return append(b, '}')
 }
 
-func appendVerification(b []byte, v *clerk.Verification) []byte {
+func appendVerification(b []byte, v *resource.Verification) []byte {
 	if v == nil {
 		return append(b, "null"...)
 	}
@@ -118,7 +119,7 @@ func appendVerification(b []byte, v *clerk.Verification) []byte {
 
 // appendOrganization writes an organization; members is nil where the count was
 // not asked for.
-func appendOrganization(b []byte, o *clerk.Organization, members *int64) []byte {
+func appendOrganization(b []byte, o *resource.Organization, members *int64) []byte {
 	b = text(append(b, `{"id":`...), o.ID)
 	b = text(append(b, `,"object":`...), o.Object)
 	b = text(append(b, `,"name":`...), o.Name)
@@ -145,7 +146,7 @@ func appendOrganization(b []byte, o *clerk.Organization, members *int64) []byte 
 }
 
 // appendMembership writes a membership with the parents it is given.
-func appendMembership(b []byte, m *clerk.OrganizationMembership, o *clerk.Organization, u clerk.PublicUserData) []byte {
+func appendMembership(b []byte, m *resource.OrganizationMembership, o *resource.Organization, u resource.PublicUserData) []byte {
 	b = text(append(b, `{"id":`...), m.ID)
 	b = text(append(b, `,"object":`...), m.Object)
 	b = text(append(b, `,"role":`...), m.Role)

@@ -5,28 +5,29 @@ import (
 	"time"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // Objects whose events a mirror acknowledges and does not keep: sessions,
 // invitations, and the messages that Clerk sends to people.
 
 type session struct {
-	Object    string       `json:"object"`
-	ID        string       `json:"id"`
-	UserID    string       `json:"user_id"`
-	ClientID  string       `json:"client_id"`
-	Actor     *string      `json:"actor"`
-	Status    string       `json:"status"`
-	ExpireAt  clerk.Millis `json:"expire_at"`
-	AbandonAt clerk.Millis `json:"abandon_at"`
-	CreatedAt clerk.Millis `json:"created_at"`
-	UpdatedAt clerk.Millis `json:"updated_at"`
-	User      *clerk.User  `json:"user"`
+	Object    string         `json:"object"`
+	ID        string         `json:"id"`
+	UserID    string         `json:"user_id"`
+	ClientID  string         `json:"client_id"`
+	Actor     *string        `json:"actor"`
+	Status    string         `json:"status"`
+	ExpireAt  clerk.Millis   `json:"expire_at"`
+	AbandonAt clerk.Millis   `json:"abandon_at"`
+	CreatedAt clerk.Millis   `json:"created_at"`
+	UpdatedAt clerk.Millis   `json:"updated_at"`
+	User      *resource.User `json:"user"`
 	// activeOrganization is an id, "" for none. Events do not tell it.
 	activeOrganization string
 }
 
-func (c *Instance) openSession(u clerk.User, activeOrganization string) (session, error) {
+func (c *Instance) openSession(u resource.User, activeOrganization string) (session, error) {
 	id := c.newID("sess_")
 	now, stated := c.advance(id)
 	s := session{
@@ -63,7 +64,7 @@ func (c *Instance) SignOut(userID string) error {
 }
 
 // sendCodes are the messages with one-time codes that go before a sign-up.
-func (c *Instance) sendCodes(u clerk.User, stated time.Time) error {
+func (c *Instance) sendCodes(u resource.User, stated time.Time) error {
 	for _, email := range u.EmailAddresses {
 		code := fmt.Sprintf("%06d", c.rng.IntN(1e6))
 		id := c.newID("ema_")
@@ -95,22 +96,22 @@ func (c *Instance) sendCodes(u clerk.User, stated time.Time) error {
 }
 
 type invitation struct {
-	Object           string               `json:"object"`
-	ID               string               `json:"id"`
-	EmailAddress     string               `json:"email_address"`
-	Role             string               `json:"role"`
-	RoleName         string               `json:"role_name"`
-	OrganizationID   string               `json:"organization_id"`
-	InviterID        string               `json:"inviter_id"`
-	Inviter          clerk.PublicUserData `json:"public_inviter_data"`
-	Status           string               `json:"status"`
-	UserID           string               `json:"user_id,omitempty"`
-	PublicMetadata   any                  `json:"public_metadata"`
-	PrivateMetadata  any                  `json:"private_metadata"`
-	URL              string               `json:"url"`
-	ExpiresAt        clerk.Millis         `json:"expires_at"`
-	CreatedAt        clerk.Millis         `json:"created_at"`
-	UpdatedAt        clerk.Millis         `json:"updated_at"`
+	Object           string                  `json:"object"`
+	ID               string                  `json:"id"`
+	EmailAddress     string                  `json:"email_address"`
+	Role             string                  `json:"role"`
+	RoleName         string                  `json:"role_name"`
+	OrganizationID   string                  `json:"organization_id"`
+	InviterID        string                  `json:"inviter_id"`
+	Inviter          resource.PublicUserData `json:"public_inviter_data"`
+	Status           string                  `json:"status"`
+	UserID           string                  `json:"user_id,omitempty"`
+	PublicMetadata   any                     `json:"public_metadata"`
+	PrivateMetadata  any                     `json:"private_metadata"`
+	URL              string                  `json:"url"`
+	ExpiresAt        clerk.Millis            `json:"expires_at"`
+	CreatedAt        clerk.Millis            `json:"created_at"`
+	UpdatedAt        clerk.Millis            `json:"updated_at"`
 	OrganizationData struct {
 		ID       string  `json:"id"`
 		Name     string  `json:"name"`
@@ -141,8 +142,8 @@ func (c *Instance) Invite(organizationID, inviterID, email, roleKey string) (str
 	now, stated := c.advance(id)
 	i := invitation{
 		Object: "organization_invitation", ID: id, EmailAddress: email, Role: role.Key, RoleName: role.Name,
-		OrganizationID: o.ID, InviterID: inviterID, Inviter: publicUserData(inviter), Status: "pending",
-		PublicMetadata: empty, PrivateMetadata: empty,
+		OrganizationID: o.ID, InviterID: inviterID, Inviter: inviter.Public(), Status: "pending",
+		PublicMetadata: resource.Empty, PrivateMetadata: resource.Empty,
 		URL:       "https://clerk.example/v1/tickets/accept?ticket=" + c.newID(""),
 		ExpiresAt: clerk.MillisOf(stated.Add(30 * 24 * time.Hour)), CreatedAt: now, UpdatedAt: now,
 	}
@@ -153,16 +154,16 @@ func (c *Instance) Invite(organizationID, inviterID, email, roleKey string) (str
 }
 
 // Accept makes a user a member by an open invitation.
-func (c *Instance) Accept(invitationID, userID string) (clerk.OrganizationMembership, error) {
+func (c *Instance) Accept(invitationID, userID string) (resource.OrganizationMembership, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i, ok := c.invitations.get(invitationID)
 	if !ok {
-		return clerk.OrganizationMembership{}, notFound("invitation", invitationID)
+		return resource.OrganizationMembership{}, notFound("invitation", invitationID)
 	}
 	m, err := c.joinByID(i.OrganizationID, userID, i.Role)
 	if err != nil {
-		return clerk.OrganizationMembership{}, err
+		return resource.OrganizationMembership{}, err
 	}
 	i.UserID = userID
 	return m, c.closeInvitation(i, "accepted", clerk.OrganizationInvitationAccepted)

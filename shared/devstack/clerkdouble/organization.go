@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // The keys of Clerk's own roles.
@@ -15,19 +16,19 @@ const (
 )
 
 // CreateOrganization makes an organization whose creator becomes its admin.
-func (c *Instance) CreateOrganization(creatorID, name, slug string) (clerk.Organization, error) {
+func (c *Instance) CreateOrganization(creatorID, name, slug string) (resource.Organization, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	creator, ok := c.users.get(creatorID)
 	if !ok {
-		return clerk.Organization{}, notFound("user", creatorID)
+		return resource.Organization{}, notFound("user", creatorID)
 	}
 	id := c.newID("org_")
 	now, stated := c.advance(id)
 	o := newOrganization(id, name, slug, creatorID, now)
 	o.MembersCount = new(int64(1))
 	if err := c.publish(clerk.OrganizationCreated, id, stated, o); err != nil {
-		return clerk.Organization{}, err
+		return resource.Organization{}, err
 	}
 	o.MembersCount = nil
 	c.organizations.put(id, o)
@@ -35,19 +36,15 @@ func (c *Instance) CreateOrganization(creatorID, name, slug string) (clerk.Organ
 	return o, err
 }
 
-func newOrganization(id, name, slug, creatorID string, now clerk.Millis) clerk.Organization {
-	return clerk.Organization{
-		ID: id, Object: "organization", Name: name, Slug: nullable(slug),
-		ImageURL:              new("https://img.clerk.example/" + id),
-		MaxAllowedMemberships: 5, AdminDeleteEnabled: true,
-		PublicMetadata: empty, PrivateMetadata: empty,
-		CreatedBy: new(creatorID), CreatedAt: now, UpdatedAt: now,
-	}
+func newOrganization(id, name, slug, creatorID string, now clerk.Millis) resource.Organization {
+	o := resource.NewOrganization(id, name, now)
+	o.Slug, o.CreatedBy, o.MaxAllowedMemberships = resource.OrNull(slug), new(creatorID), 5
+	return o
 }
 
 // UpdateOrganization changes an organization; what it points to is to be
 // replaced, not written through.
-func (c *Instance) UpdateOrganization(id string, change func(*clerk.Organization)) error {
+func (c *Instance) UpdateOrganization(id string, change func(*resource.Organization)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o, ok := c.organizations.get(id)
@@ -80,50 +77,45 @@ func (c *Instance) DeleteOrganization(id string, announce bool) error {
 		delete(c.stamps, i.ID)
 	}
 	c.organizations.remove(id)
-	if err := c.bury(clerk.OrganizationDeleted, "organization", id, clerk.DeletedObject{Slug: o.Slug}); err != nil {
+	if err := c.bury(clerk.OrganizationDeleted, "organization", id, resource.DeletedObject{Slug: o.Slug}); err != nil {
 		return err
 	}
 	return c.endMemberships(held, c.deleted[id], announce)
 }
 
 // Join makes a user a member. Whoever was one before gets a new membership id.
-func (c *Instance) Join(organizationID, userID, roleKey string) (clerk.OrganizationMembership, error) {
+func (c *Instance) Join(organizationID, userID, roleKey string) (resource.OrganizationMembership, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.joinByID(organizationID, userID, roleKey)
 }
 
-func (c *Instance) joinByID(organizationID, userID, roleKey string) (clerk.OrganizationMembership, error) {
+func (c *Instance) joinByID(organizationID, userID, roleKey string) (resource.OrganizationMembership, error) {
 	o, ok := c.organizations.get(organizationID)
 	if !ok {
-		return clerk.OrganizationMembership{}, notFound("organization", organizationID)
+		return resource.OrganizationMembership{}, notFound("organization", organizationID)
 	}
 	u, ok := c.users.get(userID)
 	if !ok {
-		return clerk.OrganizationMembership{}, notFound("user", userID)
+		return resource.OrganizationMembership{}, notFound("user", userID)
 	}
 	return c.join(o, u, roleKey)
 }
 
-func (c *Instance) join(o clerk.Organization, u clerk.User, roleKey string) (clerk.OrganizationMembership, error) {
+func (c *Instance) join(o resource.Organization, u resource.User, roleKey string) (resource.OrganizationMembership, error) {
 	role, err := c.roleByKey(roleKey)
 	if err != nil {
-		return clerk.OrganizationMembership{}, err
+		return resource.OrganizationMembership{}, err
 	}
 	if c.isMember(o.ID, u.ID) {
-		return clerk.OrganizationMembership{}, fmt.Errorf("joining %s to %s: %w", u.ID, o.ID, ErrMember)
+		return resource.OrganizationMembership{}, fmt.Errorf("joining %s to %s: %w", u.ID, o.ID, ErrMember)
 	}
 	id := c.newID("orgmem_")
 	now, stated := c.advance(id)
-	m := clerk.OrganizationMembership{
-		ID: id, Object: "organization_membership",
-		PublicMetadata: empty, PrivateMetadata: empty,
-		Organization: o, PublicUserData: publicUserData(u),
-		CreatedAt: now, UpdatedAt: now,
-	}
+	m := resource.NewMembership(id, o, u.Public(), now)
 	assign(&m, role)
 	if err := c.publish(clerk.OrganizationMembershipCreated, id, stated, m); err != nil {
-		return clerk.OrganizationMembership{}, err
+		return resource.OrganizationMembership{}, err
 	}
 	c.memberships.put(id, m)
 	return m, nil
@@ -135,14 +127,14 @@ func (c *Instance) isMember(organizationID, userID string) bool {
 	members := c.memberships.groups[membershipsOfOrganization].rows[organizationID]
 	memberships := c.memberships.groups[membershipsOfUser].rows[userID]
 	if len(members) < len(memberships) {
-		return slices.ContainsFunc(members, func(r *row[clerk.OrganizationMembership]) bool { return r.value.PublicUserData.UserID == userID })
+		return slices.ContainsFunc(members, func(r *row[resource.OrganizationMembership]) bool { return r.value.PublicUserData.UserID == userID })
 	}
-	return slices.ContainsFunc(memberships, func(r *row[clerk.OrganizationMembership]) bool { return r.value.Organization.ID == organizationID })
+	return slices.ContainsFunc(memberships, func(r *row[resource.OrganizationMembership]) bool { return r.value.Organization.ID == organizationID })
 }
 
 // UpdateMembership changes the metadata of a membership, or its role by key if
 // that is not "".
-func (c *Instance) UpdateMembership(id, roleKey string, change func(*clerk.OrganizationMembership)) error {
+func (c *Instance) UpdateMembership(id, roleKey string, change func(*resource.OrganizationMembership)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m, ok := c.memberships.get(id)
@@ -179,12 +171,12 @@ func (c *Instance) Leave(membershipID string) error {
 		return notFound("membership", membershipID)
 	}
 	_, stated := c.advance(membershipID)
-	return c.endMemberships([]clerk.OrganizationMembership{m}, stated, true)
+	return c.endMemberships([]resource.OrganizationMembership{m}, stated, true)
 }
 
 // endMemberships ends memberships at one moment. The event carries the whole
 // membership, as it was.
-func (c *Instance) endMemberships(held []clerk.OrganizationMembership, at time.Time, announce bool) error {
+func (c *Instance) endMemberships(held []resource.OrganizationMembership, at time.Time, announce bool) error {
 	for _, m := range held {
 		last := c.current(m)
 		c.memberships.remove(m.ID)
@@ -202,18 +194,18 @@ func (c *Instance) endMemberships(held []clerk.OrganizationMembership, at time.T
 
 // current is a membership with its parents as they are now; a parent that is
 // gone stays as it was last told.
-func (c *Instance) current(m clerk.OrganizationMembership) clerk.OrganizationMembership {
+func (c *Instance) current(m resource.OrganizationMembership) resource.OrganizationMembership {
 	if o, ok := c.organizations.get(m.Organization.ID); ok {
 		m.Organization = o
 	}
 	if u, ok := c.users.get(m.PublicUserData.UserID); ok {
-		m.PublicUserData = publicUserData(u)
+		m.PublicUserData = u.Public()
 	}
 	return m
 }
 
 // assign gives a membership a role with the permissions it grants now.
-func assign(m *clerk.OrganizationMembership, role clerk.Role) {
+func assign(m *resource.OrganizationMembership, role resource.Role) {
 	m.Role, m.RoleName = role.Key, role.Name
 	m.Permissions = make([]string, len(role.Permissions))
 	for i, p := range role.Permissions {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // systemPermissions are Clerk's own, and whether a plain member has them.
@@ -25,7 +26,7 @@ var systemPermissions = []struct {
 }
 
 func (c *Instance) addSystemRoles() {
-	var all, some []clerk.Permission
+	var all, some []resource.Permission
 	for _, p := range systemPermissions {
 		// Nothing that is given here can fail to encode.
 		permission, _ := c.createPermission(p.key, p.key, "system")
@@ -39,16 +40,16 @@ func (c *Instance) addSystemRoles() {
 }
 
 // CreatePermission makes a permission with a key such as "org:invoices:approve".
-func (c *Instance) CreatePermission(key, name string) (clerk.Permission, error) {
+func (c *Instance) CreatePermission(key, name string) (resource.Permission, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.createPermission(key, name, "user")
 }
 
-func (c *Instance) createPermission(key, name, kind string) (clerk.Permission, error) {
+func (c *Instance) createPermission(key, name, kind string) (resource.Permission, error) {
 	id := c.newID("perm_")
 	now, stated := c.advance(id)
-	p := clerk.Permission{
+	p := resource.Permission{
 		ID: id, Object: "permission", Name: name, Key: key, Description: "Made by the Clerk double", Type: kind,
 		CreatedAt: now, UpdatedAt: now,
 	}
@@ -57,7 +58,7 @@ func (c *Instance) createPermission(key, name, kind string) (clerk.Permission, e
 }
 
 // UpdatePermission changes a permission, everywhere it is granted.
-func (c *Instance) UpdatePermission(id string, change func(*clerk.Permission)) error {
+func (c *Instance) UpdatePermission(id string, change func(*resource.Permission)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p, ok := c.permissions.get(id)
@@ -88,32 +89,32 @@ func (c *Instance) DeletePermission(id string) error {
 	if _, ok := c.permissions.get(id); !ok {
 		return notFound("permission", id)
 	}
-	isIt := func(p clerk.Permission) bool { return p.ID == id }
+	isIt := func(p resource.Permission) bool { return p.ID == id }
 	for roleID, role := range c.roles.all() {
 		if !slices.ContainsFunc(role.Permissions, isIt) {
 			continue
 		}
-		if err := c.updateRole(roleID, func(r *clerk.Role) { r.Permissions = slices.DeleteFunc(r.Permissions, isIt) }); err != nil {
+		if err := c.updateRole(roleID, func(r *resource.Role) { r.Permissions = slices.DeleteFunc(r.Permissions, isIt) }); err != nil {
 			return err
 		}
 	}
 	c.permissions.remove(id)
-	return c.bury(clerk.PermissionDeleted, "permission", id, clerk.DeletedObject{})
+	return c.bury(clerk.PermissionDeleted, "permission", id, resource.DeletedObject{})
 }
 
 // CreateRole makes a role with a key such as "org:treasurer".
-func (c *Instance) CreateRole(key, name string, permissions ...clerk.Permission) (clerk.Role, error) {
+func (c *Instance) CreateRole(key, name string, permissions ...resource.Permission) (resource.Role, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.createRole(key, name, false, permissions)
 }
 
-func (c *Instance) createRole(key, name string, creator bool, permissions []clerk.Permission) (clerk.Role, error) {
+func (c *Instance) createRole(key, name string, creator bool, permissions []resource.Permission) (resource.Role, error) {
 	id := c.newID("role_")
 	now, stated := c.advance(id)
-	r := clerk.Role{
+	r := resource.Role{
 		ID: id, Object: "role", Name: name, Key: key, IsCreatorEligible: creator,
-		Permissions: append([]clerk.Permission{}, permissions...), CreatedAt: now, UpdatedAt: now,
+		Permissions: append([]resource.Permission{}, permissions...), CreatedAt: now, UpdatedAt: now,
 	}
 	c.roles.put(id, r)
 	return r, c.publish(clerk.RoleCreated, id, stated, r)
@@ -121,13 +122,13 @@ func (c *Instance) createRole(key, name string, creator bool, permissions []cler
 
 // UpdateRole changes a role. Its members' memberships keep the permissions they
 // were last stated with, and no event is sent about them: Clerk promises none.
-func (c *Instance) UpdateRole(id string, change func(*clerk.Role)) error {
+func (c *Instance) UpdateRole(id string, change func(*resource.Role)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.updateRole(id, change)
 }
 
-func (c *Instance) updateRole(id string, change func(*clerk.Role)) error {
+func (c *Instance) updateRole(id string, change func(*resource.Role)) error {
 	r, ok := c.roles.get(id)
 	if !ok {
 		return notFound("role", id)
@@ -153,14 +154,14 @@ func (c *Instance) DeleteRole(id string) error {
 		return fmt.Errorf("deleting role %s: %w by membership %s", r.Key, ErrInUse, held[0].id)
 	}
 	c.roles.remove(id)
-	return c.bury(clerk.RoleDeleted, "role", id, clerk.DeletedObject{})
+	return c.bury(clerk.RoleDeleted, "role", id, resource.DeletedObject{})
 }
 
-func (c *Instance) roleByKey(key string) (clerk.Role, error) {
+func (c *Instance) roleByKey(key string) (resource.Role, error) {
 	for _, r := range c.roles.all() {
 		if r.Key == key {
 			return r, nil
 		}
 	}
-	return clerk.Role{}, notFound("role", key)
+	return resource.Role{}, notFound("role", key)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // SeedOptions say who was there before anybody listened.
@@ -107,12 +108,12 @@ func (c *Instance) creations(n int, from, to clerk.Millis) []clerk.Millis {
 	return times
 }
 
-func (c *Instance) seedUsers(n int, from, to clerk.Millis) []row[clerk.User] {
+func (c *Instance) seedUsers(n int, from, to clerk.Millis) []row[resource.User] {
 	id := c.seedIDs("user_", n)
-	rows := make([]row[clerk.User], n)
+	rows := make([]row[resource.User], n)
 	for i, created := range c.creations(n, from, to) {
 		c.seeded++
-		rows[i] = row[clerk.User]{id: id(i), created: created, updated: created, number: c.seeded}
+		rows[i] = row[resource.User]{id: id(i), created: created, updated: created, number: c.seeded}
 		if c.rng.IntN(3) == 0 {
 			rows[i].updated += clerk.Millis(c.rng.Float64() * float64(to-created))
 		}
@@ -122,7 +123,7 @@ func (c *Instance) seedUsers(n int, from, to clerk.Millis) []row[clerk.User] {
 }
 
 // seededUser is who a seeded row stands for.
-func (c *Instance) seededUser(r *row[clerk.User]) *clerk.User {
+func (c *Instance) seededUser(r *row[resource.User]) *resource.User {
 	rng := rand.New(rand.NewPCG(c.people, uint64(r.number)))
 	handle := "member" + strconv.Itoa(r.number)
 	u := newUser(r.id, r.created)
@@ -145,13 +146,13 @@ func (c *Instance) seededUser(r *row[clerk.User]) *clerk.User {
 	id := func(prefix string) string { return string(appendID(make([]byte, 0, len(prefix)+idLen), prefix, rng)) }
 	for i := range emails {
 		at := [...]string{"@example.com", "@old.example", "@work.example"}[i]
-		u.EmailAddresses = append(u.EmailAddresses, newEmail(id("idn_"), handle+at, rng.IntN(12) == 0, r.created))
+		u.EmailAddresses = append(u.EmailAddresses, resource.NewEmail(id("idn_"), handle+at, rng.IntN(12) != 0, r.created))
 	}
 	if emails > 0 {
 		u.PrimaryEmailAddressID = &u.EmailAddresses[emails-1].ID
 	}
 	if phone {
-		u.PhoneNumbers = append(u.PhoneNumbers, newPhone(id("idn_"), fmt.Sprintf("+1500%07d", r.number), false, r.created))
+		u.PhoneNumbers = append(u.PhoneNumbers, resource.NewPhone(id("idn_"), fmt.Sprintf("+1500%07d", r.number), true, r.created))
 		u.PrimaryPhoneNumberID = &u.PhoneNumbers[0].ID
 	}
 	if rng.IntN(5) == 0 {
@@ -168,19 +169,19 @@ func (c *Instance) seededUser(r *row[clerk.User]) *clerk.User {
 	return &u
 }
 
-func (c *Instance) seedOrganizations(n int, users []row[clerk.User], from, to clerk.Millis) []row[clerk.Organization] {
+func (c *Instance) seedOrganizations(n int, users []row[resource.User], from, to clerk.Millis) []row[resource.Organization] {
 	id := c.seedIDs("org_", n)
-	rows := make([]row[clerk.Organization], n)
+	rows := make([]row[resource.Organization], n)
 	for i, created := range c.creations(n, from, to) {
 		c.seeded++
 		name := places[c.rng.IntN(len(places))] + " " + trades[c.rng.IntN(len(trades))]
 		// Users are in the order of their creation: one who was there already.
-		there, _ := slices.BinarySearchFunc(users, created+1, func(u row[clerk.User], at clerk.Millis) int { return cmp.Compare(u.created, at) })
+		there, _ := slices.BinarySearchFunc(users, created+1, func(u row[resource.User], at clerk.Millis) int { return cmp.Compare(u.created, at) })
 		creator := users[c.rng.IntN(max(1, there))]
 		created = max(created, creator.created)
 		o := newOrganization(id(i), name, strings.ToLower(strings.Fields(name)[0])+"-s"+strconv.Itoa(c.seeded), creator.id, created)
 		o.MaxAllowedMemberships = 0
-		rows[i] = row[clerk.Organization]{id: o.ID, created: created, updated: created, value: &o}
+		rows[i] = row[resource.Organization]{id: o.ID, created: created, updated: created, value: &o}
 	}
 	c.organizations.load(rows)
 	return rows
@@ -188,7 +189,7 @@ func (c *Instance) seedOrganizations(n int, users []row[clerk.User], from, to cl
 
 // seedMemberships makes everybody who created an organization its admin, as far
 // as n goes, and shares out the rest.
-func (c *Instance) seedMemberships(n int, organizations []row[clerk.Organization], users []row[clerk.User], to clerk.Millis) {
+func (c *Instance) seedMemberships(n int, organizations []row[resource.Organization], users []row[resource.User], to clerk.Millis) {
 	// The two are among Clerk's own, and cannot be deleted while they are used;
 	// without them nobody is anything.
 	admin, _ := c.roleByKey(AdminRole)
@@ -198,7 +199,7 @@ func (c *Instance) seedMemberships(n int, organizations []row[clerk.Organization
 		byID[u.id] = i
 	}
 	id := c.seedIDs("orgmem_", n)
-	rows := make([]row[clerk.OrganizationMembership], n)
+	rows := make([]row[resource.OrganizationMembership], n)
 	next := 0
 	sizes := c.sizes(n, organizations, len(users))
 	largest := slices.Max(append([]int{0}, sizes...))
@@ -220,19 +221,14 @@ func (c *Instance) seedMemberships(n int, organizations []row[clerk.Organization
 			} else {
 				created += clerk.Millis(c.rng.Float64() * c.rng.Float64() * float64(to-created))
 			}
-			m := clerk.OrganizationMembership{
-				ID: id(next), Object: "organization_membership",
-				PublicMetadata: empty, PrivateMetadata: empty,
-				Organization: *o.value, PublicUserData: publicUserData(*c.users.valueOf(&u)),
-				CreatedAt: created, UpdatedAt: created,
-			}
+			m := resource.NewMembership(id(next), *o.value, c.users.valueOf(&u).Public(), created)
 			if k == 0 {
 				m.CreatedAt, m.UpdatedAt = o.created, o.created
 				assign(&m, admin)
 			} else {
 				assign(&m, member)
 			}
-			rows[next] = row[clerk.OrganizationMembership]{id: m.ID, created: m.CreatedAt, updated: m.UpdatedAt, value: &m}
+			rows[next] = row[resource.OrganizationMembership]{id: m.ID, created: m.CreatedAt, updated: m.UpdatedAt, value: &m}
 			next++
 		}
 	}
@@ -241,7 +237,7 @@ func (c *Instance) seedMemberships(n int, organizations []row[clerk.Organization
 
 // sizes says how many of n memberships each organization has: one at least, if n
 // allows, and none more than there are users.
-func (c *Instance) sizes(n int, organizations []row[clerk.Organization], users int) []int {
+func (c *Instance) sizes(n int, organizations []row[resource.Organization], users int) []int {
 	sizes := make([]int, len(organizations))
 	weights := make([]float64, len(organizations))
 	var total float64

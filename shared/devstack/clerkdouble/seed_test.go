@@ -11,6 +11,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 var (
@@ -180,9 +181,9 @@ func TestSeed_MakesPeopleWhoLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := instance.Snapshot()
-	var user clerk.User
-	var organization clerk.Organization
-	var membership clerk.OrganizationMembership
+	var user resource.User
+	var organization resource.Organization
+	var membership resource.OrganizationMembership
 	for _, user = range before.Users {
 	}
 	for _, organization = range before.Organizations {
@@ -192,8 +193,8 @@ func TestSeed_MakesPeopleWhoLive(t *testing.T) {
 	from := len(l.events)
 	for range 2 {
 		for _, err := range []error{
-			instance.UpdateUser(user.ID, func(u *clerk.User) { u.FirstName = new("Renamed") }),
-			instance.UpdateOrganization(organization.ID, func(o *clerk.Organization) { o.Name = "Renamed" }),
+			instance.UpdateUser(user.ID, func(u *resource.User) { u.FirstName = new("Renamed") }),
+			instance.UpdateOrganization(organization.ID, func(o *resource.Organization) { o.Name = "Renamed" }),
 			instance.UpdateMembership(membership.ID, clerkdouble.MemberRole, nil),
 		} {
 			if err != nil {

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"time"
 
-	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // Snapshot is the state of an instance at one moment. The maps are the
@@ -14,11 +14,11 @@ type Snapshot struct {
 
 	// What lives, by id. A membership holds the permissions and the parents as
 	// they were last stated about it; the role says what it grants now.
-	Users         map[string]clerk.User
-	Organizations map[string]clerk.Organization
-	Memberships   map[string]clerk.OrganizationMembership
-	Roles         map[string]clerk.Role
-	Permissions   map[string]clerk.Permission
+	Users         map[string]resource.User
+	Organizations map[string]resource.Organization
+	Memberships   map[string]resource.OrganizationMembership
+	Roles         map[string]resource.Role
+	Permissions   map[string]resource.Permission
 
 	// Deleted maps the ids of all kinds to the stated moment of their end.
 	Deleted map[string]time.Time

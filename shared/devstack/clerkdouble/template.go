@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/secret"
 )
 
@@ -80,7 +80,7 @@ func (c *Instance) templateClaims(name string, o TokenOptions) (JWTTemplate, map
 	if err != nil {
 		return t, nil, err
 	}
-	var m *clerk.OrganizationMembership
+	var m *resource.OrganizationMembership
 	if o.OrganizationID != "" {
 		if m, err = c.membershipOf(o.OrganizationID, s.UserID); err != nil {
 			return t, nil, err
@@ -108,7 +108,7 @@ func (c *Instance) templateClaims(name string, o TokenOptions) (JWTTemplate, map
 }
 
 // shortcodes are the values of those that are known.
-func shortcodes(u clerk.User, m *clerk.OrganizationMembership) map[string]any {
+func shortcodes(u resource.User, m *resource.OrganizationMembership) map[string]any {
 	values := map[string]any{"user.id": u.ID}
 	add := func(name string, value *string) {
 		if value != nil {

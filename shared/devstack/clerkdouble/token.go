@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // The classes that the header's cat names (Clerk JavaScript,
@@ -136,7 +136,7 @@ func (c *Instance) sessionClaims(o TokenOptions) (map[string]any, error) {
 	if o.Status != "" {
 		claims["sts"] = o.Status
 	}
-	var m *clerk.OrganizationMembership
+	var m *resource.OrganizationMembership
 	if o.OrganizationID != "" {
 		if m, err = c.membershipOf(o.OrganizationID, s.UserID); err != nil {
 			return nil, err
@@ -178,7 +178,7 @@ func (c *Instance) sessionFor(userID, sessionID string) (session, error) {
 	return c.openSession(u, "")
 }
 
-func (c *Instance) membershipOf(organizationID, userID string) (*clerk.OrganizationMembership, error) {
+func (c *Instance) membershipOf(organizationID, userID string) (*resource.OrganizationMembership, error) {
 	for _, m := range c.memberships.in(membershipsOfUser, userID) {
 		if m.Organization.ID == organizationID {
 			return new(c.current(m)), nil
@@ -191,7 +191,7 @@ func (c *Instance) membershipOf(organizationID, userID string) (*clerk.Organizat
 type grant struct{ feature, name string }
 
 // granted are the permissions of a list that tokens carry, in order.
-func granted(permissions []clerk.Permission) []grant {
+func granted(permissions []resource.Permission) []grant {
 	var grants []grant
 	for _, p := range permissions {
 		feature, name, ok := strings.Cut(strings.TrimPrefix(p.Key, "org:"), ":")
@@ -205,7 +205,7 @@ func granted(permissions []clerk.Permission) []grant {
 	return grants
 }
 
-func (c *Instance) addOrganizationV1(claims map[string]any, m *clerk.OrganizationMembership) error {
+func (c *Instance) addOrganizationV1(claims map[string]any, m *resource.OrganizationMembership) error {
 	if m == nil {
 		return nil
 	}
@@ -227,12 +227,12 @@ func (c *Instance) addOrganizationV1(claims map[string]any, m *clerk.Organizatio
 // addOrganizationV2 adds fea, pla and o (Clerk docs, session tokens). per are the
 // names of all permissions that are granted, and each feature has a number in
 // fpm whose bit i stands for the i-th of them.
-func (c *Instance) addOrganizationV2(claims map[string]any, m *clerk.OrganizationMembership, o TokenOptions) error {
+func (c *Instance) addOrganizationV2(claims map[string]any, m *resource.OrganizationMembership, o TokenOptions) error {
 	claims["pla"] = cmp.Or(o.Plan, "u:free")
 	var features, fea []string
 	if m != nil {
 		claims["pla"] = cmp.Or(o.Plan, "o:free")
-		var all []clerk.Permission
+		var all []resource.Permission
 		for _, p := range c.permissions.all() {
 			all = append(all, p)
 		}

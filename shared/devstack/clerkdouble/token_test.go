@@ -20,6 +20,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/jwtdiag/keyset"
 	"clerksync/shared/secret"
 )
@@ -72,17 +73,17 @@ type company struct {
 	*clerkdouble.Instance
 	// late is how long after made it is, in milliseconds.
 	late           *atomic.Int64
-	ines           clerk.User
-	organization   clerk.Organization
-	treasurer      clerk.Role
-	nobody, friend clerk.User
+	ines           resource.User
+	organization   resource.Organization
+	treasurer      resource.Role
+	nobody, friend resource.User
 }
 
 func newCompany(t *testing.T) company {
 	t.Helper()
 	c := company{late: new(atomic.Int64)}
 	c.Instance = clerkdouble.New(clerkdouble.Options{Seed: 5, Now: func() time.Time { return made.Add(time.Duration(c.late.Load()) * time.Millisecond) }})
-	var permissions []clerk.Permission
+	var permissions []resource.Permission
 	for _, key := range []string{"org:invoices:approve", "org:dashboard:read", "org:dashboard:manage", "org:teams:read"} {
 		p, err := c.CreatePermission(key, key)
 		noError(t, err)
@@ -90,7 +91,7 @@ func newCompany(t *testing.T) company {
 	}
 	var err error
 	// Of dashboard both, of teams one, of invoices none; and one of Clerk's own.
-	var system clerk.Permission
+	var system resource.Permission
 	for _, p := range c.Snapshot().Permissions {
 		if p.Key == "org:sys_billing:read" {
 			system = p
@@ -273,7 +274,7 @@ func TestSessionToken_EncodesEveryRole(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))
 	c := newCompany(t)
-	var all []clerk.Permission
+	var all []resource.Permission
 	// More names than bits in a word.
 	for feature := range 4 {
 		for name := range 70 {
@@ -285,7 +286,7 @@ func TestSessionToken_EncodesEveryRole(t *testing.T) {
 	for range 30 {
 		rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		some := slices.Clone(all[:rng.IntN(len(all))])
-		noError(t, c.UpdateRole(c.treasurer.ID, func(r *clerk.Role) { r.Permissions = some }))
+		noError(t, c.UpdateRole(c.treasurer.ID, func(r *resource.Role) { r.Permissions = some }))
 		want := []string{}
 		for _, p := range some {
 			want = append(want, p.Key)

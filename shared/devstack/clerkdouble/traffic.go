@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // Traffic is what people do in an instance, made up: they sign up in all the
@@ -167,7 +167,7 @@ var (
 // signUp makes a person of one of the kinds that Clerk has: with an address,
 // with several of which the first is not the primary one, with a number only,
 // with a username only; with both names, one or none.
-func (t *Traffic) signUp() (clerk.User, error) {
+func (t *Traffic) signUp() (resource.User, error) {
 	t.people++
 	handle := fmt.Sprintf("person%d", t.people)
 	var p Person
@@ -215,7 +215,7 @@ func where[T any](t *Traffic, rows *table[T], holds func(T) bool) []T {
 }
 
 // withUserState does something with any user.
-func (t *Traffic) withUserState(do func(clerk.User) error) error {
+func (t *Traffic) withUserState(do func(resource.User) error) error {
 	u, ok := pick(t, &t.instance.users)
 	if !ok {
 		return errNobody
@@ -225,10 +225,10 @@ func (t *Traffic) withUserState(do func(clerk.User) error) error {
 
 // withUser is withUserState for what only needs the id.
 func (t *Traffic) withUser(do func(id string) error) error {
-	return t.withUserState(func(u clerk.User) error { return do(u.ID) })
+	return t.withUserState(func(u resource.User) error { return do(u.ID) })
 }
 
-func (t *Traffic) withOrganization(do func(clerk.Organization) error) error {
+func (t *Traffic) withOrganization(do func(resource.Organization) error) error {
 	o, ok := pick(t, &t.instance.organizations)
 	if !ok {
 		return errNobody
@@ -236,7 +236,7 @@ func (t *Traffic) withOrganization(do func(clerk.Organization) error) error {
 	return do(o)
 }
 
-func (t *Traffic) withMembership(do func(clerk.OrganizationMembership) error) error {
+func (t *Traffic) withMembership(do func(resource.OrganizationMembership) error) error {
 	m, ok := pick(t, &t.instance.memberships)
 	if !ok {
 		return errNobody
@@ -244,17 +244,17 @@ func (t *Traffic) withMembership(do func(clerk.OrganizationMembership) error) er
 	return do(m)
 }
 
-func (t *Traffic) update(change func(*clerk.User)) error {
+func (t *Traffic) update(change func(*resource.User)) error {
 	return t.withUser(func(id string) error { return t.instance.UpdateUser(id, change) })
 }
 
 func (t *Traffic) editProfile() error {
-	return t.update(func(u *clerk.User) {
+	return t.update(func(u *resource.User) {
 		switch t.rng.IntN(5) {
 		case 0:
-			u.FirstName = nullable(t.oneOf(firstNames))
+			u.FirstName = resource.OrNull(t.oneOf(firstNames))
 		case 1:
-			u.LastName = nullable(t.oneOf(lastNames))
+			u.LastName = resource.OrNull(t.oneOf(lastNames))
 		case 2:
 			u.FirstName, u.LastName = nil, nil
 		case 3:
@@ -269,7 +269,7 @@ func (t *Traffic) editProfile() error {
 // editMetadata writes what a copy could lose: numbers beyond 2^53, fractions
 // with trailing zeros, depth, other scripts, names with quotation marks.
 func (t *Traffic) editMetadata() error {
-	return t.update(func(u *clerk.User) {
+	return t.update(func(u *resource.User) {
 		switch t.rng.IntN(4) {
 		case 0:
 			u.PublicMetadata = t.metadata()
@@ -278,7 +278,7 @@ func (t *Traffic) editMetadata() error {
 		case 2:
 			u.PrivateMetadata = json.RawMessage(fmt.Sprintf(`{"note":"private %d"}`, t.rng.IntN(1000)))
 		case 3:
-			u.PublicMetadata = empty
+			u.PublicMetadata = resource.Empty
 		}
 	})
 }
@@ -294,11 +294,11 @@ func (t *Traffic) metadata() json.RawMessage {
 }
 
 func (t *Traffic) ban() error {
-	return t.update(func(u *clerk.User) { u.Banned = !u.Banned })
+	return t.update(func(u *resource.User) { u.Banned = !u.Banned })
 }
 
 func (t *Traffic) lock() error {
-	return t.update(func(u *clerk.User) {
+	return t.update(func(u *resource.User) {
 		u.Locked = !u.Locked
 		u.LockoutExpiresInSeconds = nil
 		if u.Locked {
@@ -309,7 +309,7 @@ func (t *Traffic) lock() error {
 
 // changePrimaryEmail takes another address, adds one, or has none at all.
 func (t *Traffic) changePrimaryEmail() error {
-	return t.update(func(u *clerk.User) {
+	return t.update(func(u *resource.User) {
 		switch {
 		case len(u.EmailAddresses) > 1:
 			other := u.EmailAddresses[t.rng.IntN(len(u.EmailAddresses))]
@@ -317,11 +317,8 @@ func (t *Traffic) changePrimaryEmail() error {
 		case t.chance(0.2):
 			u.PrimaryEmailAddressID = nil
 		default:
-			added := clerk.EmailAddress{
-				ID: fmt.Sprintf("idn_3%026d", t.rng.Int64N(1e18)), Object: "email_address",
-				EmailAddress: fmt.Sprintf("new%d@example.com", t.rng.IntN(1e6)), LinkedTo: []json.RawMessage{},
-				Verification: verification("email_code", t.chance(0.2)), CreatedAt: u.UpdatedAt, UpdatedAt: u.UpdatedAt,
-			}
+			id, address := fmt.Sprintf("idn_3%026d", t.rng.Int64N(1e18)), fmt.Sprintf("new%d@example.com", t.rng.IntN(1e6))
+			added := resource.NewEmail(id, address, !t.chance(0.2), u.UpdatedAt)
 			u.EmailAddresses = append(u.EmailAddresses, added)
 			u.PrimaryEmailAddressID = new(added.ID)
 		}
@@ -342,7 +339,7 @@ func (t *Traffic) burst() error {
 	typed := ""
 	for _, letter := range []rune(name)[:min(3, len([]rune(name)))] {
 		typed += string(letter)
-		if err := t.instance.UpdateUser(u.ID, func(u *clerk.User) { u.LastName = new(typed) }); err != nil {
+		if err := t.instance.UpdateUser(u.ID, func(u *resource.User) { u.LastName = new(typed) }); err != nil {
 			return err
 		}
 	}
@@ -355,7 +352,7 @@ func (t *Traffic) organizationName() (name, slug string) {
 	return name, slug
 }
 
-func (t *Traffic) found(by clerk.User) error {
+func (t *Traffic) found(by resource.User) error {
 	name, slug := t.organizationName()
 	if t.chance(0.15) {
 		slug = "" // slugs can be switched off
@@ -365,16 +362,16 @@ func (t *Traffic) found(by clerk.User) error {
 }
 
 func (t *Traffic) renameOrganization() error {
-	return t.withOrganization(func(o clerk.Organization) error {
+	return t.withOrganization(func(o resource.Organization) error {
 		name, slug := t.organizationName()
-		return t.instance.UpdateOrganization(o.ID, func(o *clerk.Organization) { o.Name, o.Slug = name, nullable(slug) })
+		return t.instance.UpdateOrganization(o.ID, func(o *resource.Organization) { o.Name, o.Slug = name, resource.OrNull(slug) })
 	})
 }
 
 func (t *Traffic) editOrganizationMetadata() error {
-	return t.withOrganization(func(o clerk.Organization) error {
+	return t.withOrganization(func(o resource.Organization) error {
 		metadata := t.metadata()
-		return t.instance.UpdateOrganization(o.ID, func(o *clerk.Organization) {
+		return t.instance.UpdateOrganization(o.ID, func(o *resource.Organization) {
 			o.PublicMetadata = metadata
 			o.MaxAllowedMemberships = int64(5 * t.rng.IntN(4))
 		})
@@ -390,7 +387,7 @@ func (t *Traffic) role() string {
 }
 
 func (t *Traffic) join() error {
-	return t.withOrganization(func(o clerk.Organization) error {
+	return t.withOrganization(func(o resource.Organization) error {
 		return t.withUser(func(userID string) error {
 			_, err := t.instance.Join(o.ID, userID, t.role())
 			return err
@@ -399,7 +396,7 @@ func (t *Traffic) join() error {
 }
 
 func (t *Traffic) invite() error {
-	return t.withMembership(func(m clerk.OrganizationMembership) error {
+	return t.withMembership(func(m resource.OrganizationMembership) error {
 		_, err := t.instance.Invite(m.Organization.ID, m.PublicUserData.UserID, fmt.Sprintf("guest%d@example.com", t.rng.IntN(1e6)), t.role())
 		return err
 	})
@@ -423,10 +420,10 @@ func (t *Traffic) answerInvitation() error {
 }
 
 func (t *Traffic) changeRole() error {
-	return t.withMembership(func(m clerk.OrganizationMembership) error {
+	return t.withMembership(func(m resource.OrganizationMembership) error {
 		if t.chance(0.2) {
 			metadata := t.metadata()
-			return t.instance.UpdateMembership(m.ID, "", func(m *clerk.OrganizationMembership) { m.PublicMetadata = metadata })
+			return t.instance.UpdateMembership(m.ID, "", func(m *resource.OrganizationMembership) { m.PublicMetadata = metadata })
 		}
 		role, _ := pick(t, &t.instance.roles)
 		return t.instance.UpdateMembership(m.ID, role.Key, nil)
@@ -434,7 +431,7 @@ func (t *Traffic) changeRole() error {
 }
 
 func (t *Traffic) leave() error {
-	return t.withMembership(func(m clerk.OrganizationMembership) error {
+	return t.withMembership(func(m resource.OrganizationMembership) error {
 		t.left = append(t.left, departure{m.Organization.ID, m.PublicUserData.UserID})
 		t.left = t.left[max(0, len(t.left)-maxDepartures):]
 		return t.instance.Leave(m.ID)
@@ -458,15 +455,15 @@ func (t *Traffic) deleteUser() error {
 }
 
 func (t *Traffic) deleteOrganization() error {
-	return t.withOrganization(func(o clerk.Organization) error {
+	return t.withOrganization(func(o resource.Organization) error {
 		return t.instance.DeleteOrganization(o.ID, t.chance(0.5))
 	})
 }
 
 // editRoles makes, changes and removes roles and permissions of the team's own.
 func (t *Traffic) editRoles() error {
-	own := where(t, &t.instance.roles, func(r clerk.Role) bool { return r.Key != AdminRole && r.Key != MemberRole })
-	grants := where(t, &t.instance.permissions, func(p clerk.Permission) bool { return p.Type != "system" })
+	own := where(t, &t.instance.roles, func(r resource.Role) bool { return r.Key != AdminRole && r.Key != MemberRole })
+	grants := where(t, &t.instance.permissions, func(p resource.Permission) bool { return p.Type != "system" })
 	switch {
 	case len(grants) < 3:
 		n := t.rng.IntN(1e6)
@@ -480,7 +477,7 @@ func (t *Traffic) editRoles() error {
 	role, grant := own[t.rng.IntN(len(own))], grants[t.rng.IntN(len(grants))]
 	switch t.rng.IntN(5) {
 	case 0:
-		return t.instance.UpdatePermission(grant.ID, func(p *clerk.Permission) { p.Name += "!" })
+		return t.instance.UpdatePermission(grant.ID, func(p *resource.Permission) { p.Name += "!" })
 	case 1:
 		return t.instance.DeletePermission(grant.ID)
 	case 2:
@@ -489,13 +486,13 @@ func (t *Traffic) editRoles() error {
 			return err
 		}
 		// Whoever has it goes back to being a plain member.
-		for _, m := range where(t, &t.instance.memberships, func(m clerk.OrganizationMembership) bool { return m.Role == role.Key }) {
+		for _, m := range where(t, &t.instance.memberships, func(m resource.OrganizationMembership) bool { return m.Role == role.Key }) {
 			if err := t.instance.UpdateMembership(m.ID, MemberRole, nil); err != nil {
 				return err
 			}
 		}
 		return t.instance.DeleteRole(role.ID)
 	default:
-		return t.instance.UpdateRole(role.ID, func(r *clerk.Role) { r.Permissions = []clerk.Permission{grant} })
+		return t.instance.UpdateRole(role.ID, func(r *resource.Role) { r.Permissions = []resource.Permission{grant} })
 	}
 }

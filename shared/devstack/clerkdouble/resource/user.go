@@ -1,6 +1,14 @@
-package clerk
+// Package resource is what Clerk writes of users, organizations, memberships,
+// roles and permissions, as Go types: for the double of Clerk and for the
+// builders of package clerktest, which make such objects. Programs that read what
+// Clerk wrote leave it to the database ([clerk.Event], [clerk.Page]).
+package resource
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"clerksync/shared/clerk"
+)
 
 // User is Clerk's user, the same in webhooks and in the Backend API. Pointers
 // are null where Clerk has no value; a Millis of zero is null as well. Lists
@@ -36,13 +44,13 @@ type User struct {
 	PrivateMetadata json.RawMessage `json:"private_metadata"`
 	UnsafeMetadata  json.RawMessage `json:"unsafe_metadata"`
 
-	PasswordEnabled       bool   `json:"password_enabled"`
-	PasswordLastUpdatedAt Millis `json:"password_last_updated_at,omitzero"`
-	TwoFactorEnabled      bool   `json:"two_factor_enabled"`
-	TOTPEnabled           bool   `json:"totp_enabled"`
-	BackupCodeEnabled     bool   `json:"backup_code_enabled"`
-	MFAEnabledAt          Millis `json:"mfa_enabled_at"`
-	MFADisabledAt         Millis `json:"mfa_disabled_at"`
+	PasswordEnabled       bool         `json:"password_enabled"`
+	PasswordLastUpdatedAt clerk.Millis `json:"password_last_updated_at,omitzero"`
+	TwoFactorEnabled      bool         `json:"two_factor_enabled"`
+	TOTPEnabled           bool         `json:"totp_enabled"`
+	BackupCodeEnabled     bool         `json:"backup_code_enabled"`
+	MFAEnabledAt          clerk.Millis `json:"mfa_enabled_at"`
+	MFADisabledAt         clerk.Millis `json:"mfa_disabled_at"`
 
 	Banned        bool `json:"banned"`
 	Locked        bool `json:"locked"`
@@ -52,12 +60,12 @@ type User struct {
 	LockoutExpiresInSeconds       *int64 `json:"lockout_expires_in_seconds"`
 	VerificationAttemptsRemaining *int64 `json:"verification_attempts_remaining"`
 
-	LastSignInAt Millis `json:"last_sign_in_at"`
+	LastSignInAt clerk.Millis `json:"last_sign_in_at"`
 	// LastActiveAt is precise to the day.
-	LastActiveAt    Millis `json:"last_active_at"`
-	LegalAcceptedAt Millis `json:"legal_accepted_at"`
-	CreatedAt       Millis `json:"created_at"`
-	UpdatedAt       Millis `json:"updated_at"`
+	LastActiveAt    clerk.Millis `json:"last_active_at"`
+	LegalAcceptedAt clerk.Millis `json:"legal_accepted_at"`
+	CreatedAt       clerk.Millis `json:"created_at"`
+	UpdatedAt       clerk.Millis `json:"updated_at"`
 
 	DeleteSelfEnabled         bool `json:"delete_self_enabled"`
 	CreateOrganizationEnabled bool `json:"create_organization_enabled"`
@@ -67,6 +75,32 @@ type User struct {
 
 	// SCIM is present only in webhooks about users that a directory provisions.
 	SCIM json.RawMessage `json:"scim,omitempty"`
+}
+
+// NewUser is a user without anything to be known by.
+func NewUser(id string, at clerk.Millis) User {
+	return User{
+		ID: id, Object: "user", ImageURL: "https://img.clerk.example/" + id,
+		EmailAddresses: []EmailAddress{}, PhoneNumbers: []PhoneNumber{},
+		Web3Wallets: []json.RawMessage{}, Passkeys: []json.RawMessage{}, ExternalAccounts: []json.RawMessage{},
+		SAMLAccounts: []json.RawMessage{}, EnterpriseAccounts: []json.RawMessage{},
+		PublicMetadata: Empty, PrivateMetadata: Empty, UnsafeMetadata: Empty,
+		CreatedAt: at, UpdatedAt: at, DeleteSelfEnabled: true, CreateOrganizationEnabled: true,
+	}
+}
+
+// Public is what a membership or an invitation says about the user.
+func (u User) Public() PublicUserData {
+	data := PublicUserData{
+		UserID: u.ID, FirstName: u.FirstName, LastName: u.LastName, ImageURL: u.ImageURL, HasImage: u.HasImage,
+		Identifier: u.Username, Username: u.Username, Banned: u.Banned, Deprovisioned: u.Deprovisioned,
+	}
+	if email, ok := u.PrimaryEmail(); ok {
+		data.Identifier = new(email.EmailAddress)
+	} else if len(u.PhoneNumbers) > 0 {
+		data.Identifier = new(u.PhoneNumbers[0].PhoneNumber)
+	}
+	return data
 }
 
 // PrimaryEmail returns the address that primary_email_address_id names. It
@@ -94,8 +128,16 @@ type EmailAddress struct {
 	Verification         *Verification     `json:"verification"`
 	LinkedTo             []json.RawMessage `json:"linked_to"`
 	MatchesSSOConnection bool              `json:"matches_sso_connection"`
-	CreatedAt            Millis            `json:"created_at"`
-	UpdatedAt            Millis            `json:"updated_at"`
+	CreatedAt            clerk.Millis      `json:"created_at"`
+	UpdatedAt            clerk.Millis      `json:"updated_at"`
+}
+
+// NewEmail is an address that was proved by a code, or is still to be.
+func NewEmail(id, address string, verified bool, at clerk.Millis) EmailAddress {
+	return EmailAddress{
+		ID: id, Object: "email_address", EmailAddress: address, LinkedTo: []json.RawMessage{},
+		Verification: newVerification("email_code", verified), CreatedAt: at, UpdatedAt: at,
+	}
 }
 
 // PhoneNumber is one of a user's numbers, verified or not.
@@ -109,8 +151,16 @@ type PhoneNumber struct {
 	Reserved                bool              `json:"reserved"`
 	Verification            *Verification     `json:"verification"`
 	LinkedTo                []json.RawMessage `json:"linked_to"`
-	CreatedAt               Millis            `json:"created_at"`
-	UpdatedAt               Millis            `json:"updated_at"`
+	CreatedAt               clerk.Millis      `json:"created_at"`
+	UpdatedAt               clerk.Millis      `json:"updated_at"`
+}
+
+// NewPhone is a number that was proved by a code, or is still to be.
+func NewPhone(id, number string, verified bool, at clerk.Millis) PhoneNumber {
+	return PhoneNumber{
+		ID: id, Object: "phone_number", PhoneNumber: number, LinkedTo: []json.RawMessage{},
+		Verification: newVerification("phone_code", verified), CreatedAt: at, UpdatedAt: at,
+	}
 }
 
 // Verification is how an address, a number or an account was proved.
@@ -121,7 +171,26 @@ type Verification struct {
 	Status string `json:"status"`
 	// Strategy is email_code, email_link, phone_code, ticket, admin, saml, scim
 	// or from_oauth_…, among others.
-	Strategy string `json:"strategy"`
-	Attempts *int64 `json:"attempts"`
-	ExpireAt Millis `json:"expire_at"`
+	Strategy string       `json:"strategy"`
+	Attempts *int64       `json:"attempts"`
+	ExpireAt clerk.Millis `json:"expire_at"`
+}
+
+func newVerification(strategy string, verified bool) *Verification {
+	v := &Verification{Object: "verification_otp", Status: "verified", Strategy: strategy, Attempts: new(int64(1))}
+	if !verified {
+		v.Status = "unverified"
+	}
+	return v
+}
+
+// Empty is metadata without anything in it.
+var Empty = json.RawMessage("{}")
+
+// OrNull is null for the empty string.
+func OrNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }

@@ -1,16 +1,15 @@
-package clerk_test
+package resource_test
 
 import (
 	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // resourceOf returns an empty value of the Go type that the data of a golden
@@ -18,19 +17,19 @@ import (
 func resourceOf(name string) any {
 	object, action, _ := strings.Cut(clerktest.TypeOf(name), ".")
 	if action == "deleted" && object != "organizationMembership" && !strings.HasSuffix(name, "--full-object") {
-		return new(clerk.DeletedObject)
+		return new(resource.DeletedObject)
 	}
 	switch object {
 	case "user":
-		return new(clerk.User)
+		return new(resource.User)
 	case "organization":
-		return new(clerk.Organization)
+		return new(resource.Organization)
 	case "organizationMembership":
-		return new(clerk.OrganizationMembership)
+		return new(resource.OrganizationMembership)
 	case "role":
-		return new(clerk.Role)
+		return new(resource.Role)
 	case "permission":
-		return new(clerk.Permission)
+		return new(resource.Permission)
 	}
 	return nil
 }
@@ -119,7 +118,7 @@ func TestUser_PrimaryEmailIsTheOneNamed(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.event, func(t *testing.T) {
 			t.Parallel()
-			var user clerk.User
+			var user resource.User
 			if err := json.Unmarshal(dataOf(t, clerktest.Event(t, test.event)), &user); err != nil {
 				t.Fatal(err)
 			}
@@ -133,69 +132,10 @@ func TestUser_PrimaryEmailIsTheOneNamed(t *testing.T) {
 
 func TestUser_PrimaryEmailMustBeListed(t *testing.T) {
 	t.Parallel()
-	user := clerktest.User("user_1").Email("ines@example.com").With(func(u *clerk.User) {
+	user := clerktest.User("user_1").Email("ines@example.com").With(func(u *resource.User) {
 		u.PrimaryEmailAddressID = new("idn_elsewhere")
 	}).Resource()
 	if got, ok := user.PrimaryEmail(); ok {
 		t.Errorf("PrimaryEmail() = %q, want none: the named id is not in the list", got.EmailAddress)
-	}
-}
-
-func TestMillis_ReadsEveryFormAndWritesOne(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		in   string
-		want clerk.Millis
-		out  string
-	}{
-		{"1781514005123", 1781514005123, "1781514005123"},
-		{"1781514005", 1781514005000, "1781514005000"},
-		{"1781514005.5", 1781514005500, "1781514005500"},
-		{"1.781514005123e12", 1781514005123, "1781514005123"},
-		{"99999999999", 99999999999000, "99999999999000"},       // the last number that is seconds
-		{"100000000000", 100000000000, "100000000000"},          // the first that is milliseconds
-		{"253402300799999", 253402300799999, "253402300799999"}, // end of the year 9999
-		{"0", 0, "null"},
-		{"null", 0, "null"},
-	}
-	for _, test := range tests {
-		t.Run(test.in, func(t *testing.T) {
-			t.Parallel()
-			got := clerk.Millis(1) // must not survive
-			if err := json.Unmarshal([]byte(test.in), &got); err != nil {
-				t.Fatalf("decoding %s: %v", test.in, err)
-			}
-			if got != test.want {
-				t.Errorf("decoding %s = %d, want %d", test.in, got, test.want)
-			}
-			out, err := json.Marshal(got)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(out) != test.out {
-				t.Errorf("encoding %d = %s, want %s", got, out, test.out)
-			}
-		})
-	}
-}
-
-func TestMillis_RefusesWhatIsNoMoment(t *testing.T) {
-	t.Parallel()
-	for _, in := range []string{`"1781514005"`, `"2026-06-15T09:00:00Z"`, "true", "{}", "[]", "-1", "-0.5", "253402300800000", "1e300", "1e9999"} {
-		got := clerk.Millis(7)
-		if err := json.Unmarshal([]byte(in), &got); err == nil {
-			t.Errorf("decoding %s = %d, want an error", in, got)
-		}
-	}
-}
-
-func TestMillis_KeepsMomentsToTheMillisecond(t *testing.T) {
-	t.Parallel()
-	at := time.Date(2026, 6, 15, 11, 0, 0, 123_456_789, time.FixedZone("CEST", 7200))
-	if got, want := clerk.MillisOf(at).Time(), time.Date(2026, 6, 15, 9, 0, 0, 123_000_000, time.UTC); !got.Equal(want) || got.Location() != time.UTC {
-		t.Errorf("MillisOf(%v).Time() = %v, want %v", at, got, want)
-	}
-	if got := clerk.MillisOf(time.Time{}); got != 0 || !got.Time().IsZero() {
-		t.Errorf("MillisOf(zero) = %d and back %v, want zero both times", got, got.Time())
 	}
 }

@@ -1,6 +1,10 @@
-package clerk
+package resource
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"clerksync/shared/clerk"
+)
 
 // Organization is Clerk's organization, the same in webhooks and in the Backend
 // API, where the counts appear only on request.
@@ -21,11 +25,19 @@ type Organization struct {
 	PublicMetadata        json.RawMessage `json:"public_metadata"`
 	PrivateMetadata       json.RawMessage `json:"private_metadata"`
 	// CreatedBy is the id of a user, who may be gone by now.
-	CreatedBy    *string `json:"created_by"`
-	RoleSetKey   *string `json:"role_set_key,omitempty"`
-	LastActiveAt Millis  `json:"last_active_at,omitzero"`
-	CreatedAt    Millis  `json:"created_at"`
-	UpdatedAt    Millis  `json:"updated_at"`
+	CreatedBy    *string      `json:"created_by"`
+	RoleSetKey   *string      `json:"role_set_key,omitempty"`
+	LastActiveAt clerk.Millis `json:"last_active_at,omitzero"`
+	CreatedAt    clerk.Millis `json:"created_at"`
+	UpdatedAt    clerk.Millis `json:"updated_at"`
+}
+
+// NewOrganization is an organization of that name, without a slug.
+func NewOrganization(id, name string, at clerk.Millis) Organization {
+	return Organization{
+		ID: id, Object: "organization", Name: name, ImageURL: new("https://img.clerk.example/" + id), AdminDeleteEnabled: true,
+		PublicMetadata: Empty, PrivateMetadata: Empty, CreatedAt: at, UpdatedAt: at,
+	}
 }
 
 // OrganizationMembership is one user in one organization. Its own id is its
@@ -43,8 +55,17 @@ type OrganizationMembership struct {
 	PrivateMetadata json.RawMessage `json:"private_metadata"`
 	Organization    Organization    `json:"organization"`
 	PublicUserData  PublicUserData  `json:"public_user_data"`
-	CreatedAt       Millis          `json:"created_at"`
-	UpdatedAt       Millis          `json:"updated_at"`
+	CreatedAt       clerk.Millis    `json:"created_at"`
+	UpdatedAt       clerk.Millis    `json:"updated_at"`
+}
+
+// NewMembership is a membership without a role; it carries its parents as they are
+// now.
+func NewMembership(id string, o Organization, u PublicUserData, at clerk.Millis) OrganizationMembership {
+	return OrganizationMembership{
+		ID: id, Object: "organization_membership", PublicMetadata: Empty, PrivateMetadata: Empty,
+		Organization: o, PublicUserData: u, CreatedAt: at, UpdatedAt: at,
+	}
 }
 
 // PublicUserData is the part of a user that a membership carries.
@@ -71,8 +92,8 @@ type Role struct {
 	Description       *string      `json:"description"`
 	IsCreatorEligible bool         `json:"is_creator_eligible"`
 	Permissions       []Permission `json:"permissions"`
-	CreatedAt         Millis       `json:"created_at"`
-	UpdatedAt         Millis       `json:"updated_at"`
+	CreatedAt         clerk.Millis `json:"created_at"`
+	UpdatedAt         clerk.Millis `json:"updated_at"`
 }
 
 // Permission is a permission that roles can hold.
@@ -83,7 +104,7 @@ type Permission struct {
 	Key         string `json:"key"`
 	Description string `json:"description"`
 	// Type is "system" for Clerk's own permissions.
-	Type      string `json:"type"`
-	CreatedAt Millis `json:"created_at"`
-	UpdatedAt Millis `json:"updated_at"`
+	Type      string       `json:"type"`
+	CreatedAt clerk.Millis `json:"created_at"`
+	UpdatedAt clerk.Millis `json:"updated_at"`
 }

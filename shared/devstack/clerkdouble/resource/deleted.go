@@ -1,4 +1,4 @@
-package clerk
+package resource
 
 // DeletedObject is all that Clerk says about a deleted user, organization,
 // domain, role or permission: no times and nothing personal. A deleted

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
 	"clerksync/shared/mirror"
 	"clerksync/shared/testkit/testdb"
 )
@@ -98,7 +98,7 @@ func TestDeletions_AreListedShownAndDropped(t *testing.T) {
 // A full sync that finds a user gone holds back like an event, and a later one empties it.
 func TestDeletions_ThroughFullSyncs(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 100, clerkdouble.APIOptions{})
+	p := newPair(t, 100, backendapi.Options{})
 	owner := p.db.Conn(t, p.db.Owner())
 	execute(t, owner, `update clerk_sync.settings set deletion_grace = '3 days'`)
 	p.report(t)

@@ -16,7 +16,9 @@ import (
 	"time"
 
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/svix"
+	"clerksync/shared/devstack/clerkdouble/tokens"
 	"clerksync/shared/supabase"
 )
 
@@ -103,8 +105,9 @@ type development struct {
 	diagnostics *supabase.DB
 
 	// The double; nil with a real instance.
-	instance *clerkdouble.Instance
-	sender   *clerkdouble.Sender
+	instance *clerkinstance.Instance
+	mint     *tokens.Mint
+	sender   *svix.Sender
 	// known are the rows that were there before.
 	known map[string]bool
 	// unseen are the ids that no event tells of.
@@ -247,17 +250,18 @@ func (d *development) startDouble(ctx context.Context) error {
 				"give --mix if that is what you want, set CLERK_WEBHOOK_SIGNING_SECRET for your own instance, or unset DATABASE_URL", occupied)
 		}
 	}
-	d.sender, err = clerkdouble.NewSender(clerkdouble.SenderOptions{
+	d.sender, err = svix.NewSender(svix.SenderOptions{
 		Endpoints: d.stack.Endpoints(), Late: d.cmd.Late, Twice: d.cmd.Twice, Seed: d.cmd.Seed, OnAttempt: d.attempted,
 	})
 	if err != nil {
 		return err
 	}
-	d.instance = clerkdouble.New(clerkdouble.Options{Seed: d.cmd.Seed, Salt: salt, Emit: d.sender.Send})
+	d.instance = clerkinstance.New(clerkinstance.Options{Seed: d.cmd.Seed, Salt: salt, Emit: d.sender.Send})
 	if err := d.seed(); err != nil {
 		return err
 	}
-	return d.stack.ServeBackend(d.instance)
+	d.mint, err = d.stack.ServeBackend(d.instance)
+	return err
 }
 
 // occupied says what the copy holds already, or that it cannot be told; "" if it is
@@ -291,7 +295,7 @@ func (d *development) seed() error {
 		return nil
 	}
 	before := d.instance.Snapshot().IDs()
-	err := d.instance.Seed(clerkdouble.SeedOptions{Users: n, Organizations: n / 10, Memberships: n / 10 * min(5, n)})
+	err := d.instance.Seed(clerkinstance.SeedOptions{Users: n, Organizations: n / 10, Memberships: n / 10 * min(5, n)})
 	if err != nil {
 		return err
 	}
@@ -392,7 +396,7 @@ func (d *development) live(ctx context.Context) error {
 	var waits []<-chan error
 	if d.instance != nil {
 		waits = append(waits, inBackground(func() error {
-			traffic := clerkdouble.NewTraffic(d.instance, d.cmd.Seed)
+			traffic := clerkinstance.NewTraffic(d.instance, d.cmd.Seed)
 			if err := traffic.SignUps(d.cmd.Users); err != nil {
 				return err
 			}
@@ -461,7 +465,7 @@ func (d *development) watchTables(ctx context.Context) {
 }
 
 // attempted shows a delivery by the double.
-func (d *development) attempted(a clerkdouble.Attempt) {
+func (d *development) attempted(a svix.Attempt) {
 	d.show(delivery{
 		At: a.At, Type: a.Type, ObjectID: a.ObjectID, SvixID: a.SvixID,
 		Attempt: a.Number, Late: a.Late, Twice: a.Twice, Status: a.Status, Outcome: a.Outcome, Code: a.Code,

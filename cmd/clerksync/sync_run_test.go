@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
@@ -25,23 +26,23 @@ const clerkKey = "sk_live_" + "NotARealKeyButLongEnough"
 
 // pair is a Clerk instance and a database for its copy.
 type pair struct {
-	clerk    *clerkdouble.Instance
-	api      *clerkdouble.API
+	clerk    *clerkinstance.Instance
+	api      *backendapi.API
 	db       *testdb.DB
 	settings map[string]string
 }
 
-func newPair(t *testing.T, users int, options clerkdouble.APIOptions) *pair {
+func newPair(t *testing.T, users int, options backendapi.Options) *pair {
 	t.Helper()
-	instance := clerkdouble.New(clerkdouble.Options{Seed: 1})
-	err := instance.Seed(clerkdouble.SeedOptions{
+	instance := clerkinstance.New(clerkinstance.Options{Seed: 1})
+	err := instance.Seed(clerkinstance.SeedOptions{
 		Users: users, Organizations: users / 20, Memberships: users / 2, To: time.Now().Add(-time.Hour),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	options.SecretKeys = []string{clerkKey}
-	api := instance.API(options)
+	api := backendapi.New(instance, options)
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	db := testdb.New(t)
@@ -85,7 +86,7 @@ func (p *pair) count(t *testing.T, where string) int {
 
 func TestSyncUsers_FillsACopyAndThenFindsNothingToDo(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 600, clerkdouble.APIOptions{})
+	p := newPair(t, 600, backendapi.Options{})
 	first := p.report(t)
 	if first.Users.Created != 600 || first.Organizations.Created != 30 || first.Memberships.Created != 300 || !first.Initial {
 		t.Errorf("the first run's report is %+v, want 600 users, 30 organizations and 300 memberships created", first)
@@ -115,7 +116,7 @@ func TestSyncUsers_FillsACopyAndThenFindsNothingToDo(t *testing.T) {
 
 func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 100, clerkdouble.APIOptions{})
+	p := newPair(t, 100, backendapi.Options{})
 	p.report(t)
 	ids := p.users()
 	changed, gone := ids[3], ids[5]
@@ -181,7 +182,7 @@ func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 
 func TestSyncUsers_BringsAPartUpToDate(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 100, clerkdouble.APIOptions{})
+	p := newPair(t, 100, backendapi.Options{})
 	p.report(t)
 	ids := p.users()
 	rename := func(id string) {
@@ -229,7 +230,7 @@ func TestSyncUsers_BringsAPartUpToDate(t *testing.T) {
 
 func TestSyncUsers_StopsBeforeTooManyDeletions(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 100, clerkdouble.APIOptions{})
+	p := newPair(t, 100, backendapi.Options{})
 	p.report(t)
 	for _, id := range p.users()[:40] {
 		if err := p.clerk.DeleteUser(id, false); err != nil {
@@ -257,14 +258,14 @@ func TestSyncUsers_StopsBeforeTooManyDeletions(t *testing.T) {
 
 func TestSyncUsers_RefusesAnotherInstance(t *testing.T) {
 	t.Parallel()
-	p, other := newPair(t, 20, clerkdouble.APIOptions{}), newPair(t, 30, clerkdouble.APIOptions{})
+	p, other := newPair(t, 20, backendapi.Options{}), newPair(t, 30, backendapi.Options{})
 	p.report(t)
 	theirs := map[string]string{
 		"DATABASE_URL": p.settings["DATABASE_URL"], "CLERK_SECRET_KEY": clerkKey, "CLERK_API_URL": other.settings["CLERK_API_URL"],
 	}
 	if p.clerk.ID() == other.clerk.ID() {
-		other.clerk = clerkdouble.New(clerkdouble.Options{Seed: 2})
-		server := httptest.NewServer(other.clerk.API(clerkdouble.APIOptions{}))
+		other.clerk = clerkinstance.New(clerkinstance.Options{Seed: 2})
+		server := httptest.NewServer(backendapi.New(other.clerk, backendapi.Options{}))
 		t.Cleanup(server.Close)
 		theirs["CLERK_API_URL"] = server.URL + "/v1"
 	}
@@ -301,7 +302,7 @@ func TestSyncUsers_NamesThePinThatRefusesAnInstance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPair(t, 20, clerkdouble.APIOptions{})
+			p := newPair(t, 20, backendapi.Options{})
 			test.pin(p)
 			for _, args := range [][]string{{"sync-users"}, {"sync-users", "--dry-run"}, {"sync-users", "--user", p.users()[0]}} {
 				for _, args := range [][]string{args, append(args, "--accept-instance")} {
@@ -321,7 +322,7 @@ func TestSyncUsers_NamesThePinThatRefusesAnInstance(t *testing.T) {
 // could bring the copy up to date says that it did not.
 func TestSyncUsers_TellsWhatIsDeletedHere(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, 40, clerkdouble.APIOptions{})
+	p := newPair(t, 40, backendapi.Options{})
 	p.report(t)
 	id := p.users()[0]
 	owner := p.db.Conn(t, p.db.Superuser())
@@ -365,7 +366,7 @@ func TestSyncUsers_InterruptedGoesOnFromThere(t *testing.T) {
 	t.Parallel()
 	reached := make(chan struct{}, 100)
 	var released atomic.Bool
-	p := newPair(t, 600, clerkdouble.APIOptions{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	p := newPair(t, 600, backendapi.Options{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if strings.HasSuffix(r.URL.Path, "/organization_memberships") && r.URL.Query().Get("limit") == "500" && !released.Load() {
 			reached <- struct{}{}
 			<-r.Context().Done()

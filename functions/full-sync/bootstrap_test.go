@@ -21,7 +21,8 @@ import (
 	"time"
 
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/testkit/lambdatest"
@@ -61,17 +62,17 @@ func binary(t testing.TB) string {
 
 // double is a Clerk instance with its Backend API.
 type double struct {
-	*clerkdouble.Instance
+	*clerkinstance.Instance
 	server *httptest.Server
 }
 
 func newDouble(t *testing.T, intercept func(w http.ResponseWriter, r *http.Request, next http.Handler)) *double {
 	t.Helper()
-	instance := clerkdouble.New(clerkdouble.Options{Seed: 1})
-	if err := instance.Seed(clerkdouble.SeedOptions{Users: 1700, Organizations: 60, Memberships: 900, To: time.Now().Add(-time.Hour)}); err != nil {
+	instance := clerkinstance.New(clerkinstance.Options{Seed: 1})
+	if err := instance.Seed(clerkinstance.SeedOptions{Users: 1700, Organizations: 60, Memberships: 900, To: time.Now().Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(instance.API(clerkdouble.APIOptions{SecretKeys: []string{secretKey}, Intercept: intercept}))
+	server := httptest.NewServer(backendapi.New(instance, backendapi.Options{SecretKeys: []string{secretKey}, Intercept: intercept}))
 	t.Cleanup(server.Close)
 	return &double{instance, server}
 }
@@ -418,7 +419,7 @@ func TestBootstrap_KilledAtAnyPointResumesAndCompletes(t *testing.T) {
 }
 
 // change does to an instance what webhooks would have told, had there been any.
-func change(t *testing.T, instance *clerkdouble.Instance) {
+func change(t *testing.T, instance *clerkinstance.Instance) {
 	t.Helper()
 	snapshot := instance.Snapshot()
 	var users, organizations int
@@ -446,7 +447,7 @@ func change(t *testing.T, instance *clerkdouble.Instance) {
 			t.Fatal(err)
 		}
 	}
-	if err := clerkdouble.NewTraffic(instance, 2).SignUps(40); err != nil {
+	if err := clerkinstance.NewTraffic(instance, 2).SignUps(40); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/clerk"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
@@ -52,7 +52,7 @@ func (d Difference) String() string {
 // tombstone, or foreign (which may be nil) says of its id that it is not the
 // double's. It returns the differences
 // by table and id, none if there are none.
-func Diff(ctx context.Context, db DB, want clerkdouble.Snapshot, foreign func(id string) bool) ([]Difference, error) {
+func Diff(ctx context.Context, db DB, want clerkinstance.Snapshot, foreign func(id string) bool) ([]Difference, error) {
 	if foreign == nil {
 		foreign = func(string) bool { return false }
 	}
@@ -117,7 +117,7 @@ type table struct {
 	prefix string
 	// emptied are the columns of a tombstone that are not null.
 	emptied fields
-	expect  func(s clerkdouble.Snapshot, columns []string) map[string]fields
+	expect  func(s clerkinstance.Snapshot, columns []string) map[string]fields
 }
 
 // copyTables are the tables of the copy in the schema that was chosen for it.
@@ -132,30 +132,30 @@ func copyTables(ctx context.Context, db DB) ([]table, error) {
 		{
 			name: exposed("users"), title: "users", key: "clerk_id", prefix: "user",
 			emptied: fields{"metadata": "{}", "unsafe_metadata": "{}", "is_placeholder": "false"},
-			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]resource.User { return s.Users }, userFields),
+			expect:  rowsOf(func(s clerkinstance.Snapshot) map[string]resource.User { return s.Users }, userFields),
 		},
 		{
 			name: exposed("users_public"), title: "users_public", key: "clerk_id", prefix: "user",
-			expect: rowsOf(func(s clerkdouble.Snapshot) map[string]resource.User { return s.Users }, publicFields),
+			expect: rowsOf(func(s clerkinstance.Snapshot) map[string]resource.User { return s.Users }, publicFields),
 		},
 		{
 			name: exposed("organizations"), title: "organizations", key: "clerk_org_id", prefix: "org",
 			emptied: fields{"metadata": "{}", "is_placeholder": "false"},
-			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]resource.Organization { return s.Organizations }, organizationFields),
+			expect:  rowsOf(func(s clerkinstance.Snapshot) map[string]resource.Organization { return s.Organizations }, organizationFields),
 		},
 		{
 			name: exposed("organization_memberships"), title: "organization_memberships", key: "clerk_membership_id", prefix: "orgmem",
 			emptied: fields{"metadata": "{}", "permissions": "{}"},
-			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]resource.OrganizationMembership { return s.Memberships }, membershipFields),
+			expect:  rowsOf(func(s clerkinstance.Snapshot) map[string]resource.OrganizationMembership { return s.Memberships }, membershipFields),
 		},
 		{
 			name: helper("organization_roles"), title: helpers + ".organization_roles", key: "clerk_role_id", prefix: "role",
 			emptied: fields{"permission_ids": "{}"},
-			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]resource.Role { return s.Roles }, roleFields),
+			expect:  rowsOf(func(s clerkinstance.Snapshot) map[string]resource.Role { return s.Roles }, roleFields),
 		},
 		{
 			name: helper("organization_permissions"), title: helpers + ".organization_permissions", key: "clerk_permission_id", prefix: "perm",
-			expect: rowsOf(func(s clerkdouble.Snapshot) map[string]resource.Permission { return s.Permissions }, permissionFields),
+			expect: rowsOf(func(s clerkinstance.Snapshot) map[string]resource.Permission { return s.Permissions }, permissionFields),
 		},
 	}
 	// The database is asked, so that no column can be forgotten here.
@@ -175,9 +175,9 @@ func copyTables(ctx context.Context, db DB) ([]table, error) {
 
 // rowsOf converts objects to rows: what convert leaves out is what Clerk has under the
 // column's name.
-func rowsOf[T any](objects func(clerkdouble.Snapshot) map[string]T, convert func(T) fields) func(clerkdouble.Snapshot, []string) map[string]fields {
+func rowsOf[T any](objects func(clerkinstance.Snapshot) map[string]T, convert func(T) fields) func(clerkinstance.Snapshot, []string) map[string]fields {
 	members := reflect.VisibleFields(reflect.TypeFor[T]())
-	return func(s clerkdouble.Snapshot, columns []string) map[string]fields {
+	return func(s clerkinstance.Snapshot, columns []string) map[string]fields {
 		converted := map[string]fields{}
 		for id, object := range objects(s) {
 			row := convert(object)

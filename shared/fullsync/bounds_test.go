@@ -11,7 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
@@ -74,7 +75,7 @@ func (w *world) weigh() *scale {
 func TestRun_SuspectsAPageAtATime(t *testing.T) {
 	t.Parallel()
 	const users = 30_000
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(users, 0, 0)
 	w.complete(nil)
 	scale := w.weigh()
@@ -96,7 +97,7 @@ func TestRun_SuspectsAPageAtATime(t *testing.T) {
 func TestRun_TakesBackWhatItFindsListed(t *testing.T) {
 	t.Parallel()
 	const users, noted = 4500, 2000
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(users, 0, 0)
 	w.complete(nil)
 	for _, lies := range []bool{false, true} {
@@ -119,7 +120,7 @@ func TestRun_TakesBackWhatItFindsListed(t *testing.T) {
 			t.Fatalf("%d absences are noted, %v; want %d", n, err, noted)
 		}
 		var asked atomic.Int32
-		w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+		w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 			if r.URL.Query().Has("user_id") {
 				asked.Add(1)
 			}
@@ -164,14 +165,14 @@ func TestRun_ReadsAMomentInAnyOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const size = 11_500
-			w := newWorld(t, clerkdouble.APIOptions{})
+			w := newWorld(t, backendapi.Options{})
 			at := time.Now().Add(-100 * 24 * time.Hour)
-			if err := w.clerk.Seed(clerkdouble.SeedOptions{Users: size, Organizations: 40, Memberships: size, From: at, To: at}); err != nil {
+			if err := w.clerk.Seed(clerkinstance.SeedOptions{Users: size, Organizations: 40, Memberships: size, From: at, To: at}); err != nil {
 				t.Fatal(err)
 			}
 			scale := w.weigh()
 			pages := map[string]*atomic.Int32{"/v1/users": {}, "/v1/organization_memberships": {}}
-			w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 				order(r)
 				if n := pages[r.URL.Path]; n != nil {
 					n.Add(1)
@@ -211,9 +212,9 @@ func TestRun_ReadsAMomentInAnyOrder(t *testing.T) {
 // A list by offset that is stopped within a moment goes on there.
 func TestRun_GoesOnWithinAMomentOfAList(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	at := time.Now().Add(-100 * 24 * time.Hour)
-	if err := w.clerk.Seed(clerkdouble.SeedOptions{Users: 300, Organizations: 5, Memberships: 600, From: at, To: at}); err != nil {
+	if err := w.clerk.Seed(clerkinstance.SeedOptions{Users: 300, Organizations: 5, Memberships: 600, From: at, To: at}); err != nil {
 		t.Fatal(err)
 	}
 	tiny := func(o *fullsync.Options) { o.Workers = 1; o.Small(60, 20) }
@@ -224,7 +225,7 @@ func TestRun_GoesOnWithinAMomentOfAList(t *testing.T) {
 		}
 		ctx, stop := context.WithCancelCause(t.Context())
 		var served atomic.Int32
-		w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+		w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 			if r.URL.Path == "/v1/organization_memberships" && served.Add(1) == 15 {
 				stop(fullsync.ErrOutOfTime)
 			}

@@ -12,7 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/clerk"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
@@ -26,7 +27,7 @@ func completePages(t *testing.T, w *world) map[clerk.Kind]clerk.Page {
 			t.Fatal(err)
 		}
 	}
-	user, err := w.clerk.SignUp(clerkdouble.Person{FirstName: "Ada", LastName: "Lovelace", Username: "ada", Emails: []string{"ada@example.com"}, Phones: []string{"+15005550100"}})
+	user, err := w.clerk.SignUp(clerkinstance.Person{FirstName: "Ada", LastName: "Lovelace", Username: "ada", Emails: []string{"ada@example.com"}, Phones: []string{"+15005550100"}})
 	check(err)
 	check(w.clerk.UpdateUser(user.ID, func(u *resource.User) {
 		u.ExternalID = new("external")
@@ -88,7 +89,7 @@ func completePages(t *testing.T, w *world) map[clerk.Kind]clerk.Page {
 // has forgotten fails here.
 func TestObjects_AgreeFromTheDoubleToTheColumn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	pages := completePages(t, w)
 	if _, err := w.owner.Exec(t.Context(), `update clerk_sync.settings set store_private_metadata = true`); err != nil {
 		t.Fatal(err)

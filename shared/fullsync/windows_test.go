@@ -16,7 +16,8 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
@@ -269,10 +270,10 @@ func TestRun_GoesOnWithinASpan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, clerkdouble.APIOptions{})
+			w := newWorld(t, backendapi.Options{})
 			w.seed(200, 0, 0)
 			at := time.Now().Add(-200 * 24 * time.Hour)
-			if err := w.clerk.Seed(clerkdouble.SeedOptions{Users: 1500, From: at, To: at.Add(test.width)}); err != nil {
+			if err := w.clerk.Seed(clerkinstance.SeedOptions{Users: 1500, From: at, To: at.Add(test.width)}); err != nil {
 				t.Fatal(err)
 			}
 			tiny := func(o *fullsync.Options) { o.Workers = 1; o.Small(50, 20) }
@@ -300,7 +301,7 @@ func TestRun_GoesOnWithinASpan(t *testing.T) {
 				}
 				ctx, stop := context.WithCancelCause(t.Context())
 				var served atomic.Int32
-				w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+				w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 					if r.URL.Path == "/v1/users" && served.Add(1) == 11 {
 						stop(fullsync.ErrOutOfTime)
 					}
@@ -323,7 +324,7 @@ func TestRun_GoesOnWithinASpan(t *testing.T) {
 				}
 				users := sortedKeys(w.clerk.Snapshot().Users)
 				remove(users[rng.IntN(len(users))])
-				user, err := w.clerk.SignUp(clerkdouble.Person{Username: fmt.Sprint("late", calls)})
+				user, err := w.clerk.SignUp(clerkinstance.Person{Username: fmt.Sprint("late", calls)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -355,11 +356,11 @@ func TestRun_GoesOnWithinASpan(t *testing.T) {
 // Then the list goes on from the time of that user, and is still read by cursor.
 func TestRun_GoesOnWhenItsPlaceIsDeleted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(900, 0, 0)
 	w.complete(nil)
 	var deleted, byOffset atomic.Int32
-	w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 		q := r.URL.Query()
 		if place := q.Get("starting_after"); place != "" && deleted.Load() < 3 && w.clerk.DeleteUser(place, false) == nil {
 			deleted.Add(1)
@@ -373,7 +374,7 @@ func TestRun_GoesOnWhenItsPlaceIsDeleted(t *testing.T) {
 	if deleted.Load() != 3 || byOffset.Load() != 0 || report.Users.Listed != 900 {
 		t.Errorf("%d places were deleted, %d pages read by offset, %d users listed; want 3, none and 900", deleted.Load(), byOffset.Load(), report.Users.Listed)
 	}
-	w.serve(clerkdouble.APIOptions{})
+	w.serve(backendapi.Options{})
 	w.complete(nil)
 	w.same()
 	if got := w.countDeleted(); got != 3 {
@@ -409,7 +410,7 @@ func TestRun_GoesOnWithinItsPlan(t *testing.T) {
 	tiny := func(o *fullsync.Options) { o.Workers = 2; o.Small(10, 10) }
 	var counted [2]int
 	for i, stopped := range []bool{false, true} {
-		w := newWorld(t, clerkdouble.APIOptions{})
+		w := newWorld(t, backendapi.Options{})
 		w.seed(1000, 0, 0)
 		calls := 0
 		for {
@@ -418,7 +419,7 @@ func TestRun_GoesOnWithinItsPlan(t *testing.T) {
 			}
 			ctx, stop := context.WithCancelCause(t.Context())
 			var asked, listed atomic.Int32
-			w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 				switch {
 				case r.URL.Path == "/v1/users/count":
 					if asked.Add(1) == 10 && stopped {

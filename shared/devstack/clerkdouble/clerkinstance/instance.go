@@ -1,0 +1,268 @@
+// Package clerkdouble is a Clerk instance in memory: it holds users,
+// organizations, memberships, roles and permissions, changes them as a live
+// instance does, delivers every change as a signed webhook, with Svix's retries
+// and with as much disorder as one asks for, and lists everything in a Backend
+// API with Clerk's pages, cursors, filters, errors and limits. It makes session
+// tokens, signs them with a key of its own and publishes that key as Clerk's
+// Frontend API does.
+//
+//	sender, err := svix.NewSender(svix.SenderOptions{
+//		Endpoints: []svix.Endpoint{{URL: url, Secret: secret}},
+//		Late:      0.1,
+//	})
+//	instance := clerkinstance.New(clerkinstance.Options{Seed: 1, Emit: sender.Send})
+//	err = instance.Seed(clerkinstance.SeedOptions{Users: 1000}) // before anybody listened
+//	ines, err := instance.SignUp(clerkinstance.Person{Emails: []string{"ines@example.com"}})
+//	traffic := clerkinstance.NewTraffic(instance, 1)
+//	err = traffic.Run(ctx, 5) // five events a second until ctx is done
+//	err = sender.Drain(ctx)
+//	want := instance.Snapshot() // what every copy should say by now
+//
+//	api := backendapi.New(instance, backendapi.Options{SecretKeys: []string{"sk_test_x"}})
+//	server := httptest.NewServer(api) // https://api.clerk.com, up to /v1
+//
+//	token, err := instance.SessionToken(tokens.Options{UserID: ines.ID})
+//	keys := httptest.NewServer(instance.FrontendAPI(clerkinstance.FrontendOptions{})) // /.well-known/jwks.json
+//
+// One seed gives the same history, ids and contents alike; only times come from
+// the clock, and keys and token ids are random.
+//
+// Limits: the API reads what a copy is made of, opens sessions and makes tokens,
+// and writes nothing else. Not played: endpoints that Svix disables after days of failures, replays
+// from the dashboard, billing, domains and the waitlist. Two updates of one
+// object are never stated in the same millisecond, because nothing in such a
+// pair tells which came last; a creation and an update may be, and so may events
+// of different objects. A membership has the permissions that its role granted
+// when the membership was last stated, in the API as in events: what Clerk's own
+// says after a role has changed is not documented. Lists order objects of one
+// value by creation time and id, and created_at_after and _before include
+// neither end; Clerk publishes neither. Of Clerk's Frontend API there are the
+// well-known documents alone; nobody can sign in there.
+//
+// Sources: Clerk OpenAPI webhooks 2025-04-15 and bapi 2026-05-12 (with
+// starting_after, August 2026), Clerk's documentation of Backend API errors,
+// versions and system limits; Svix's documentation of retries and its open source
+// server (worker.rs).
+package clerkinstance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
+)
+
+// The reasons for which an instance refuses a change.
+var (
+	// ErrNotFound: no live object has that id or key.
+	ErrNotFound = errors.New("not found")
+	// ErrMember: the user is in that organization already.
+	ErrMember = errors.New("already a member")
+	// ErrInUse: memberships have the role.
+	ErrInUse = errors.New("in use")
+)
+
+// Options describe an instance. The zero value is a usable one that tells
+// nobody what happens in it.
+type Options struct {
+	// Seed decides every id.
+	Seed uint64
+	// Salt tells apart two instances of one seed that meet in one copy.
+	Salt uint64
+	// Now is the clock; nil means the system's.
+	Now func() time.Time
+	// Emit is handed every event, in the order of the changes. It is called
+	// with the instance locked: it must neither wait nor call back.
+	Emit func(Event)
+}
+
+// Event is one webhook message before it is signed.
+type Event struct {
+	// SvixID is the message id, the same on every attempt and endpoint.
+	SvixID string
+	Type   string
+	// ObjectID is the id of the object in the body's data.
+	ObjectID string
+	// StatedAt is the envelope's timestamp.
+	StatedAt time.Time
+	// Body is the JSON to be signed and sent.
+	Body []byte
+}
+
+// Instance is the state of a Clerk instance. Its methods are safe for
+// concurrent use. Objects handed out are never changed afterwards.
+type Instance struct {
+	mu   sync.RWMutex
+	now  func() time.Time
+	rng  *rand.Rand
+	emit func(Event)
+
+	id            string
+	users         table[resource.User]
+	organizations table[resource.Organization]
+	memberships   table[resource.OrganizationMembership]
+	roles         table[resource.Role]
+	permissions   table[resource.Permission]
+	invitations   table[invitation]
+	sessions      table[Session]
+	// deleted maps ids of users, organizations, memberships, roles and
+	// permissions to the moment of their deletion.
+	deleted map[string]time.Time
+	stamps  map[string]stamp
+	// latest is the moment of the latest statement about anything.
+	latest int64
+	// published counts the events so far.
+	published int
+	// people decide what seeded users are like, of whom there are seeded.
+	people uint64
+	seeded int
+}
+
+// The groups of the tables.
+const (
+	membershipsOfUser = iota
+	membershipsOfOrganization
+	membershipsOfRole
+
+	sessionsOfUser            = 0
+	invitationsOfOrganization = 0
+)
+
+// stamp is what was last said about an object: never again the same.
+type stamp struct {
+	updated, stated int64
+	onlyCreated     bool
+}
+
+// New returns an instance with Clerk's own roles and permissions and nobody in
+// it. It emits the events that create those.
+func New(o Options) *Instance {
+	c := &Instance{
+		now:     o.Now,
+		rng:     rand.New(rand.NewPCG(o.Seed, o.Salt)),
+		emit:    o.Emit,
+		deleted: map[string]time.Time{},
+		stamps:  map[string]stamp{},
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.emit == nil {
+		c.emit = func(Event) {}
+	}
+	c.users = newTable(func(u *resource.User) (created, updated clerk.Millis) { return u.CreatedAt, u.UpdatedAt })
+	c.users.remake = c.seededUser
+	c.organizations = newTable(func(o *resource.Organization) (created, updated clerk.Millis) { return o.CreatedAt, o.UpdatedAt })
+	c.memberships = newTable(
+		func(m *resource.OrganizationMembership) (created, updated clerk.Millis) {
+			return m.CreatedAt, m.UpdatedAt
+		},
+		func(m *resource.OrganizationMembership) string { return m.PublicUserData.UserID },
+		func(m *resource.OrganizationMembership) string { return m.Organization.ID },
+		func(m *resource.OrganizationMembership) string { return m.Role },
+	)
+	c.roles = newTable(func(r *resource.Role) (created, updated clerk.Millis) { return r.CreatedAt, r.UpdatedAt })
+	c.permissions = newTable(func(p *resource.Permission) (created, updated clerk.Millis) { return p.CreatedAt, p.UpdatedAt })
+	c.invitations = newTable(
+		func(i *invitation) (created, updated clerk.Millis) { return i.CreatedAt, i.UpdatedAt },
+		func(i *invitation) string { return i.OrganizationID },
+	)
+	c.sessions = newTable(
+		func(s *Session) (created, updated clerk.Millis) { return s.CreatedAt, s.UpdatedAt },
+		func(s *Session) string { return s.UserID },
+	)
+	c.id = c.newID("ins_")
+	c.addSystemRoles()
+	return c
+}
+
+// ID is the instance's own id ("ins_…"), which every event carries.
+func (c *Instance) ID() string { return c.id }
+
+const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// newID returns an id of Clerk's shape: 27 characters after the prefix, the
+// first of which has been a 2 or a 3 for years.
+func (c *Instance) newID(prefix string) string {
+	return string(appendID(nil, prefix, c.rng))
+}
+
+// idLen is the length of an id without its prefix.
+const idLen = 27
+
+func appendID(b []byte, prefix string, rng *rand.Rand) []byte {
+	b = append(append(b, prefix...), '3')
+	for range idLen - 1 {
+		b = append(b, base62[rng.IntN(len(base62))])
+	}
+	return b
+}
+
+// advance moves an object's times on: updated_at to now, and the moment of the
+// statement past every earlier one about the object and before none about any
+// other, so that what follows from what can be told from the times.
+func (c *Instance) advance(id string) (updated clerk.Millis, stated time.Time) {
+	now := c.now().UnixMilli()
+	last, known := c.stamps[id]
+	if !known {
+		last, known = c.seededStamp(id)
+	}
+	next := stamp{updated: max(now, last.updated), onlyCreated: !known}
+	next.stated = max(next.updated, c.latest)
+	// An update may share its millisecond with the creation, which every order
+	// puts first.
+	if known && !last.onlyCreated && next.stated == last.stated {
+		next.stated++
+	}
+	c.latest = next.stated
+	c.stamps[id] = next
+	return clerk.Millis(next.updated), time.UnixMilli(next.stated).UTC()
+}
+
+// envelope is the shape of every event (Clerk OpenAPI WebhookEventPayload).
+type envelope struct {
+	Object     string     `json:"object"`
+	Type       string     `json:"type"`
+	InstanceID string     `json:"instance_id"`
+	Timestamp  int64      `json:"timestamp"`
+	Attributes attributes `json:"event_attributes"`
+	Data       any        `json:"data"`
+}
+
+// attributes describe the request that caused a change.
+type attributes struct {
+	HTTPRequest struct {
+		ClientIP  string `json:"client_ip"`
+		UserAgent string `json:"user_agent"`
+	} `json:"http_request"`
+}
+
+// publish emits an event. It fails only if data is no valid JSON.
+func (c *Instance) publish(eventType, objectID string, stated time.Time, data any) error {
+	e := envelope{Object: "event", Type: eventType, InstanceID: c.id, Timestamp: stated.UnixMilli(), Data: data}
+	e.Attributes.HTTPRequest.ClientIP = fmt.Sprintf("192.0.2.%d", 1+c.rng.IntN(254))
+	e.Attributes.HTTPRequest.UserAgent = "Mozilla/5.0 (clerksync development)"
+	body, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encoding a %s event about %s: %w", eventType, objectID, err)
+	}
+	c.published++
+	c.emit(Event{SvixID: c.newID("msg_"), Type: eventType, ObjectID: objectID, StatedAt: stated, Body: body})
+	return nil
+}
+
+// bury deletes an object and states so.
+func (c *Instance) bury(eventType, object, id string, gone resource.DeletedObject) error {
+	_, stated := c.advance(id)
+	delete(c.stamps, id)
+	c.deleted[id] = stated
+	gone.ID, gone.Object, gone.Deleted = id, object, true
+	return c.publish(eventType, id, stated, gone)
+}
+
+func notFound(kind, id string) error { return fmt.Errorf("%s %s: %w", kind, id, ErrNotFound) }

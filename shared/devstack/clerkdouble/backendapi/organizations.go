@@ -144,7 +144,11 @@ func appendMemberships(b []byte, v clerkinstance.View, found membershipList, p p
 			return userKey(u, p.orderBy)
 		})
 	}
-	return appendList(b, found, p, func(r membershipRow) *membership { return new(v.Current(r.Value())) })
+	var current membership
+	return appendList(b, found, p, func(r membershipRow) *membership {
+		current = v.Current(r.Value())
+		return &current
+	})
 }
 
 func listRoles(v clerkinstance.View, q *query, b []byte) []byte {

@@ -21,6 +21,8 @@ type List[T any] struct {
 type Row[T any] struct {
 	table *table[T]
 	row   *row[T]
+	// made is where a seeded object is made.
+	made *T
 }
 
 // ID is the object's.
@@ -32,9 +34,16 @@ func (r Row[T]) CreatedAt() clerk.Millis { return r.row.created }
 // UpdatedAt is like CreatedAt.
 func (r Row[T]) UpdatedAt() clerk.Millis { return r.row.updated }
 
-// Value is the object, which must not be written through. One that was seeded and
-// not touched since is made anew by every call.
-func (r Row[T]) Value() *T { return r.table.valueOf(r.row) }
+// Value is the object, which must not be written through. It is good until the
+// list's next one is asked for: what was seeded and not touched since is made anew
+// by every call, in one place for the whole list.
+func (r Row[T]) Value() *T {
+	if r.row.value != nil {
+		return r.row.value
+	}
+	*r.made = r.table.remake(r.row)
+	return r.made
+}
 
 // Len is how many there are.
 func (l List[T]) Len() int { return len(l.rows) }
@@ -42,8 +51,9 @@ func (l List[T]) Len() int { return len(l.rows) }
 // All yields them in order.
 func (l List[T]) All() iter.Seq[Row[T]] {
 	return func(yield func(Row[T]) bool) {
+		made := new(T)
 		for _, r := range l.rows {
-			if !yield(Row[T]{l.table, r}) {
+			if !yield(Row[T]{l.table, r, made}) {
 				return
 			}
 		}
@@ -53,7 +63,7 @@ func (l List[T]) All() iter.Seq[Row[T]] {
 // Find returns the object of that kind with an id, in this list or not.
 func (l List[T]) Find(id string) (Row[T], bool) {
 	r, ok := l.table.byID[id]
-	return Row[T]{l.table, r}, ok
+	return Row[T]{l.table, r, new(T)}, ok
 }
 
 // Of lists the objects of that kind with these ids, in this list or not; ids that
@@ -88,9 +98,9 @@ func (l List[T]) Where(tests ...func(Row[T]) bool) List[T] {
 		return l
 	}
 	var kept []*row[T]
-	for _, r := range l.rows {
-		if !slices.ContainsFunc(tests, func(passes func(Row[T]) bool) bool { return !passes(Row[T]{l.table, r}) }) {
-			kept = append(kept, r)
+	for r := range l.All() {
+		if !slices.ContainsFunc(tests, func(passes func(Row[T]) bool) bool { return !passes(r) }) {
+			kept = append(kept, r.row)
 		}
 	}
 	return List[T]{l.table, kept}
@@ -136,9 +146,9 @@ func (l List[T]) By(key func(Row[T]) Key) List[T] {
 		key Key
 		row *row[T]
 	}
-	all := make([]keyed, len(l.rows))
-	for i, r := range l.rows {
-		all[i] = keyed{key(Row[T]{l.table, r}), r}
+	all := make([]keyed, 0, len(l.rows))
+	for r := range l.All() {
+		all = append(all, keyed{key(r), r.row})
 	}
 	slices.SortStableFunc(all, func(a, b keyed) int { return a.key.compare(b.key) })
 	rows := make([]*row[T], len(all))

@@ -195,8 +195,8 @@ func (c *Instance) endMemberships(held []resource.OrganizationMembership, at tim
 // current is a membership with its parents as they are now; a parent that is
 // gone stays as it was last told.
 func (c *Instance) current(m resource.OrganizationMembership) resource.OrganizationMembership {
-	if o, ok := c.organizations.get(m.Organization.ID); ok {
-		m.Organization = o
+	if r, ok := c.organizations.byID[m.Organization.ID]; ok {
+		m.Organization = *r.value
 	}
 	// Of a seeded user whom nothing has touched, it tells the truth already.
 	if r, ok := c.users.byID[m.PublicUserData.UserID]; ok && r.value != nil {

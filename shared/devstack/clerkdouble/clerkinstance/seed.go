@@ -123,7 +123,7 @@ func (c *Instance) seedUsers(n int, from, to clerk.Millis) []row[resource.User] 
 }
 
 // seededUser is who a seeded row stands for.
-func (c *Instance) seededUser(r *row[resource.User]) *resource.User {
+func (c *Instance) seededUser(r *row[resource.User]) resource.User {
 	rng := rand.New(rand.NewPCG(c.people, uint64(r.number)))
 	handle := "member" + strconv.Itoa(r.number)
 	u := newUser(r.id, r.created)
@@ -144,6 +144,9 @@ func (c *Instance) seededUser(r *row[resource.User]) *resource.User {
 		emails, phone = 3, true
 	}
 	id := func(prefix string) string { return string(appendID(make([]byte, 0, len(prefix)+idLen), prefix, rng)) }
+	if emails > 0 {
+		u.EmailAddresses = make([]resource.EmailAddress, 0, emails)
+	}
 	for i := range emails {
 		at := [...]string{"@example.com", "@old.example", "@work.example"}[i]
 		u.EmailAddresses = append(u.EmailAddresses, resource.NewEmail(id("idn_"), handle+at, rng.IntN(12) != 0, r.created))
@@ -166,7 +169,7 @@ func (c *Instance) seededUser(r *row[resource.User]) *resource.User {
 	}
 	u.PasswordEnabled = rng.IntN(2) == 0
 	u.Banned = rng.IntN(200) == 0
-	return &u
+	return u
 }
 
 func (c *Instance) seedOrganizations(n int, users []row[resource.User], from, to clerk.Millis) []row[resource.Organization] {

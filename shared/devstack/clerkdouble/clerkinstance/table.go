@@ -32,7 +32,7 @@ func before[T any](a, b *row[T]) int {
 type table[T any] struct {
 	times func(*T) (created, updated clerk.Millis)
 	// remake makes the value of a row that has none.
-	remake func(*row[T]) *T
+	remake func(*row[T]) T
 	groups []group[T]
 
 	byID map[string]*row[T]
@@ -137,12 +137,12 @@ func removeRow[T any](rows []*row[T], r *row[T]) []*row[T] {
 	return rows
 }
 
-// valueOf is the row's object, which must not be written through.
-func (t *table[T]) valueOf(r *row[T]) *T {
+// valueOf is the row's object.
+func (t *table[T]) valueOf(r *row[T]) T {
 	if r.value == nil {
 		return t.remake(r)
 	}
-	return r.value
+	return *r.value
 }
 
 func (t *table[T]) get(id string) (value T, ok bool) {
@@ -150,7 +150,7 @@ func (t *table[T]) get(id string) (value T, ok bool) {
 	if !ok {
 		return value, false
 	}
-	return *t.valueOf(r), true
+	return t.valueOf(r), true
 }
 
 // remove puts the last row into the place of the removed one.
@@ -176,7 +176,7 @@ func (t *table[T]) pick(rng *rand.Rand) (value T, ok bool) {
 	if len(t.list) == 0 {
 		return value, false
 	}
-	return *t.valueOf(t.list[rng.IntN(len(t.list))]), true
+	return t.valueOf(t.list[rng.IntN(len(t.list))]), true
 }
 
 // all yields the rows in the table's order. Rows may be put while it runs, none
@@ -184,7 +184,7 @@ func (t *table[T]) pick(rng *rand.Rand) (value T, ok bool) {
 func (t *table[T]) all() iter.Seq2[string, T] {
 	return func(yield func(string, T) bool) {
 		for _, r := range t.list {
-			if !yield(r.id, *t.valueOf(r)) {
+			if !yield(r.id, t.valueOf(r)) {
 				return
 			}
 		}
@@ -207,7 +207,7 @@ func (t *table[T]) in(g int, key string) []T {
 	rows := t.groups[g].rows[key]
 	found := make([]T, len(rows))
 	for i, r := range rows {
-		found[i] = *t.valueOf(r)
+		found[i] = t.valueOf(r)
 	}
 	return found
 }
@@ -222,7 +222,7 @@ func (t *table[T]) group(g int, key string) List[T] { return List[T]{t, t.groups
 func (t *table[T]) copy() map[string]T {
 	objects := make(map[string]T, len(t.list))
 	for _, r := range t.list {
-		objects[r.id] = *t.valueOf(r)
+		objects[r.id] = t.valueOf(r)
 	}
 	return objects
 }

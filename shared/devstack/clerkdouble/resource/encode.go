@@ -127,19 +127,29 @@ func isEmpty(v reflect.Value) bool {
 	return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
 }
 
+// plain are the bytes that stand for themselves in a JSON string.
+var plain = func() (table [256]bool) {
+	for c := byte(' '); c < utf8.RuneSelf; c++ {
+		table[c] = c != '"' && c != '\\'
+	}
+	return table
+}()
+
 // appendText writes a string.
 func appendText(b []byte, s string) []byte {
-	ascii := true
 	for i := range len(s) {
-		if s[i] < ' ' || s[i] == '"' || s[i] == '\\' {
-			// A string always has a JSON form.
-			escaped, _ := json.Marshal(s)
-			return append(b, escaped...)
+		if !plain[s[i]] {
+			return appendAnyText(b, s)
 		}
-		ascii = ascii && s[i] < utf8.RuneSelf
-	}
-	if !ascii {
-		s = strings.ToValidUTF8(s, "\ufffd")
 	}
 	return append(append(append(b, '"'), s...), '"')
+}
+
+func appendAnyText(b []byte, s string) []byte {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < utf8.RuneSelf && !plain[r] }) {
+		// A string always has a JSON form.
+		escaped, _ := json.Marshal(s)
+		return append(b, escaped...)
+	}
+	return append(append(append(b, '"'), strings.ToValidUTF8(s, "\ufffd")...), '"')
 }

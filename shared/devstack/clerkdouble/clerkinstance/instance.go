@@ -155,25 +155,20 @@ func New(o Options) *Instance {
 	if c.emit == nil {
 		c.emit = func(Event) {}
 	}
-	c.users = newTable(func(u *resource.User) (created, updated clerk.Millis) { return u.CreatedAt, u.UpdatedAt })
+	c.users = newTable("user", func(u *resource.User) head { return head{&u.ID, &u.CreatedAt, &u.UpdatedAt} })
 	c.users.remake = c.seededUser
-	c.organizations = newTable(func(o *resource.Organization) (created, updated clerk.Millis) { return o.CreatedAt, o.UpdatedAt })
-	c.memberships = newTable(
-		func(m *resource.OrganizationMembership) (created, updated clerk.Millis) {
-			return m.CreatedAt, m.UpdatedAt
-		},
+	c.organizations = newTable("organization", func(o *resource.Organization) head { return head{&o.ID, &o.CreatedAt, &o.UpdatedAt} })
+	c.memberships = newTable("membership", func(m *resource.OrganizationMembership) head { return head{&m.ID, &m.CreatedAt, &m.UpdatedAt} },
 		func(m *resource.OrganizationMembership) string { return m.PublicUserData.UserID },
 		func(m *resource.OrganizationMembership) string { return m.Organization.ID },
 		func(m *resource.OrganizationMembership) string { return m.Role },
 	)
-	c.roles = newTable(func(r *resource.Role) (created, updated clerk.Millis) { return r.CreatedAt, r.UpdatedAt })
-	c.permissions = newTable(func(p *resource.Permission) (created, updated clerk.Millis) { return p.CreatedAt, p.UpdatedAt })
-	c.invitations = newTable(
-		func(i *invitation) (created, updated clerk.Millis) { return i.CreatedAt, i.UpdatedAt },
+	c.roles = newTable("role", func(r *resource.Role) head { return head{&r.ID, &r.CreatedAt, &r.UpdatedAt} })
+	c.permissions = newTable("permission", func(p *resource.Permission) head { return head{&p.ID, &p.CreatedAt, &p.UpdatedAt} })
+	c.invitations = newTable("invitation", func(i *invitation) head { return head{&i.ID, &i.CreatedAt, &i.UpdatedAt} },
 		func(i *invitation) string { return i.OrganizationID },
 	)
-	c.sessions = newTable(
-		func(s *Session) (created, updated clerk.Millis) { return s.CreatedAt, s.UpdatedAt },
+	c.sessions = newTable("session", func(s *Session) head { return head{&s.ID, &s.CreatedAt, &s.UpdatedAt} },
 		func(s *Session) string { return s.UserID },
 	)
 	c.id = c.newID("ins_")
@@ -253,6 +248,24 @@ func (c *Instance) publish(eventType, objectID string, stated time.Time, data an
 	}
 	c.published++
 	c.emit(Event{SvixID: c.newID("msg_"), Type: eventType, ObjectID: objectID, StatedAt: stated, Body: body})
+	return nil
+}
+
+// update changes an object and states so.
+func update[T any](c *Instance, t *table[T], id, eventType string, change func(*T)) error {
+	value, err := t.find(id)
+	if err != nil {
+		return err
+	}
+	change(&value)
+	h := t.head(&value)
+	*h.id = id
+	var stated time.Time
+	*h.updated, stated = c.advance(id)
+	if err := c.publish(eventType, id, stated, value); err != nil {
+		return err
+	}
+	t.put(value)
 	return nil
 }
 

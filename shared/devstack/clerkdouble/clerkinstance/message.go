@@ -34,9 +34,9 @@ type Session struct {
 func (c *Instance) OpenSession(userID, activeOrganization string) (Session, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	u, ok := c.users.get(userID)
-	if !ok {
-		return Session{}, notFound("user", userID)
+	u, err := c.users.find(userID)
+	if err != nil {
+		return Session{}, err
 	}
 	return c.openSession(u, activeOrganization)
 }
@@ -50,7 +50,7 @@ func (c *Instance) openSession(u resource.User, activeOrganization string) (Sess
 		AbandonAt: clerk.MillisOf(stated.Add(30 * 24 * time.Hour)),
 		CreatedAt: now, UpdatedAt: now, ActiveOrganization: activeOrganization,
 	}
-	c.sessions.put(id, s)
+	c.sessions.put(s)
 	told := s
 	told.User = &u
 	return s, c.publish(clerk.SessionCreated, id, stated, told)
@@ -68,9 +68,9 @@ func (c *Instance) sessionFor(userID, sessionID string) (Session, error) {
 	if userID == "" {
 		return Session{}, errors.New("no user and no session is named")
 	}
-	u, ok := c.users.get(userID)
-	if !ok {
-		return Session{}, notFound("user", userID)
+	u, err := c.users.find(userID)
+	if err != nil {
+		return Session{}, err
 	}
 	if open := c.sessions.in(sessionsOfUser, userID); len(open) > 0 {
 		return open[len(open)-1], nil
@@ -82,9 +82,9 @@ func (c *Instance) sessionFor(userID, sessionID string) (Session, error) {
 func (c *Instance) SignOut(userID string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	u, ok := c.users.get(userID)
-	if !ok {
-		return notFound("user", userID)
+	u, err := c.users.find(userID)
+	if err != nil {
+		return err
 	}
 	open := c.sessions.in(sessionsOfUser, userID)
 	if len(open) == 0 {
@@ -162,13 +162,13 @@ type invitation struct {
 func (c *Instance) Invite(organizationID, inviterID, email, roleKey string) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o, ok := c.organizations.get(organizationID)
-	if !ok {
-		return "", notFound("organization", organizationID)
+	o, err := c.organizations.find(organizationID)
+	if err != nil {
+		return "", err
 	}
-	inviter, ok := c.users.get(inviterID)
-	if !ok {
-		return "", notFound("user", inviterID)
+	inviter, err := c.users.find(inviterID)
+	if err != nil {
+		return "", err
 	}
 	role, err := c.roleByKey(roleKey)
 	if err != nil {
@@ -185,7 +185,7 @@ func (c *Instance) Invite(organizationID, inviterID, email, roleKey string) (str
 	}
 	i.OrganizationData.ID, i.OrganizationData.Name = o.ID, o.Name
 	i.OrganizationData.Slug, i.OrganizationData.ImageURL = o.Slug, o.ImageURL
-	c.invitations.put(id, i)
+	c.invitations.put(i)
 	return id, c.publish(clerk.OrganizationInvitationCreated, id, stated, i)
 }
 
@@ -193,9 +193,9 @@ func (c *Instance) Invite(organizationID, inviterID, email, roleKey string) (str
 func (c *Instance) Accept(invitationID, userID string) (resource.OrganizationMembership, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i, ok := c.invitations.get(invitationID)
-	if !ok {
-		return resource.OrganizationMembership{}, notFound("invitation", invitationID)
+	i, err := c.invitations.find(invitationID)
+	if err != nil {
+		return resource.OrganizationMembership{}, err
 	}
 	m, err := c.joinByID(i.OrganizationID, userID, i.Role)
 	if err != nil {
@@ -209,9 +209,9 @@ func (c *Instance) Accept(invitationID, userID string) (resource.OrganizationMem
 func (c *Instance) Revoke(invitationID string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i, ok := c.invitations.get(invitationID)
-	if !ok {
-		return notFound("invitation", invitationID)
+	i, err := c.invitations.find(invitationID)
+	if err != nil {
+		return err
 	}
 	return c.closeInvitation(i, "revoked", clerk.OrganizationInvitationRevoked)
 }

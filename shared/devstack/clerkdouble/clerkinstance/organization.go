@@ -19,9 +19,9 @@ const (
 func (c *Instance) CreateOrganization(creatorID, name, slug string) (resource.Organization, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	creator, ok := c.users.get(creatorID)
-	if !ok {
-		return resource.Organization{}, notFound("user", creatorID)
+	creator, err := c.users.find(creatorID)
+	if err != nil {
+		return resource.Organization{}, err
 	}
 	id := c.newID("org_")
 	now, stated := c.advance(id)
@@ -31,8 +31,8 @@ func (c *Instance) CreateOrganization(creatorID, name, slug string) (resource.Or
 		return resource.Organization{}, err
 	}
 	o.MembersCount = nil
-	c.organizations.put(id, o)
-	_, err := c.join(o, creator, AdminRole)
+	c.organizations.put(o)
+	_, err = c.join(o, creator, AdminRole)
 	return o, err
 }
 
@@ -47,19 +47,7 @@ func newOrganization(id, name, slug, creatorID string, now clerk.Millis) resourc
 func (c *Instance) UpdateOrganization(id string, change func(*resource.Organization)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o, ok := c.organizations.get(id)
-	if !ok {
-		return notFound("organization", id)
-	}
-	change(&o)
-	o.ID = id
-	var stated time.Time
-	o.UpdatedAt, stated = c.advance(id)
-	if err := c.publish(clerk.OrganizationUpdated, id, stated, o); err != nil {
-		return err
-	}
-	c.organizations.put(id, o)
-	return nil
+	return update(c, &c.organizations, id, clerk.OrganizationUpdated, change)
 }
 
 // DeleteOrganization ends an organization with its memberships and invitations,
@@ -67,9 +55,9 @@ func (c *Instance) UpdateOrganization(id string, change func(*resource.Organizat
 func (c *Instance) DeleteOrganization(id string, announce bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o, ok := c.organizations.get(id)
-	if !ok {
-		return notFound("organization", id)
+	o, err := c.organizations.find(id)
+	if err != nil {
+		return err
 	}
 	held := c.memberships.in(membershipsOfOrganization, id)
 	for _, i := range c.invitations.in(invitationsOfOrganization, id) {
@@ -91,13 +79,13 @@ func (c *Instance) Join(organizationID, userID, roleKey string) (resource.Organi
 }
 
 func (c *Instance) joinByID(organizationID, userID, roleKey string) (resource.OrganizationMembership, error) {
-	o, ok := c.organizations.get(organizationID)
-	if !ok {
-		return resource.OrganizationMembership{}, notFound("organization", organizationID)
+	o, err := c.organizations.find(organizationID)
+	if err != nil {
+		return resource.OrganizationMembership{}, err
 	}
-	u, ok := c.users.get(userID)
-	if !ok {
-		return resource.OrganizationMembership{}, notFound("user", userID)
+	u, err := c.users.find(userID)
+	if err != nil {
+		return resource.OrganizationMembership{}, err
 	}
 	return c.join(o, u, roleKey)
 }
@@ -117,7 +105,7 @@ func (c *Instance) join(o resource.Organization, u resource.User, roleKey string
 	if err := c.publish(clerk.OrganizationMembershipCreated, id, stated, m); err != nil {
 		return resource.OrganizationMembership{}, err
 	}
-	c.memberships.put(id, m)
+	c.memberships.put(m)
 	return m, nil
 }
 
@@ -137,38 +125,32 @@ func (c *Instance) isMember(organizationID, userID string) bool {
 func (c *Instance) UpdateMembership(id, roleKey string, change func(*resource.OrganizationMembership)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m, ok := c.memberships.get(id)
-	if !ok {
-		return notFound("membership", id)
-	}
-	m = c.current(m)
+	var role *resource.Role
 	if roleKey != "" {
-		role, err := c.roleByKey(roleKey)
+		found, err := c.roleByKey(roleKey)
 		if err != nil {
 			return err
 		}
-		assign(&m, role)
+		role = &found
 	}
-	if change != nil {
-		change(&m)
-		m.ID = id
-	}
-	var stated time.Time
-	m.UpdatedAt, stated = c.advance(id)
-	if err := c.publish(clerk.OrganizationMembershipUpdated, id, stated, m); err != nil {
-		return err
-	}
-	c.memberships.put(id, m)
-	return nil
+	return update(c, &c.memberships, id, clerk.OrganizationMembershipUpdated, func(m *resource.OrganizationMembership) {
+		*m = c.current(*m)
+		if role != nil {
+			assign(m, *role)
+		}
+		if change != nil {
+			change(m)
+		}
+	})
 }
 
 // Leave ends one membership.
 func (c *Instance) Leave(membershipID string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m, ok := c.memberships.get(membershipID)
-	if !ok {
-		return notFound("membership", membershipID)
+	m, err := c.memberships.find(membershipID)
+	if err != nil {
+		return err
 	}
 	_, stated := c.advance(membershipID)
 	return c.endMemberships([]resource.OrganizationMembership{m}, stated, true)

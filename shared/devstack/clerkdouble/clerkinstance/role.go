@@ -3,7 +3,6 @@ package clerkinstance
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble/resource"
@@ -53,7 +52,7 @@ func (c *Instance) createPermission(key, name, kind string) (resource.Permission
 		ID: id, Object: "permission", Name: name, Key: key, Description: "Made by the Clerk double", Type: kind,
 		CreatedAt: now, UpdatedAt: now,
 	}
-	c.permissions.put(id, p)
+	c.permissions.put(p)
 	return p, c.publish(clerk.PermissionCreated, id, stated, p)
 }
 
@@ -61,25 +60,20 @@ func (c *Instance) createPermission(key, name, kind string) (resource.Permission
 func (c *Instance) UpdatePermission(id string, change func(*resource.Permission)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p, ok := c.permissions.get(id)
-	if !ok {
-		return notFound("permission", id)
+	if err := update(c, &c.permissions, id, clerk.PermissionUpdated, change); err != nil {
+		return err
 	}
-	change(&p)
-	p.ID = id
-	var stated time.Time
-	p.UpdatedAt, stated = c.advance(id)
-	c.permissions.put(id, p)
-	for roleID, role := range c.roles.all() {
+	p, _ := c.permissions.get(id)
+	for _, role := range c.roles.all() {
 		role.Permissions = slices.Clone(role.Permissions)
 		for i := range role.Permissions {
 			if role.Permissions[i].ID == id {
 				role.Permissions[i] = p
 			}
 		}
-		c.roles.put(roleID, role)
+		c.roles.put(role)
 	}
-	return c.publish(clerk.PermissionUpdated, id, stated, p)
+	return nil
 }
 
 // DeletePermission takes a permission from every role that grants it and ends it.
@@ -116,7 +110,7 @@ func (c *Instance) createRole(key, name string, creator bool, permissions []reso
 		ID: id, Object: "role", Name: name, Key: key, IsCreatorEligible: creator,
 		Permissions: append([]resource.Permission{}, permissions...), CreatedAt: now, UpdatedAt: now,
 	}
-	c.roles.put(id, r)
+	c.roles.put(r)
 	return r, c.publish(clerk.RoleCreated, id, stated, r)
 }
 
@@ -129,26 +123,19 @@ func (c *Instance) UpdateRole(id string, change func(*resource.Role)) error {
 }
 
 func (c *Instance) updateRole(id string, change func(*resource.Role)) error {
-	r, ok := c.roles.get(id)
-	if !ok {
-		return notFound("role", id)
-	}
-	r.Permissions = slices.Clone(r.Permissions)
-	change(&r)
-	r.ID = id
-	var stated time.Time
-	r.UpdatedAt, stated = c.advance(id)
-	c.roles.put(id, r)
-	return c.publish(clerk.RoleUpdated, id, stated, r)
+	return update(c, &c.roles, id, clerk.RoleUpdated, func(r *resource.Role) {
+		r.Permissions = slices.Clone(r.Permissions)
+		change(r)
+	})
 }
 
 // DeleteRole ends a role that no membership has.
 func (c *Instance) DeleteRole(id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r, ok := c.roles.get(id)
-	if !ok {
-		return notFound("role", id)
+	r, err := c.roles.find(id)
+	if err != nil {
+		return err
 	}
 	if held := c.memberships.groups[membershipsOfRole].rows[r.Key]; len(held) > 0 {
 		return fmt.Errorf("deleting role %s: %w by membership %s", r.Key, ErrInUse, held[0].id)

@@ -30,7 +30,9 @@ func before[T any](a, b *row[T]) int {
 
 // table holds objects by id, by creation, and in groups that a key makes.
 type table[T any] struct {
-	times func(*T) (created, updated clerk.Millis)
+	// kind is what errors call an object.
+	kind string
+	head func(*T) head
 	// remake makes the value of a row that has none.
 	remake func(*row[T]) T
 	groups []group[T]
@@ -42,21 +44,29 @@ type table[T any] struct {
 	sorted []*row[T]
 }
 
+// head is where an object has what every object has.
+type head struct {
+	id               *string
+	created, updated *clerk.Millis
+}
+
 // group is an index: the rows that share a key, in the table's order.
 type group[T any] struct {
 	key  func(*T) string
 	rows map[string][]*row[T]
 }
 
-func newTable[T any](times func(*T) (created, updated clerk.Millis), keys ...func(*T) string) table[T] {
-	t := table[T]{times: times, byID: map[string]*row[T]{}}
+func newTable[T any](kind string, head func(*T) head, keys ...func(*T) string) table[T] {
+	t := table[T]{kind: kind, head: head, byID: map[string]*row[T]{}}
 	for _, key := range keys {
 		t.groups = append(t.groups, group[T]{key: key, rows: map[string][]*row[T]{}})
 	}
 	return t
 }
 
-func (t *table[T]) put(id string, value T) {
+func (t *table[T]) put(value T) {
+	h := t.head(&value)
+	id := *h.id
 	r, known := t.byID[id]
 	if !known {
 		r = &row[T]{id: id, at: len(t.list)}
@@ -65,7 +75,7 @@ func (t *table[T]) put(id string, value T) {
 	}
 	last := *r
 	r.value = &value
-	r.created, r.updated = t.times(r.value)
+	r.created, r.updated = *h.created, *h.updated
 	moved := known && r.created != last.created
 	if moved {
 		t.sorted = removeRow(t.sorted, &last)
@@ -151,6 +161,14 @@ func (t *table[T]) get(id string) (value T, ok bool) {
 		return value, false
 	}
 	return t.valueOf(r), true
+}
+
+func (t *table[T]) find(id string) (T, error) {
+	value, ok := t.get(id)
+	if !ok {
+		return value, notFound(t.kind, id)
+	}
+	return value, nil
 }
 
 // remove puts the last row into the place of the removed one.

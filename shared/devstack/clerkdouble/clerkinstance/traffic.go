@@ -127,7 +127,7 @@ func (t *Traffic) choose() func() error {
 		{2, t.lock},
 		{3, t.changePrimaryEmail},
 		{4, t.burst},
-		{4, func() error { return t.withUserState(t.found) }},
+		{4, func() error { return with(t, &t.instance.users, t.found) }},
 		{4, t.renameOrganization},
 		{2, t.editOrganizationMetadata},
 		{12, t.join},
@@ -214,34 +214,18 @@ func where[T any](t *Traffic, rows *table[T], holds func(T) bool) []T {
 	return rows.where(holds)
 }
 
-// withUserState does something with any user.
-func (t *Traffic) withUserState(do func(resource.User) error) error {
-	u, ok := pick(t, &t.instance.users)
+// with does something with any row of one of the instance's tables.
+func with[T any](t *Traffic, rows *table[T], do func(T) error) error {
+	value, ok := pick(t, rows)
 	if !ok {
 		return errNobody
 	}
-	return do(u)
+	return do(value)
 }
 
-// withUser is withUserState for what only needs the id.
+// withUser does something with any user, for which the id is enough.
 func (t *Traffic) withUser(do func(id string) error) error {
-	return t.withUserState(func(u resource.User) error { return do(u.ID) })
-}
-
-func (t *Traffic) withOrganization(do func(resource.Organization) error) error {
-	o, ok := pick(t, &t.instance.organizations)
-	if !ok {
-		return errNobody
-	}
-	return do(o)
-}
-
-func (t *Traffic) withMembership(do func(resource.OrganizationMembership) error) error {
-	m, ok := pick(t, &t.instance.memberships)
-	if !ok {
-		return errNobody
-	}
-	return do(m)
+	return with(t, &t.instance.users, func(u resource.User) error { return do(u.ID) })
 }
 
 func (t *Traffic) update(change func(*resource.User)) error {
@@ -362,14 +346,14 @@ func (t *Traffic) found(by resource.User) error {
 }
 
 func (t *Traffic) renameOrganization() error {
-	return t.withOrganization(func(o resource.Organization) error {
+	return with(t, &t.instance.organizations, func(o resource.Organization) error {
 		name, slug := t.organizationName()
 		return t.instance.UpdateOrganization(o.ID, func(o *resource.Organization) { o.Name, o.Slug = name, resource.OrNull(slug) })
 	})
 }
 
 func (t *Traffic) editOrganizationMetadata() error {
-	return t.withOrganization(func(o resource.Organization) error {
+	return with(t, &t.instance.organizations, func(o resource.Organization) error {
 		metadata := t.metadata()
 		return t.instance.UpdateOrganization(o.ID, func(o *resource.Organization) {
 			o.PublicMetadata = metadata
@@ -387,7 +371,7 @@ func (t *Traffic) role() string {
 }
 
 func (t *Traffic) join() error {
-	return t.withOrganization(func(o resource.Organization) error {
+	return with(t, &t.instance.organizations, func(o resource.Organization) error {
 		return t.withUser(func(userID string) error {
 			_, err := t.instance.Join(o.ID, userID, t.role())
 			return err
@@ -396,31 +380,29 @@ func (t *Traffic) join() error {
 }
 
 func (t *Traffic) invite() error {
-	return t.withMembership(func(m resource.OrganizationMembership) error {
+	return with(t, &t.instance.memberships, func(m resource.OrganizationMembership) error {
 		_, err := t.instance.Invite(m.Organization.ID, m.PublicUserData.UserID, fmt.Sprintf("guest%d@example.com", t.rng.IntN(1e6)), t.role())
 		return err
 	})
 }
 
 func (t *Traffic) answerInvitation() error {
-	i, ok := pick(t, &t.instance.invitations)
-	if !ok {
-		return errNobody
-	}
-	if t.chance(0.3) {
-		return t.instance.Revoke(i.ID)
-	}
-	return t.withUser(func(userID string) error {
-		_, err := t.instance.Accept(i.ID, userID)
-		if errors.Is(err, ErrNotFound) {
-			return t.instance.Revoke(i.ID) // the role is gone
+	return with(t, &t.instance.invitations, func(i invitation) error {
+		if t.chance(0.3) {
+			return t.instance.Revoke(i.ID)
 		}
-		return err
+		return t.withUser(func(userID string) error {
+			_, err := t.instance.Accept(i.ID, userID)
+			if errors.Is(err, ErrNotFound) {
+				return t.instance.Revoke(i.ID) // the role is gone
+			}
+			return err
+		})
 	})
 }
 
 func (t *Traffic) changeRole() error {
-	return t.withMembership(func(m resource.OrganizationMembership) error {
+	return with(t, &t.instance.memberships, func(m resource.OrganizationMembership) error {
 		if t.chance(0.2) {
 			metadata := t.metadata()
 			return t.instance.UpdateMembership(m.ID, "", func(m *resource.OrganizationMembership) { m.PublicMetadata = metadata })
@@ -431,7 +413,7 @@ func (t *Traffic) changeRole() error {
 }
 
 func (t *Traffic) leave() error {
-	return t.withMembership(func(m resource.OrganizationMembership) error {
+	return with(t, &t.instance.memberships, func(m resource.OrganizationMembership) error {
 		t.left = append(t.left, departure{m.Organization.ID, m.PublicUserData.UserID})
 		t.left = t.left[max(0, len(t.left)-maxDepartures):]
 		return t.instance.Leave(m.ID)
@@ -455,7 +437,7 @@ func (t *Traffic) deleteUser() error {
 }
 
 func (t *Traffic) deleteOrganization() error {
-	return t.withOrganization(func(o resource.Organization) error {
+	return with(t, &t.instance.organizations, func(o resource.Organization) error {
 		return t.instance.DeleteOrganization(o.ID, t.chance(0.5))
 	})
 }

@@ -61,7 +61,7 @@ func (c *Instance) SignUp(p Person) (resource.User, error) {
 	if err := c.publish(clerk.UserCreated, id, stated, u); err != nil {
 		return resource.User{}, err
 	}
-	c.users.put(id, u)
+	c.users.put(u)
 	_, err := c.openSession(u, "")
 	return u, err
 }
@@ -76,21 +76,11 @@ func (c *Instance) UpdateUser(id string, change func(*resource.User)) error {
 }
 
 func (c *Instance) updateUser(id string, change func(*resource.User)) error {
-	u, ok := c.users.get(id)
-	if !ok {
-		return notFound("user", id)
-	}
-	u.EmailAddresses = slices.Clone(u.EmailAddresses)
-	u.PhoneNumbers = slices.Clone(u.PhoneNumbers)
-	change(&u)
-	u.ID = id
-	var stated time.Time
-	u.UpdatedAt, stated = c.advance(id)
-	if err := c.publish(clerk.UserUpdated, id, stated, u); err != nil {
-		return err
-	}
-	c.users.put(id, u)
-	return nil
+	return update(c, &c.users, id, clerk.UserUpdated, func(u *resource.User) {
+		u.EmailAddresses = slices.Clone(u.EmailAddresses)
+		u.PhoneNumbers = slices.Clone(u.PhoneNumbers)
+		change(u)
+	})
 }
 
 // SignIn opens a session, which moves last_sign_in_at.
@@ -112,9 +102,9 @@ func (c *Instance) SignIn(userID string) error {
 func (c *Instance) DeleteUser(id string, announce bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	u, ok := c.users.get(id)
-	if !ok {
-		return notFound("user", id)
+	u, err := c.users.find(id)
+	if err != nil {
+		return err
 	}
 	held := c.memberships.in(membershipsOfUser, id)
 	for _, s := range c.sessions.in(sessionsOfUser, id) {

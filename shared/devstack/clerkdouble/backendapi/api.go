@@ -1,3 +1,15 @@
+// Package backendapi is the Backend API of a Clerk instance in memory: it lists
+// everything with Clerk's pages, cursors, filters, errors and limits.
+//
+//	api := backendapi.New(instance, backendapi.Options{SecretKeys: []string{"sk_test_x"}})
+//	server := httptest.NewServer(api) // https://api.clerk.com, up to /v1
+//
+// Limits: it reads what a copy is made of, opens sessions and makes tokens, and
+// writes nothing else. Lists order objects of one value by creation time and id,
+// and created_at_after and _before include neither end; Clerk publishes neither.
+//
+// Sources: Clerk OpenAPI bapi 2026-05-12 (with starting_after, August 2026),
+// Clerk's documentation of Backend API errors, versions and system limits.
 package backendapi
 
 import (
@@ -230,7 +242,7 @@ func (a *API) serve(method string, do reader) http.Handler {
 	})
 }
 
-// wait returns false if whoever asked has gone.
+// wait returns false if the client has gone.
 func wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true

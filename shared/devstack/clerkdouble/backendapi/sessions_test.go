@@ -3,6 +3,7 @@ package backendapi_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -74,12 +75,11 @@ func newCompany(t *testing.T) company {
 	c := company{late: new(atomic.Int64)}
 	c.Instance = clerkinstance.New(clerkinstance.Options{Seed: 5, Now: func() time.Time { return made.Add(time.Duration(c.late.Load()) * time.Millisecond) }})
 	c.Mint = tokens.New(c.Instance, "http://127.0.0.1:8787")
-	for name, u := range map[string]*resource.User{"ines": &c.ines, "nobody": &c.nobody, "friend": &c.friend} {
-		var err error
-		*u, err = c.SignUp(clerkinstance.Person{Username: name})
+	var err error
+	for i, u := range []*resource.User{&c.ines, &c.friend, &c.nobody} {
+		*u, err = c.SignUp(clerkinstance.Person{Username: fmt.Sprintf("person%d", i)})
 		noError(t, err)
 	}
-	var err error
 	c.organization, err = c.CreateOrganization(c.friend.ID, "Acme", "acme")
 	noError(t, err)
 	_, err = c.Join(c.organization.ID, c.ines.ID, clerkinstance.MemberRole)

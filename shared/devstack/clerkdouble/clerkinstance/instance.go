@@ -1,48 +1,28 @@
-// Package clerkdouble is a Clerk instance in memory: it holds users,
-// organizations, memberships, roles and permissions, changes them as a live
-// instance does, delivers every change as a signed webhook, with Svix's retries
-// and with as much disorder as one asks for, and lists everything in a Backend
-// API with Clerk's pages, cursors, filters, errors and limits. It makes session
-// tokens, signs them with a key of its own and publishes that key as Clerk's
-// Frontend API does.
+// Package clerkinstance is a Clerk instance in memory: it holds users,
+// organizations, memberships, roles and permissions and changes them as a live
+// instance does. Every change is an event.
 //
-//	sender, err := svix.NewSender(svix.SenderOptions{
-//		Endpoints: []svix.Endpoint{{URL: url, Secret: secret}},
-//		Late:      0.1,
-//	})
 //	instance := clerkinstance.New(clerkinstance.Options{Seed: 1, Emit: sender.Send})
-//	err = instance.Seed(clerkinstance.SeedOptions{Users: 1000}) // before anybody listened
+//	err := instance.Seed(clerkinstance.SeedOptions{Users: 1000}) // before the first event
 //	ines, err := instance.SignUp(clerkinstance.Person{Emails: []string{"ines@example.com"}})
 //	traffic := clerkinstance.NewTraffic(instance, 1)
 //	err = traffic.Run(ctx, 5) // five events a second until ctx is done
-//	err = sender.Drain(ctx)
 //	want := instance.Snapshot() // what every copy should say by now
 //
-//	api := backendapi.New(instance, backendapi.Options{SecretKeys: []string{"sk_test_x"}})
-//	server := httptest.NewServer(api) // https://api.clerk.com, up to /v1
-//
-//	token, err := instance.SessionToken(tokens.Options{UserID: ines.ID})
-//	keys := httptest.NewServer(instance.FrontendAPI(clerkinstance.FrontendOptions{})) // /.well-known/jwks.json
+// Its neighbours make a whole Clerk of it: package svix delivers the events,
+// backendapi lists what there is, tokens signs people's tokens and publishes the
+// keys. They read it through a [View] and its lists, or as a [Presence].
 //
 // One seed gives the same history, ids and contents alike; only times come from
-// the clock, and keys and token ids are random.
+// the clock.
 //
-// Limits: the API reads what a copy is made of, opens sessions and makes tokens,
-// and writes nothing else. Not played: endpoints that Svix disables after days of failures, replays
-// from the dashboard, billing, domains and the waitlist. Two updates of one
-// object are never stated in the same millisecond, because nothing in such a
-// pair tells which came last; a creation and an update may be, and so may events
-// of different objects. A membership has the permissions that its role granted
-// when the membership was last stated, in the API as in events: what Clerk's own
-// says after a role has changed is not documented. Lists order objects of one
-// value by creation time and id, and created_at_after and _before include
-// neither end; Clerk publishes neither. Of Clerk's Frontend API there are the
-// well-known documents alone; nobody can sign in there.
+// Limits: no billing, domains and waitlist. Two updates of one object are never
+// stated in the same millisecond, because nothing in such a pair tells which came
+// last; a creation and an update may be, and so may events of different objects. A
+// membership has the permissions that its role granted when the membership was
+// last stated: what Clerk's own says after a role has changed is not documented.
 //
-// Sources: Clerk OpenAPI webhooks 2025-04-15 and bapi 2026-05-12 (with
-// starting_after, August 2026), Clerk's documentation of Backend API errors,
-// versions and system limits; Svix's documentation of retries and its open source
-// server (worker.rs).
+// Source: Clerk OpenAPI webhooks 2025-04-15.
 package clerkinstance
 
 import (
@@ -67,8 +47,8 @@ var (
 	ErrInUse = errors.New("in use")
 )
 
-// Options describe an instance. The zero value is a usable one that tells
-// nobody what happens in it.
+// Options describe an instance. The zero value is a usable one whose events
+// are lost.
 type Options struct {
 	// Seed decides every id.
 	Seed uint64
@@ -139,8 +119,8 @@ type stamp struct {
 	onlyCreated     bool
 }
 
-// New returns an instance with Clerk's own roles and permissions and nobody in
-// it. It emits the events that create those.
+// New returns an instance with Clerk's own roles and permissions and no user.
+// It emits the events that create those.
 func New(o Options) *Instance {
 	c := &Instance{
 		now:     o.Now,

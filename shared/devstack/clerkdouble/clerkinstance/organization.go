@@ -71,7 +71,8 @@ func (c *Instance) DeleteOrganization(id string, announce bool) error {
 	return c.endMemberships(held, c.deleted[id], announce)
 }
 
-// Join makes a user a member. Whoever was one before gets a new membership id.
+// Join makes a user a member. One who was a member before gets a
+// new membership id.
 func (c *Instance) Join(organizationID, userID, roleKey string) (resource.OrganizationMembership, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
-// SeedOptions say who was there before anybody listened.
+// SeedOptions say who was there before the first event.
 type SeedOptions struct {
 	Users, Organizations, Memberships int
 	// From and To are when they were made; zero means two years before To, and
@@ -23,7 +23,7 @@ type SeedOptions struct {
 }
 
 // Seed adds users, organizations and memberships that no event tells of. Their
-// creation times are as uneven as real ones: months in which hardly anybody
+// creation times are as uneven as real ones: months in which hardly a user
 // comes, bursts, and imports that make many objects within one millisecond (one
 // in fifty of them all, up to 5000). Organizations differ in size.
 //
@@ -44,7 +44,7 @@ func (c *Instance) Seed(o SeedOptions) error {
 	case o.Users < 0 || o.Organizations < 0 || o.Memberships < 0:
 		return fmt.Errorf("seeding %d users, %d organizations and %d memberships: none can be negative", o.Users, o.Organizations, o.Memberships)
 	case o.Organizations > 0 && o.Users == 0:
-		return fmt.Errorf("seeding %d organizations without users: somebody has to create them", o.Organizations)
+		return fmt.Errorf("seeding %d organizations without users: users create them", o.Organizations)
 	case o.Memberships > o.Users*o.Organizations:
 		return fmt.Errorf("seeding %d memberships: %d users can only join %d organizations once each", o.Memberships, o.Users, o.Organizations)
 	case o.To.After(now) || o.From.After(o.To):
@@ -190,11 +190,11 @@ func (c *Instance) seedOrganizations(n int, users []row[resource.User], from, to
 	return rows
 }
 
-// seedMemberships makes everybody who created an organization its admin, as far
+// seedMemberships makes each user who created an organization its admin, as far
 // as n goes, and shares out the rest.
 func (c *Instance) seedMemberships(n int, organizations []row[resource.Organization], users []row[resource.User], to clerk.Millis) {
 	// The two are among Clerk's own, and cannot be deleted while they are used;
-	// without them nobody is anything.
+	// without them no user is anything.
 	admin, _ := c.roleByKey(AdminRole)
 	member, _ := c.roleByKey(MemberRole)
 	byID := make(map[string]int, len(users))
@@ -208,7 +208,7 @@ func (c *Instance) seedMemberships(n int, organizations []row[resource.Organizat
 	largest := slices.Max(append([]int{0}, sizes...))
 	for i, size := range sizes {
 		o := organizations[i]
-		// Some organizations were imported, the largest among them: everybody who
+		// Some organizations were imported, the largest among them: all who
 		// was there in one millisecond.
 		imported := c.rng.IntN(20) == 0 || size == largest
 		moment := o.created + clerk.Millis(c.rng.Float64()*float64(to-o.created))

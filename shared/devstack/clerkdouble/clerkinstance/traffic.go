@@ -30,7 +30,7 @@ type departure struct{ organizationID, userID string }
 const maxDepartures = 100
 
 // NewTraffic returns traffic for an instance. One seed makes the same choices,
-// as long as nobody else changes the instance.
+// as long as nothing else changes the instance.
 func NewTraffic(instance *Instance, seed uint64) *Traffic {
 	return &Traffic{instance: instance, rng: rand.New(rand.NewPCG(seed, 0x7aff1c))}
 }
@@ -98,12 +98,12 @@ func (t *Traffic) Step() error {
 	return err
 }
 
-// errNobody says that an act has nobody to act.
-var errNobody = errors.New("nobody to do it")
+// errNoActor says that an act has no one to act.
+var errNoActor = errors.New("no one to do it")
 
 // impossible tells what cannot happen now from what went wrong.
 func impossible(err error) bool {
-	for _, reason := range []error{errNobody, ErrNotFound, ErrMember, ErrInUse} {
+	for _, reason := range []error{errNoActor, ErrNotFound, ErrMember, ErrInUse} {
 		if errors.Is(err, reason) {
 			return true
 		}
@@ -218,7 +218,7 @@ func where[T any](t *Traffic, rows *table[T], holds func(T) bool) []T {
 func with[T any](t *Traffic, rows *table[T], do func(T) error) error {
 	value, ok := pick(t, rows)
 	if !ok {
-		return errNobody
+		return errNoActor
 	}
 	return do(value)
 }
@@ -362,7 +362,7 @@ func (t *Traffic) editOrganizationMetadata() error {
 	})
 }
 
-// role is the key of a role that somebody gets on joining.
+// role is the key of a role that a user gets on joining.
 func (t *Traffic) role() string {
 	if r, ok := pick(t, &t.instance.roles); ok && t.chance(0.4) {
 		return r.Key
@@ -423,7 +423,7 @@ func (t *Traffic) leave() error {
 // rejoin brings back who left; the membership is another one than before.
 func (t *Traffic) rejoin() error {
 	if len(t.left) == 0 {
-		return errNobody
+		return errNoActor
 	}
 	i := t.rng.IntN(len(t.left))
 	back := t.left[i]
@@ -467,7 +467,7 @@ func (t *Traffic) editRoles() error {
 		if !errors.Is(err, ErrInUse) {
 			return err
 		}
-		// Whoever has it goes back to being a plain member.
+		// Those who have it go back to being plain members.
 		for _, m := range where(t, &t.instance.memberships, func(m resource.OrganizationMembership) bool { return m.Role == role.Key }) {
 			if err := t.instance.UpdateMembership(m.ID, MemberRole, nil); err != nil {
 				return err

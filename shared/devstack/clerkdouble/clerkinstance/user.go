@@ -9,7 +9,7 @@ import (
 	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
-// Person is what somebody fills in to sign up. Everything may be left out;
+// Person is what a person fills in to sign up. Everything may be left out;
 // Clerk asks for at least one of an address, a number and a username.
 type Person struct {
 	FirstName, LastName string

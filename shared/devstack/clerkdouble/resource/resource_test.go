@@ -60,6 +60,66 @@ func TestResources_SurviveDecodingAndEncoding(t *testing.T) {
 	}
 }
 
+func TestAppend_WritesWhatEncodingJSONWrites(t *testing.T) {
+	t.Parallel()
+	odd := clerktest.User("user_1").Name("Zoë \x00\x7f\n\\", "invalid \xff, \"astral\" 🐋 <&>\u2028").Resource()
+	odd.EmailAddresses, odd.PrivateMetadata, odd.Passkeys = nil, nil, []json.RawMessage{nil, json.RawMessage(`[1.50]`)}
+	values := []any{&odd, &resource.Organization{}, &resource.OrganizationMembership{}, &resource.Verification{}, &resource.DeletedObject{}, &struct{}{}}
+	for _, name := range clerktest.Names() {
+		if value := resourceOf(name); value != nil {
+			if err := json.Unmarshal(dataOf(t, clerktest.Event(t, name)), value); err != nil {
+				t.Fatal(err)
+			}
+			values = append(values, value)
+		}
+	}
+	for _, value := range values {
+		want, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := appended(value)
+		if diff := cmp.Diff(exact(t, want), exact(t, got)); diff != "" {
+			t.Errorf("Append(%T): -encoding/json +Append\n%s", value, diff)
+		}
+	}
+}
+
+// appended is Append of a pointer of any type.
+func appended(value any) []byte {
+	switch v := value.(type) {
+	case *resource.User:
+		return resource.Append(nil, v)
+	case *resource.Organization:
+		return resource.Append(nil, v)
+	case *resource.OrganizationMembership:
+		return resource.Append(nil, v)
+	case *resource.Role:
+		return resource.Append(nil, v)
+	case *resource.Permission:
+		return resource.Append(nil, v)
+	case *resource.Verification:
+		return resource.Append(nil, v)
+	case *resource.DeletedObject:
+		return resource.Append(nil, v)
+	case *struct{}:
+		return resource.Append(nil, v)
+	}
+	return nil
+}
+
+// exact decodes JSON with its numbers as text.
+func exact(t *testing.T, value []byte) any {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(value))
+	decoder.UseNumber()
+	var decoded any
+	if err := decoder.Decode(&decoded); err != nil {
+		t.Fatalf("%v: %s", err, value)
+	}
+	return decoded
+}
+
 // dataOf returns the data of an event.
 func dataOf(t *testing.T, body []byte) json.RawMessage {
 	t.Helper()

@@ -1,3 +1,18 @@
+// Package svix delivers the events of a Clerk instance in memory as signed
+// webhooks, with Svix's retries and with as much disorder as one asks for.
+//
+//	sender, err := svix.NewSender(svix.SenderOptions{
+//		Endpoints: []svix.Endpoint{{URL: url, Secret: secret}},
+//		Late:      0.1,
+//	})
+//	instance := clerkinstance.New(clerkinstance.Options{Emit: sender.Send})
+//	…
+//	err = sender.Drain(ctx)
+//
+// Not played: endpoints that Svix disables after days of failures, and replays
+// from the dashboard.
+//
+// Sources: Svix's documentation of retries and its open source server (worker.rs).
 package svix
 
 import (
@@ -399,7 +414,7 @@ func (s *Sender) post(ctx context.Context, d delivery, a *Attempt) verdict {
 	}
 }
 
-// readAnswer reads what the webhook handler answers; anybody else's answer says
+// readAnswer reads what the webhook handler answers; another's answer says
 // nothing.
 func readAnswer(body []byte) (outcome, code string) {
 	var answer struct {

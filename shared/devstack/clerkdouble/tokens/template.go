@@ -26,7 +26,7 @@ type Template struct {
 	Lifetime time.Duration
 	// AllowedClockSkew is from nbf to making; 0 means 5 seconds.
 	AllowedClockSkew time.Duration
-	// SigningKey, if set, signs in place of the instance's key, by HS256 and
+	// SigningKey, if set, signs instead of the instance's key, by HS256 and
 	// without a kid: the template of Clerk's former Supabase integration has the
 	// project's JWT secret there.
 	SigningKey secret.Value

@@ -1,3 +1,14 @@
+// Package tokens makes the tokens of a Clerk instance in memory, signs them with a
+// key of its own and publishes that key as Clerk's Frontend API does.
+//
+//	mint := tokens.New(instance, "https://clerk.example.com")
+//	token, err := mint.SessionToken(tokens.Options{UserID: ines.ID})
+//	keys := httptest.NewServer(mint.FrontendAPI()) // /.well-known/jwks.json
+//
+// Keys and token ids are random, whatever the instance's seed.
+//
+// Limits: of Clerk's Frontend API there are the well-known documents alone; no one
+// can sign in there.
 package tokens
 
 import (

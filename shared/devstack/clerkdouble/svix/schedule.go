@@ -14,9 +14,6 @@ var schedule = []time.Duration{
 	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour,
 }
 
-// MaxAttempts is how often a message is tried before it is given up.
-const MaxAttempts = 8
-
 const (
 	// jitter is by how much of itself a wait may be shorter or longer.
 	jitter = 0.2

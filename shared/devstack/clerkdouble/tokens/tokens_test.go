@@ -540,10 +540,10 @@ func TestNew_IssuesWhatItIsToldTo(t *testing.T) {
 	c := newCompany(t)
 	c.Mint = tokens.New(c.Instance, "http://127.0.0.1:8787/")
 	noError(t, c.SetTemplate(tokens.Template{Name: "mine"}))
-	for name, make := range map[string]func(tokens.Options) (string, error){
+	for name, sign := range map[string]func(tokens.Options) (string, error){
 		"session": c.SessionToken, "template": c.template, "machine": c.machine,
 	} {
-		token, err := make(tokens.Options{UserID: c.ines.ID})
+		token, err := sign(tokens.Options{UserID: c.ines.ID})
 		noError(t, err)
 		if got := verify(t, c.JWKS(), token).claims["iss"]; got != "http://127.0.0.1:8787" {
 			t.Errorf("the %s token is of %v, want the configured issuer without the slash", name, got)

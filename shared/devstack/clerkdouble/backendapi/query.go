@@ -128,6 +128,7 @@ func (q *query) page(columns ...string) page {
 	p.limit, p.offset = q.number("limit", defaultLimit, 1), q.number("offset", 0, 0)
 	if p.limit > q.maxLimit {
 		q.refuse(unprocessable("form_param_value_too_large", "Value too large", "limit", fmt.Sprintf("can't be greater than %d", q.maxLimit)))
+		p.limit = 0
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package clerkinstance
 
 import (
+	"iter"
 	"maps"
 	"time"
 
@@ -42,18 +43,14 @@ func (c *Instance) Snapshot() Snapshot {
 // IDs are those of all that lives.
 func (s Snapshot) IDs() map[string]bool {
 	ids := map[string]bool{}
-	addKeys(ids, s.Users)
-	addKeys(ids, s.Organizations)
-	addKeys(ids, s.Memberships)
-	addKeys(ids, s.Roles)
-	addKeys(ids, s.Permissions)
-	return ids
-}
-
-func addKeys[T any](ids map[string]bool, objects map[string]T) {
-	for id := range objects {
-		ids[id] = true
+	for _, live := range []iter.Seq[string]{
+		maps.Keys(s.Users), maps.Keys(s.Organizations), maps.Keys(s.Memberships), maps.Keys(s.Roles), maps.Keys(s.Permissions),
+	} {
+		for id := range live {
+			ids[id] = true
+		}
 	}
+	return ids
 }
 
 // events counts the events so far.

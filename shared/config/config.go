@@ -137,11 +137,7 @@ type Source struct {
 	generation  int               // counts changes of secret
 	fetchedAt   time.Time         // when secret was last read
 	attemptedAt time.Time         // when reading it was last tried
-	ingest      memo[Ingest]
-	consumer    memo[Consumer]
-	sync        memo[Sync]
-	diagnostics memo[Diagnostics]
-	database    memo[Database]
+	memos       [readers]memo
 }
 
 // flight is one fetch, shared by all who wait for it. Its fields are written before done is closed.
@@ -152,9 +148,9 @@ type flight struct {
 	report  sync.Once
 }
 
-// memo is the last usable typed configuration and the generation of the secret it was made from.
-type memo[T any] struct {
-	value      T
+// memo is the last usable configuration of a reader and the generation of the secret it was made from.
+type memo struct {
+	values     values
 	usable     bool
 	generation int
 	reported   int // generation whose problems were reported
@@ -205,34 +201,33 @@ func NewSource(lookup Lookup, fetch Fetch, opts ...Option) *Source {
 // Ingest returns the webhook function's configuration. Its errors wrap [ErrInvalid] with every problem, or say why the
 // secret could not be read (one of the errors of [SecretsManager]).
 func (s *Source) Ingest(ctx context.Context) (Ingest, error) {
-	return typed(ctx, s, &s.ingest, parseIngest)
+	v, err := s.read(ctx, ReaderIngest)
+	return Ingest{v.Database, v.signingSecrets, v.InstanceID, v.queueURL, v.LogLevel}, err
 }
 
 // Consumer returns the configuration of the function that applies queued events. Its errors are those of [Source.Ingest].
 func (s *Source) Consumer(ctx context.Context) (Consumer, error) {
-	return typed(ctx, s, &s.consumer, parseConsumer)
+	v, err := s.read(ctx, ReaderConsumer)
+	return Consumer{v.Database, v.InstanceID, v.LogLevel}, err
 }
 
 // Sync returns the configuration of the full sync. Its errors are those of [Source.Ingest].
 func (s *Source) Sync(ctx context.Context) (Sync, error) {
-	return typed(ctx, s, &s.sync, parseSync)
+	v, err := s.read(ctx, ReaderSync)
+	return Sync{v.Database, v.secretKey, v.apiURL, v.rateShare, v.InstanceID, v.instanceOrigin, v.LogLevel}, err
 }
 
 // Diagnostics returns what is known for judging tokens. What is not set is no problem, what cannot be used is; its errors
 // are those of [Source.Ingest].
 func (s *Source) Diagnostics(ctx context.Context) (Diagnostics, error) {
-	return typed(ctx, s, &s.diagnostics, parseDiagnostics)
+	v, err := s.read(ctx, ReaderDiagnostics)
+	return v.Diagnostics, err
 }
 
 // Database returns how to reach Postgres, for programs that need nothing else. Its errors are those of [Source.Ingest].
 func (s *Source) Database(ctx context.Context) (Database, error) {
-	return typed(ctx, s, &s.database, func(set settings) (Database, error) {
-		database, err := parseDatabase(set)
-		if err := invalid(err); err != nil {
-			return Database{}, err
-		}
-		return database, nil
-	})
+	v, err := s.read(ctx, readerDatabase)
+	return v.Database, err
 }
 
 // Refresh reads the secret again, as after a signature that no secret verifies or a refused password, and reports
@@ -256,33 +251,33 @@ func (s *Source) Refresh(ctx context.Context) (changed bool, err error) {
 	return f.changed, f.err
 }
 
-// typed returns the parsed configuration, from m where the settings have not changed since.
-func typed[T any](ctx context.Context, s *Source, m *memo[T], parse func(settings) (T, error)) (T, error) {
+// read returns what a reader needs, as it was read before where the settings have not changed since.
+func (s *Source) read(ctx context.Context, r Reader) (values, error) {
 	set, generation, err := s.settings(ctx)
 	if err != nil {
-		var none T
-		return none, err
+		return values{}, err
 	}
 
+	m := &s.memos[r]
 	s.mu.Lock()
 	if m.usable && m.generation == generation {
 		defer s.mu.Unlock()
-		return m.value, nil
+		return m.values, nil
 	}
 	s.mu.Unlock()
 
-	value, err := parse(set)
+	v, err := set.read(r)
 	s.mu.Lock()
 	if err == nil {
-		m.value, m.usable, m.generation = value, true, generation
+		m.values, m.usable, m.generation = v, true, generation
 		defer s.mu.Unlock()
-		return value, nil
+		return v, nil
 	}
-	last, usable, report := m.value, m.usable, m.reported != generation
+	last, usable, report := m.values, m.usable, m.reported != generation
 	m.reported = generation
 	s.mu.Unlock()
 	if !usable {
-		return value, err
+		return v, err
 	}
 	if report {
 		s.onStale(err)

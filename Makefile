@@ -108,6 +108,10 @@ fuzz: ## Run every fuzz target for FUZZTIME=10s
 schema: ## Write sql/schema.sql, what the SQL files lead to, anew (needs pg_dump 15)
 	CLERKSYNC_TEST_POSTGRES=15 go test ./sql/migrate -run '^TestSchemaDump' -count 1 -update
 
+.PHONY: settings
+settings: ## Write infra/secret.json and the table of docs/configuration.md anew, as shared/config has the settings
+	go test ./shared/config -run '^TestKeys' -count 1 -update
+
 .PHONY: clean
 clean: ## Remove what build and sam build made
 	rm -rf bin build .aws-sam

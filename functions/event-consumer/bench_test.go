@@ -163,8 +163,10 @@ func handlers(b *testing.B, n int, url string) []http.Handler {
 func newWebhook(b *testing.B, store webhook.Store) http.Handler {
 	b.Helper()
 	handler, err := webhook.New(webhook.Options{
-		Store:   store,
-		Secrets: func(context.Context) ([]secret.Value, error) { return []secret.Value{secret.New(signingSecret)}, nil },
+		Store: store,
+		Configure: func(context.Context) (webhook.Configuration, error) {
+			return webhook.Configuration{Secrets: []secret.Value{secret.New(signingSecret)}}, nil
+		},
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -12,14 +12,12 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"clerksync/functions/internal/apigateway"
-	"clerksync/functions/internal/database"
-	"clerksync/functions/internal/function"
+	"clerksync/functions/internal/startup"
 	"clerksync/shared/config"
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/jwtdiag/endpoint"
@@ -30,42 +28,21 @@ const functionName = "jwt-diagnostics"
 // version is set when the function is built for deployment.
 var version = "dev"
 
-func main() {
-	handler, closeDB, err := newHandler(os.LookupEnv, os.Stdout)
-	if err != nil {
-		slog.Error("building the handler", "error", err)
-		os.Exit(1)
-	}
-	lambda.StartWithOptions(handler, lambda.WithEnableSIGTERM(closeDB))
-}
+func main() { startup.Run(newHandler(os.LookupEnv, os.Stdout)) }
 
-func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func(), error) {
-	base := function.New(lookup, logs, functionName, version)
-	configure := configured.Checked(func(ctx context.Context) (config.Diagnostics, error) {
-		current, err := base.Source.Diagnostics(ctx)
-		base.Level.Set(current.LogLevel)
-		return current, err
+func newHandler(lookup config.Lookup, logs io.Writer) (lambda.Handler, func(), error) {
+	f := startup.New(lookup, logs, startup.Options[config.Diagnostics]{
+		Name: functionName, Version: version, Read: (*config.Source).Diagnostics, Checked: configured.Checked,
 	})
-	db := database.Open(database.Options{
-		Name: functionName, Lookup: lookup, Source: base.Source, Logger: base.Logger,
-		Configure: func(ctx context.Context) (config.Database, error) {
-			current, err := configure(ctx)
-			if err == nil && current.Database.URL.IsZero() {
-				err = database.ErrNone
-			}
-			return current.Database, err
-		},
-	})
-	diagnoser := configured.New(configured.Options{Configure: configure, Database: db, Logger: base.Logger})
-
+	diagnoser := configured.New(configured.Options{Configure: f.Configure, Database: f.DB, Logger: f.Logger})
 	answers, err := endpoint.New(endpoint.Options{
 		Diagnose: diagnoser.Diagnose,
 		Page: func(ctx context.Context) bool {
-			current, err := base.Source.Diagnostics(ctx)
+			current, err := f.Configure(ctx)
 			return err == nil && current.Page
 		},
-		Logger:   base.Logger,
-		Observer: metrics{base.Metrics},
+		Logger:   f.Logger,
+		Observer: metrics{f.Metrics},
 	})
-	return &handler{apigateway.New(answers).Bounded(endpoint.Path, endpoint.DefaultMaxBody)}, db.Close, err
+	return &handler{apigateway.New(answers).Bounded(endpoint.Path, endpoint.DefaultMaxBody)}, f.DB.Close, err
 }

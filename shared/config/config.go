@@ -101,6 +101,18 @@ type Diagnostics struct {
 	LogLevel slog.Level
 }
 
+// Common is what every function has.
+func (c Ingest) Common() (Database, slog.Level) { return c.Database, c.LogLevel }
+
+// Common is what every function has.
+func (c Consumer) Common() (Database, slog.Level) { return c.Database, c.LogLevel }
+
+// Common is what every function has.
+func (c Sync) Common() (Database, slog.Level) { return c.Database, c.LogLevel }
+
+// Common is what every function has.
+func (c Diagnostics) Common() (Database, slog.Level) { return c.Database, c.LogLevel }
+
 // Database says how to reach Postgres. The URL is checked in depth by package supabase, which knows its forms.
 type Database struct {
 	URL secret.Value

@@ -151,16 +151,12 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	handler, err := webhook.New(webhook.Options{
 		Store:    watched,
 		Observer: watched,
-		Secrets: func(ctx context.Context) ([]secret.Value, error) {
+		Configure: func(ctx context.Context) (webhook.Configuration, error) {
 			c, err := s.settings.source.Ingest(ctx)
-			return c.SigningSecrets, err
+			return webhook.Configuration{Secrets: c.SigningSecrets, InstanceID: c.InstanceID}, err
 		},
 		Refresh: s.settings.source.Refresh,
-		InstanceID: func(ctx context.Context) (string, error) {
-			c, err := s.settings.source.Ingest(ctx)
-			return c.InstanceID, err
-		},
-		Logger: logger,
+		Logger:  logger,
 	})
 	if err != nil {
 		return nil, err

@@ -31,8 +31,8 @@ func (printer) Reject(_ context.Context, svixID, reason string, _ []byte) (mirro
 func ExampleNew() {
 	handler, err := webhook.New(webhook.Options{
 		Store: printer{},
-		Secrets: func(context.Context) ([]secret.Value, error) {
-			return []secret.Value{secret.New(clerktest.Secret)}, nil
+		Configure: func(context.Context) (webhook.Configuration, error) {
+			return webhook.Configuration{Secrets: []secret.Value{secret.New(clerktest.Secret)}}, nil
 		},
 		Logger: slog.New(slog.DiscardHandler),
 	})

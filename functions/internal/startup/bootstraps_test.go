@@ -1,4 +1,4 @@
-package database_test
+package startup_test
 
 import (
 	"bytes"

@@ -23,6 +23,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"clerksync/shared/secret"
 )
 
@@ -144,20 +146,13 @@ type Source struct {
 	check   func(Database) error // nil: none
 
 	mu          sync.Mutex
-	flight      *flight           // the fetch under way, or nil
+	flights     singleflight.Group
+	fetching    bool              // whether a fetch is under way
 	secret      map[string]string // nil until the first fetch succeeded
 	generation  int               // counts changes of secret
 	fetchedAt   time.Time         // when secret was last read
 	attemptedAt time.Time         // when reading it was last tried
 	memos       [readers]memo
-}
-
-// flight is one fetch, shared by all who wait for it. Its fields are written before done is closed.
-type flight struct {
-	done    chan struct{}
-	changed bool
-	err     error
-	report  sync.Once
 }
 
 // memo is the last usable configuration of a reader and the generation of the secret it was made from.
@@ -251,16 +246,14 @@ func (s *Source) Refresh(ctx context.Context) (changed bool, err error) {
 		return false, nil
 	}
 	s.mu.Lock()
-	if s.secret != nil && s.flight == nil && s.now().Sub(s.attemptedAt) < minInterval {
+	if s.secret != nil && !s.fetching && s.now().Sub(s.attemptedAt) < minInterval {
 		s.mu.Unlock()
 		return false, nil
 	}
-	f := s.join(ctx, id)
+	done := s.join(ctx, id)
 	s.mu.Unlock()
-	if err := f.wait(ctx); err != nil {
-		return false, err
-	}
-	return f.changed, f.err
+	fetched, err := wait(ctx, done)
+	return fetched.changed, err
 }
 
 // read returns what a reader needs, as it was read before where the settings have not changed since.
@@ -311,13 +304,10 @@ func (s *Source) settings(ctx context.Context) (settings, int, error) {
 		defer s.mu.Unlock()
 		return s.atHand(id), s.generation, nil
 	}
-	f := s.join(ctx, id)
+	done := s.join(ctx, id)
 	s.mu.Unlock()
 
-	err := f.wait(ctx)
-	if err == nil {
-		err = f.err
-	}
+	fetched, err := wait(ctx, done)
 	s.mu.Lock()
 	set, generation, have := s.atHand(id), s.generation, s.secret != nil
 	s.mu.Unlock()
@@ -327,7 +317,7 @@ func (s *Source) settings(ctx context.Context) (settings, int, error) {
 	case !have:
 		return settings{}, 0, err
 	default:
-		f.report.Do(func() { s.onStale(err) })
+		fetched.report.Do(func() { s.onStale(err) })
 		return set, generation, nil
 	}
 }
@@ -343,18 +333,24 @@ func (s *Source) secretID() (string, bool) {
 	return id, id != ""
 }
 
-// join returns the fetch under way, or starts one. It is called with the lock held.
+// theSecret is what fetches are of, whatever it is called at the moment: one at a time.
+const theSecret = "secret"
+
+// fetched is how a fetch ended, for all who waited for it.
+type fetched struct {
+	changed bool
+	report  *sync.Once // of its failure
+}
+
+// join returns what the fetch under way will say, or that of one it starts. It is called with the lock held.
 //
 // The fetch does not end with the request that started it: others may wait for it, and the next request needs it
 // anyway. Its own time limit ends it.
-func (s *Source) join(ctx context.Context, id string) *flight {
-	if s.flight != nil {
-		return s.flight
+func (s *Source) join(ctx context.Context, id string) <-chan singleflight.Result {
+	if !s.fetching {
+		s.fetching, s.attemptedAt = true, s.now()
 	}
-	f := &flight{done: make(chan struct{})}
-	s.flight = f
-	s.attemptedAt = s.now()
-	go func() {
+	return s.flights.DoChan(theSecret, func() (any, error) {
 		text, err := s.fetch(context.WithoutCancel(ctx), id)
 		var values map[string]string
 		if err == nil {
@@ -363,26 +359,29 @@ func (s *Source) join(ctx context.Context, id string) *flight {
 
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.flight = nil
-		f.err = err
-		if err == nil {
-			f.changed = s.secret == nil || !maps.Equal(s.secret, values)
-			s.fetchedAt = s.now()
-			if f.changed {
-				s.secret = values
-				s.generation++
-			}
+		// Who comes from here on is not to be told of a fetch that has ended.
+		s.fetching = false
+		s.flights.Forget(theSecret)
+		end := fetched{report: new(sync.Once)}
+		if err != nil {
+			return end, err
 		}
-		close(f.done)
-	}()
-	return f
+		s.fetchedAt = s.now()
+		if end.changed = s.secret == nil || !maps.Equal(s.secret, values); end.changed {
+			s.secret = values
+			s.generation++
+		}
+		return end, nil
+	})
 }
 
-func (f *flight) wait(ctx context.Context) error {
+// wait returns how a fetch ended, or that the caller stopped waiting.
+func wait(ctx context.Context, done <-chan singleflight.Result) (fetched, error) {
 	select {
-	case <-f.done:
-		return nil
+	case r := <-done:
+		end, _ := r.Val.(fetched)
+		return end, r.Err
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for the secret: %w", context.Cause(ctx))
+		return fetched{report: new(sync.Once)}, fmt.Errorf("waiting for the secret: %w", context.Cause(ctx))
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // How often a Source fetches.
@@ -70,13 +72,8 @@ type Source struct {
 	failure *FetchError
 	// attemptedAt is when the latest fetch began, endedAt when it ended.
 	attemptedAt, endedAt time.Time
-	flight               *flight
-}
-
-// flight is a fetch under way, whose fields are written before done is closed.
-type flight struct {
-	done chan struct{}
-	err  *FetchError
+	flights              singleflight.Group
+	fetching             bool // whether one is under way
 }
 
 // NewSource returns a Source. It fetches nothing yet. The error says what is wrong with the URL, without repeating it.
@@ -125,10 +122,19 @@ func (s *Source) Keys(ctx context.Context, kid string) (Set, error) {
 		defer s.mu.Unlock()
 		return s.atHand(kid, s.failure)
 	}
-	f := s.join(ctx)
+	done := s.join(ctx)
 	s.mu.Unlock()
 
-	failure := f.wait(ctx, s.url.Host)
+	var failure *FetchError
+	select {
+	case r := <-done:
+		failure, _ = r.Val.(*FetchError)
+	case <-ctx.Done():
+		failure = &FetchError{
+			Reason: ReasonTimeout, Host: s.url.Host, cause: errors.Join(context.Cause(ctx), ctx.Err()),
+			detail: "the request ended before there was an answer",
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.atHand(kid, failure)
@@ -140,7 +146,7 @@ func (s *Source) wanted(kid string) bool {
 	switch {
 	case s.serves(now, kid):
 		return false
-	case s.flight != nil:
+	case s.fetching:
 		return true
 	case s.failure != nil && within(now, s.endedAt, failureInterval):
 		return false
@@ -178,40 +184,24 @@ func (s *Source) atHand(kid string, failure *FetchError) (Set, error) {
 	return set, nil
 }
 
-// join returns the fetch under way, or starts one. It is called with the lock held.
-func (s *Source) join(ctx context.Context) *flight {
-	if s.flight != nil {
-		return s.flight
+// join returns how the fetch under way will end, or one that it starts: with a *FetchError, nil for well. It is called
+// with the lock held.
+func (s *Source) join(ctx context.Context) <-chan singleflight.Result {
+	if !s.fetching {
+		s.fetching, s.attemptedAt = true, s.now()
 	}
-	f := &flight{done: make(chan struct{})}
-	s.flight = f
-	s.attemptedAt = s.now()
-	go func() {
+	return s.flights.DoChan(s.name, func() (any, error) {
 		set, err := s.fetch(context.WithoutCancel(ctx))
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.flight = nil
-		s.endedAt = s.now()
-		s.failure, f.err = err, err
+		// Who comes from here on is not to be told of a fetch that has ended.
+		s.fetching = false
+		s.flights.Forget(s.name)
+		s.failure, s.endedAt = err, s.now()
 		if err == nil {
 			set.FetchedAt = s.endedAt
 			s.set = set
 		}
-		close(f.done)
-	}()
-	return f
-}
-
-// wait returns how the fetch ended, or that the caller stopped waiting.
-func (f *flight) wait(ctx context.Context, host string) *FetchError {
-	select {
-	case <-f.done:
-		return f.err
-	case <-ctx.Done():
-		cause := context.Cause(ctx)
-		return &FetchError{
-			Reason: ReasonTimeout, Host: host, cause: errors.Join(cause, ctx.Err()),
-			detail: "the request ended before there was an answer",
-		}
-	}
+		return err, nil
+	})
 }

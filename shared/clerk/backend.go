@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"clerksync/shared/netaddr"
 	"clerksync/shared/secret"
 )
 
@@ -215,15 +215,10 @@ func backendURL(address string) (string, error) {
 		return "", errors.New("the URL of the Backend API is not one; the usual is " + DefaultBackendURL)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", errors.New("the URL of the Backend API holds credentials, a query or a fragment; it ends with the path")
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && netaddr.IsLoopback(u.Hostname()):
 		return strings.TrimRight(u.String(), "/"), nil
 	}
 	return "", errors.New("the URL of the Backend API is not https: the secret key would travel in clear; http is for this machine only")
-}
-
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func newTransport() *http.Transport {

@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"clerksync/shared/netaddr"
 	"clerksync/shared/secret"
 )
 
@@ -410,7 +410,7 @@ func (a address) check(s setting) (string, error) {
 		return "", s.problem("holds a user name or password")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", s.problem("holds more than a base URL, a ? or a #")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !netaddr.IsLoopback(u.Hostname()):
 		return "", s.problem("would send %s in clear: use https:// (http:// is for this machine alone, such as http://127.0.0.1:8787)", a.exposed)
 	}
 	if wrong := a.wrong(strings.ToLower(u.Hostname()), u.Path); wrong != "" {
@@ -420,14 +420,6 @@ func (a address) check(s setting) (string, error) {
 		u.Host = strings.ToLower(u.Host)
 	}
 	return u.String(), nil
-}
-
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.IsLoopback()
 }
 
 // Kinds that are decided on.

@@ -3,11 +3,11 @@ package devstack
 import (
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 
 	"clerksync/shared/httpapi"
+	"clerksync/shared/netaddr"
 )
 
 var (
@@ -43,8 +43,7 @@ func isLoopback(header string) bool {
 		name = header
 	}
 	name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
-	address, err := netip.ParseAddr(name)
-	return strings.EqualFold(name, "localhost") || err == nil && address.Unmap().IsLoopback()
+	return netaddr.IsLoopback(name)
 }
 
 // isOwn reports whether a request is a program's, the person's own, or of a page at

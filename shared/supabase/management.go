@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -16,6 +15,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"clerksync/shared/netaddr"
 	"clerksync/shared/secret"
 )
 
@@ -170,15 +170,10 @@ func managementURL(address string) (string, error) {
 		return "", errors.New("the URL of the Management API is not one; the usual is " + DefaultManagementURL)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", errors.New("the URL of the Management API holds credentials, a query or a fragment; it ends with the host or a path")
-	case u.Scheme == "https", u.Scheme == "http" && onThisMachine(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && netaddr.IsLoopback(u.Hostname()):
 		return strings.TrimRight(u.String(), "/"), nil
 	}
 	return "", errors.New("the URL of the Management API is not https: the access token would travel in clear; http is for this machine only")
-}
-
-func onThisMachine(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // ThirdPartyAuth lists the third-party providers that the project trusts: GET

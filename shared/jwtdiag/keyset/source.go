@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"clerksync/shared/netaddr"
 )
 
 // How often a Source fetches.
@@ -88,7 +90,7 @@ func NewSource(o SourceOptions) (*Source, error) {
 	if o.Now == nil {
 		o.Now = func() time.Time { return time.Now().Round(0) }
 	}
-	d := newDialer(isLoopback(u.Hostname()))
+	d := newDialer(netaddr.IsLoopback(u.Hostname()))
 	return &Source{
 		url: u, name: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(),
 		ttl: max(o.TTL, unknownInterval), now: o.Now,
@@ -103,7 +105,7 @@ func parseURL(address string) (*url.URL, error) {
 		return nil, errors.New("the URL of the key set is not one: give https://, the host and the path, such as https://clerk.example.com/.well-known/jwks.json")
 	case u.User != nil:
 		return nil, errors.New("the URL of the key set holds a user name or password: a public key set needs none, leave it out")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !netaddr.IsLoopback(u.Hostname()):
 		return nil, errors.New("the URL of the key set begins with http://, by which anybody on the way could put keys into it: use https:// (http:// is for this machine alone)")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("the URL of the key set begins with %s: use https://", quote(u.Scheme+":"))

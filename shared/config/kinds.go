@@ -97,8 +97,9 @@ func share(s setting) (float64, error) {
 
 // credential is a key or token that begins with what it is.
 type credential struct {
-	// word is what it is called, and kind what it is by its first letters.
-	word, kind string
+	// word is what it is called.
+	word string
+	kind secret.Kind
 	// begins is how, for people, and form how as a whole.
 	begins string
 	form   *regexp.Regexp
@@ -106,17 +107,17 @@ type credential struct {
 
 var (
 	// What a secret key is made of, and how long it is, is not documented: only how it begins, the oldest ones without sk_.
-	secretKey = credential{"a secret key", kindSecretKey, "sk_test_ or sk_live_", regexp.MustCompile(`^(sk_)?(test|live)_[!-~]+$`)}
+	secretKey = credential{"a secret key", secret.ClerkSecretKey, "sk_test_ or sk_live_", regexp.MustCompile(`^(sk_)?(test|live)_[!-~]+$`)}
 	// What a publishable key says is read by package clerk. Here only the wrong kind of value is caught.
-	publishableKey = credential{"a publishable key", kindPublishableKey, "pk_test_ or pk_live_", regexp.MustCompile(`^pk_(test|live)_[A-Za-z0-9+/=_-]+$`)}
-	accessToken    = credential{"an access token", kindAccessToken, "sbp_", regexp.MustCompile(`^sbp_[!-~]+$`)}
+	publishableKey = credential{"a publishable key", secret.ClerkPublishableKey, "pk_test_ or pk_live_", regexp.MustCompile(`^pk_(test|live)_[A-Za-z0-9+/=_-]+$`)}
+	accessToken    = credential{"an access token", secret.SupabaseAccessToken, "sbp_", regexp.MustCompile(`^sbp_[!-~]+$`)}
 )
 
 func (c credential) check(s setting) (string, error) {
-	kind := secretKind(s.value)
-	switch {
-	case kind != "" && kind != c.kind:
-		return "", s.problem("is a %s", kind)
+	kind, _ := secret.KindOf(s.value)
+	switch other := mistaken(s.value, c.kind); {
+	case other != "":
+		return "", s.problem("is a %s", other)
 	case strings.HasPrefix(strings.ToLower(s.value), "bearer "):
 		return "", s.problem("begins with the name of a header's scheme, which is no part of %s", c.word)
 	case strings.ContainsAny(s.value, "*•…") || strings.Contains(s.value, "..."):
@@ -140,8 +141,8 @@ const (
 func signingSecret(s setting) (string, error) {
 	encoded, ok := strings.CutPrefix(s.value, "whsec_")
 	if !ok {
-		if kind := secretKind(s.value); kind != "" {
-			return "", s.problem("is a %s", kind)
+		if other := mistaken(s.value, ""); other != "" {
+			return "", s.problem("is a %s", other)
 		}
 		return "", s.problem("does not begin with whsec_")
 	}
@@ -163,8 +164,8 @@ func instanceID(s setting) (string, error) {
 	if instancePattern.MatchString(s.value) {
 		return s.value, nil
 	}
-	if kind := secretKind(s.value); kind != "" {
-		return "", s.problem("is a %s, not an instance id: an instance id begins with ins_", kind)
+	if other := mistaken(s.value, ""); other != "" {
+		return "", s.problem("is a %s, not an instance id: an instance id begins with ins_", other)
 	}
 	return "", s.problem("is no instance id: one begins with ins_ and goes on with letters and digits (it is the kid of the instance's keys)")
 }
@@ -190,8 +191,8 @@ func connectionString(s setting) (string, error) {
 		}
 		return "", s.problem("is a web address")
 	}
-	if kind := secretKind(s.value); kind != "" && kind != kindConnectionString {
-		return "", s.problem("is a %s", kind)
+	if other := mistaken(s.value, secret.ConnectionString); other != "" {
+		return "", s.problem("is a %s", other)
 	}
 	return s.value, nil
 }
@@ -257,9 +258,9 @@ func notPrivate(s setting) error {
 
 // publicKey catches what is no public key at all. The rest is package keyset's, which knows its forms.
 func publicKey(s setting) (string, error) {
-	switch kind := secretKind(s.value); {
-	case kind != "":
-		return "", s.problem("is a %s", kind)
+	switch other := mistaken(s.value, ""); {
+	case other != "":
+		return "", s.problem("is a %s", other)
 	case strings.HasPrefix(s.value, "{"):
 		return "", s.problem("is JSON, perhaps a key set, whose address belongs in CLERK_JWKS_URL")
 	case bareKey.MatchString(s.value):
@@ -277,8 +278,8 @@ func origin(s setting) (string, error) {
 	if strings.Contains(s.value, "*") {
 		return "", s.problem("holds a *: origins are compared as a whole, so name each one; leave it out to check none")
 	}
-	if kind := secretKind(s.value); kind != "" {
-		return "", s.problem("is a %s, not an origin", kind)
+	if other := mistaken(s.value, ""); other != "" {
+		return "", s.problem("is a %s, not an origin", other)
 	}
 	u, err := url.Parse(s.value)
 	switch {
@@ -394,8 +395,8 @@ var (
 
 // check returns the address without slashes at its end.
 func (a address) check(s setting) (string, error) {
-	if kind := secretKind(s.value); kind != "" {
-		return "", s.problem("is a %s, not %s", kind, a.what)
+	if other := mistaken(s.value, ""); other != "" {
+		return "", s.problem("is a %s, not %s", other, a.what)
 	}
 	if strings.HasPrefix(s.value, "arn:") {
 		return "", s.problem("is an ARN")
@@ -422,35 +423,11 @@ func (a address) check(s setting) (string, error) {
 	return u.String(), nil
 }
 
-// Kinds that are decided on.
-const (
-	kindConnectionString = "database connection string"
-	kindSecretKey        = "Clerk secret key (sk_…)"
-	kindPublishableKey   = "Clerk publishable key (pk_…)"
-	kindAccessToken      = "Supabase access token (sbp_…)"
-)
-
-// secretKind names what a value is by its first letters, or returns "" where they say nothing. It recognises what ends
-// up in the wrong variable; article-free, to stand after "is a".
-func secretKind(value string) string {
-	for _, k := range []struct{ prefix, kind string }{
-		{"sk_test_", kindSecretKey},
-		{"sk_live_", kindSecretKey},
-		{"pk_test_", kindPublishableKey},
-		{"pk_live_", kindPublishableKey},
-		{"whsec_", "webhook signing secret (whsec_…)"},
-		{"whsk_", "webhook key pair (whsk_…), which Clerk does not use"},
-		{"whpk_", "webhook public key (whpk_…), which Clerk does not use"},
-		{"sbp_", kindAccessToken},
-		{"sb_secret_", "Supabase secret key (sb_secret_…)"},
-		{"sb_publishable_", "Supabase publishable key (sb_publishable_…)"},
-		{"eyJ", "JSON web token"},
-		{"postgres://", kindConnectionString},
-		{"postgresql://", kindConnectionString},
-	} {
-		if strings.HasPrefix(value, k.prefix) {
-			return k.kind
-		}
+// mistaken says what a value is, by its first letters, that is none of the kind; "" where they do not say so.
+func mistaken(value string, kind secret.Kind) string {
+	found, prefix := secret.KindOf(value)
+	if found == "" || found == kind {
+		return ""
 	}
-	return ""
+	return fmt.Sprintf("%s (%s…)", found, prefix)
 }

@@ -129,7 +129,7 @@ var keyShape = regexp.MustCompile(`^[A-Za-z][A-Za-z_.-]{0,63}$`)
 
 // nameKey writes an unknown key for an error text, unless it looks as if a value was pasted in its place.
 func nameKey(name string) string {
-	if keyShape.MatchString(name) && secretKind(name) == "" {
+	if keyShape.MatchString(name) && mistaken(name, "") == "" {
 		return fmt.Sprintf("key %q", name)
 	}
 	return fmt.Sprintf("a key of %d characters that is not shown", len(name))
@@ -150,7 +150,7 @@ func decodeSecret(id, text string) (map[string]string, error) {
 		}
 		dec := json.NewDecoder(strings.NewReader(text))
 		if open, err := dec.Token(); err != nil {
-			if kind := secretKind(strings.TrimSpace(text)); kind != "" {
+			if kind := mistaken(strings.TrimSpace(text), ""); kind != "" {
 				add(`holds a bare %s: store it in a JSON object, {"NAME": "value"}`, kind)
 				return
 			}

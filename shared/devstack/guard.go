@@ -23,17 +23,13 @@ func guard(private http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !isLoopback(r.Host):
-			refuse(w, unknownHost)
+			unknownHost.Write(w)
 		case !isOwn(r):
-			refuse(w, crossSite)
+			crossSite.Write(w)
 		default:
 			private.ServeHTTP(w, r)
 		}
 	})
-}
-
-func refuse(w http.ResponseWriter, refusal httpapi.Refusal) {
-	httpapi.Answer{Status: refusal.Status, Body: refusal.JSON()}.Write(w)
 }
 
 // isLoopback reports whether a Host header is a name by which a machine calls itself.

@@ -128,8 +128,10 @@ type Database struct {
 
 // Intervals of a Source.
 const (
-	defaultTTL  = 5 * time.Minute
-	minInterval = time.Minute // between two fetches, once there is something to serve
+	// defaultTTL is how long a fetched secret is served before it is read again.
+	defaultTTL = 5 * time.Minute
+	// minInterval is between two fetches, once there is something to serve.
+	minInterval = time.Minute // at least
 )
 
 // Source reads configuration and keeps it. It is safe for concurrent use and never has two fetches under way.
@@ -140,7 +142,6 @@ const (
 type Source struct {
 	lookup  Lookup
 	fetch   Fetch
-	ttl     time.Duration
 	now     func() time.Time
 	onStale func(error)
 	check   func(Database) error // nil: none
@@ -166,11 +167,6 @@ type memo struct {
 // Option changes a Source.
 type Option func(*Source)
 
-// WithTTL sets how long a fetched secret is served before it is read again. The default is five minutes.
-func WithTTL(d time.Duration) Option {
-	return func(s *Source) { s.ttl = d }
-}
-
 // WithClock replaces the clock.
 func WithClock(now func() time.Time) Option {
 	return func(s *Source) { s.now = now }
@@ -193,7 +189,6 @@ func NewSource(lookup Lookup, fetch Fetch, opts ...Option) *Source {
 	s := &Source{
 		lookup: lookup,
 		fetch:  fetch,
-		ttl:    defaultTTL,
 		// Without the monotonic reading: a Lambda sandbox is frozen between requests, and only the wall clock counts
 		// that time.
 		now:     func() time.Time { return time.Now().Round(0) },
@@ -300,7 +295,7 @@ func (s *Source) settings(ctx context.Context) (settings, int, error) {
 
 	s.mu.Lock()
 	now := s.now()
-	if s.secret != nil && (now.Sub(s.fetchedAt) < s.ttl || now.Sub(s.attemptedAt) < minInterval) {
+	if s.secret != nil && (now.Sub(s.fetchedAt) < defaultTTL || now.Sub(s.attemptedAt) < minInterval) {
 		defer s.mu.Unlock()
 		return s.atHand(id), s.generation, nil
 	}

@@ -107,18 +107,6 @@ func TestSource_FetchesOnceWithinItsTTL(t *testing.T) {
 	}
 }
 
-func TestSource_TTLCanBeSet(t *testing.T) {
-	t.Parallel()
-	v := &vault{text: `{"LOG_LEVEL": "debug"}`}
-	s := v.source(t, config.WithTTL(2*time.Hour))
-	level(t, s)
-	v.advance(2*time.Hour - time.Second)
-	level(t, s)
-	if v.count() != 1 {
-		t.Errorf("%d fetches within a TTL of two hours, want 1", v.count())
-	}
-}
-
 func TestRefresh_SeesAChangeAtOnce(t *testing.T) {
 	t.Parallel()
 	v := &vault{text: `{"LOG_LEVEL": "debug"}`}

@@ -20,7 +20,7 @@ type Key struct {
 	Description string
 	// Find is the fix that errors name: where the value is found, or what it looks like.
 	Find string
-	// Example is a value, or where there is none that would do, what to put there.
+	// Example is a value, or what to put there.
 	Example string
 
 	// read checks a value that is set.

@@ -423,7 +423,7 @@ func (a address) check(s setting) (string, error) {
 	return u.String(), nil
 }
 
-// mistaken says what a value is, by its first letters, that is none of the kind; "" where they do not say so.
+// mistaken says what a value is that begins like a credential of another kind, and "" for any other value.
 func mistaken(value string, kind secret.Kind) string {
 	found, prefix := secret.KindOf(value)
 	if found == "" || found == kind {

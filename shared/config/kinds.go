@@ -245,8 +245,11 @@ func certificates(s setting) (string, error) {
 	return text, nil
 }
 
-// bareKey is a key in base64 without the lines around it, which Clerk's own libraries take too.
-var bareKey = regexp.MustCompile(`^M[A-Za-z0-9+/\s]{40,}=*$`)
+// bareKey is a key in base64 without the lines around it, which Clerk's own libraries take too, and which is longer than
+// minBareKey. A count of so many in the expression would have every cold start compile it that often.
+var bareKey = regexp.MustCompile(`^M[A-Za-z0-9+/\s]+=*$`)
+
+const minBareKey = 40
 
 // notPrivate is said even of a private key in quotation marks: it is worse.
 func notPrivate(s setting) error {
@@ -263,7 +266,7 @@ func publicKey(s setting) (string, error) {
 		return "", s.problem("is a %s", other)
 	case strings.HasPrefix(s.value, "{"):
 		return "", s.problem("is JSON, perhaps a key set, whose address belongs in CLERK_JWKS_URL")
-	case bareKey.MatchString(s.value):
+	case len(strings.TrimRight(s.value, "=")) > minBareKey && bareKey.MatchString(s.value):
 		return s.value, nil
 	}
 	text, err := pemText(s, "-----BEGIN PUBLIC KEY-----")

@@ -125,11 +125,13 @@ func (s setting) problem(format string, args ...any) error {
 }
 
 // A name without digits: keys and tokens that were pasted in a name's place have some.
-var keyShape = regexp.MustCompile(`^[A-Za-z][A-Za-z_.-]{0,63}$`)
+var keyShape = regexp.MustCompile(`^[A-Za-z][A-Za-z_.-]*$`)
+
+const maxKey = 64
 
 // nameKey writes an unknown key for an error text, unless it looks as if a value was pasted in its place.
 func nameKey(name string) string {
-	if keyShape.MatchString(name) && mistaken(name, "") == "" {
+	if len(name) <= maxKey && keyShape.MatchString(name) && mistaken(name, "") == "" {
 		return fmt.Sprintf("key %q", name)
 	}
 	return fmt.Sprintf("a key of %d characters that is not shown", len(name))

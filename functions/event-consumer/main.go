@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 
+	"github.com/aws/aws-lambda-go/lambda"
+
 	"clerksync/functions/internal/startup"
 	"clerksync/shared/config"
 	"clerksync/shared/eventqueue/consumer"
@@ -24,7 +26,7 @@ var version = "dev"
 
 func main() {
 	handler, closeDB := newHandler(os.LookupEnv, os.Stdout)
-	startup.Run(handler, closeDB, nil)
+	lambda.StartWithOptions(handler, lambda.WithEnableSIGTERM(closeDB))
 }
 
 func newHandler(lookup config.Lookup, logs io.Writer) (*consumer.Handler, func()) {

@@ -12,6 +12,7 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -28,7 +29,14 @@ const functionName = "jwt-diagnostics"
 // version is set when the function is built for deployment.
 var version = "dev"
 
-func main() { startup.Run(newHandler(os.LookupEnv, os.Stdout)) }
+func main() {
+	handler, closeDB, err := newHandler(os.LookupEnv, os.Stdout)
+	if err != nil {
+		slog.Error("building the handler", "error", err)
+		os.Exit(1)
+	}
+	lambda.StartWithOptions(handler, lambda.WithEnableSIGTERM(closeDB))
+}
 
 func newHandler(lookup config.Lookup, logs io.Writer) (lambda.Handler, func(), error) {
 	f := startup.New(lookup, logs, startup.Options[config.Diagnostics]{

@@ -11,8 +11,11 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
 
 	"clerksync/functions/internal/apigateway"
 	"clerksync/functions/internal/startup"
@@ -29,7 +32,11 @@ var version = "dev"
 
 func main() {
 	handler, closeDB, err := newHandler(os.LookupEnv, os.Stdout)
-	startup.Run(apigateway.New(handler).Bounded(webhook.Path, webhook.DefaultMaxBody), closeDB, err)
+	if err != nil {
+		slog.Error("building the handler", "error", err)
+		os.Exit(1)
+	}
+	lambda.StartWithOptions(apigateway.New(handler).Bounded(webhook.Path, webhook.DefaultMaxBody), lambda.WithEnableSIGTERM(closeDB))
 }
 
 func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), error) {

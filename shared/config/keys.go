@@ -44,12 +44,15 @@ const (
 type Need int
 
 const (
-	// Unused settings are not looked at, so that they cannot be wrong.
+	// Unused is a setting that is not looked at, so that it cannot be wrong.
 	Unused Need = iota
+	// Optional is one that has a default, or whose use is left out without it.
 	Optional
-	// OptionalWithDatabase are looked at where a database is named.
+	// OptionalWithDatabase is looked at where a database is named.
 	OptionalWithDatabase
+	// Recommended is one that guards against a mistake or an attack.
 	Recommended
+	// Required is one that the reader cannot do without.
 	Required
 )
 

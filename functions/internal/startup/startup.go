@@ -20,11 +20,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"os"
 	"sync/atomic"
 	"time"
-
-	"github.com/aws/aws-lambda-go/lambda"
 
 	"clerksync/shared/config"
 	"clerksync/shared/supabase"
@@ -162,14 +159,4 @@ func (f *Function[C]) Refresh(ctx context.Context) (changed bool, err error) {
 		f.latest.Store(nil)
 	}
 	return changed, err
-}
-
-// Run has Lambda call the handler, and the database closed at the end. It does
-// not return.
-func Run(handler lambda.Handler, closeDB func(), err error) {
-	if err != nil {
-		slog.Error("building the handler", "error", err)
-		os.Exit(1)
-	}
-	lambda.StartWithOptions(handler, lambda.WithEnableSIGTERM(closeDB))
 }

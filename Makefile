@@ -42,7 +42,7 @@ run: ## Start the local stack, seeded and syncing; pass flags with ARGS='--durat
 
 # Prints the packages whose tests, directly or not, start test databases.
 LIST_DATABASE_PACKAGES := go list -test -f '{{.ImportPath}}: {{join .Deps " "}} ' ./... \
-	| sed -n 's|^\(.*\)\.test: .* clerksync/shared/devstack/testdb .*|\1|p'
+	| sed -n 's|^\(.*\)\.test: .* clerksync/shared/testkit/testdb .*|\1|p'
 
 .PHONY: test
 test: ## Run every test on the first Postgres of POSTGRES='15 17', those that use a database on the others too
@@ -107,6 +107,10 @@ fuzz: ## Run every fuzz target for FUZZTIME=10s
 .PHONY: schema
 schema: ## Write sql/schema.sql, what the SQL files lead to, anew (needs pg_dump 15)
 	CLERKSYNC_TEST_POSTGRES=15 go test ./sql/migrate -run '^TestSchemaDump' -count 1 -update
+
+.PHONY: settings
+settings: ## Write infra/secret.json and the table of docs/configuration.md anew, as shared/config has the settings
+	go test ./shared/config -run '^TestKeys' -count 1 -update
 
 .PHONY: clean
 clean: ## Remove what build and sam build made

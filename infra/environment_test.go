@@ -20,6 +20,12 @@ import (
 	"clerksync/shared/config"
 )
 
+// readers is what the table of settings calls each function.
+var readers = map[string]config.Reader{
+	"EventConsumerFunction": config.ReaderConsumer, "FullSyncFunction": config.ReaderSync,
+	"JWTDiagnosticsFunction": config.ReaderDiagnostics, "WebhookIngestFunction": config.ReaderIngest,
+}
+
 // reads is how each function reads its configuration.
 var reads = map[string]func(context.Context, *config.Source) error{
 	"EventConsumerFunction": func(ctx context.Context, s *config.Source) error {
@@ -73,6 +79,15 @@ func TestEnvironment_IsWhatTheFunctionReads(t *testing.T) {
 			}
 		}
 		want := slices.Sorted(maps.Keys(asked))
+		needed := []string{config.SecretIDKey}
+		for _, key := range config.Keys() {
+			if key.Needs[readers[id]] != config.Unused {
+				needed = append(needed, key.Name)
+			}
+		}
+		if diff := cmp.Diff(want, slices.Sorted(slices.Values(needed))); diff != "" {
+			t.Errorf("%s (-read +needed, says the table):\n%s", id, diff)
+		}
 		if diff := cmp.Diff(want, slices.Sorted(maps.Keys(variables(t, functions[id])))); diff != "" {
 			t.Errorf("%s (-read +declared):\n%s", id, diff)
 		}
@@ -196,6 +211,9 @@ func TestSecret_HasAPlaceForWhatTheTemplateLeavesEmpty(t *testing.T) {
 	for _, key := range config.Keys() {
 		if _, there := secretShape(t)[key.Name]; key.Secret && !there {
 			t.Errorf("infra/secret.json has no place for %s, which is secret", key.Name)
+		}
+		if key.Stack == empty[key.Name] {
+			t.Errorf("%s is empty in the template: %t, and the table says that the stack gives it: %t", key.Name, empty[key.Name], key.Stack)
 		}
 	}
 }

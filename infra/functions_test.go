@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"clerksync/shared/testkit/need"
 )
 
 // makefileFunction is a line of the Makefile that names a function's folder.
@@ -106,7 +108,7 @@ func TestFunctions_AreTheSameEverywhere(t *testing.T) {
 // `sam build` calls the target that is named after the function.
 func TestFunctions_AreBuiltFromTheirFolders(t *testing.T) {
 	t.Parallel()
-	requireTool(t, "make", "install make")
+	need.Program(t, "make", "install make")
 	for id, folder := range folders(t) {
 		command := exec.CommandContext(t.Context(), "make", "--dry-run", "build-"+id, "ARTIFACTS_DIR=/artifacts")
 		command.Dir = root

@@ -15,7 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/moto"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/need"
 )
 
 func TestMain(m *testing.M) { os.Exit(moto.Main(m)) }
@@ -30,7 +31,7 @@ type console struct {
 
 func openConsole(t *testing.T) *console {
 	t.Helper()
-	requireTool(t, "aws", "pip install awscli, in an environment of its own")
+	need.Program(t, "aws", "pip install awscli, in an environment of its own")
 	server := moto.Start(t)
 	c := &console{t: t, folder: t.TempDir(), env: []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_ENDPOINT_URL=" + server.URL, "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=",

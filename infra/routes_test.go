@@ -16,7 +16,6 @@ import (
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/endpoint"
 	"clerksync/shared/mirror"
-	"clerksync/shared/secret"
 	"clerksync/shared/webhook"
 )
 
@@ -37,8 +36,8 @@ func (noStore) Reject(context.Context, string, string, []byte) (mirror.Result, e
 func handlers(t *testing.T) map[string]http.Handler {
 	t.Helper()
 	webhooks, err := webhook.New(webhook.Options{
-		Store:   noStore{},
-		Secrets: func(context.Context) ([]secret.Value, error) { return nil, errUnavailable },
+		Store:     noStore{},
+		Configure: func(context.Context) (webhook.Configuration, error) { return webhook.Configuration{}, errUnavailable },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -15,24 +15,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
-	"clerksync/shared/devstack/moto"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/need"
 )
 
 // samEnv keeps sam from calling home and gives it the region that validation asks for; nothing is sent to it.
 var samEnv = []string{"SAM_CLI_TELEMETRY=0", "AWS_DEFAULT_REGION=us-east-1"}
-
-// requireTool skips the test where a stranger's machine lacks the tool, and fails it in CI.
-func requireTool(t *testing.T, name, install string) {
-	t.Helper()
-	_, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("%s is not on PATH: %s", name, install)
-	default:
-		t.Skipf("%s is not on PATH: %s", name, install)
-	}
-}
 
 // run runs a command at the root of the tree, with env added to the test's own; it has to succeed.
 func run(t *testing.T, env []string, name string, args ...string) {
@@ -49,12 +37,12 @@ func TestTemplates_AreValid(t *testing.T) {
 	t.Parallel()
 	t.Run("cfn-lint", func(t *testing.T) {
 		t.Parallel()
-		requireTool(t, "cfn-lint", "pip install cfn-lint")
+		need.Program(t, "cfn-lint", "pip install cfn-lint")
 		run(t, nil, "cfn-lint", "--", stackTemplate, monitoringTemplate)
 	})
 	t.Run("sam validate", func(t *testing.T) {
 		t.Parallel()
-		requireTool(t, "sam", "pip install aws-sam-cli")
+		need.Program(t, "sam", "pip install aws-sam-cli")
 		run(t, nil, "sam", "validate", "--lint", "--template", stackTemplate)
 	})
 }
@@ -66,7 +54,7 @@ var translation = regexp.MustCompile(`(?s)Translated template is:\n(.*?)\n\d{4}-
 // reads in the template.
 func TestTemplates_BecomeWhatTheyShould(t *testing.T) {
 	t.Parallel()
-	requireTool(t, "sam", "pip install aws-sam-cli")
+	need.Program(t, "sam", "pip install aws-sam-cli")
 	command := exec.CommandContext(t.Context(), "sam", "validate", "--debug", "--template", stackTemplate,
 		"--config-env", "none") // where samconfig.toml has it linted, it is not translated
 	command.Dir, command.Env = root, append(os.Environ(), samEnv...)
@@ -124,8 +112,8 @@ func plainJSON(t *testing.T, value any) string {
 // function, and the nested template.
 func TestTemplates_BuildIntoSomethingDeployable(t *testing.T) {
 	t.Parallel()
-	requireTool(t, "sam", "pip install aws-sam-cli")
-	requireTool(t, "make", "install make")
+	need.Program(t, "sam", "pip install aws-sam-cli")
+	need.Program(t, "make", "install make")
 	built := filepath.Join(t.TempDir(), "build")
 	run(t, nil, "sam", "build", "--template", stackTemplate, "--build-dir", built)
 	for id := range folders(t) {

@@ -78,6 +78,27 @@ CREATE TYPE clerk_sync.stated_membership AS (
 
 
 --
+-- Name: by_key(text); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.by_key(id text) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE COST 10000 PARALLEL SAFE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return id;
+end
+$$;
+
+
+--
+-- Name: FUNCTION by_key(id text); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.by_key(id text) IS 'The id itself, so dear that the planner compares with it by an index.';
+
+
+--
 -- Name: claim(text[]); Type: FUNCTION; Schema: clerk; Owner: -
 --
 
@@ -145,33 +166,18 @@ CREATE FUNCTION clerk.crowd_from() RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET enable_seqscan TO 'off'
     AS $$
-declare
-  -- Organizations that are deleted may count: more is looked at then, not shown.
-  mine constant text[] := array(
-    select m.clerk_org_id
-    from public.organization_memberships as m
-    where m.clerk_user_id = clerk.user_id()
-      and m.deleted_at is null);
 begin
-  if not exists (
-    select
-    from public.organization_memberships as m
-    where m.clerk_org_id = any (mine)
-      and m.deleted_at is null
-    offset 1500) then
-    return null;
-  end if;
   return (
-    select min(first.clerk_user_id)
-    from unnest(mine) as o (clerk_org_id)
-    cross join lateral (
-      select m.clerk_user_id
-      from public.organization_memberships as m
-      where m.clerk_org_id = o.clerk_org_id
-        and m.deleted_at is null
-      -- As the index has it.
-      order by m.deleted_at, m.clerk_user_id
-      limit 1) as first);
+    select ''
+    from public.organization_memberships as m
+    -- Organizations that are deleted may count: more is looked at then, not shown.
+    where m.clerk_org_id = any (array(
+        select mine.clerk_org_id
+        from public.organization_memberships as mine
+        where mine.clerk_user_id = clerk.user_id()
+          and mine.deleted_at is null))
+      and m.deleted_at is null
+    offset 1500 limit 1);
 end
 $$;
 
@@ -180,7 +186,7 @@ $$;
 -- Name: FUNCTION crowd_from(); Type: COMMENT; Schema: clerk; Owner: -
 --
 
-COMMENT ON FUNCTION clerk.crowd_from() IS 'Where looking for fellows row by row begins: at the first of them if the caller has many, otherwise null, which is nowhere.';
+COMMENT ON FUNCTION clerk.crowd_from() IS 'Below all ids if the caller has many fellows, who are looked for row by row; otherwise null, which is nowhere.';
 
 
 --
@@ -211,38 +217,24 @@ COMMENT ON FUNCTION clerk.crowd_to() IS 'Where looking for fellows row by row en
 CREATE FUNCTION clerk.fellows_by() RETURNS text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
-    SET enable_seqscan TO 'off'
     AS $$
-declare
-  mine constant text[] := array(
-    select m.clerk_org_id
-    from public.organization_memberships as m
-    where m.clerk_user_id = clerk.user_id()
-      and m.deleted_at is null);
 begin
-  if not exists (
-    select
-    from public.organization_memberships as m
-    where m.clerk_org_id = any (mine)
-      and m.deleted_at is null
-    offset 1500) then
-    return 'list';
-  end if;
   -- Counting them would cost as much as hashing them. What the last analyze saw is good
   -- enough to choose by; an organization that it did not see among the largest is none.
-  if (
-    select sum(large.share) * c.reltuples > users.reltuples / 3
-    from pg_class as users, pg_class as c
-    join pg_namespace as n on n.oid = c.relnamespace
-    join pg_stats as s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = 'clerk_org_id'
-    cross join lateral unnest(s.most_common_vals::text::text[], s.most_common_freqs) as large (clerk_org_id, share)
-    where users.oid = 'public.users_public'::regclass
-      and c.oid = 'public.organization_memberships'::regclass
-      and large.clerk_org_id = any (mine)
-    group by c.reltuples, users.reltuples) then
-    return 'row';
-  end if;
-  return 'hash';
+  return case when exists (
+      select
+      from pg_stats as s
+      cross join lateral unnest(s.most_common_vals::text::text[], s.most_common_freqs) as large (clerk_org_id, share)
+      where s.schemaname = 'public' and s.tablename = 'organization_memberships' and s.attname = 'clerk_org_id'
+        and large.share * (select c.reltuples from pg_class as c where c.oid = 'public.organization_memberships'::regclass)
+          > (select c.reltuples / 30 from pg_class as c where c.oid = 'public.users_public'::regclass)
+        and exists (
+          select
+          from public.organization_memberships as m
+          where m.clerk_user_id = clerk.user_id()
+            and m.deleted_at is null
+            and m.clerk_org_id = large.clerk_org_id))
+    then 'row' else 'hash' end;
 end
 $$;
 
@@ -251,7 +243,41 @@ $$;
 -- Name: FUNCTION fellows_by(); Type: COMMENT; Schema: clerk; Owner: -
 --
 
-COMMENT ON FUNCTION clerk.fellows_by() IS 'How the policy of users_public finds fellows: by the list of near_fellow_ids, by a hash of all of them, or by a look at each row.';
+COMMENT ON FUNCTION clerk.fellows_by() IS 'How the policy of users_public finds many fellows: by a hash of all of them, or by a look at each row.';
+
+
+--
+-- Name: first_fellow(); Type: FUNCTION; Schema: clerk; Owner: -
+--
+
+CREATE FUNCTION clerk.first_fellow() RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+begin
+  return (
+    select least(clerk.user_id(), min(first.clerk_user_id))
+    from public.organization_memberships as mine
+    cross join lateral (
+      select m.clerk_user_id
+      from public.organization_memberships as m
+      where m.clerk_org_id = mine.clerk_org_id
+        and m.deleted_at is null
+      -- As the index has it.
+      order by m.deleted_at, m.clerk_user_id
+      limit 1) as first
+    where mine.clerk_user_id = clerk.user_id()
+      and mine.deleted_at is null);
+end
+$$;
+
+
+--
+-- Name: FUNCTION first_fellow(); Type: COMMENT; Schema: clerk; Owner: -
+--
+
+COMMENT ON FUNCTION clerk.first_fellow() IS 'The least id among the caller and all fellows; one of a deleted organization may be less.';
 
 
 --
@@ -628,10 +654,12 @@ COMMENT ON FUNCTION clerk.session_is_active() IS 'The caller is a user and has n
 --
 
 CREATE FUNCTION clerk.user_id() RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')
+begin
+  return nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '');
+end
 $$;
 
 
@@ -1138,6 +1166,13 @@ begin
     insert into clerk_sync.run_windows as w (run_id, object, phase, pass, position, requested_ms)
     values (run, apply_page.object, apply_page.phase, apply_page.pass, apply_page."position", stated_ms)
     on conflict on constraint run_windows_pkey do update set requested_ms = least(w.requested_ms, excluded.requested_ms);
+    -- What Clerk lists later than it was found absent is there, though its row may be
+    -- right and stay as it is.
+    delete from clerk_sync.sync_absences as a where a.ctid = any (array(
+      select (select s.ctid from clerk_sync.sync_absences as s
+              where s.run_id = run and s.object = apply_page.object and s.object_id = i.id
+                and date_trunc('milliseconds', s.confirmed_at) <= to_timestamp(stated_ms / 1000.0))
+      from unnest(ids) as i (id)));
     perform set_config('clerk_sync.cause', 'run_' || run, true);
   end if;
 
@@ -1915,7 +1950,7 @@ begin
 
   return jsonb_build_object(
     'outcome', outcome, 'run_id', run.id, 'initial', run.initial, 'started_at', run.started_at,
-    'windows', clerk_sync.run_windows(run.id));
+    'windows', clerk_sync.run_windows(run.id), 'cuts', run.cuts);
 end
 $$;
 
@@ -2309,6 +2344,77 @@ end
 $$;
 
 
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: objects; Type: TABLE; Schema: clerk_sync; Owner: -
+--
+
+CREATE TABLE clerk_sync.objects (
+    object text NOT NULL,
+    event text NOT NULL,
+    relation regclass NOT NULL,
+    key text NOT NULL,
+    organization_key text,
+    user_key text,
+    applies text NOT NULL,
+    deletes text NOT NULL,
+    dated boolean NOT NULL,
+    "position" integer NOT NULL
+);
+
+
+--
+-- Name: COLUMN objects.object; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.object IS 'As the Backend API and the full sync call it.';
+
+
+--
+-- Name: COLUMN objects.event; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.event IS 'What its event types begin with.';
+
+
+--
+-- Name: COLUMN objects.organization_key; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.organization_key IS 'The column that names its organization; likewise user_key.';
+
+
+--
+-- Name: COLUMN objects.applies; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.applies IS 'The function that applies statements about it; deletes makes tombstones, by ids.';
+
+
+--
+-- Name: COLUMN objects.dated; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.objects.dated IS 'False where rows without a creation time are looked for in every list of it.';
+
+
+--
+-- Name: creation(clerk_sync.objects); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.creation(o clerk_sync.objects) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+begin
+  return case when o.dated then 'r.created_at' else $q$coalesce(r.created_at, 'epoch')$q$ end;
+end
+$_$;
+
+
 --
 -- Name: delete_absent(bigint, text, text, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
@@ -2358,7 +2464,7 @@ begin
     return;
   end if;
   delete from clerk_sync.sync_absences as a
-  where a.run_id = run and a.object = delete_absent.object and a.object_id = any (candidates[1:taken]);
+  where a.run_id = run and a.object = delete_absent.object and a.object_id <= candidates[taken];
 
   perform set_config('clerk_sync.cause', 'run_' || run, true);
   deleted := clerk_sync.delete_objects(object, ids, null, times, true);
@@ -2636,10 +2742,6 @@ begin
 end
 $$;
 
-
-SET default_tablespace = '';
-
-SET default_table_access_method = heap;
 
 --
 -- Name: endings; Type: TABLE; Schema: clerk_sync; Owner: -
@@ -2961,10 +3063,10 @@ $$;
 
 
 --
--- Name: finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamp with time zone, bigint, bigint, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0, rest jsonb DEFAULT NULL::jsonb) RETURNS void
+CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0, rest jsonb DEFAULT NULL::jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -2993,10 +3095,6 @@ begin
       finish_window.unchanged,
       greatest(0, finish_window.listed - finish_window.stale
         - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))));
-  insert into clerk_sync.sync_absences (run_id, object, object_id, confirmed_at)
-  select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
-  from unnest(finish_window.absent_ids) as gone
-  on conflict on constraint sync_absences_pkey do nothing;
   insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms, after_id)
   select finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
   from jsonb_to_record(finish_window.rest) as r (position integer, from_ms bigint, to_ms bigint, after_id text)
@@ -3044,6 +3142,8 @@ begin
     cross join lateral (select to_jsonb(r) as told) as t
     left join clerk_sync.private_metadata as p on p.object = $1 and p.object_id = r.%1$I and clerk_sync.keeps_private_metadata()
     where r.%1$I = any ($2) and r.deleted_at is null and r.sync_version <> '0'
+      and (r.sync_version >= '2' or not exists (
+        select from clerk_sync.held_back as h where h.object = $1 and h.object_id = r.%1$I))
     order by r.%1$I
     on conflict (object, object_id) do update set
       held_at = excluded.held_at, held = excluded.held, private_metadata = excluded.private_metadata $q$,
@@ -3280,6 +3380,21 @@ $$;
 
 
 --
+-- Name: keep_cuts(bigint, text, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.keep_cuts(run bigint, holder text, cuts jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform clerk_sync.require_lock(run, holder);
+  update clerk_sync.sync_runs as r set cuts = keep_cuts.cuts where r.id = keep_cuts.run;
+end
+$$;
+
+
+--
 -- Name: keep_private_metadata(text, text[], jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3340,6 +3455,28 @@ $$;
 
 
 --
+-- Name: known_gone(bigint, text, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.known_gone(run bigint, object text, id text, organization_id text, user_id text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  -- No joins: planned while these tables are nearly empty, one would read them whole.
+  return exists (
+      select from (values (known_gone.object, known_gone.id), ('user', known_gone.user_id), ('organization', known_gone.organization_id)) as g (object, id)
+      where (select true from clerk_sync.sync_absences as s
+             where s.run_id = known_gone.run and s.object = g.object and s.object_id = g.id))
+    or exists (
+      select from (values ('user', known_gone.user_id), ('organization', known_gone.organization_id)) as g (object, id)
+      where (select not (e.inferred and clerk_sync.is_live(e.object, e.object_id)) from clerk_sync.endings as e
+             where e.object = g.object and e.object_id = g.id));
+end
+$$;
+
+
+--
 -- Name: last_event_at(); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3380,11 +3517,13 @@ begin
   if object = 'user' then
     return (select count(*) from public.organization_memberships as m
             where m.clerk_user_id = live_memberships.id and m.deleted_at is null
-              and not exists (select from clerk_sync.endings as e where e.object = 'organization' and e.object_id = m.clerk_org_id));
+              and not exists (select from clerk_sync.endings as e where e.object = 'organization' and e.object_id = m.clerk_org_id
+                              and not (e.inferred and clerk_sync.is_live(e.object, e.object_id))));
   elsif object = 'organization' then
     return (select count(*) from public.organization_memberships as m
             where m.clerk_org_id = live_memberships.id and m.deleted_at is null
-              and not exists (select from clerk_sync.endings as e where e.object = 'user' and e.object_id = m.clerk_user_id));
+              and not exists (select from clerk_sync.endings as e where e.object = 'user' and e.object_id = m.clerk_user_id
+                              and not (e.inferred and clerk_sync.is_live(e.object, e.object_id))));
   end if;
   return 0;
 end
@@ -3474,56 +3613,22 @@ $$;
 
 
 --
--- Name: objects; Type: TABLE; Schema: clerk_sync; Owner: -
+-- Name: note_absences(bigint, text, text, text[], timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE TABLE clerk_sync.objects (
-    object text NOT NULL,
-    event text NOT NULL,
-    relation regclass NOT NULL,
-    key text NOT NULL,
-    organization_key text,
-    user_key text,
-    applies text NOT NULL,
-    deletes text NOT NULL,
-    dated boolean NOT NULL,
-    "position" integer NOT NULL
-);
-
-
---
--- Name: COLUMN objects.object; Type: COMMENT; Schema: clerk_sync; Owner: -
---
-
-COMMENT ON COLUMN clerk_sync.objects.object IS 'As the Backend API and the full sync call it.';
-
-
---
--- Name: COLUMN objects.event; Type: COMMENT; Schema: clerk_sync; Owner: -
---
-
-COMMENT ON COLUMN clerk_sync.objects.event IS 'What its event types begin with.';
-
-
---
--- Name: COLUMN objects.organization_key; Type: COMMENT; Schema: clerk_sync; Owner: -
---
-
-COMMENT ON COLUMN clerk_sync.objects.organization_key IS 'The column that names its organization; likewise user_key.';
-
-
---
--- Name: COLUMN objects.applies; Type: COMMENT; Schema: clerk_sync; Owner: -
---
-
-COMMENT ON COLUMN clerk_sync.objects.applies IS 'The function that applies statements about it; deletes makes tombstones, by ids.';
-
-
---
--- Name: COLUMN objects.dated; Type: COMMENT; Schema: clerk_sync; Owner: -
---
-
-COMMENT ON COLUMN clerk_sync.objects.dated IS 'False where rows without a creation time are looked for in every list of it.';
+CREATE FUNCTION clerk_sync.note_absences(run bigint, holder text, object text, ids text[], confirmed_at timestamp with time zone) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  perform clerk_sync.require_lock(run, holder);
+  insert into clerk_sync.sync_absences (run_id, object, object_id, confirmed_at)
+  select distinct note_absences.run, note_absences.object, gone, note_absences.confirmed_at
+  from unnest(note_absences.ids) as gone
+  order by gone
+  on conflict on constraint sync_absences_pkey do nothing;
+end
+$$;
 
 
 --
@@ -3676,6 +3781,7 @@ begin
   select plan_windows.run, plan_windows.object, 'span', 0, w.position, w.from_ms, w.to_ms
   from unnest(plan_windows.from_ms, plan_windows.to_ms) with ordinality as w (from_ms, to_ms, position)
   on conflict on constraint run_windows_pkey do nothing;
+  update clerk_sync.sync_runs as r set cuts = null where r.id = plan_windows.run and r.cuts is not null;
 end
 $$;
 
@@ -4504,10 +4610,10 @@ $_$;
 
 
 --
--- Name: suspects(bigint, text, bigint, bigint, text[], text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: suspects(bigint, text, bigint, bigint, text[], integer, text, text, timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text DEFAULT ''::text, through text DEFAULT ''::text) RETURNS TABLE(id text, organization_id text, user_id text)
+CREATE FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], most integer, after text DEFAULT ''::text, through text DEFAULT ''::text, behind_at timestamp with time zone DEFAULT NULL::timestamp with time zone) RETURNS TABLE(id text, organization_id text, user_id text, created_at timestamp with time zone, gone boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -4515,33 +4621,29 @@ CREATE FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_
     SET enable_hashjoin TO 'off'
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $_$
 declare
   o clerk_sync.objects := clerk_sync.object(object);
 begin
+  -- The ids are hashed: a join with them would have to sort what is in order already.
   return query execute format($q$
-    with absent as (
-      select r.%1$I as id from %2$s as r
-      where r.deleted_at is null and (r.created_at >= $1 and r.created_at < $2 %3$s)
-        and (r.created_at > $1 or $6 = '' or r.%1$I collate "C" > $6)
-        and (r.created_at > $1 or $7 = '' or r.%1$I collate "C" <= $7)
-      except select i from unnest($3) as i
-    )
-    select a.id, %4$s, %5$s
-    from absent as a
-    join %2$s as r on r.%1$I = a.id
-    where not exists (
-      select from clerk_sync.sync_absences as s
-      where s.run_id = $4 and s.object <> $5
-        and (s.object, s.object_id) in (('user', %5$s), ('organization', %4$s)))
-      and not exists (
-        select from clerk_sync.endings as e
-        where (e.object, e.object_id) in (('user', %5$s), ('organization', %4$s))
-          and not (e.inferred and clerk_sync.is_live(e.object, e.object_id))) $q$,
-    o.key, o.relation, case when not o.dated then 'or r.created_at is null' end,
+    select u.*, clerk_sync.known_gone($7, $8, u.id, u.organization_id, u.user_id)
+    from (
+      select r.%1$I as id, %4$s as organization_id, %5$s as user_id, %3$s as created_at
+      from %2$s as r
+      where r.deleted_at is null
+        and (%3$s, r.%1$I collate "C") > ($1, $2)
+        and %3$s < $3 and ($4 = '' or (%3$s, r.%1$I collate "C") <= ($3 - interval '1 millisecond', $4))
+        and r.%1$I not in (select i from unnest($5) as i)
+      order by %3$s, r.%1$I collate "C"
+      limit $6) as u
+    order by u.created_at, u.id collate "C" $q$,
+    o.key, o.relation, clerk_sync.creation(o),
     clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
-  using coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), coalesce(to_timestamp(to_ms / 1000.0), 'infinity'),
-        ids, run, object, after, through;
+  using coalesce(behind_at, to_timestamp(from_ms / 1000.0), '-infinity'), after,
+        coalesce(to_timestamp(to_ms / 1000.0), 'infinity'), through, ids, most, run, object;
 end
 $_$;
 
@@ -4983,27 +5085,35 @@ $$;
 
 
 --
--- Name: witnesses(bigint, text, text[], text[], integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: witnesses(bigint, text, text[], bigint, bigint, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) RETURNS TABLE(id text, organization_id text, user_id text)
+CREATE FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], from_ms bigint, to_ms bigint, most integer) RETURNS TABLE(id text, organization_id text, user_id text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET jit TO 'off'
+    SET enable_sort TO 'off'
+    SET enable_bitmapscan TO 'off'
     AS $_$
 declare
   o     clerk_sync.objects := clerk_sync.object(object);
-  known text := format('select r.%I, %s, %s from %s as r where r.deleted_at is null', o.key,
+  known text := format('select r.%I as id, %s as organization_id, %s as user_id from %s as r where r.deleted_at is null', o.key,
     clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation);
 begin
   return query execute format('%s and r.%I = any ($1) limit $2', known, o.key) using listed, most;
   if not found then
     return query execute format($q$
-      %1$s and not $1 ? r.%2$I and not exists (
-        select from clerk_sync.sync_absences as s
-        where s.run_id = $2 and (s.object, s.object_id) in (($3, r.%2$I), ('user', %3$s), ('organization', %4$s)))
-      limit $4 $q$, known, o.key,
-      clerk_sync.column_or_null('r', o.user_key), clerk_sync.column_or_null('r', o.organization_key))
-    using coalesce((select jsonb_object_agg(i, null) from unnest(suspects) as i), '{}'), run, object, most;
+      select n.* from (
+        (%1$s and %3$s >= $1 order by %3$s, r.%2$I collate "C" limit 10001)
+        union all
+        (%1$s and %3$s < $2 order by %3$s desc, r.%2$I collate "C" desc limit 10001)) as n
+      where not clerk_sync.known_gone($3, $4, n.id, n.organization_id, n.user_id)
+      limit $5 $q$, known, o.key, clerk_sync.creation(o))
+    using coalesce(to_timestamp(to_ms / 1000.0), 'infinity'), coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), run, object, most;
   end if;
 end
 $_$;
@@ -5302,6 +5412,7 @@ CREATE TABLE clerk_sync.sync_runs (
     ended_at timestamp with time zone,
     drift bigint,
     report jsonb,
+    cuts jsonb,
     CONSTRAINT sync_runs_state CHECK ((state = ANY (ARRAY['running'::text, 'partial'::text, 'complete'::text, 'stopped'::text])))
 );
 
@@ -5989,7 +6100,7 @@ CREATE INDEX webhook_events_user_payload_idx ON clerk_sync.webhook_events USING 
 -- Name: organization_memberships_created_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX organization_memberships_created_idx ON public.organization_memberships USING btree (created_at) WHERE (deleted_at IS NULL);
+CREATE INDEX organization_memberships_created_idx ON public.organization_memberships USING btree (created_at, clerk_membership_id COLLATE "C") WHERE (deleted_at IS NULL);
 
 
 --
@@ -6024,7 +6135,7 @@ CREATE INDEX organization_memberships_user_idx ON public.organization_membership
 -- Name: organizations_created_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX organizations_created_idx ON public.organizations USING btree (created_at) WHERE (deleted_at IS NULL);
+CREATE INDEX organizations_created_idx ON public.organizations USING btree (created_at, clerk_org_id COLLATE "C") WHERE (deleted_at IS NULL);
 
 
 --
@@ -6052,7 +6163,7 @@ CREATE INDEX organizations_undated_idx ON public.organizations USING btree (cler
 -- Name: users_created_idx; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX users_created_idx ON public.users USING btree (created_at) WHERE (deleted_at IS NULL);
+CREATE INDEX users_created_idx ON public.users USING btree (created_at, clerk_id COLLATE "C") WHERE (deleted_at IS NULL);
 
 
 --
@@ -6259,21 +6370,21 @@ CREATE TRIGGER clerksync_project_updated AFTER UPDATE ON public.users REFERENCIN
 -- Name: organization_memberships clerksync_release_held; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.organization_memberships FOR EACH ROW WHEN (((old.deleted_at IS NOT NULL) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION clerk_sync.release_held('organization_membership');
+CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.organization_memberships FOR EACH ROW WHEN ((((old.sync_version < '2'::text) OR (old.sync_version >= '8'::text)) AND (new.sync_version >= '2'::text) AND (new.sync_version < '8'::text))) EXECUTE FUNCTION clerk_sync.release_held('organization_membership');
 
 
 --
 -- Name: organizations clerksync_release_held; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.organizations FOR EACH ROW WHEN (((old.deleted_at IS NOT NULL) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION clerk_sync.release_held('organization');
+CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.organizations FOR EACH ROW WHEN ((((old.sync_version < '2'::text) OR (old.sync_version >= '8'::text)) AND (new.sync_version >= '2'::text) AND (new.sync_version < '8'::text))) EXECUTE FUNCTION clerk_sync.release_held('organization');
 
 
 --
 -- Name: users clerksync_release_held; Type: TRIGGER; Schema: public; Owner: -
 --
 
-CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.users FOR EACH ROW WHEN (((old.deleted_at IS NOT NULL) AND (new.deleted_at IS NULL))) EXECUTE FUNCTION clerk_sync.release_held('user');
+CREATE TRIGGER clerksync_release_held AFTER UPDATE ON public.users FOR EACH ROW WHEN ((((old.sync_version < '2'::text) OR (old.sync_version >= '8'::text)) AND (new.sync_version >= '2'::text) AND (new.sync_version < '8'::text))) EXECUTE FUNCTION clerk_sync.release_held('user');
 
 
 --
@@ -6415,17 +6526,16 @@ ALTER TABLE public.users_public ENABLE ROW LEVEL SECURITY;
 -- Name: users_public users_public_read_fellows; Type: POLICY; Schema: public; Owner: -
 --
 
-CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING (((((clerk_id >= COALESCE(( SELECT clerk.crowd_from() AS crowd_from), ( SELECT (clerk.crowd_to() || 'z'::text)))) AND (clerk_id <= ( SELECT clerk.crowd_to() AS crowd_to))) OR (clerk_id = ANY (( SELECT clerk.near_fellow_ids() AS near_fellow_ids)::text[])) OR (( SELECT false) AND (clerk_id >= clerk.crowd_from()))) AND (
+CREATE POLICY users_public_read_fellows ON public.users_public FOR SELECT TO authenticated USING (((clerk_id >= clerk.by_key(( SELECT clerk.first_fellow() AS first_fellow))) AND ((((clerk_id >= COALESCE(( SELECT clerk.crowd_from() AS crowd_from), ( SELECT (clerk.crowd_to() || 'z'::text)))) AND (clerk_id <= ( SELECT clerk.crowd_to() AS crowd_to))) AND
 CASE ( SELECT clerk.fellows_by() AS fellows_by)
-    WHEN 'hash'::text THEN (EXISTS ( SELECT
-       FROM clerk.fellows f
-      WHERE (f.clerk_user_id = users_public.clerk_id)))
     WHEN 'row'::text THEN ( SELECT true
        FROM clerk.fellows_by_user f
       WHERE (f.clerk_user_id = users_public.clerk_id)
      LIMIT 1)
-    ELSE true
-END OR (clerk_id = ( SELECT clerk.user_id() AS user_id)))));
+    ELSE (EXISTS ( SELECT
+       FROM clerk.fellows f
+      WHERE (f.clerk_user_id = users_public.clerk_id)))
+END) OR (clerk_id = ANY (( SELECT clerk.near_fellow_ids() AS near_fellow_ids)::text[])) OR (( SELECT false) AND (clerk_id >= clerk.crowd_from())))));
 
 
 --
@@ -6460,6 +6570,14 @@ GRANT USAGE ON SCHEMA clerk_sync TO clerksync_diagnostics;
 GRANT USAGE ON SCHEMA public TO anon;
 GRANT USAGE ON SCHEMA public TO authenticated;
 GRANT USAGE ON SCHEMA public TO service_role;
+
+
+--
+-- Name: FUNCTION by_key(id text); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.by_key(id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.by_key(id text) TO authenticated;
 
 
 --
@@ -6514,6 +6632,14 @@ GRANT ALL ON FUNCTION clerk.crowd_to() TO authenticated;
 
 REVOKE ALL ON FUNCTION clerk.fellows_by() FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk.fellows_by() TO authenticated;
+
+
+--
+-- Name: FUNCTION first_fellow(); Type: ACL; Schema: clerk; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk.first_fellow() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk.first_fellow() TO authenticated;
 
 
 --
@@ -6868,6 +6994,13 @@ REVOKE ALL ON FUNCTION clerk_sync.count_window(run bigint, object text, phase te
 
 
 --
+-- Name: FUNCTION creation(o clerk_sync.objects); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.creation(o clerk_sync.objects) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION delete_absent(run bigint, holder text, object text, most integer, OUT taken bigint); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -6985,11 +7118,11 @@ GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO c
 
 
 --
--- Name: FUNCTION finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint, deleted_here bigint, rest jsonb); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamp with time zone, unseen_ms bigint, deleted_here bigint, rest jsonb) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint, deleted_here bigint, rest jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint, deleted_here bigint, rest jsonb) TO clerksync_writer;
 
 
 --
@@ -7085,6 +7218,14 @@ REVOKE ALL ON FUNCTION clerk_sync.keep_audit_log() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION keep_cuts(run bigint, holder text, cuts jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.keep_cuts(run bigint, holder text, cuts jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.keep_cuts(run bigint, holder text, cuts jsonb) TO clerksync_writer;
+
+
+--
 -- Name: FUNCTION keep_private_metadata(object text, ids text[], resources jsonb); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -7103,6 +7244,13 @@ REVOKE ALL ON FUNCTION clerk_sync.keepable_payload(event jsonb, user_id text, or
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.keeps_private_metadata() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION known_gone(run bigint, object text, id text, organization_id text, user_id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.known_gone(run bigint, object text, id text, organization_id text, user_id text) FROM PUBLIC;
 
 
 --
@@ -7156,6 +7304,14 @@ REVOKE ALL ON FUNCTION clerk_sync.misshapen(resource jsonb, texts text[]) FROM P
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.names_parents(membership jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION note_absences(run bigint, holder text, object text, ids text[], confirmed_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.note_absences(run bigint, holder text, object text, ids text[], confirmed_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.note_absences(run bigint, holder text, object text, ids text[], confirmed_at timestamp with time zone) TO clerksync_writer;
 
 
 --
@@ -7376,11 +7532,11 @@ REVOKE ALL ON FUNCTION clerk_sync.storable(body text) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text, through text); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], most integer, after text, through text, behind_at timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text, through text) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text, through text) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], most integer, after text, through text, behind_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.suspects(run bigint, object text, from_ms bigint, to_ms bigint, ids text[], most integer, after text, through text, behind_at timestamp with time zone) TO clerksync_writer;
 
 
 --
@@ -7478,11 +7634,11 @@ REVOKE ALL ON FUNCTION clerk_sync.without_private_metadata(value json, depth int
 
 
 --
--- Name: FUNCTION witnesses(run bigint, object text, listed text[], suspects text[], most integer); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION witnesses(run bigint, object text, listed text[], from_ms bigint, to_ms bigint, most integer); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], from_ms bigint, to_ms bigint, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], from_ms bigint, to_ms bigint, most integer) TO clerksync_writer;
 
 
 --

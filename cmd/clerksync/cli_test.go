@@ -11,8 +11,8 @@ import (
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/testkit/testdb"
 )
 
 // clerksync runs one command line with nothing in its environment but the given
@@ -134,7 +134,7 @@ func (fullDisk) Write(p []byte) (int, error) {
 
 func TestCommandLine_AWriteThatFailsIsAnError(t *testing.T) {
 	t.Parallel()
-	p := clitest.NewPair[program](t, 40, clerkdouble.APIOptions{})
+	p := clitest.NewPair[program](t, 40, backendapi.Options{})
 	settings := maps.Clone(p.Settings)
 	settings["DATABASE_URL"] = p.DB.Owner()
 	clitest.Execute(t, p.DB.Conn(t, p.DB.Owner()), clitest.NotesSQL)

@@ -19,10 +19,12 @@ import (
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/shared/config"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/moto"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/tokens"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/sql/migrate"
 )
 
@@ -59,21 +61,22 @@ func commands(t *testing.T, page string) []string {
 // fresh database and a Clerk instance.
 func TestDocs_EveryCommandRuns(t *testing.T) {
 	t.Parallel()
-	instance := clerkdouble.New(clerkdouble.Options{Seed: 1})
-	if err := instance.Seed(clerkdouble.SeedOptions{Users: 50, Organizations: 3, Memberships: 30, To: time.Now().Add(-time.Hour)}); err != nil {
+	instance := clerkinstance.New(clerkinstance.Options{Seed: 1})
+	if err := instance.Seed(clerkinstance.SeedOptions{Users: 50, Organizations: 3, Memberships: 30, To: time.Now().Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
 	api := httptest.NewServer(mux)
 	t.Cleanup(api.Close)
-	mux.Handle("/", instance.API(clerkdouble.APIOptions{SecretKeys: []string{clitest.ClerkKey}}))
-	mux.Handle("/.well-known/", instance.FrontendAPI(clerkdouble.FrontendOptions{Issuer: api.URL}))
+	mint := tokens.New(instance, api.URL)
+	mux.Handle("/", backendapi.New(instance, backendapi.Options{SecretKeys: []string{clitest.ClerkKey}, Tokens: mint}))
+	mux.Handle("/.well-known/", mint.FrontendAPI())
 	var user string
 	for user = range instance.Snapshot().Users {
 		break
 	}
 	// Longer than the pages take.
-	token, err := instance.SessionToken(clerkdouble.TokenOptions{UserID: user, Issuer: api.URL, Lifetime: 10 * time.Minute})
+	token, err := mint.SessionToken(tokens.Options{UserID: user, Lifetime: 10 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clerksync/cmd/clerksync/internal/clitest"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/jwtdiag/jwttest"
+	"clerksync/shared/testkit/testdb"
 )
 
 // mendingSQL is an application's schema in which every check of policies finds

@@ -4,8 +4,8 @@ import (
 	"os"
 	"testing"
 
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) {

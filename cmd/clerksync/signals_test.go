@@ -15,7 +15,7 @@ import (
 
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
 )
 
 // builtDir is where [built] lies, for TestMain to remove.
@@ -85,7 +85,7 @@ func TestSyncUsers_EndsInOrder(t *testing.T) {
 			t.Parallel()
 			reached, release := make(chan struct{}), make(chan struct{})
 			var once sync.Once
-			p := clitest.NewPair[program](t, 40, clerkdouble.APIOptions{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			p := clitest.NewPair[program](t, 40, backendapi.Options{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				if strings.HasSuffix(r.URL.Path, "/organization_memberships") {
 					once.Do(func() { close(reached) })
 					select {

@@ -3,7 +3,7 @@ package main_test
 import (
 	"testing"
 
-	"clerksync/functions/internal/lambdatest"
+	"clerksync/shared/testkit/lambdatest"
 )
 
 // BenchmarkColdStart reports what Lambda waits for before the function takes its

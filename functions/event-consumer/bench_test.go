@@ -20,18 +20,18 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	main "clerksync/functions/event-consumer"
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/devstack/queue"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/eventqueue"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/shared/webhook"
 )
 
@@ -163,8 +163,10 @@ func handlers(b *testing.B, n int, url string) []http.Handler {
 func newWebhook(b *testing.B, store webhook.Store) http.Handler {
 	b.Helper()
 	handler, err := webhook.New(webhook.Options{
-		Store:   store,
-		Secrets: func(context.Context) ([]secret.Value, error) { return []secret.Value{secret.New(signingSecret)}, nil },
+		Store: store,
+		Configure: func(context.Context) (webhook.Configuration, error) {
+			return webhook.Configuration{Secrets: []secret.Value{secret.New(signingSecret)}}, nil
+		},
 	})
 	if err != nil {
 		b.Fatal(err)

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack/queue"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/testdb"
 )
 
 // The consumer dies between its commit and its answer, as when an instance goes: the

@@ -8,14 +8,12 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"clerksync/functions/internal/database"
-	"clerksync/functions/internal/function"
+	"clerksync/functions/internal/startup"
 	"clerksync/shared/config"
 	"clerksync/shared/eventqueue/consumer"
 	"clerksync/shared/mirror"
@@ -32,20 +30,8 @@ func main() {
 }
 
 func newHandler(lookup config.Lookup, logs io.Writer) (*consumer.Handler, func()) {
-	base := function.New(lookup, logs, functionName, version)
-	configure := func(ctx context.Context) (config.Consumer, error) {
-		current, err := base.Source.Consumer(ctx)
-		base.Level.Set(current.LogLevel)
-		return current, err
-	}
-	db := database.Open(database.Options{
-		Name: functionName, Lookup: lookup, Source: base.Source, Logger: base.Logger,
-		Configure: func(ctx context.Context) (config.Database, error) {
-			current, err := configure(ctx)
-			return current.Database, err
-		},
-	})
+	f := startup.New(lookup, logs, startup.Options[config.Consumer]{Name: functionName, Version: version, Read: (*config.Source).Consumer})
 	return consumer.New(consumer.Options{
-		Store: mirror.New(db), Configure: configure, Logger: base.Logger, Metrics: base.Metrics,
-	}), db.Close
+		Store: mirror.New(f.DB), Configure: f.Configure, Logger: f.Logger, Metrics: f.Metrics,
+	}), f.DB.Close
 }

@@ -6,11 +6,11 @@ import (
 	"io"
 	"testing"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/config"
 	"clerksync/shared/eventqueue/consumer"
 	"clerksync/shared/mirror"
 	"clerksync/shared/telemetry"
+	"clerksync/shared/testkit/lambdatest"
 )
 
 // always is a store with one outcome for every event.

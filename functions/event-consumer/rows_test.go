@@ -10,29 +10,29 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/testdb"
 )
 
 // history are deliveries of every kind and oddity: what a live instance says in
 // disorder and twice, every golden event, and characters that SQS does not have.
-func history(t *testing.T) []clerkdouble.Event {
+func history(t *testing.T) []clerkinstance.Event {
 	t.Helper()
-	var all []clerkdouble.Event
-	instance := clerkdouble.New(clerkdouble.Options{Seed: 6, Emit: func(e clerkdouble.Event) { all = append(all, e) }})
-	traffic := clerkdouble.NewTraffic(instance, 6)
+	var all []clerkinstance.Event
+	instance := clerkinstance.New(clerkinstance.Options{Seed: 6, Emit: func(e clerkinstance.Event) { all = append(all, e) }})
+	traffic := clerkinstance.NewTraffic(instance, 6)
 	for len(all) < 120 {
 		if err := traffic.Step(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for n, name := range clerktest.Names() {
-		all = append(all, clerkdouble.Event{SvixID: fmt.Sprintf("msg_%d", n), Body: clerktest.Event(t, name)})
+		all = append(all, clerkinstance.Event{SvixID: fmt.Sprintf("msg_%d", n), Body: clerktest.Event(t, name)})
 	}
 	odd := clerktest.User("user_odd").Name("\uFFFE and \uFFFF and \\u0000", "<&>\u2028\x7f").PublicMetadata(`{"\uffff":12345678901234567890.10}`)
-	all = append(all, clerkdouble.Event{SvixID: "msg_odd", Body: odd.Event("user.created", clerktest.Epoch)})
+	all = append(all, clerkinstance.Event{SvixID: "msg_odd", Body: odd.Event("user.created", clerktest.Epoch)})
 	r := rand.New(rand.NewPCG(6, 6))
 	for range len(all) / 10 {
 		i, j := r.IntN(len(all)), r.IntN(len(all))

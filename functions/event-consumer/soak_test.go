@@ -12,17 +12,19 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/pgbouncer"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/svix"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/shared/webhook"
 )
 
@@ -86,10 +88,10 @@ func TestSoak(t *testing.T) {
 	source := s.consume(t, 50, 2)
 
 	var retried atomic.Int64
-	sender, err := clerkdouble.NewSender(clerkdouble.SenderOptions{
-		Endpoints: []clerkdouble.Endpoint{{URL: front.URL + webhook.Path, Secret: secret.New(signingSecret)}},
+	sender, err := svix.NewSender(svix.SenderOptions{
+		Endpoints: []svix.Endpoint{{URL: front.URL + webhook.Path, Secret: secret.New(signingSecret)}},
 		Late:      0.2, Twice: 0.2, LateBy: 2 * time.Second, Seed: 6,
-		OnAttempt: func(a clerkdouble.Attempt) {
+		OnAttempt: func(a svix.Attempt) {
 			if !a.Delivered {
 				retried.Add(1)
 			}
@@ -99,8 +101,8 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(sender.Close)
-	instance := clerkdouble.New(clerkdouble.Options{Seed: 6, Emit: sender.Send})
-	traffic := clerkdouble.NewTraffic(instance, 6)
+	instance := clerkinstance.New(clerkinstance.Options{Seed: 6, Emit: sender.Send})
+	traffic := clerkinstance.NewTraffic(instance, 6)
 	if err := traffic.SignUps(20); err != nil {
 		t.Fatal(err)
 	}
@@ -207,10 +209,10 @@ type reader struct {
 	runs, complete int
 }
 
-func newReader(t *testing.T, instance *clerkdouble.Instance, url string) *reader {
+func newReader(t *testing.T, instance *clerkinstance.Instance, url string) *reader {
 	t.Helper()
 	const key = "sk_test_soak"
-	api := httptest.NewServer(instance.API(clerkdouble.APIOptions{SecretKeys: []string{key}}))
+	api := httptest.NewServer(backendapi.New(instance, backendapi.Options{SecretKeys: []string{key}}))
 	t.Cleanup(api.Close)
 	backend, err := clerk.NewBackend(clerk.BackendOptions{
 		SecretKey: secret.New(key), URL: api.URL + "/v1", Share: 1, Limit: clerk.RateLimit{Requests: 1000, Per: time.Second},

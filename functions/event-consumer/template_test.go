@@ -3,8 +3,8 @@ package main_test
 import (
 	"testing"
 
-	"clerksync/functions/internal/lambdatest"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestTemplate_BuildsAReproducibleBootstrap(t *testing.T) {

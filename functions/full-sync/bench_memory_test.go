@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
+	"clerksync/shared/testkit/lambdatest"
 )
 
 // BenchmarkMemory measures the most memory that the function's process ever held

@@ -9,10 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/clerk"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/pgbouncer"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 )
 
 // stack is what a benchmark writes to: a PostgreSQL whose commits reach the
@@ -99,10 +100,10 @@ func (s size) limitAlone(share float64) time.Duration {
 
 // seed makes an instance in which everything is old enough for webhooks to have
 // told of it.
-func (s size) seed(b *testing.B) *clerkdouble.Instance {
+func (s size) seed(b *testing.B) *clerkinstance.Instance {
 	b.Helper()
-	instance := clerkdouble.New(clerkdouble.Options{Seed: 1})
-	err := instance.Seed(clerkdouble.SeedOptions{
+	instance := clerkinstance.New(clerkinstance.Options{Seed: 1})
+	err := instance.Seed(clerkinstance.SeedOptions{
 		Users: s.users, Organizations: s.organizations, Memberships: s.memberships, To: time.Now().Add(-time.Hour),
 	})
 	if err != nil {
@@ -116,9 +117,9 @@ const latency = 100 * time.Millisecond
 
 // serve answers for an instance over loopback until the benchmark is over, and
 // returns the address of its Backend API.
-func serve(b *testing.B, instance *clerkdouble.Instance) string {
+func serve(b *testing.B, instance *clerkinstance.Instance) string {
 	b.Helper()
-	server := httptest.NewServer(instance.API(clerkdouble.APIOptions{SecretKeys: []string{secretKey}, Limit: production, Latency: latency}))
+	server := httptest.NewServer(backendapi.New(instance, backendapi.Options{SecretKeys: []string{secretKey}, Limit: production, Latency: latency}))
 	b.Cleanup(server.Close)
 	return server.URL + "/v1"
 }

@@ -20,13 +20,14 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
-	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/fullsync"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) {
@@ -61,17 +62,17 @@ func binary(t testing.TB) string {
 
 // double is a Clerk instance with its Backend API.
 type double struct {
-	*clerkdouble.Instance
+	*clerkinstance.Instance
 	server *httptest.Server
 }
 
 func newDouble(t *testing.T, intercept func(w http.ResponseWriter, r *http.Request, next http.Handler)) *double {
 	t.Helper()
-	instance := clerkdouble.New(clerkdouble.Options{Seed: 1})
-	if err := instance.Seed(clerkdouble.SeedOptions{Users: 1700, Organizations: 60, Memberships: 900, To: time.Now().Add(-time.Hour)}); err != nil {
+	instance := clerkinstance.New(clerkinstance.Options{Seed: 1})
+	if err := instance.Seed(clerkinstance.SeedOptions{Users: 1700, Organizations: 60, Memberships: 900, To: time.Now().Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(instance.API(clerkdouble.APIOptions{SecretKeys: []string{secretKey}, Intercept: intercept}))
+	server := httptest.NewServer(backendapi.New(instance, backendapi.Options{SecretKeys: []string{secretKey}, Intercept: intercept}))
 	t.Cleanup(server.Close)
 	return &double{instance, server}
 }
@@ -418,7 +419,7 @@ func TestBootstrap_KilledAtAnyPointResumesAndCompletes(t *testing.T) {
 }
 
 // change does to an instance what webhooks would have told, had there been any.
-func change(t *testing.T, instance *clerkdouble.Instance) {
+func change(t *testing.T, instance *clerkinstance.Instance) {
 	t.Helper()
 	snapshot := instance.Snapshot()
 	var users, organizations int
@@ -428,7 +429,7 @@ func change(t *testing.T, instance *clerkdouble.Instance) {
 		case 1:
 			err = instance.DeleteUser(id, true)
 		case 2, 3, 4, 5:
-			err = instance.UpdateUser(id, func(u *clerk.User) { u.FirstName = new("Renamed") })
+			err = instance.UpdateUser(id, func(u *resource.User) { u.FirstName = new("Renamed") })
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -440,13 +441,13 @@ func change(t *testing.T, instance *clerkdouble.Instance) {
 		case 1:
 			err = instance.DeleteOrganization(id, true)
 		case 2:
-			err = instance.UpdateOrganization(id, func(o *clerk.Organization) { o.Name = "Renamed" })
+			err = instance.UpdateOrganization(id, func(o *resource.Organization) { o.Name = "Renamed" })
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := clerkdouble.NewTraffic(instance, 2).SignUps(40); err != nil {
+	if err := clerkinstance.NewTraffic(instance, 2).SignUps(40); err != nil {
 		t.Fatal(err)
 	}
 }

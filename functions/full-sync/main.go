@@ -14,8 +14,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"clerksync/functions/internal/database"
-	"clerksync/functions/internal/function"
+	"clerksync/functions/internal/startup"
 	"clerksync/shared/clerk"
 	"clerksync/shared/config"
 	"clerksync/shared/fullsync"
@@ -37,37 +36,26 @@ func main() {
 }
 
 func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
-	base := function.New(lookup, logs, functionName, version)
-	configure := func(ctx context.Context) (config.Sync, error) {
-		current, err := base.Source.Sync(ctx)
-		base.Level.Set(current.LogLevel)
-		return current, err
-	}
-	db := database.Open(database.Options{
-		Name: functionName, MaxConns: maxConns, Lookup: lookup, Source: base.Source, Logger: base.Logger,
-		Configure: func(ctx context.Context) (config.Database, error) {
-			current, err := configure(ctx)
-			return current.Database, err
-		},
+	f := startup.New(lookup, logs, startup.Options[config.Sync]{
+		Name: functionName, Version: version, MaxConns: maxConns, Read: (*config.Source).Sync,
 	})
-	store := mirror.New(db)
-
+	store := mirror.New(f.DB)
 	return &handler{
 		prepare: func(ctx context.Context) (fullsync.Options, error) {
-			current, err := configure(ctx)
+			current, err := f.Configure(ctx)
 			if err != nil {
 				return fullsync.Options{}, err
 			}
 			// One a run: it counts the requests of the run, with the configuration of now.
 			backend, err := clerk.NewBackend(clerk.BackendOptions{
-				SecretKey: current.SecretKey, URL: current.APIURL, Share: current.RateShare, Observe: logExchange(ctx, base.Logger),
+				SecretKey: current.SecretKey, URL: current.APIURL, Share: current.RateShare, Observe: logExchange(ctx, f.Logger),
 			})
-			return fullsync.Options{Clerk: backend, Store: store, Logger: base.Logger, InstanceID: current.InstanceID, InstanceOrigin: current.InstanceOrigin}, err
+			return fullsync.Options{Clerk: backend, Store: store, Logger: f.Logger, InstanceID: current.InstanceID, InstanceOrigin: current.InstanceOrigin}, err
 		},
 		run:     fullsync.Run,
-		refresh: base.Source.Refresh,
+		refresh: f.Refresh,
 		again:   selfInvocation(lookup),
-		logger:  base.Logger,
-		metrics: metrics{base.Metrics},
-	}, db.Close
+		logger:  f.Logger,
+		metrics: metrics{f.Metrics},
+	}, f.DB.Close
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"testing"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/telemetry"
+	"clerksync/shared/testkit/lambdatest"
 )
 
 func TestMetrics_AreThoseThatTheMonitoringReads(t *testing.T) {

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
 	"clerksync/shared/fullsync"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/testdb"
 )
 
 // A secret key that is replaced is revoked while a run still holds it.
@@ -36,7 +36,7 @@ func TestBootstrap_GoesOnWithAnotherSecretKey(t *testing.T) {
 			var requests atomic.Int64
 			var revoke sync.Once
 			var store func()
-			var strict atomic.Pointer[clerkdouble.API]
+			var strict atomic.Pointer[backendapi.API]
 			instance := newDouble(t, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				// In the middle of a run, with some of it done.
 				if requests.Add(1) >= 6 {
@@ -51,7 +51,7 @@ func TestBootstrap_GoesOnWithAnotherSecretKey(t *testing.T) {
 				}
 				next.ServeHTTP(w, r)
 			})
-			strict.Store(instance.API(clerkdouble.APIOptions{SecretKeys: []string{replacement}}))
+			strict.Store(backendapi.New(instance.Instance, backendapi.Options{SecretKeys: []string{replacement}}))
 			settings := instance.environment(db.Writer())
 			kept := moto.NewSecret(t, settings)
 			store = func() {

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"clerksync/functions/internal/lambdatest"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/fullsync"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestTemplate_BuildsAReproducibleBootstrap(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/testdb"
 )
 
 // BenchmarkColdStart measures, on one core, what Lambda waits for before the

@@ -18,13 +18,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/functions/internal/lambdatest"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/managementdouble"
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/tokens"
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/managementdouble"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) {
@@ -56,13 +57,13 @@ func binary(t testing.TB) string {
 
 // instance is a Clerk instance that publishes its keys, and whose user signs in.
 type instance struct {
-	*clerkdouble.Instance
+	*tokens.Mint
 	url, token string
 }
 
 func newInstance(t testing.TB) *instance {
 	t.Helper()
-	c := &instance{Instance: clerkdouble.New(clerkdouble.Options{Seed: 1})}
+	c := &instance{Mint: tokens.New(clerkinstance.New(clerkinstance.Options{Seed: 1}), "")}
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

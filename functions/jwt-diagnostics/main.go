@@ -18,8 +18,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"clerksync/functions/internal/apigateway"
-	"clerksync/functions/internal/database"
-	"clerksync/functions/internal/function"
+	"clerksync/functions/internal/startup"
 	"clerksync/shared/config"
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/jwtdiag/endpoint"
@@ -39,33 +38,19 @@ func main() {
 	lambda.StartWithOptions(handler, lambda.WithEnableSIGTERM(closeDB))
 }
 
-func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func(), error) {
-	base := function.New(lookup, logs, functionName, version)
-	configure := configured.Checked(func(ctx context.Context) (config.Diagnostics, error) {
-		current, err := base.Source.Diagnostics(ctx)
-		base.Level.Set(current.LogLevel)
-		return current, err
+func newHandler(lookup config.Lookup, logs io.Writer) (lambda.Handler, func(), error) {
+	f := startup.New(lookup, logs, startup.Options[config.Diagnostics]{
+		Name: functionName, Version: version, Read: (*config.Source).Diagnostics, Checked: configured.Checked,
 	})
-	db := database.Open(database.Options{
-		Name: functionName, Lookup: lookup, Source: base.Source, Logger: base.Logger,
-		Configure: func(ctx context.Context) (config.Database, error) {
-			current, err := configure(ctx)
-			if err == nil && current.Database.URL.IsZero() {
-				err = database.ErrNone
-			}
-			return current.Database, err
-		},
-	})
-	diagnoser := configured.New(configured.Options{Configure: configure, Database: db, Logger: base.Logger})
-
+	diagnoser := configured.New(configured.Options{Configure: f.Configure, Database: f.DB, Logger: f.Logger})
 	answers, err := endpoint.New(endpoint.Options{
 		Diagnose: diagnoser.Diagnose,
 		Page: func(ctx context.Context) bool {
-			current, err := base.Source.Diagnostics(ctx)
+			current, err := f.Configure(ctx)
 			return err == nil && current.Page
 		},
-		Logger:   base.Logger,
-		Observer: metrics{base.Metrics},
+		Logger:   f.Logger,
+		Observer: metrics{f.Metrics},
 	})
-	return &handler{apigateway.New(answers).Bounded(endpoint.Path, endpoint.DefaultMaxBody)}, db.Close, err
+	return &handler{apigateway.New(answers).Bounded(endpoint.Path, endpoint.DefaultMaxBody)}, f.DB.Close, err
 }

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"clerksync/functions/internal/lambdatest"
+	"clerksync/shared/testkit/lambdatest"
 )
 
 func TestMetrics_AreThoseThatTheMonitoringReads(t *testing.T) {

@@ -3,7 +3,7 @@ package main_test
 import (
 	"testing"
 
-	"clerksync/functions/internal/lambdatest"
+	"clerksync/shared/testkit/lambdatest"
 )
 
 func TestTemplate_BuildsAReproducibleBootstrap(t *testing.T) {

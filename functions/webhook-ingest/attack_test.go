@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/testkit/lambdatest"
 )
 
 // longestEvent is the longest that Lambda hands to a function, in bytes.

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/testdb"
 )
 
 // What is not an authentic delivery leaves no trace in the database, and no

@@ -5,15 +5,15 @@ import (
 	"errors"
 	"net"
 	"net/url"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/need"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 )
 
 // stack is what a benchmark measures against: a PostgreSQL whose commits reach
@@ -68,7 +68,7 @@ func (s *stack) url(b *testing.B, route, name, role string) string {
 		return s.server.URL(name, role, "")
 	}
 	if s.pooler == nil {
-		missing(b, pgbouncer.ErrNotFound)
+		need.Missing(b, pgbouncer.ErrNotFound)
 	}
 	pooler := s.pooler.URL(name, role, "")
 	if route == distant {
@@ -102,14 +102,4 @@ func query[T any](b *testing.B, conn *pgx.Conn, sql string, args ...any) T {
 		b.Fatalf("running %.100q: %v", sql, err)
 	}
 	return value
-}
-
-// missing ends a benchmark that lacks a part: on a person's machine it is
-// skipped, in CI nothing may be skipped.
-func missing(b *testing.B, err error) {
-	b.Helper()
-	if os.Getenv("CI") == "true" {
-		b.Fatalf("CI must have everything that benchmarks need: %v", err)
-	}
-	b.Skip(err)
 }

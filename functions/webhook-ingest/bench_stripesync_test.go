@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"clerksync/shared/testkit/need"
 )
 
 // stripeDatabase is the one that stripe-sync-engine mirrors to.
@@ -28,7 +30,7 @@ func installStripeSync(b *testing.B) string {
 	b.Helper()
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
-			missing(b, fmt.Errorf("stripe-sync-engine runs on Node 20 or later and comes from npm; %s is not on PATH", program))
+			need.Missing(b, fmt.Errorf("stripe-sync-engine runs on Node 20 or later and comes from npm; %s is not on PATH", program))
 		}
 	}
 	cache, err := os.UserCacheDir()
@@ -54,7 +56,7 @@ func installStripeSync(b *testing.B) string {
 	command := exec.CommandContext(b.Context(), "npm", append([]string{"install", "--ignore-scripts", "--no-audit", "--no-fund"}, stripePackages...)...)
 	command.Dir = fresh
 	if out, err := command.CombinedOutput(); err != nil {
-		missing(b, fmt.Errorf("npm cannot install %v: %w\n%s", stripePackages, err, out))
+		need.Missing(b, fmt.Errorf("npm cannot install %v: %w\n%s", stripePackages, err, out))
 	}
 	if err := os.Rename(fresh, home); err != nil && !errors.Is(err, fs.ErrExist) {
 		b.Fatal(err)

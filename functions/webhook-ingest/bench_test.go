@@ -13,11 +13,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	svix "github.com/svix/svix-webhooks/go" //nolint:depguard // the baseline of a verification is the library's own
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/secret"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/shared/webhook"
 )
 

@@ -13,7 +13,8 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/resource"
+	"clerksync/shared/testkit/testdb"
 )
 
 // How many rows lie in the tables before anything is measured.
@@ -52,7 +53,7 @@ func user(n int) clerktest.UserBuilder {
 		PublicMetadata(`{"plan":"team","seats":12}`)
 }
 
-func userResource(n int) clerk.User { return user(n).Resource() }
+func userResource(n int) resource.User { return user(n).Resource() }
 
 func organization(n int) clerktest.OrganizationBuilder {
 	n %= warmOrganizations
@@ -141,9 +142,9 @@ func (s *stack) seed(b *testing.B) {
 	for first := 0; first < warmUsers; first += pageSize {
 		apply("users", page(first, pageSize, userResource))
 	}
-	apply("organizations", page(0, warmOrganizations, func(n int) clerk.Organization { return organization(n).Resource() }))
+	apply("organizations", page(0, warmOrganizations, func(n int) resource.Organization { return organization(n).Resource() }))
 	for first := 0; first < warmMemberships; first += pageSize {
-		apply("memberships", page(first, pageSize, func(n int) clerk.OrganizationMembership { return membership(n).Resource() }))
+		apply("memberships", page(first, pageSize, func(n int) resource.OrganizationMembership { return membership(n).Resource() }))
 	}
 
 	superuser := s.connect(b, testdb.ServerDatabase, "postgres")

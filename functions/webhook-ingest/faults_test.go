@@ -12,12 +12,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 )
 
 const database = testdb.ServerDatabase

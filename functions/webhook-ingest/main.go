@@ -18,12 +18,10 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"clerksync/functions/internal/apigateway"
-	"clerksync/functions/internal/database"
-	"clerksync/functions/internal/function"
+	"clerksync/functions/internal/startup"
 	"clerksync/shared/config"
 	"clerksync/shared/eventqueue"
 	"clerksync/shared/mirror"
-	"clerksync/shared/secret"
 	"clerksync/shared/webhook"
 )
 
@@ -42,39 +40,22 @@ func main() {
 }
 
 func newHandler(lookup config.Lookup, logs io.Writer) (http.Handler, func(), error) {
-	base := function.New(lookup, logs, functionName, version)
-	ingest := func(ctx context.Context) (config.Ingest, error) {
-		current, err := base.Source.Ingest(ctx)
-		base.Level.Set(current.LogLevel)
-		return current, err
-	}
-	db := database.Open(database.Options{
-		Name: functionName, Lookup: lookup, Source: base.Source, Logger: base.Logger,
-		Configure: func(ctx context.Context) (config.Database, error) {
-			current, err := ingest(ctx)
-			return current.Database, err
-		},
-	})
-
+	f := startup.New(lookup, logs, startup.Options[config.Ingest]{Name: functionName, Version: version, Read: (*config.Source).Ingest})
 	handler, err := webhook.New(webhook.Options{
 		Store: eventqueue.NewSender(eventqueue.SenderOptions{
-			Direct: mirror.New(db), Lookup: lookup, Logger: base.Logger,
+			Direct: mirror.New(f.DB), Lookup: lookup, Logger: f.Logger,
 			QueueURL: func(ctx context.Context) (string, error) {
-				current, err := ingest(ctx)
+				current, err := f.Current(ctx)
 				return current.QueueURL, err
 			},
 		}),
-		Secrets: func(ctx context.Context) ([]secret.Value, error) {
-			current, err := ingest(ctx)
-			return current.SigningSecrets, err
+		Configure: func(ctx context.Context) (webhook.Configuration, error) {
+			current, err := f.Configure(ctx)
+			return webhook.Configuration{Secrets: current.SigningSecrets, InstanceID: current.InstanceID}, err
 		},
-		InstanceID: func(ctx context.Context) (string, error) {
-			current, err := ingest(ctx)
-			return current.InstanceID, err
-		},
-		Refresh:  base.Source.Refresh,
-		Logger:   base.Logger,
-		Observer: metrics{base.Metrics},
+		Refresh:  f.Refresh,
+		Logger:   f.Logger,
+		Observer: metrics{f.Metrics},
 	})
-	return handler, db.Close, err
+	return handler, f.DB.Close, err
 }

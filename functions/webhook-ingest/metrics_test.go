@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/mirror"
 	"clerksync/shared/telemetry"
+	"clerksync/shared/testkit/lambdatest"
 	"clerksync/shared/webhook"
 )
 

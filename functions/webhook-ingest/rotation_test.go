@@ -15,12 +15,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/pgbouncer"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 )
 
 // forgetful is the function's binary with short intervals, compiled once for all

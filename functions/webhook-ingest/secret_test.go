@@ -10,11 +10,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/moto"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/testdb"
 )
 
 // The function as deployed: everything in one secret, and during a rotation two

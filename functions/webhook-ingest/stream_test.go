@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/functions/internal/lambdatest"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/testkit/lambdatest"
 )
 
 // endpoint is one of Clerk's, with its signing secrets: after one was replaced,

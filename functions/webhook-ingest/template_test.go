@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"clerksync/functions/internal/lambdatest"
+	"clerksync/shared/testkit/lambdatest"
 )
 
 func TestTemplate_BuildsAReproducibleBootstrap(t *testing.T) {

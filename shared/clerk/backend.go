@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -16,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"clerksync/shared/netaddr"
 	"clerksync/shared/secret"
 )
 
@@ -175,30 +175,19 @@ func NewBackend(o BackendOptions) (*Backend, error) {
 
 var secretKeyPattern = regexp.MustCompile(`^(?:sk_)?(live|test)_[!-~]+$`)
 
-// otherKeys are what is found where a secret key should be.
-var otherKeys = []struct{ prefix, what string }{
-	{"pk_", "is a publishable key"},
-	{"whsec_", "is the signing secret of a webhook endpoint"},
-	{"ak_", "is an API key of a user or an organization"},
-	{"mt_", "is a machine token"},
-	{"oat_", "is an OAuth access token"},
-	{"eyJ", "is a JSON Web Token"},
-	{"sk_", "is a secret key of another kind or cut off"},
-}
-
 func secretKeyKind(key string) (InstanceKind, error) {
 	if match := secretKeyPattern.FindStringSubmatch(key); match != nil {
 		return InstanceKind(match[1]), nil
 	}
 	what := "is something else"
-	if key == "" {
+	kind, prefix := secret.KindOf(key)
+	switch {
+	case key == "":
 		what = "is not set"
-	}
-	for _, other := range otherKeys {
-		if strings.HasPrefix(key, other.prefix) {
-			what = fmt.Sprintf("begins with %q: it %s", other.prefix, other.what)
-			break
-		}
+	case kind == secret.ClerkSecretKey, strings.HasPrefix(key, "sk_"):
+		what = "is a secret key of another kind or cut off"
+	case kind != "":
+		what = fmt.Sprintf("begins with %q: it is a %s", prefix, kind)
 	}
 	return TestInstance, fmt.Errorf("%w: it %s; the secret key of the instance begins with sk_live_ or sk_test_", ErrNotSecretKey, what)
 }
@@ -215,15 +204,10 @@ func backendURL(address string) (string, error) {
 		return "", errors.New("the URL of the Backend API is not one; the usual is " + DefaultBackendURL)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", errors.New("the URL of the Backend API holds credentials, a query or a fragment; it ends with the path")
-	case u.Scheme == "https", u.Scheme == "http" && isLoopback(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && netaddr.IsLoopback(u.Hostname()):
 		return strings.TrimRight(u.String(), "/"), nil
 	}
 	return "", errors.New("the URL of the Backend API is not https: the secret key would travel in clear; http is for this machine only")
-}
-
-func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func newTransport() *http.Transport {

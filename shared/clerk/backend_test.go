@@ -260,7 +260,7 @@ func TestNewBackend_RefusesEveryBadOptionAtOnce(t *testing.T) {
 		{"nothing", clerk.BackendOptions{}, []string{"is not set", "sk_live_"}},
 		{"publishable key", clerk.BackendOptions{SecretKey: secret.New("pk_live_" + hidden)}, []string{"publishable"}},
 		{"signing secret", clerk.BackendOptions{SecretKey: secret.New("whsec_" + hidden)}, []string{"webhook"}},
-		{"session token", clerk.BackendOptions{SecretKey: secret.New("eyJhbGciOi." + hidden)}, []string{"JSON Web Token"}},
+		{"session token", clerk.BackendOptions{SecretKey: secret.New("eyJhbGciOi." + hidden)}, []string{"JSON web token"}},
 		{"key of another kind", clerk.BackendOptions{SecretKey: secret.New("sk_prod_" + hidden)}, []string{"another kind"}},
 		{"prefix alone", clerk.BackendOptions{SecretKey: secret.New("sk_test_")}, []string{"cut off"}},
 		{"two lines", clerk.BackendOptions{SecretKey: secret.New("sk_test_a\n" + hidden)}, []string{"not a Clerk secret key"}},

@@ -1,5 +1,5 @@
-// Package clerk holds what Clerk says, in Go: the webhook envelope, the
-// resources it carries, their times, publishable keys, and the Backend API.
+// Package clerk holds what Clerk says, in Go: the webhook envelope, the kinds of
+// objects it speaks of, their times, publishable keys, and the Backend API.
 //
 // Use it first through [ParseEvent], on a body whose signature was verified:
 //
@@ -14,10 +14,10 @@
 // Decoding is lenient on purpose. Clerk's published examples carry fields that
 // its own schemas forbid, leave out fields that they require and put null where
 // they allow none, so nothing here refuses an unknown field, and the raw JSON
-// stays the authority: Event.JSON keeps every member and every digit, while the
-// resource types ([User], [Organization], …) hold what programs read.
+// stays the authority: Event.JSON keeps every member and every digit, for the
+// database to read.
 //
-// [Backend] reads the same resources from the Backend API, page by page, for as
+// [Backend] reads the same objects from the Backend API, page by page, for as
 // many goroutines as like under one rate budget, and repeats what fails:
 //
 //	backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: key})

@@ -8,7 +8,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 // What jsonb refuses, and what it reads out of an event, is Postgres's to say.

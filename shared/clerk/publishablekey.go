@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"clerksync/shared/secret"
 )
 
 // The ways in which a publishable key is refused. No error repeats any of what
@@ -36,13 +38,7 @@ type PublishableKey struct {
 	FrontendAPI string
 }
 
-var (
-	// secretPrefixes begin Backend API keys ("test_" and "live_" their oldest
-	// form), webhook signing secrets and machine tokens.
-	secretPrefixes = []string{"sk_", "test_", "live_", "whsec_", "ak_", "mt_", "oat_"}
-
-	hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-)
+var hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // ParsePublishableKey reads a key of the form pk_test_… or pk_live_…, in which
 // the rest is base64 of the Frontend API host and one "$" (Clerk JavaScript,
@@ -50,10 +46,10 @@ var (
 // Errors wrap ErrNotPublishableKey or ErrSecretKey.
 func ParsePublishableKey(key string) (PublishableKey, error) {
 	key = strings.TrimSpace(key)
-	for _, prefix := range secretPrefixes {
-		if strings.HasPrefix(key, prefix) {
-			return PublishableKey{}, fmt.Errorf("%w: it begins with %q, and a publishable key begins with pk_test_ or pk_live_", ErrSecretKey, prefix)
-		}
+	switch kind, prefix := secret.KindOf(key); kind {
+	case "", secret.ClerkPublishableKey, secret.SupabasePublishableKey, secret.ClerkDevBrowser, secret.JWT:
+	default:
+		return PublishableKey{}, fmt.Errorf("%w: it begins with %q, and a publishable key begins with pk_test_ or pk_live_", ErrSecretKey, prefix)
 	}
 	kind, encoded, ok := cutKind(key)
 	if !ok {

@@ -23,6 +23,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"clerksync/shared/secret"
 )
 
@@ -101,6 +103,18 @@ type Diagnostics struct {
 	LogLevel slog.Level
 }
 
+// Common is what every function has.
+func (c Ingest) Common() (Database, slog.Level) { return c.Database, c.LogLevel }
+
+// Common is what every function has.
+func (c Consumer) Common() (Database, slog.Level) { return c.Database, c.LogLevel }
+
+// Common is what every function has.
+func (c Sync) Common() (Database, slog.Level) { return c.Database, c.LogLevel }
+
+// Common is what every function has.
+func (c Diagnostics) Common() (Database, slog.Level) { return c.Database, c.LogLevel }
+
 // Database says how to reach Postgres. The URL is checked in depth by package supabase, which knows its forms.
 type Database struct {
 	URL secret.Value
@@ -114,8 +128,10 @@ type Database struct {
 
 // Intervals of a Source.
 const (
-	defaultTTL  = 5 * time.Minute
-	minInterval = time.Minute // between two fetches, once there is something to serve
+	// defaultTTL is how long a fetched secret is served before it is read again.
+	defaultTTL = 5 * time.Minute
+	// minInterval is between two fetches, once there is something to serve.
+	minInterval = time.Minute // at least
 )
 
 // Source reads configuration and keeps it. It is safe for concurrent use and never has two fetches under way.
@@ -126,35 +142,23 @@ const (
 type Source struct {
 	lookup  Lookup
 	fetch   Fetch
-	ttl     time.Duration
 	now     func() time.Time
 	onStale func(error)
 	check   func(Database) error // nil: none
 
 	mu          sync.Mutex
-	flight      *flight           // the fetch under way, or nil
+	flights     singleflight.Group
+	fetching    bool              // whether a fetch is under way
 	secret      map[string]string // nil until the first fetch succeeded
 	generation  int               // counts changes of secret
 	fetchedAt   time.Time         // when secret was last read
 	attemptedAt time.Time         // when reading it was last tried
-	ingest      memo[Ingest]
-	consumer    memo[Consumer]
-	sync        memo[Sync]
-	diagnostics memo[Diagnostics]
-	database    memo[Database]
+	memos       [readers]memo
 }
 
-// flight is one fetch, shared by all who wait for it. Its fields are written before done is closed.
-type flight struct {
-	done    chan struct{}
-	changed bool
-	err     error
-	report  sync.Once
-}
-
-// memo is the last usable typed configuration and the generation of the secret it was made from.
-type memo[T any] struct {
-	value      T
+// memo is the last usable configuration of a reader and the generation of the secret it was made from.
+type memo struct {
+	values     values
 	usable     bool
 	generation int
 	reported   int // generation whose problems were reported
@@ -162,11 +166,6 @@ type memo[T any] struct {
 
 // Option changes a Source.
 type Option func(*Source)
-
-// WithTTL sets how long a fetched secret is served before it is read again. The default is five minutes.
-func WithTTL(d time.Duration) Option {
-	return func(s *Source) { s.ttl = d }
-}
 
 // WithClock replaces the clock.
 func WithClock(now func() time.Time) Option {
@@ -190,7 +189,6 @@ func NewSource(lookup Lookup, fetch Fetch, opts ...Option) *Source {
 	s := &Source{
 		lookup: lookup,
 		fetch:  fetch,
-		ttl:    defaultTTL,
 		// Without the monotonic reading: a Lambda sandbox is frozen between requests, and only the wall clock counts
 		// that time.
 		now:     func() time.Time { return time.Now().Round(0) },
@@ -205,34 +203,33 @@ func NewSource(lookup Lookup, fetch Fetch, opts ...Option) *Source {
 // Ingest returns the webhook function's configuration. Its errors wrap [ErrInvalid] with every problem, or say why the
 // secret could not be read (one of the errors of [SecretsManager]).
 func (s *Source) Ingest(ctx context.Context) (Ingest, error) {
-	return typed(ctx, s, &s.ingest, parseIngest)
+	v, err := s.read(ctx, ReaderIngest)
+	return Ingest{v.Database, v.signingSecrets, v.InstanceID, v.queueURL, v.LogLevel}, err
 }
 
 // Consumer returns the configuration of the function that applies queued events. Its errors are those of [Source.Ingest].
 func (s *Source) Consumer(ctx context.Context) (Consumer, error) {
-	return typed(ctx, s, &s.consumer, parseConsumer)
+	v, err := s.read(ctx, ReaderConsumer)
+	return Consumer{v.Database, v.InstanceID, v.LogLevel}, err
 }
 
 // Sync returns the configuration of the full sync. Its errors are those of [Source.Ingest].
 func (s *Source) Sync(ctx context.Context) (Sync, error) {
-	return typed(ctx, s, &s.sync, parseSync)
+	v, err := s.read(ctx, ReaderSync)
+	return Sync{v.Database, v.secretKey, v.apiURL, v.rateShare, v.InstanceID, v.instanceOrigin, v.LogLevel}, err
 }
 
 // Diagnostics returns what is known for judging tokens. What is not set is no problem, what cannot be used is; its errors
 // are those of [Source.Ingest].
 func (s *Source) Diagnostics(ctx context.Context) (Diagnostics, error) {
-	return typed(ctx, s, &s.diagnostics, parseDiagnostics)
+	v, err := s.read(ctx, ReaderDiagnostics)
+	return v.Diagnostics, err
 }
 
 // Database returns how to reach Postgres, for programs that need nothing else. Its errors are those of [Source.Ingest].
 func (s *Source) Database(ctx context.Context) (Database, error) {
-	return typed(ctx, s, &s.database, func(set settings) (Database, error) {
-		database, err := parseDatabase(set)
-		if err := invalid(err); err != nil {
-			return Database{}, err
-		}
-		return database, nil
-	})
+	v, err := s.read(ctx, readerDatabase)
+	return v.Database, err
 }
 
 // Refresh reads the secret again, as after a signature that no secret verifies or a refused password, and reports
@@ -244,45 +241,43 @@ func (s *Source) Refresh(ctx context.Context) (changed bool, err error) {
 		return false, nil
 	}
 	s.mu.Lock()
-	if s.secret != nil && s.flight == nil && s.now().Sub(s.attemptedAt) < minInterval {
+	if s.secret != nil && !s.fetching && s.now().Sub(s.attemptedAt) < minInterval {
 		s.mu.Unlock()
 		return false, nil
 	}
-	f := s.join(ctx, id)
+	done := s.join(ctx, id)
 	s.mu.Unlock()
-	if err := f.wait(ctx); err != nil {
-		return false, err
-	}
-	return f.changed, f.err
+	fetched, err := wait(ctx, done)
+	return fetched.changed, err
 }
 
-// typed returns the parsed configuration, from m where the settings have not changed since.
-func typed[T any](ctx context.Context, s *Source, m *memo[T], parse func(settings) (T, error)) (T, error) {
+// read returns what a reader needs, as it was read before where the settings have not changed since.
+func (s *Source) read(ctx context.Context, r Reader) (values, error) {
 	set, generation, err := s.settings(ctx)
 	if err != nil {
-		var none T
-		return none, err
+		return values{}, err
 	}
 
+	m := &s.memos[r]
 	s.mu.Lock()
 	if m.usable && m.generation == generation {
 		defer s.mu.Unlock()
-		return m.value, nil
+		return m.values, nil
 	}
 	s.mu.Unlock()
 
-	value, err := parse(set)
+	v, err := set.read(r)
 	s.mu.Lock()
 	if err == nil {
-		m.value, m.usable, m.generation = value, true, generation
+		m.values, m.usable, m.generation = v, true, generation
 		defer s.mu.Unlock()
-		return value, nil
+		return v, nil
 	}
-	last, usable, report := m.value, m.usable, m.reported != generation
+	last, usable, report := m.values, m.usable, m.reported != generation
 	m.reported = generation
 	s.mu.Unlock()
 	if !usable {
-		return value, err
+		return v, err
 	}
 	if report {
 		s.onStale(err)
@@ -300,17 +295,14 @@ func (s *Source) settings(ctx context.Context) (settings, int, error) {
 
 	s.mu.Lock()
 	now := s.now()
-	if s.secret != nil && (now.Sub(s.fetchedAt) < s.ttl || now.Sub(s.attemptedAt) < minInterval) {
+	if s.secret != nil && (now.Sub(s.fetchedAt) < defaultTTL || now.Sub(s.attemptedAt) < minInterval) {
 		defer s.mu.Unlock()
 		return s.atHand(id), s.generation, nil
 	}
-	f := s.join(ctx, id)
+	done := s.join(ctx, id)
 	s.mu.Unlock()
 
-	err := f.wait(ctx)
-	if err == nil {
-		err = f.err
-	}
+	fetched, err := wait(ctx, done)
 	s.mu.Lock()
 	set, generation, have := s.atHand(id), s.generation, s.secret != nil
 	s.mu.Unlock()
@@ -320,7 +312,7 @@ func (s *Source) settings(ctx context.Context) (settings, int, error) {
 	case !have:
 		return settings{}, 0, err
 	default:
-		f.report.Do(func() { s.onStale(err) })
+		fetched.report.Do(func() { s.onStale(err) })
 		return set, generation, nil
 	}
 }
@@ -336,18 +328,24 @@ func (s *Source) secretID() (string, bool) {
 	return id, id != ""
 }
 
-// join returns the fetch under way, or starts one. It is called with the lock held.
+// theSecret is what fetches are of, whatever it is called at the moment: one at a time.
+const theSecret = "secret"
+
+// fetched is how a fetch ended, for all who waited for it.
+type fetched struct {
+	changed bool
+	report  *sync.Once // of its failure
+}
+
+// join returns what the fetch under way will say, or that of one it starts. It is called with the lock held.
 //
 // The fetch does not end with the request that started it: others may wait for it, and the next request needs it
 // anyway. Its own time limit ends it.
-func (s *Source) join(ctx context.Context, id string) *flight {
-	if s.flight != nil {
-		return s.flight
+func (s *Source) join(ctx context.Context, id string) <-chan singleflight.Result {
+	if !s.fetching {
+		s.fetching, s.attemptedAt = true, s.now()
 	}
-	f := &flight{done: make(chan struct{})}
-	s.flight = f
-	s.attemptedAt = s.now()
-	go func() {
+	return s.flights.DoChan(theSecret, func() (any, error) {
 		text, err := s.fetch(context.WithoutCancel(ctx), id)
 		var values map[string]string
 		if err == nil {
@@ -356,26 +354,29 @@ func (s *Source) join(ctx context.Context, id string) *flight {
 
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.flight = nil
-		f.err = err
-		if err == nil {
-			f.changed = s.secret == nil || !maps.Equal(s.secret, values)
-			s.fetchedAt = s.now()
-			if f.changed {
-				s.secret = values
-				s.generation++
-			}
+		// Who comes from here on is not to be told of a fetch that has ended.
+		s.fetching = false
+		s.flights.Forget(theSecret)
+		end := fetched{report: new(sync.Once)}
+		if err != nil {
+			return end, err
 		}
-		close(f.done)
-	}()
-	return f
+		s.fetchedAt = s.now()
+		if end.changed = s.secret == nil || !maps.Equal(s.secret, values); end.changed {
+			s.secret = values
+			s.generation++
+		}
+		return end, nil
+	})
 }
 
-func (f *flight) wait(ctx context.Context) error {
+// wait returns how a fetch ended, or that the caller stopped waiting.
+func wait(ctx context.Context, done <-chan singleflight.Result) (fetched, error) {
 	select {
-	case <-f.done:
-		return nil
+	case r := <-done:
+		end, _ := r.Val.(fetched)
+		return end, r.Err
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for the secret: %w", context.Cause(ctx))
+		return fetched{report: new(sync.Once)}, fmt.Errorf("waiting for the secret: %w", context.Cause(ctx))
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"clerksync/shared/devstack/moto"
+	"clerksync/shared/testkit/moto"
 )
 
 func TestMain(m *testing.M) { os.Exit(moto.Main(m)) }

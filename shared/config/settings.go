@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
+
+	"clerksync/shared/secret"
 )
 
 // settings are the values in force: those of the secret over those of the environment.
@@ -18,17 +21,71 @@ type settings struct {
 
 // setting is a value and where it came from.
 type setting struct {
-	key    string
+	*Key
+	need   Need
 	value  string // trimmed; empty: not set
 	origin string
 }
 
-func (s settings) get(key string) setting {
-	if v := clean(s.secret[key]); v != "" {
-		return setting{key, v, fmt.Sprintf("secret %q", s.secretID)}
+// get returns what is set, and where.
+func (s settings) get(name string) (value, origin string) {
+	if value = clean(s.secret[name]); value != "" {
+		return value, fmt.Sprintf("secret %q", s.secretID)
 	}
-	v, _ := s.lookup(key)
-	return setting{key, clean(v), "environment"}
+	value, _ = s.lookup(name)
+	return clean(value), "environment"
+}
+
+// values are the settings that a reader needs, checked: those of the diagnostics, and those of others.
+type values struct {
+	Diagnostics
+
+	secretKey        secret.Value
+	signingSecrets   []secret.Value
+	apiURL, queueURL string
+	rateShare        float64
+	instanceOrigin   string
+}
+
+// read checks everything that a reader needs and reports every problem at once.
+func (s settings) read(r Reader) (values, error) {
+	var v values
+	var problems []error
+	for i := range keys {
+		one := setting{Key: &keys[i], need: keys[i].Needs[r]}
+		if one.need == Unused {
+			continue
+		}
+		if one.value, one.origin = s.get(one.Name); one.value == "" {
+			problems = append(problems, one.missing())
+			continue
+		}
+		if one.need == OptionalWithDatabase {
+			if named, _ := s.get(diagnosticsURL); named == "" {
+				continue
+			}
+		}
+		problems = append(problems, one.read(&v, one))
+	}
+	// In depth, with as much of the other settings as can be used.
+	if !v.Database.URL.IsZero() {
+		v.Database.ProjectRef = v.ProjectRef
+		if s.check != nil {
+			problems = append(problems, s.check(v.Database))
+		}
+	}
+	if err := invalid(problems...); err != nil {
+		return values{}, err
+	}
+	return v, nil
+}
+
+// invalid joins the problems there are into one error, or returns nil.
+func invalid(problems ...error) error {
+	if err := errors.Join(problems...); err != nil {
+		return fmt.Errorf("%w:\n%w", ErrInvalid, err)
+	}
+	return nil
 }
 
 // clean drops surrounding white space, which pasting and files add, and turns placeholders into the empty string: a
@@ -45,25 +102,39 @@ func clean(value string) string {
 	return value
 }
 
-// problem describes what is wrong with a setting, never quoting its value.
-func (s setting) problem(format string, args ...any) error {
-	return fmt.Errorf("%s (%s): %s", s.key, s.origin, fmt.Sprintf(format, args...))
-}
-
 // missing describes a setting that has to be there.
-func (s setting) missing(fix string) error {
-	return fmt.Errorf("%s is not set: %s", s.key, fix)
+func (s setting) missing() error {
+	if s.need != Required {
+		return nil
+	}
+	return fmt.Errorf("%s is not set: %s", s.Name, s.Find)
 }
 
-// quoted reports a value that arrived with the quotation marks of a shell or a .env file around it.
-func (s setting) quoted() error {
-	for _, q := range []string{`""`, "''", "``", "“”", "‘’"} {
-		marks := []rune(q)
-		if len(s.value) > 1 && strings.HasPrefix(s.value, string(marks[0])) && strings.HasSuffix(s.value, string(marks[1])) {
-			return s.problem("has quotation marks around it: remove them")
-		}
+// errorf describes what is wrong with a setting, never quoting its value.
+func (s setting) errorf(format string, args ...any) error {
+	return fmt.Errorf("%s (%s): %s", s.Name, s.origin, fmt.Sprintf(format, args...))
+}
+
+// problem is errorf with the fix behind it, unless the text has one of its own behind a colon.
+func (s setting) problem(format string, args ...any) error {
+	text := fmt.Sprintf(format, args...)
+	if s.Find != "" && !strings.Contains(text, ": ") {
+		text += ": " + s.Find
 	}
-	return nil
+	return s.errorf("%s", text)
+}
+
+// A name without digits: keys and tokens that were pasted in a name's place have some.
+var keyShape = regexp.MustCompile(`^[A-Za-z][A-Za-z_.-]*$`)
+
+const maxKey = 64
+
+// nameKey writes an unknown key for an error text, unless it looks as if a value was pasted in its place.
+func nameKey(name string) string {
+	if len(name) <= maxKey && keyShape.MatchString(name) && mistaken(name, "") == "" {
+		return fmt.Sprintf("key %q", name)
+	}
+	return fmt.Sprintf("a key of %d characters that is not shown", len(name))
 }
 
 // decodeSecret reads the JSON object in a secret. Every problem is reported, and none quotes a value.
@@ -81,7 +152,7 @@ func decodeSecret(id, text string) (map[string]string, error) {
 		}
 		dec := json.NewDecoder(strings.NewReader(text))
 		if open, err := dec.Token(); err != nil {
-			if kind := secretKind(strings.TrimSpace(text)); kind != "" {
+			if kind := mistaken(strings.TrimSpace(text), ""); kind != "" {
 				add(`holds a bare %s: store it in a JSON object, {"NAME": "value"}`, kind)
 				return
 			}

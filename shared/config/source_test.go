@@ -107,18 +107,6 @@ func TestSource_FetchesOnceWithinItsTTL(t *testing.T) {
 	}
 }
 
-func TestSource_TTLCanBeSet(t *testing.T) {
-	t.Parallel()
-	v := &vault{text: `{"LOG_LEVEL": "debug"}`}
-	s := v.source(t, config.WithTTL(2*time.Hour))
-	level(t, s)
-	v.advance(2*time.Hour - time.Second)
-	level(t, s)
-	if v.count() != 1 {
-		t.Errorf("%d fetches within a TTL of two hours, want 1", v.count())
-	}
-}
-
 func TestRefresh_SeesAChangeAtOnce(t *testing.T) {
 	t.Parallel()
 	v := &vault{text: `{"LOG_LEVEL": "debug"}`}
@@ -200,6 +188,38 @@ func TestSource_NeverHasTwoFetchesUnderWay(t *testing.T) {
 	}
 	if v.overlap || v.count() != 1 {
 		t.Errorf("%d fetches, overlapping: %t; want 1", v.count(), v.overlap)
+	}
+}
+
+// Fetches that end while others are asked for neither overlap nor lose count of the minute.
+func TestRefresh_KeepsItsPaceForManyAtOnce(t *testing.T) {
+	t.Parallel()
+	v := &vault{text: `{"LOG_LEVEL": "debug"}`}
+	s := v.source(t)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 1500 {
+				_, _ = s.Refresh(t.Context())
+				v.advance(time.Second)
+				_, _ = s.Ingest(t.Context())
+			}
+		})
+	}
+	wg.Wait()
+	if n := v.count(); v.overlap || n > 201 {
+		t.Errorf("%d fetches in 200 minutes, overlapping: %t; want one a minute at the most", n, v.overlap)
+	}
+	v.advance(time.Minute)
+	for range 2 {
+		_, _ = s.Refresh(t.Context())
+	}
+	n := v.count()
+	for range 100 {
+		_, _ = s.Refresh(t.Context())
+	}
+	if v.count() != n {
+		t.Errorf("%d fetches more within a minute, want none", v.count()-n)
 	}
 }
 

@@ -19,7 +19,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/clerk"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // DB is what [Diff] reads the tables through: the login must be allowed to.
@@ -51,7 +52,7 @@ func (d Difference) String() string {
 // tombstone, or foreign (which may be nil) says of its id that it is not the
 // double's. It returns the differences
 // by table and id, none if there are none.
-func Diff(ctx context.Context, db DB, want clerkdouble.Snapshot, foreign func(id string) bool) ([]Difference, error) {
+func Diff(ctx context.Context, db DB, want clerkinstance.Snapshot, foreign func(id string) bool) ([]Difference, error) {
 	if foreign == nil {
 		foreign = func(string) bool { return false }
 	}
@@ -116,7 +117,7 @@ type table struct {
 	prefix string
 	// emptied are the columns of a tombstone that are not null.
 	emptied fields
-	expect  func(s clerkdouble.Snapshot, columns []string) map[string]fields
+	expect  func(s clerkinstance.Snapshot, columns []string) map[string]fields
 }
 
 // copyTables are the tables of the copy in the schema that was chosen for it.
@@ -131,30 +132,30 @@ func copyTables(ctx context.Context, db DB) ([]table, error) {
 		{
 			name: exposed("users"), title: "users", key: "clerk_id", prefix: "user",
 			emptied: fields{"metadata": "{}", "unsafe_metadata": "{}", "is_placeholder": "false"},
-			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.User { return s.Users }, userFields),
+			expect:  rowsOf(func(s clerkinstance.Snapshot) map[string]resource.User { return s.Users }, userFields),
 		},
 		{
 			name: exposed("users_public"), title: "users_public", key: "clerk_id", prefix: "user",
-			expect: rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.User { return s.Users }, publicFields),
+			expect: rowsOf(func(s clerkinstance.Snapshot) map[string]resource.User { return s.Users }, publicFields),
 		},
 		{
 			name: exposed("organizations"), title: "organizations", key: "clerk_org_id", prefix: "org",
 			emptied: fields{"metadata": "{}", "is_placeholder": "false"},
-			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.Organization { return s.Organizations }, organizationFields),
+			expect:  rowsOf(func(s clerkinstance.Snapshot) map[string]resource.Organization { return s.Organizations }, organizationFields),
 		},
 		{
 			name: exposed("organization_memberships"), title: "organization_memberships", key: "clerk_membership_id", prefix: "orgmem",
 			emptied: fields{"metadata": "{}", "permissions": "{}"},
-			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.OrganizationMembership { return s.Memberships }, membershipFields),
+			expect:  rowsOf(func(s clerkinstance.Snapshot) map[string]resource.OrganizationMembership { return s.Memberships }, membershipFields),
 		},
 		{
 			name: helper("organization_roles"), title: helpers + ".organization_roles", key: "clerk_role_id", prefix: "role",
 			emptied: fields{"permission_ids": "{}"},
-			expect:  rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.Role { return s.Roles }, roleFields),
+			expect:  rowsOf(func(s clerkinstance.Snapshot) map[string]resource.Role { return s.Roles }, roleFields),
 		},
 		{
 			name: helper("organization_permissions"), title: helpers + ".organization_permissions", key: "clerk_permission_id", prefix: "perm",
-			expect: rowsOf(func(s clerkdouble.Snapshot) map[string]clerk.Permission { return s.Permissions }, permissionFields),
+			expect: rowsOf(func(s clerkinstance.Snapshot) map[string]resource.Permission { return s.Permissions }, permissionFields),
 		},
 	}
 	// The database is asked, so that no column can be forgotten here.
@@ -174,9 +175,9 @@ func copyTables(ctx context.Context, db DB) ([]table, error) {
 
 // rowsOf converts objects to rows: what convert leaves out is what Clerk has under the
 // column's name.
-func rowsOf[T any](objects func(clerkdouble.Snapshot) map[string]T, convert func(T) fields) func(clerkdouble.Snapshot, []string) map[string]fields {
+func rowsOf[T any](objects func(clerkinstance.Snapshot) map[string]T, convert func(T) fields) func(clerkinstance.Snapshot, []string) map[string]fields {
 	members := reflect.VisibleFields(reflect.TypeFor[T]())
-	return func(s clerkdouble.Snapshot, columns []string) map[string]fields {
+	return func(s clerkinstance.Snapshot, columns []string) map[string]fields {
 		converted := map[string]fields{}
 		for id, object := range objects(s) {
 			row := convert(object)
@@ -205,7 +206,7 @@ func memberOf(value any) string {
 	return ""
 }
 
-func userFields(u clerk.User) fields {
+func userFields(u resource.User) fields {
 	f := fields{
 		"email": "null", "email_verified": "null", "phone": "null", "phone_verified": "null",
 		"metadata": metadataOf(u.PublicMetadata), "unsafe_metadata": metadataOf(u.UnsafeMetadata),
@@ -223,16 +224,16 @@ func userFields(u clerk.User) fields {
 	return f
 }
 
-func isVerified(v *clerk.Verification) bool { return v != nil && v.Status == "verified" }
+func isVerified(v *resource.Verification) bool { return v != nil && v.Status == "verified" }
 
-func publicFields(u clerk.User) fields {
+func publicFields(u resource.User) fields {
 	return fields{
 		"username": textOf(u.Username), "first_name": textOf(u.FirstName), "last_name": textOf(u.LastName),
 		"avatar_url": strconv.Quote(u.ImageURL),
 	}
 }
 
-func organizationFields(o clerk.Organization) fields {
+func organizationFields(o resource.Organization) fields {
 	return fields{
 		"name": strconv.Quote(o.Name), "slug": textOf(o.Slug), "logo_url": textOf(o.ImageURL),
 		"metadata": metadataOf(o.PublicMetadata), "created_by": textOf(o.CreatedBy),
@@ -242,7 +243,7 @@ func organizationFields(o clerk.Organization) fields {
 	}
 }
 
-func membershipFields(m clerk.OrganizationMembership) fields {
+func membershipFields(m resource.OrganizationMembership) fields {
 	return fields{
 		"clerk_org_id": strconv.Quote(m.Organization.ID), "clerk_user_id": strconv.Quote(m.PublicUserData.UserID),
 		"role": strconv.Quote(m.Role), "permissions": listOf(m.Permissions), "metadata": metadataOf(m.PublicMetadata),
@@ -250,7 +251,7 @@ func membershipFields(m clerk.OrganizationMembership) fields {
 	}
 }
 
-func roleFields(r clerk.Role) fields {
+func roleFields(r resource.Role) fields {
 	ids := make([]string, len(r.Permissions))
 	for i, p := range r.Permissions {
 		ids[i] = p.ID
@@ -262,7 +263,7 @@ func roleFields(r clerk.Role) fields {
 	}
 }
 
-func permissionFields(p clerk.Permission) fields {
+func permissionFields(p resource.Permission) fields {
 	return fields{
 		"key": strconv.Quote(p.Key), "name": strconv.Quote(p.Name), "description": strconv.Quote(p.Description),
 		"type": strconv.Quote(p.Type), "created_at": momentOf(p.CreatedAt), "updated_at": momentOf(p.UpdatedAt), "deleted_at": "null",

@@ -10,17 +10,18 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // small is a copy of a small instance, told event by event, and that instance.
-func small(t *testing.T, options ...testdb.Option) (*pgx.Conn, *clerkdouble.Instance, map[string]string) {
+func small(t *testing.T, options ...testdb.Option) (*pgx.Conn, *clerkinstance.Instance, map[string]string) {
 	t.Helper()
 	db := testdb.New(t, options...)
 	store := mirror.New(db.Conn(t, db.Writer()))
-	instance := clerkdouble.New(clerkdouble.Options{Seed: 1, Emit: func(e clerkdouble.Event) {
+	instance := clerkinstance.New(clerkinstance.Options{Seed: 1, Emit: func(e clerkinstance.Event) {
 		event, err := clerk.ParseEvent(e.Body)
 		if err != nil {
 			t.Fatal(err)
@@ -36,16 +37,16 @@ func small(t *testing.T, options ...testdb.Option) (*pgx.Conn, *clerkdouble.Inst
 			t.Fatal(err)
 		}
 	}
-	ines, err := instance.SignUp(clerkdouble.Person{FirstName: "Inès", Emails: []string{"old@example.com", "ines@example.com"}, Primary: 1})
+	ines, err := instance.SignUp(clerkinstance.Person{FirstName: "Inès", Emails: []string{"old@example.com", "ines@example.com"}, Primary: 1})
 	check(err)
-	check(instance.UpdateUser(ines.ID, func(u *clerk.User) {
+	check(instance.UpdateUser(ines.ID, func(u *resource.User) {
 		u.PublicMetadata = []byte(`{"big": 9007199254740993, "rate": 1.50, "deep": [{"a": null}]}`)
 	}))
-	gone, err := instance.SignUp(clerkdouble.Person{FirstName: "Gone", Phones: []string{"+15005550100"}})
+	gone, err := instance.SignUp(clerkinstance.Person{FirstName: "Gone", Phones: []string{"+15005550100"}})
 	check(err)
 	org, err := instance.CreateOrganization(ines.ID, "Acme", "acme")
 	check(err)
-	left, err := instance.Join(org.ID, gone.ID, clerkdouble.MemberRole)
+	left, err := instance.Join(org.ID, gone.ID, clerkinstance.MemberRole)
 	check(err)
 	check(instance.DeleteUser(gone.ID, false))
 	for id, m := range instance.Snapshot().Memberships {
@@ -141,7 +142,7 @@ func TestDiff_FindsEveryKindOfFault(t *testing.T) { //nolint:tparallel // the fa
 func TestDiff_ComparesColumnsItWasNotToldOf(t *testing.T) {
 	t.Parallel()
 	conn, instance, ids := small(t)
-	if err := instance.UpdateUser(ids["user"], func(u *clerk.User) { u.HasImage = true }); err != nil {
+	if err := instance.UpdateUser(ids["user"], func(u *resource.User) { u.HasImage = true }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := conn.Exec(t.Context(), `alter table users add has_image boolean; alter table organizations add motto text`); err != nil {

@@ -3,11 +3,11 @@ package devstack
 import (
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 
 	"clerksync/shared/httpapi"
+	"clerksync/shared/netaddr"
 )
 
 var (
@@ -23,17 +23,13 @@ func guard(private http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !isLoopback(r.Host):
-			refuse(w, unknownHost)
+			unknownHost.Write(w)
 		case !isOwn(r):
-			refuse(w, crossSite)
+			crossSite.Write(w)
 		default:
 			private.ServeHTTP(w, r)
 		}
 	})
-}
-
-func refuse(w http.ResponseWriter, refusal httpapi.Refusal) {
-	httpapi.Answer{Status: refusal.Status, Body: refusal.JSON()}.Write(w)
 }
 
 // isLoopback reports whether a Host header is a name by which a machine calls itself.
@@ -43,8 +39,7 @@ func isLoopback(header string) bool {
 		name = header
 	}
 	name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
-	address, err := netip.ParseAddr(name)
-	return strings.EqualFold(name, "localhost") || err == nil && address.Unmap().IsLoopback()
+	return netaddr.IsLoopback(name)
 }
 
 // isOwn reports whether a request is a program's, the person's own, or of a page at

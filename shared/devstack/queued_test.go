@@ -10,14 +10,15 @@ import (
 	"time"
 
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/svix"
 	"clerksync/shared/devstack/queue"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // drained waits until the stack's queue is empty, and compares.
-func drained(t *testing.T, stack *devstack.Stack, want clerkdouble.Snapshot) []devstack.Difference {
+func drained(t *testing.T, stack *devstack.Stack, want clerkinstance.Snapshot) []devstack.Difference {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("a minute has passed"))
 	defer cancel()
@@ -64,7 +65,7 @@ func TestStart_AppliesWhatLiesInTheQueue(t *testing.T) {
 			}
 		},
 	})
-	want := play(t, stack, 21, 300, clerkdouble.SenderOptions{Late: 0.3, Twice: 0.3, LateBy: time.Second, Seed: 21})
+	want := play(t, stack, 21, 300, svix.SenderOptions{Late: 0.3, Twice: 0.3, LateBy: time.Second, Seed: 21})
 	for _, d := range drained(t, stack, want) {
 		t.Errorf("once the queue is empty: %s", d)
 	}
@@ -125,7 +126,7 @@ func TestQueued_ConsumerKilledWithABatchLeavesAnEqualCopy(t *testing.T) {
 		}}
 	})
 	stack := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": db.Owner()}), Queued: q})
-	want := play(t, stack, 22, 300, clerkdouble.SenderOptions{Late: 0.3, Twice: 0.2, LateBy: time.Second, Seed: 22})
+	want := play(t, stack, 22, 300, svix.SenderOptions{Late: 0.3, Twice: 0.2, LateBy: time.Second, Seed: 22})
 	for _, d := range drained(t, stack, want) {
 		t.Errorf("after %d kills: %s", kills, d)
 	}
@@ -148,7 +149,7 @@ func TestQueued_NamesItsDeadLetters(t *testing.T) {
 		return &mortal{Environment: e, dies: func() (bool, bool) { return true, false }}
 	})
 	stack := start(t, devstack.Options{Lookup: environment(map[string]string{"DATABASE_URL": db.Owner()}), Queued: q})
-	want := play(t, stack, 23, 0, clerkdouble.SenderOptions{})
+	want := play(t, stack, 23, 0, svix.SenderOptions{})
 	if len(drained(t, stack, want)) == 0 {
 		t.Error("nothing was applied, and yet the copy is equal")
 	}

@@ -1,13 +1,13 @@
 // Package devstack runs the whole product on one machine: a Postgres that looks
 // like Supabase's, migrated; the webhook handler behind a local server; and,
 // unless a real Clerk instance is configured, everything that is needed to point
-// a double of one at it (package clerkdouble).
+// a double of one at it (the packages in clerkdouble).
 //
 //	stack, err := devstack.Start(ctx, devstack.Options{Lookup: os.LookupEnv})
 //	defer stack.Stop(ctx)
-//	sender, err := clerkdouble.NewSender(clerkdouble.SenderOptions{Endpoints: stack.Endpoints()})
-//	instance := clerkdouble.New(clerkdouble.Options{Emit: sender.Send})
-//	err = stack.ServeBackend(instance) // at stack.BackendURL(), for stack.SecretKey(); keys at stack.JWKSURL()
+//	sender, err := svix.NewSender(svix.SenderOptions{Endpoints: stack.Endpoints()})
+//	instance := clerkinstance.New(clerkinstance.Options{Emit: sender.Send})
+//	mint, err := stack.ServeBackend(instance) // at stack.BackendURL(), for stack.SecretKey(); keys at stack.JWKSURL()
 //
 // It is what "clerksync dev" runs. The same configuration that the functions
 // read decides what is real: with DATABASE_URL that database is used and
@@ -38,7 +38,10 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/config"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/svix"
+	"clerksync/shared/devstack/clerkdouble/tokens"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
@@ -148,16 +151,12 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	handler, err := webhook.New(webhook.Options{
 		Store:    watched,
 		Observer: watched,
-		Secrets: func(ctx context.Context) ([]secret.Value, error) {
+		Configure: func(ctx context.Context) (webhook.Configuration, error) {
 			c, err := s.settings.source.Ingest(ctx)
-			return c.SigningSecrets, err
+			return webhook.Configuration{Secrets: c.SigningSecrets, InstanceID: c.InstanceID}, err
 		},
 		Refresh: s.settings.source.Refresh,
-		InstanceID: func(ctx context.Context) (string, error) {
-			c, err := s.settings.source.Ingest(ctx)
-			return c.InstanceID, err
-		},
-		Logger: logger,
+		Logger:  logger,
 	})
 	if err != nil {
 		return nil, err
@@ -296,28 +295,29 @@ func (s *Stack) WebhookURL() string { return s.URL() + webhook.Path }
 
 // Endpoints are what a double delivers to: the gateway under each of the live
 // signing secrets.
-func (s *Stack) Endpoints() []clerkdouble.Endpoint {
-	endpoints := make([]clerkdouble.Endpoint, len(s.settings.config.SigningSecrets))
+func (s *Stack) Endpoints() []svix.Endpoint {
+	endpoints := make([]svix.Endpoint, len(s.settings.config.SigningSecrets))
 	for i, key := range s.settings.config.SigningSecrets {
-		endpoints[i] = clerkdouble.Endpoint{URL: s.WebhookURL(), Secret: key}
+		endpoints[i] = svix.Endpoint{URL: s.WebhookURL(), Secret: key}
 	}
 	return endpoints
 }
 
 // ServeBackend serves a double's Backend API and the public documents of its
 // Frontend API on the gateway, to this machine only, from now on or in place of
-// another's. Its rate limit is that of Clerk's development instances, and the
-// tokens that it makes are of [Stack.Issuer]. It fails where a real Clerk instance
-// is configured.
-func (s *Stack) ServeBackend(instance *clerkdouble.Instance) error {
+// another's. Its rate limit is that of Clerk's development instances. It returns
+// what makes the double's tokens, which are of [Stack.Issuer]. It fails where a
+// real Clerk instance is configured.
+func (s *Stack) ServeBackend(instance *clerkinstance.Instance) (*tokens.Mint, error) {
 	if len(s.settings.clerkGiven) > 0 {
-		return fmt.Errorf("serving a double's Backend API: a real Clerk instance is configured by %s", strings.Join(s.settings.clerkGiven, ", "))
+		return nil, fmt.Errorf("serving a double's Backend API: a real Clerk instance is configured by %s", strings.Join(s.settings.clerkGiven, ", "))
 	}
-	mount(&s.gateway.frontend, instance.FrontendAPI(clerkdouble.FrontendOptions{Issuer: s.Issuer()}))
-	mount(&s.gateway.backend, instance.API(clerkdouble.APIOptions{
-		SecretKeys: []string{s.settings.secretKey.Reveal()}, Limit: clerk.TestInstance.RateLimit(), Issuer: s.Issuer(),
+	mint := tokens.New(instance, s.Issuer())
+	mount(&s.gateway.frontend, mint.FrontendAPI())
+	mount(&s.gateway.backend, backendapi.New(instance, backendapi.Options{
+		SecretKeys: []string{s.settings.secretKey.Reveal()}, Limit: clerk.TestInstance.RateLimit(), Tokens: mint,
 	}))
-	return nil
+	return mint, nil
 }
 
 // ServeDiagnostics serves a handler at /diagnostics/jwt and below on the gateway,
@@ -341,7 +341,7 @@ func (s *Stack) Issuer() string {
 // CLERK_JWKS_URL. It is "" where a real Clerk instance is configured.
 func (s *Stack) JWKSURL() string {
 	if issuer := s.Issuer(); issuer != "" {
-		return issuer + clerkdouble.JWKSPath
+		return issuer + tokens.JWKSPath
 	}
 	return ""
 }
@@ -415,7 +415,7 @@ func (s *Stack) Unread(ctx context.Context) (rows int64, heard bool, err error) 
 
 // Diff is [Diff] of the stack's copy. It fails with [ErrUnreadable] where the
 // login may not look.
-func (s *Stack) Diff(ctx context.Context, want clerkdouble.Snapshot, foreign func(id string) bool) ([]Difference, error) {
+func (s *Stack) Diff(ctx context.Context, want clerkinstance.Snapshot, foreign func(id string) bool) ([]Difference, error) {
 	var differences []Difference
 	err := s.connected(ctx, func(conn *pgx.Conn) (err error) {
 		differences, err = Diff(ctx, conn, want, foreign)

@@ -23,9 +23,10 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/config"
-	"clerksync/shared/devstack/moto"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/eventqueue"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/moto"
 )
 
 func TestMain(m *testing.M) { os.Exit(moto.Main(m)) }
@@ -79,7 +80,7 @@ func receive(t *testing.T, server *moto.Server, url string) []types.Message {
 	return out.Messages
 }
 
-func userEvent(t *testing.T, id string, change func(*clerk.User)) mirror.Delivery {
+func userEvent(t *testing.T, id string, change func(*resource.User)) mirror.Delivery {
 	t.Helper()
 	user := clerktest.User(id).Email(id + "@example.com")
 	if change != nil {
@@ -115,7 +116,7 @@ func TestSender_AppliesAtOnceWhatNoMessageMayCarry(t *testing.T) {
 	server := moto.Start(t)
 	url := server.NewQueue(t, nil)
 	s := newScene(&url, server.Environment())
-	large := userEvent(t, "user_large", func(u *clerk.User) { u.FirstName = new(strings.Repeat("private", eventqueue.MaxMessage/7)) })
+	large := userEvent(t, "user_large", func(u *resource.User) { u.FirstName = new(strings.Repeat("private", eventqueue.MaxMessage/7)) })
 	if got, err := s.Apply(t.Context(), large); err != nil || got.Outcome != mirror.Applied {
 		t.Errorf("Apply of a large event = %+v, %v, want applied", got, err)
 	}

@@ -1,8 +1,10 @@
 package fullsync
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -19,8 +21,10 @@ const (
 	// beside is how many witnesses one question names, and witnesses of how many some
 	// must be found: they may be gone since they were listed.
 	beside, witnesses = 5, 15
-	// undatedBatch is how many rows without a creation time are looked at at once.
-	undatedBatch = 1000
+	// suspectsAtOnce is how many suspects are looked for, held and noted as gone at a
+	// time; mostSent is how many ids that were listed one statement is sent.
+	suspectsAtOnce = 1000
+	mostSent       = windowSize + pageSize
 )
 
 // deleter finds out what is gone from Clerk, and deletes that if it is plausible.
@@ -62,66 +66,135 @@ func (d *deleter) ask(ctx context.Context, k kind, suspects, known []mirror.Susp
 		ErrIncomplete, len(known), k.object, known[0].ID)
 }
 
-// witnessesOf are objects that Clerk should have, for questions about suspects.
-func (d *deleter) witnessesOf(ctx context.Context, object mirror.Object, suspects []mirror.Suspect) (known []mirror.Suspect, err error) {
+// witnessesOf are objects that Clerk should have, for questions about what is missing from
+// a span.
+func (d *deleter) witnessesOf(ctx context.Context, object mirror.Object, span mirror.Span) (known []mirror.Suspect, err error) {
 	d.mu.Lock()
 	listed := slices.Clone(d.known[object])
+	most := witnesses + len(d.absent[object]) // of which the store knows nothing
 	d.mu.Unlock()
 	known, err = persist(ctx, d.applier, func(ctx context.Context) ([]mirror.Suspect, error) {
-		return d.applier.store.Witnesses(ctx, d.record.report.RunID, object, listed, suspects, witnesses)
+		return d.applier.store.Witnesses(ctx, d.record.report.RunID, object, listed, span, most)
 	})
-	return d.withoutAbsentParents(object, known), err
+	known = d.withoutAbsent(object, known)
+	return known[:min(witnesses, len(known))], err
+}
+
+// know keeps some objects that Clerk has, the last ones first.
+func (d *deleter) know(object mirror.Object, ids iter.Seq[string]) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var known []string
+	for id := range ids {
+		if known = append(known, id); len(known) == witnesses {
+			break
+		}
+	}
+	for _, id := range d.known[object] {
+		if len(known) < witnesses && !slices.Contains(known, id) {
+			known = append(known, id)
+		}
+	}
+	d.known[object] = known
 }
 
 // finishWindow compares a window that was read with the copy and records it.
-// listed are the ids that Clerk listed within the window's span, at least.
-func (d *deleter) finishWindow(ctx context.Context, k kind, w mirror.Window, listed map[string]bool) error {
-	ids := slices.Collect(maps.Keys(listed))
-	unlisted := func(span mirror.Span) ([]mirror.Suspect, error) {
-		return persist(ctx, d.applier, func(ctx context.Context) ([]mirror.Suspect, error) {
-			return d.applier.store.Suspects(ctx, d.record.report.RunID, k.object, span, ids)
-		})
+// listed are the ids that Clerk listed within the window's span, at least, and when each
+// was created.
+func (d *deleter) finishWindow(ctx context.Context, k kind, w mirror.Window, listed map[string]clerk.Millis) error {
+	d.know(k.object, maps.Keys(listed))
+	if d.applier.run == nil {
+		d.mu.Lock()
+		for id := range listed {
+			delete(d.absent[k.object], id)
+		}
+		d.mu.Unlock()
 	}
-	span := mirror.Span{From: w.From, To: w.To, After: w.After, Through: w.Through}
 	// What has just been made may be on its way.
-	if limit := clerk.MillisOf(d.applier.settled); span.To == 0 || span.To > limit {
-		young := span
-		if limit > young.From {
-			young = mirror.Span{From: limit, To: span.To}
+	limit := clerk.MillisOf(d.applier.settled)
+	for span, ids := range parts(mirror.Span{From: w.From, To: w.To, After: w.After, Through: w.Through}, listed) {
+		if span.To == 0 || span.To > limit {
+			young := span
+			if limit > young.From {
+				young.From, young.After = limit, ""
+			}
+			for unseen, err := range d.suspects(ctx, k, young, ids) {
+				if err != nil {
+					return err
+				}
+				if len(unseen) > 0 {
+					w.Unseen = limit
+					break
+				}
+			}
+			span.To, span.Through = limit, ""
 		}
-		span.To = limit
-		unseen, err := unlisted(young)
-		if err != nil {
-			return err
+		if span.From >= span.To {
+			continue
 		}
-		if len(unseen) > 0 {
-			w.Unseen = limit
+		for suspects, err := range d.suspects(ctx, k, span, ids) {
+			if err == nil {
+				err = d.confirm(ctx, k, &w, suspects)
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
-	var suspects []mirror.Suspect
-	if span.From < span.To {
-		var err error
-		if suspects, err = unlisted(span); err != nil {
-			return err
-		}
-	}
-	d.mu.Lock()
-	known := slices.Concat(ids[:min(witnesses, len(ids))], d.known[k.object])
-	d.known[k.object] = known[:min(witnesses, len(known))]
-	d.mu.Unlock()
-	return d.confirmAndFinish(ctx, k, w, suspects)
+	return d.finish(ctx, w)
 }
 
-// confirmAndFinish asks Clerk about suspects, applies those that it has after
-// all and records the others with the window.
-func (d *deleter) confirmAndFinish(ctx context.Context, k kind, w mirror.Window, suspects []mirror.Suspect) error {
-	suspects = d.withoutAbsentParents(k.object, suspects)
-	var known []mirror.Suspect
-	if len(suspects) > 0 {
-		var err error
-		if known, err = d.witnessesOf(ctx, k.object, suspects); err != nil {
-			return err
+// parts cuts a span in which very much was listed, as within a moment that no window could
+// end in, into spans of which fewer ids are sent.
+func parts(span mirror.Span, listed map[string]clerk.Millis) iter.Seq2[mirror.Span, []string] {
+	ids := slices.SortedFunc(maps.Keys(listed), func(a, b string) int {
+		return cmp.Or(cmp.Compare(listed[a], listed[b]), cmp.Compare(a, b))
+	})
+	return func(yield func(mirror.Span, []string) bool) {
+		for len(ids) > mostSent {
+			last := ids[mostSent-1]
+			part := span
+			part.To, part.Through = listed[last]+1, last
+			if !yield(part, ids[:mostSent]) {
+				return
+			}
+			span.From, span.After, ids = listed[last], last, ids[mostSent:]
 		}
+		yield(span, ids)
+	}
+}
+
+// suspects are the live rows of a span that were not listed, some at a time.
+func (d *deleter) suspects(ctx context.Context, k kind, span mirror.Span, listed []string) iter.Seq2[[]mirror.Suspect, error] {
+	return func(yield func([]mirror.Suspect, error) bool) {
+		for place, more := (*mirror.Place)(nil), true; more; more = place != nil {
+			next := place
+			some, err := persist(ctx, d.applier, func(ctx context.Context) (found []mirror.Suspect, err error) {
+				found, next, err = d.applier.store.Suspects(ctx, d.record.report.RunID, k.object, span, listed, place, suspectsAtOnce)
+				return found, err
+			})
+			if place = next; !yield(some, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// confirm asks Clerk about some suspects of a window, applies those that it has after all
+// and notes the others. That is safe before the window is finished: a call that repeats
+// it takes back what it finds listed, and goes on behind the others.
+func (d *deleter) confirm(ctx context.Context, k kind, w *mirror.Window, suspects []mirror.Suspect) error {
+	suspects = d.withoutAbsent(k.object, suspects)
+	if len(suspects) == 0 {
+		return nil
+	}
+	span := mirror.Span{From: w.From, To: w.To}
+	if w.Phase == mirror.PhaseUndated {
+		span = mirror.Span{From: 1, To: 1} // they lie in none: an empty one
+	}
+	known, err := d.witnessesOf(ctx, k.object, span)
+	if err != nil {
+		return err
 	}
 	absent := map[string]mirror.Suspect{}
 	confirmedAt := time.Now()
@@ -137,13 +210,16 @@ func (d *deleter) confirmAndFinish(ctx context.Context, k kind, w mirror.Window,
 		for _, s := range batch {
 			missing[s.ID] = s
 		}
+		there := make([]string, 0, len(page.Items))
 		// Only the suspects: what else was answered has been applied already.
 		found := page.Select(func(item clerk.Item) bool {
 			_, suspected := missing[item.ID]
 			delete(missing, item.ID)
+			there = append(there, item.ID)
 			return suspected
 		})
-		tally, err := d.applier.apply(ctx, w, found)
+		d.know(k.object, slices.Values(there))
+		tally, err := d.applier.apply(ctx, *w, found)
 		if err != nil {
 			return err
 		}
@@ -152,13 +228,26 @@ func (d *deleter) confirmAndFinish(ctx context.Context, k kind, w mirror.Window,
 	}
 	d.record.update(k.object, func(r *ObjectReport) { r.Suspects += int64(len(suspects)) })
 	if d.applier.run == nil {
-		d.noteAbsent(k.object, w, absent)
+		d.mu.Lock()
+		maps.Copy(d.absent[k.object], absent)
+		d.mu.Unlock()
 		return nil
 	}
-	w.Finished = true
+	if len(absent) == 0 {
+		return nil
+	}
 	return d.applier.persist(ctx, func(ctx context.Context) error {
-		return d.applier.run.Finish(ctx, w, slices.Collect(maps.Keys(absent)), confirmedAt)
+		return d.applier.run.NoteAbsent(ctx, k.object, slices.Collect(maps.Keys(absent)), confirmedAt)
 	})
+}
+
+// finish records a window that was read and compared.
+func (d *deleter) finish(ctx context.Context, w mirror.Window) error {
+	if d.applier.run == nil {
+		d.record.update(w.Object, func(r *ObjectReport) { r.Add(w.Tally); r.Listed += w.Listed })
+		return nil
+	}
+	return d.applier.persist(ctx, func(ctx context.Context) error { return d.applier.run.Finish(ctx, w) })
 }
 
 // confirmUndated looks at the rows that lie in no window: it is not known when
@@ -169,37 +258,34 @@ func (d *deleter) confirmUndated(ctx context.Context, k kind) error {
 	}
 	for position, after := 0, ""; ; position++ {
 		suspects, err := persist(ctx, d.applier, func(ctx context.Context) ([]mirror.Suspect, error) {
-			return d.applier.store.Undated(ctx, k.object, d.applier.settled, after, undatedBatch)
+			return d.applier.store.Undated(ctx, k.object, d.applier.settled, after, suspectsAtOnce)
 		})
 		if err != nil || len(suspects) == 0 {
 			return err
 		}
 		after = suspects[len(suspects)-1].ID
-		if err := d.confirmAndFinish(ctx, k, mirror.Window{Object: k.object, Phase: mirror.PhaseUndated, Position: position}, suspects); err != nil {
+		w := mirror.Window{Object: k.object, Phase: mirror.PhaseUndated, Position: position}
+		if err := d.confirm(ctx, k, &w, suspects); err != nil {
+			return err
+		}
+		if err := d.finish(ctx, w); err != nil {
 			return err
 		}
 	}
 }
 
-// withoutAbsentParents does for a dry run what the record of absences does for
-// others: memberships go with their user and organization.
-func (d *deleter) withoutAbsentParents(object mirror.Object, suspects []mirror.Suspect) []mirror.Suspect {
-	if d.applier.run != nil || object != mirror.Memberships {
+// withoutAbsent does for a dry run what the record of absences does for others: what is
+// gone is known, and memberships go with their user and organization.
+func (d *deleter) withoutAbsent(object mirror.Object, suspects []mirror.Suspect) []mirror.Suspect {
+	if d.applier.run != nil {
 		return suspects
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.DeleteFunc(suspects, func(s mirror.Suspect) bool {
+		_, itself := d.absent[object][s.ID]
 		_, user := d.absent[mirror.Users][s.UserID]
 		_, organization := d.absent[mirror.Organizations][s.OrganizationID]
-		return user || organization
+		return itself || user || organization
 	})
-}
-
-// noteAbsent keeps what a dry run would record.
-func (d *deleter) noteAbsent(object mirror.Object, w mirror.Window, absent map[string]mirror.Suspect) {
-	d.record.update(object, func(r *ObjectReport) { r.Add(w.Tally); r.Listed += w.Listed })
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	maps.Copy(d.absent[object], absent)
 }

@@ -8,19 +8,20 @@ import (
 	"sync"
 	"testing"
 
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 )
 
 // mail holds back events and lets them out in disorder.
 type mail struct {
 	mu      sync.Mutex
 	rng     *rand.Rand
-	pending []clerkdouble.Event
+	pending []clerkinstance.Event
 	// lost and twice are shares of the events.
 	lost, twice float64
 }
 
-func (m *mail) post(e clerkdouble.Event) {
+func (m *mail) post(e clerkinstance.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.rng.Float64() < m.lost {
@@ -33,12 +34,12 @@ func (m *mail) post(e clerkdouble.Event) {
 }
 
 // take removes one of the latest events, any of them; false if there is none.
-func (m *mail) take() (clerkdouble.Event, bool) {
+func (m *mail) take() (clerkinstance.Event, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := len(m.pending)
 	if n == 0 {
-		return clerkdouble.Event{}, false
+		return clerkinstance.Event{}, false
 	}
 	i := m.rng.IntN(n)
 	e := m.pending[i]
@@ -62,11 +63,11 @@ func TestRun_ConvergesWhateverWasLost(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			letters := &mail{rng: rand.New(rand.NewPCG(seed, 3)), lost: 0.3, twice: 0.2}
-			w := newWorld(t, clerkdouble.APIOptions{})
-			w.clerk = clerkdouble.New(clerkdouble.Options{Seed: seed + 10, Emit: letters.post})
+			w := newWorld(t, backendapi.Options{})
+			w.clerk = clerkinstance.New(clerkinstance.Options{Seed: seed + 10, Emit: letters.post})
 			// Some were there before anybody listened, and enough for several pages.
 			w.seed(1200, 20, 700)
-			traffic := clerkdouble.NewTraffic(w.clerk, seed)
+			traffic := clerkinstance.NewTraffic(w.clerk, seed)
 			step := func(n int) {
 				for range n {
 					if err := traffic.Step(); err != nil {
@@ -78,7 +79,7 @@ func TestRun_ConvergesWhateverWasLost(t *testing.T) {
 			letters.deliver(w)
 			// At least one deletion of somebody whom the copy knows is lost.
 			letters.lost = 0
-			user, err := w.clerk.SignUp(clerkdouble.Person{Emails: []string{"gone@example.com"}})
+			user, err := w.clerk.SignUp(clerkinstance.Person{Emails: []string{"gone@example.com"}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,7 +93,7 @@ func TestRun_ConvergesWhateverWasLost(t *testing.T) {
 			// With every answer of Clerk something happens, and some of what has
 			// happened arrives.
 			var mu sync.Mutex
-			w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 				mu.Lock()
 				step(3)
 				mu.Unlock()

@@ -104,11 +104,7 @@ func (d *deleter) eachIsGone(ctx context.Context, object mirror.Object) (string,
 		}
 	}
 	for _, object := range []mirror.Object{mirror.Users, mirror.Organizations} {
-		pending, err := d.pendingObjects(ctx, object)
-		if err != nil {
-			return "", err
-		}
-		known, err := d.witnessesOf(ctx, object, pending)
+		known, err := d.witnessesOf(ctx, object, mirror.Span{From: 1, To: 1}) // any
 		if err != nil {
 			return "", err
 		}
@@ -190,24 +186,29 @@ func place(object mirror.Object) int {
 }
 
 func (d *deleter) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
-	var children []mirror.Suspect
 	live := map[mirror.Object]int64{}
-	err := d.applier.persist(ctx, func(ctx context.Context) (err error) {
-		for _, object := range []mirror.Object{mirror.Users, mirror.Organizations, mirror.Memberships} {
-			counts, err := d.applier.store.Count(ctx, object)
-			if err != nil {
-				return err
-			}
-			live[object] = counts.Live + counts.Placeholders
+	for _, object := range []mirror.Object{mirror.Users, mirror.Organizations, mirror.Memberships} {
+		counts, err := persist(ctx, d.applier, func(ctx context.Context) (mirror.Counts, error) { return d.applier.store.Count(ctx, object) })
+		if err != nil {
+			return nil, err
 		}
-		children, err = d.applier.store.Children(ctx, slices.Collect(maps.Keys(d.absent[mirror.Users])), slices.Collect(maps.Keys(d.absent[mirror.Organizations])))
-		return err
-	})
-	if err != nil {
-		return nil, err
+		live[object] = counts.Live + counts.Placeholders
 	}
-	for _, m := range children {
-		d.absent[mirror.Memberships][m.ID] = m
+	for _, parent := range []mirror.Object{mirror.Users, mirror.Organizations} {
+		for some := range slices.Chunk(slices.Collect(maps.Keys(d.absent[parent])), partBatch) {
+			children, err := persist(ctx, d.applier, func(ctx context.Context) ([]mirror.Suspect, error) {
+				if parent == mirror.Users {
+					return d.applier.store.Children(ctx, some, nil)
+				}
+				return d.applier.store.Children(ctx, nil, some)
+			})
+			if err != nil {
+				return nil, err
+			}
+			for _, m := range children {
+				d.absent[mirror.Memberships][m.ID] = m
+			}
+		}
 	}
 	var pending []mirror.Pending
 	for object, ids := range d.absent {

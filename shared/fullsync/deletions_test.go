@@ -3,14 +3,14 @@ package fullsync_test
 import (
 	"testing"
 
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
 	"clerksync/shared/fullsync"
 )
 
 // What is right is right, also where retention cannot be applied.
 func TestRun_IsCompleteAlsoIfItCannotPurge(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(20, 2, 10)
 	if _, err := w.owner.Exec(t.Context(), `
 		create or replace function clerk_sync.purge(most integer default 10000) returns jsonb language plpgsql security definer as
@@ -28,7 +28,7 @@ func TestRun_IsCompleteAlsoIfItCannotPurge(t *testing.T) {
 // one that a webhook has deleted just now.
 func TestRun_EndsWhatLargeDeletionsLeave(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(60, 2, 100)
 	w.complete(nil)
 	if _, err := w.owner.Exec(t.Context(), `update clerk_sync.settings set memberships_at_once = 3`); err != nil {

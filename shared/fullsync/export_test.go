@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"clerksync/shared/clerk"
 	"clerksync/shared/mirror"
 )
 
@@ -13,29 +14,28 @@ func (o *Options) Small(window, page int) { o.windowSize, o.pageSize = window, p
 // Patience is how long a database that is away is waited for.
 func (o *Options) Patience(d time.Duration) { o.patience = d }
 
-// Counted is a span and how many users Clerk has counted in it.
-type Counted struct {
-	mirror.Span
-	Users int64
-}
-
-// CutUsers cuts a span as a run does, and returns how many questions that took.
-func CutUsers(
-	ctx context.Context, whole Counted, count func(context.Context, mirror.Span) (int64, error), workers int,
-) ([]Counted, int, error) {
-	spans, asked, err := cutUsers(ctx, counted{whole.Span, whole.Users}, count, windowSize, workers)
-	cuts := make([]Counted, len(spans))
-	for i, span := range spans {
-		cuts[i] = Counted{span.Span, span.users}
-	}
-	return cuts, asked, err
+// CutUsers cuts a span as a run does.
+func CutUsers(ctx context.Context, whole mirror.Cut, count func(context.Context, mirror.Span) (int64, error), workers int) ([]mirror.Cut, error) {
+	keep := func(context.Context, []mirror.Cut) error { return nil }
+	return cutUsers(ctx, []mirror.Cut{whole}, count, keep, windowSize, workers)
 }
 
 // The sizes of a run that no test makes smaller.
 const (
+	MostSent   = mostSent
 	WindowSize = windowSize
 	PageSize   = pageSize
 )
 
-// Fill adds users to a window, as a run does.
-var Fill = fill
+// Fill adds users to a window that holds some, as a run does, and says what it holds then.
+func Fill(w mirror.Window, held Holding, users []clerk.Item, size int) (int, mirror.Window, *mirror.Window, Holding) {
+	n, closed, rest := fill(w, held, users, size, false)
+	held.add(users[:n])
+	return n, closed, rest, held
+}
+
+// Holding is what a window holds.
+type Holding = holding
+
+// Users is how many.
+func (h *holding) Users() int { return h.objects }

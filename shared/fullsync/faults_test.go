@@ -13,7 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/clerk"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
@@ -73,10 +74,10 @@ func TestRun_KilledAtEveryStep(t *testing.T) {
 	for _, before := range []bool{true, false} {
 		t.Run(map[bool]string{true: "before it is done", false: "after it is done"}[before], func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, clerkdouble.APIOptions{})
+			w := newWorld(t, backendapi.Options{})
 			w.seed(230, 12, 260)
 			w.complete(nil)
-			traffic := clerkdouble.NewTraffic(w.clerk, 4)
+			traffic := clerkinstance.NewTraffic(w.clerk, 4)
 			direct := pool(t, w.db.Writer())
 			small := func(o *fullsync.Options) { o.Workers = 2; o.Small(60, 30) }
 			for step := int64(1); ; step++ {
@@ -146,10 +147,10 @@ func (w *world) expire() {
 // writes nothing more once another has taken over.
 func TestRun_StopsWhenItHasLostTheLock(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(1100, 5, 20)
 	var served atomic.Int32
-	w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.URL.Path == "/v1/users" && served.Add(1) == 2 {
 			if _, err := w.db.Conn(t, w.db.Superuser()).Exec(w.Context(), `
 				update clerk_sync.sync_lock set holder = 'another', expires_at = now() + interval '1 hour'`); err != nil {
@@ -168,7 +169,7 @@ func TestRun_StopsWhenItHasLostTheLock(t *testing.T) {
 	}
 	// And the one that took over is not kept from working.
 	w.expire()
-	w.serve(clerkdouble.APIOptions{})
+	w.serve(backendapi.Options{})
 	w.complete(nil)
 	w.same()
 }
@@ -224,14 +225,14 @@ func TestRun_WhenClerkIsNotWell(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, clerkdouble.APIOptions{})
+			w := newWorld(t, backendapi.Options{})
 			w.seed(1100, 20, 1200)
 			w.complete(nil)
 			deleteOne(w)
 			gone := w.clerk.Snapshot().Deleted
 
 			var asked atomic.Int32
-			w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 				if test.ill(r, asked.Add(1)) {
 					test.answer(rw, r)
 					return
@@ -250,7 +251,7 @@ func TestRun_WhenClerkIsNotWell(t *testing.T) {
 				t.Errorf("the run: %v", err)
 			}
 
-			w.serve(clerkdouble.APIOptions{})
+			w.serve(backendapi.Options{})
 			w.complete(nil)
 			w.same()
 			if got := w.countDeleted(); got != 1 {

@@ -19,12 +19,15 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/pgbouncer"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
+	"clerksync/shared/testkit/need"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
@@ -34,8 +37,8 @@ const secretKey = "sk_test_double"
 // world is a Clerk instance, a copy of it, and what is between them.
 type world struct {
 	*testing.T
-	clerk *clerkdouble.Instance
-	api   *clerkdouble.API
+	clerk *clerkinstance.Instance
+	api   *backendapi.API
 	url   string
 	db    *testdb.DB
 	store *mirror.Store
@@ -47,13 +50,13 @@ type world struct {
 
 // newWorld makes an instance and an empty copy that is written through PgBouncer
 // where there is one.
-func newWorld(t *testing.T, o clerkdouble.APIOptions) *world {
+func newWorld(t *testing.T, o backendapi.Options) *world {
 	t.Helper()
 	db := testdb.New(t)
-	w := &world{T: t, clerk: clerkdouble.New(clerkdouble.Options{Seed: 1}), db: db, owner: db.Conn(t, db.Superuser())}
+	w := &world{T: t, clerk: clerkinstance.New(clerkinstance.Options{Seed: 1}), db: db, owner: db.Conn(t, db.Superuser())}
 	w.serve(o)
 	connString := db.Writer()
-	if _, err := pgbouncer.Find(); err == nil || os.Getenv("CI") == "true" {
+	if _, err := pgbouncer.Find(); err == nil || need.InCI() {
 		connString = db.Pooled(t, connString)
 	}
 	w.store = mirror.New(pool(t, connString))
@@ -61,10 +64,10 @@ func newWorld(t *testing.T, o clerkdouble.APIOptions) *world {
 }
 
 // serve makes the instance answer in another way.
-func (w *world) serve(o clerkdouble.APIOptions) {
+func (w *world) serve(o backendapi.Options) {
 	w.Helper()
 	o.SecretKeys = []string{secretKey}
-	w.api = w.clerk.API(o)
+	w.api = backendapi.New(w.clerk, o)
 	server := httptest.NewServer(w.api)
 	w.Cleanup(server.Close)
 	w.url = server.URL + "/v1"
@@ -160,7 +163,7 @@ func (w *world) differences() []string {
 
 func (w *world) seed(users, organizations, memberships int) {
 	w.Helper()
-	if err := w.clerk.Seed(clerkdouble.SeedOptions{Users: users, Organizations: organizations, Memberships: memberships}); err != nil {
+	if err := w.clerk.Seed(clerkinstance.SeedOptions{Users: users, Organizations: organizations, Memberships: memberships}); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -176,7 +179,7 @@ func tally(r fullsync.Report) mirror.Tally {
 
 func TestRun_CopiesAWholeInstanceAndThenNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(12_000, 700, 15_000)
 	first := w.complete(nil)
 	w.same()
@@ -224,13 +227,13 @@ func (w *world) written() string {
 
 func TestRun_FindsWhatWebhooksHaveLost(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(800, 30, 900)
 	w.complete(nil)
 
 	// A day without an endpoint.
 	snapshot := w.clerk.Snapshot()
-	traffic := clerkdouble.NewTraffic(w.clerk, 2)
+	traffic := clerkinstance.NewTraffic(w.clerk, 2)
 	if err := traffic.SignUps(60); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +253,7 @@ func TestRun_FindsWhatWebhooksHaveLost(t *testing.T) {
 			continue
 		}
 		renamed++
-		if err := w.clerk.UpdateUser(id, func(u *clerk.User) { u.FirstName = new("Renamed") }); err != nil {
+		if err := w.clerk.UpdateUser(id, func(u *resource.User) { u.FirstName = new("Renamed") }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -275,7 +278,7 @@ func TestRun_FindsWhatWebhooksHaveLost(t *testing.T) {
 
 func TestRun_ReadsByOffsetWhereThereIsNoCursor(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{NoCursor: true})
+	w := newWorld(t, backendapi.Options{NoCursor: true})
 	w.seed(11_000, 0, 0)
 	report := w.complete(nil)
 	w.same()
@@ -286,7 +289,7 @@ func TestRun_ReadsByOffsetWhereThereIsNoCursor(t *testing.T) {
 
 func TestRun_TakesShorterPagesThanItAskedFor(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	w := newWorld(t, backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 		q := r.URL.Query()
 		if q.Get("limit") == "500" {
 			q.Set("limit", "70")
@@ -304,7 +307,7 @@ func TestRun_TakesShorterPagesThanItAskedFor(t *testing.T) {
 
 func TestRun_OfAnEmptyInstance(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	report := w.complete(nil)
 	if got := tally(report); got.Created != int64(len(w.clerk.Snapshot().Roles)+len(w.clerk.Snapshot().Permissions)) || got.Deleted != 0 {
 		t.Errorf("an empty instance: %+v", got)
@@ -314,11 +317,11 @@ func TestRun_OfAnEmptyInstance(t *testing.T) {
 
 func TestRun_WithoutOrganizations(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(20, 5, 20)
 	w.complete(nil)
 	// Switched off later: what the copy has of them is left alone.
-	w.serve(clerkdouble.APIOptions{OrganizationsDisabled: true})
+	w.serve(backendapi.Options{OrganizationsDisabled: true})
 	report := w.complete(nil)
 	if report.Organizations.Skipped != "not_enabled" || report.Memberships.Skipped != "not_enabled" {
 		t.Errorf("organizations %+v, memberships %+v; want both skipped", report.Organizations, report.Memberships)
@@ -328,12 +331,12 @@ func TestRun_WithoutOrganizations(t *testing.T) {
 
 func TestRun_RefusesTheKeyOfAnotherInstance(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(20, 0, 0)
 	w.complete(nil)
 	copied := w.clerk
-	w.clerk = clerkdouble.New(clerkdouble.Options{Seed: 99, Salt: 1})
-	w.serve(clerkdouble.APIOptions{})
+	w.clerk = clerkinstance.New(clerkinstance.Options{Seed: 99, Salt: 1})
+	w.serve(backendapi.Options{})
 	w.seed(20, 0, 0)
 
 	report, err := w.run(nil)
@@ -368,7 +371,7 @@ func (w *world) countDeleted() (n int) {
 
 func TestRun_DeletesNothingIfItWouldDeleteTooMuch(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(100, 0, 0)
 	w.complete(nil)
 	n := 0
@@ -400,17 +403,17 @@ func TestRun_DeletesNothingIfItWouldDeleteTooMuch(t *testing.T) {
 // webhook told.
 func TestRun_DoesNotOverwriteWhatAWebhookTold(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	var once sync.Once
 	var id string
-	bodies := make(chan clerkdouble.Event, 1000)
-	w.clerk = clerkdouble.New(clerkdouble.Options{Seed: 5, Emit: func(e clerkdouble.Event) { bodies <- e }})
-	user, err := w.clerk.SignUp(clerkdouble.Person{Emails: []string{"ada@example.com"}, FirstName: "Old"})
+	bodies := make(chan clerkinstance.Event, 1000)
+	w.clerk = clerkinstance.New(clerkinstance.Options{Seed: 5, Emit: func(e clerkinstance.Event) { bodies <- e }})
+	user, err := w.clerk.SignUp(clerkinstance.Person{Emails: []string{"ada@example.com"}, FirstName: "Old"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	id = user.ID
-	w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.URL.Path != "/v1/users" {
 			next.ServeHTTP(rw, r)
 			return
@@ -419,7 +422,7 @@ func TestRun_DoesNotOverwriteWhatAWebhookTold(t *testing.T) {
 		next.ServeHTTP(recorded, r)
 		// Read, and not answered yet: now the user changes and the webhook lands.
 		once.Do(func() {
-			if err := w.clerk.UpdateUser(id, func(u *clerk.User) { u.FirstName = new("New") }); err != nil {
+			if err := w.clerk.UpdateUser(id, func(u *resource.User) { u.FirstName = new("New") }); err != nil {
 				t.Error(err)
 			}
 			for len(bodies) > 0 {
@@ -436,7 +439,7 @@ func TestRun_DoesNotOverwriteWhatAWebhookTold(t *testing.T) {
 	w.same()
 }
 
-func (w *world) deliver(e clerkdouble.Event) {
+func (w *world) deliver(e clerkinstance.Event) {
 	w.Helper()
 	event, err := clerk.ParseEvent(e.Body)
 	if err != nil {
@@ -450,7 +453,7 @@ func (w *world) deliver(e clerkdouble.Event) {
 
 func TestRun_StopsBeforeItsDeadline(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{Latency: 400 * time.Millisecond})
+	w := newWorld(t, backendapi.Options{Latency: 400 * time.Millisecond})
 	w.seed(2000, 10, 50)
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 	defer cancel()
@@ -478,7 +481,7 @@ func TestRun_StopsBeforeItsDeadline(t *testing.T) {
 // object is counted once.
 func TestRun_GoesOnUntilItIsComplete(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(16_000, 300, 11_000)
 	calls := 0
 	for {
@@ -487,7 +490,7 @@ func TestRun_GoesOnUntilItIsComplete(t *testing.T) {
 		}
 		ctx, stop := context.WithCancelCause(t.Context())
 		var served atomic.Int32
-		w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+		w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 			if served.Add(1) == 25 {
 				stop(fullsync.ErrOutOfTime)
 			}
@@ -523,12 +526,12 @@ func TestRun_GoesOnUntilItIsComplete(t *testing.T) {
 
 func TestRun_LeavesAResumableRunWhenInterrupted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(11_000, 10, 100)
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
 	var served atomic.Int32
-	w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.URL.Path == "/v1/users" && served.Add(1) == 15 {
 			interrupt()
 		}
@@ -547,7 +550,7 @@ func TestRun_LeavesAResumableRunWhenInterrupted(t *testing.T) {
 
 func TestRun_TwoAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{Latency: 5 * time.Millisecond})
+	w := newWorld(t, backendapi.Options{Latency: 5 * time.Millisecond})
 	w.seed(3000, 10, 100)
 	reports, errs := make([]fullsync.Report, 4), make([]error, 4)
 	var running sync.WaitGroup
@@ -572,7 +575,7 @@ func TestRun_TwoAtOnce(t *testing.T) {
 
 func TestRun_DryRunWritesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(600, 20, 300)
 	w.complete(nil)
 	var renamed, removed string
@@ -584,13 +587,13 @@ func TestRun_DryRunWritesNothing(t *testing.T) {
 			removed = id
 		}
 	}
-	if err := w.clerk.UpdateUser(renamed, func(u *clerk.User) { u.LastName = new("Renamed") }); err != nil {
+	if err := w.clerk.UpdateUser(renamed, func(u *resource.User) { u.LastName = new("Renamed") }); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.clerk.DeleteUser(removed, false); err != nil {
 		t.Fatal(err)
 	}
-	added, err := w.clerk.SignUp(clerkdouble.Person{Emails: []string{"new@example.com"}})
+	added, err := w.clerk.SignUp(clerkinstance.Person{Emails: []string{"new@example.com"}})
 	if err != nil {
 		t.Fatal(err)
 	}

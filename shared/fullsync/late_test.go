@@ -11,14 +11,15 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
 
 // late is an event that says otherwise than the first one about an object, of the same
 // moments, and that would win if it came without a full sync in between.
-func late(t *testing.T, e clerkdouble.Event) mirror.Delivery {
+func late(t *testing.T, e clerkinstance.Event) mirror.Delivery {
 	t.Helper()
 	var body struct {
 		Object     string         `json:"object"`
@@ -58,16 +59,16 @@ func TestRun_LateTiesAfterARunThatFoundEverythingRight(t *testing.T) {
 	for _, together := range []bool{false, true} {
 		t.Run(fmt.Sprint("together ", together), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, clerkdouble.APIOptions{})
+			w := newWorld(t, backendapi.Options{})
 			var mu sync.Mutex
-			var events []clerkdouble.Event
-			w.clerk = clerkdouble.New(clerkdouble.Options{Seed: 5, Emit: func(e clerkdouble.Event) {
+			var events []clerkinstance.Event
+			w.clerk = clerkinstance.New(clerkinstance.Options{Seed: 5, Emit: func(e clerkinstance.Event) {
 				mu.Lock()
 				defer mu.Unlock()
 				events = append(events, e)
 			}})
-			w.serve(clerkdouble.APIOptions{})
-			traffic := clerkdouble.NewTraffic(w.clerk, 5)
+			w.serve(backendapi.Options{})
+			traffic := clerkinstance.NewTraffic(w.clerk, 5)
 			if err := traffic.SignUps(30); err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +120,7 @@ func TestRun_LateTiesAfterARunThatFoundEverythingRight(t *testing.T) {
 // A row that is too young to be missed, and that Clerk does not list, is not confirmed.
 func TestRun_ConfirmsNothingThatItLeavesOut(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(20, 0, 0)
 	w.complete(nil)
 	now := time.Now()
@@ -143,7 +144,7 @@ func TestRun_ConfirmsNothingThatItLeavesOut(t *testing.T) {
 // and every way to bring the copy up to date counts it, each time.
 func TestRun_CountsWhatIsDeletedHereAsDrift(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(20, 2, 30)
 	w.complete(nil)
 	var id string

@@ -13,7 +13,8 @@ import (
 	"sync"
 	"testing"
 
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/fullsync"
 )
 
@@ -136,20 +137,20 @@ func TestRun_AgainstAnAPIThatLies(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 14))
-			w := newWorld(t, clerkdouble.APIOptions{})
-			w.clerk, w.strangers = clerkdouble.New(clerkdouble.Options{Seed: seed + 100}), true
+			w := newWorld(t, backendapi.Options{})
+			w.clerk, w.strangers = clerkinstance.New(clerkinstance.Options{Seed: seed + 100}), true
 			users := 1 + r.IntN([]int{12, 60, 300}[seed%3])
 			organizations := 1 + r.IntN(1+users/6)
 			w.seed(users, organizations, 1+r.IntN(users*min(organizations, 2)))
-			other := clerkdouble.New(clerkdouble.Options{Seed: seed + 200, Salt: 1})
-			if err := other.Seed(clerkdouble.SeedOptions{Users: 40, Organizations: 4, Memberships: 40}); err != nil {
+			other := clerkinstance.New(clerkinstance.Options{Seed: seed + 200, Salt: 1})
+			if err := other.Seed(clerkinstance.SeedOptions{Users: 40, Organizations: 4, Memberships: 40}); err != nil {
 				t.Fatal(err)
 			}
 			l := &liar{
 				r: r, kinds: everyLie, old: map[string]answered{}, told: map[string]int{},
-				other: other.API(clerkdouble.APIOptions{SecretKeys: []string{secretKey}}),
+				other: backendapi.New(other, backendapi.Options{SecretKeys: []string{secretKey}}),
 			}
-			w.serve(clerkdouble.APIOptions{Intercept: l.intercept})
+			w.serve(backendapi.Options{Intercept: l.intercept})
 			small := func(o *fullsync.Options) {
 				if seed%2 == 0 {
 					o.Small(40, 15)
@@ -157,7 +158,7 @@ func TestRun_AgainstAnAPIThatLies(t *testing.T) {
 			}
 			w.complete(small)
 
-			traffic := clerkdouble.NewTraffic(w.clerk, seed)
+			traffic := clerkinstance.NewTraffic(w.clerk, seed)
 			for round := range 2 {
 				// What webhooks have lost.
 				for range 20 {

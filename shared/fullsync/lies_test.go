@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
@@ -86,7 +86,7 @@ func TestRun_AnEmptyListIsNoDeletion(t *testing.T) {
 		for name, lies := range lists {
 			t.Run(fmt.Sprint(name, " of ", size), func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, clerkdouble.APIOptions{})
+				w := newWorld(t, backendapi.Options{})
 				w.seed(size[0], size[1], size[2])
 				w.complete(nil)
 				w.lieFrom(lies, func(int32) bool { return true })
@@ -110,7 +110,7 @@ func TestRun_AnEmptyListIsNoDeletion(t *testing.T) {
 func (w *world) lieFrom(lies func(*http.Request) bool, now func(n int32) bool) {
 	w.Helper()
 	var asked atomic.Int32
-	w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 		if n := asked.Add(1); lies(r) && now(n) {
 			empty(rw, r)
 			return
@@ -133,7 +133,7 @@ func TestRun_ListsThatAreEmptyFromAnyMomentOn(t *testing.T) {
 	for _, once := range []bool{true, false} {
 		t.Run(map[bool]string{true: "one answer", false: "from then on"}[once], func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, clerkdouble.APIOptions{})
+			w := newWorld(t, backendapi.Options{})
 			w.seed(60, 4, 80)
 			small := func(o *fullsync.Options) { o.Workers = 1; o.Small(20, 10) }
 			w.complete(small)
@@ -148,7 +148,7 @@ func TestRun_ListsThatAreEmptyFromAnyMomentOn(t *testing.T) {
 					break
 				}
 			}
-			w.serve(clerkdouble.APIOptions{})
+			w.serve(backendapi.Options{})
 			w.complete(func(o *fullsync.Options) { o.Fresh = true })
 			w.same()
 		})
@@ -157,12 +157,12 @@ func TestRun_ListsThatAreEmptyFromAnyMomentOn(t *testing.T) {
 
 func TestRun_AnEmptyListOfManyIsNoDeletion(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(10_000, 200, 9000)
 	w.complete(nil)
 	w.lieFrom(isList, func(int32) bool { return true })
 	w.notLost(nil)
-	w.serve(clerkdouble.APIOptions{})
+	w.serve(backendapi.Options{})
 	if report := w.complete(nil); report.Drift != 0 {
 		t.Errorf("drift %d after nothing was lost", report.Drift)
 	}
@@ -176,7 +176,7 @@ func TestRun_BringsBackWhatWasThereAfterAll(t *testing.T) {
 	for _, size := range [][3]int{{3, 1, 3}, {300, 8, 529}} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, clerkdouble.APIOptions{})
+			w := newWorld(t, backendapi.Options{})
 			w.seed(size[0], size[1], size[2])
 			w.complete(nil)
 			w.lieFrom(isList, func(int32) bool { return true })
@@ -185,7 +185,7 @@ func TestRun_BringsBackWhatWasThereAfterAll(t *testing.T) {
 			if lost < int64(size[0]+size[1]+size[2]) {
 				t.Fatalf("%d objects are lost; nothing is shown", lost)
 			}
-			w.serve(clerkdouble.APIOptions{})
+			w.serve(backendapi.Options{})
 			if report := w.complete(nil); report.Drift != lost {
 				t.Errorf("drift %d, want %d", report.Drift, lost)
 			}
@@ -197,7 +197,7 @@ func TestRun_BringsBackWhatWasThereAfterAll(t *testing.T) {
 // One by one, beside something that is there, Clerk is believed also of the last.
 func TestRun_TheLastOfAKindMayGo(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(5, 1, 5)
 	w.complete(nil)
 	for id := range w.clerk.Snapshot().Organizations {
@@ -231,7 +231,7 @@ func TestRun_TheLastOfAKindMayGo(t *testing.T) {
 // Memberships of which none can be asked for by itself, and whose parents are there.
 func TestRun_TheLastMembershipNeedsSomebodyToDecide(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(3, 1, 2)
 	w.complete(nil)
 	for id := range w.clerk.Snapshot().Memberships {
@@ -249,7 +249,7 @@ func TestRun_TheLastMembershipNeedsSomebodyToDecide(t *testing.T) {
 // Memberships that fall with their organization are deletions like others.
 func TestRun_CountsWhatFallsWithItsParents(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(60, 20, 100)
 	w.complete(nil)
 	members := map[string]int{}
@@ -298,12 +298,12 @@ func TestRun_AsksBesideSeveral(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, clerkdouble.APIOptions{})
+			w := newWorld(t, backendapi.Options{})
 			w.seed(300, 0, 0)
 			w.complete(nil)
 			deleteOne(w)
 			var asked atomic.Int32
-			w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+			w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 				if ids := r.URL.Query()["user_id"]; ids != nil && asked.Add(1) <= test.questions {
 					live := w.clerk.Snapshot().Users
 					for _, id := range ids {
@@ -323,7 +323,7 @@ func TestRun_AsksBesideSeveral(t *testing.T) {
 			if asked.Load() < 2 {
 				t.Errorf("%d questions; want another after the first", asked.Load())
 			}
-			w.serve(clerkdouble.APIOptions{})
+			w.serve(backendapi.Options{})
 			w.complete(func(o *fullsync.Options) { o.Fresh = true })
 			w.same()
 		})
@@ -333,7 +333,7 @@ func TestRun_AsksBesideSeveral(t *testing.T) {
 // Memberships are asked for beside others, too.
 func TestRun_BelievesNoOrganizationThatFindsNoMember(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(100, 5, 200)
 	w.complete(nil)
 	for id := range w.clerk.Snapshot().Memberships {
@@ -347,7 +347,7 @@ func TestRun_BelievesNoOrganizationThatFindsNoMember(t *testing.T) {
 	if report, err := w.run(nil); !errors.Is(err, fullsync.ErrIncomplete) || w.countGone("organization_memberships") != 0 {
 		t.Errorf("%v, %+v; want ErrIncomplete", err, report.Memberships)
 	}
-	w.serve(clerkdouble.APIOptions{})
+	w.serve(backendapi.Options{})
 	if report := w.complete(nil); report.Memberships.Deleted != 1 {
 		t.Errorf("memberships %+v, want one deleted", report.Memberships)
 	}

@@ -53,13 +53,13 @@ func (l *lister) walkList(ctx context.Context, k kind) error {
 	return l.deleter.confirmUndated(ctx, k)
 }
 
-// passWindows are the finished windows of the latest pass over a list, in order.
+// passWindows are the windows of the latest pass over a list, in order.
 func (l *lister) passWindows(k kind) (windows []mirror.Window) {
 	if l.applier.run == nil {
 		return nil
 	}
 	for _, w := range l.applier.run.Windows {
-		if w.Object != k.object || w.Phase != mirror.PhaseList || !w.Finished {
+		if w.Object != k.object || w.Phase != mirror.PhaseList {
 			continue
 		}
 		if len(windows) > 0 && w.Pass > windows[0].Pass {
@@ -71,23 +71,20 @@ func (l *lister) passWindows(k kind) (windows []mirror.Window) {
 }
 
 // resumeList returns where to go on, and whether there is nothing left.
-func (l *lister) resumeList(k kind) (listPass, bool) {
-	windows := l.passWindows(k)
-	at := listPass{window: mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: 1}}
-	for _, w := range windows {
-		at.listed += w.Listed
+func (l *lister) resumeList(k kind) (at listPass, done bool) {
+	at.window = mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: 1}
+	for _, w := range l.passWindows(k) {
+		if w.Finished {
+			at.listed, at.start, done = at.listed+w.Listed, w.NextOffset, w.To == 0
+		} else {
+			at.window.Pass, at.window.Position, at.window.From, at.window.After = w.Pass, w.Position, w.From, w.After
+		}
 	}
-	if len(windows) == 0 {
-		return at, false
-	}
-	last := windows[len(windows)-1]
 	l.record.advance(at.listed)
-	if last.To == 0 {
+	if done {
 		l.record.expect(k.object, at.listed)
-		return at, true
 	}
-	at.window.Pass, at.window.Position, at.window.From, at.start = last.Pass, last.Position+1, last.To, last.NextOffset
-	return at, false
+	return at, done
 }
 
 // listPass is one pass over a list.
@@ -101,8 +98,6 @@ type listPass struct {
 	// listed counts what the finished windows of the pass hold.
 	listed int64
 
-	// ids are those of the window, with their creation times.
-	ids map[string]clerk.Millis
 	// total is what Clerk last said that the list holds.
 	total int64
 }
@@ -111,70 +106,25 @@ func (l *listPass) walk(ctx context.Context) error {
 	if l.lister.applier.run == nil {
 		l.lister.record.update(l.kind.object, func(r *ObjectReport) { r.Listed = 0 })
 	}
-	l.ids = make(map[string]clerk.Millis, l.lister.windowSize)
-	pages := l.lister.applier.pages(ctx, l.window)
-	for page, err := range l.read(ctx) {
-		if err != nil {
-			return pages.fail(err)
-		}
-		if err := pages.apply(l.take(page)); err != nil {
-			return err
-		}
-		last := page.Items[len(page.Items)-1].CreatedAt
-		if len(l.ids) < l.lister.windowSize || last <= l.window.From {
-			continue
-		}
-		// The last moment may go on in the next page: it opens the next window.
-		l.window.To = last
-		first := slices.IndexFunc(page.Items, func(item clerk.Item) bool { return item.CreatedAt == last })
-		l.window.NextOffset = page.offset + int64(first)
-		if err := l.finish(ctx, pages); err != nil {
-			return err
-		}
-		pages = l.lister.applier.pages(ctx, l.window)
-	}
-	if found := l.listed + int64(len(l.ids)); found < l.total {
-		return pages.fail(fmt.Errorf("%w: Clerk counts %d and listed %d of them", errMissed, l.total, found))
-	}
-	l.window.To = 0
-	return l.finish(ctx, pages)
-}
-
-// take notes the ids of a page and returns what was not listed before: of pages
-// that overlap everything is applied once.
-func (l *listPass) take(page listedPage) clerk.Page {
-	return page.Select(func(item clerk.Item) bool {
-		if _, known := l.ids[item.ID]; known || item.CreatedAt < l.window.From {
-			return false
-		}
-		l.ids[item.ID] = item.CreatedAt
-		return true
+	return l.lister.walkWindows(ctx, l.window, reading{
+		kind: l.kind, pages: l.read(ctx),
+		belongs:  func(w mirror.Window, item clerk.Item) bool { return !passed(w, item) },
+		position: func(w mirror.Window) int { return w.Position + 1 },
+		// A window that ends within a moment takes lower ids of it for listed before. If any
+		// come, the list does not add up, and is read again without such windows.
+		whole: l.window.Pass > 1,
+		complete: func(listed int64) error {
+			if found := l.listed + listed; found < l.total {
+				return fmt.Errorf("%w: Clerk counts %d and listed %d of them", errMissed, l.total, found)
+			}
+			return nil
+		},
 	})
 }
 
-// finish closes the window and opens the next.
-func (l *listPass) finish(ctx context.Context, pages *pages) error {
-	tally, err := pages.wait()
-	if err != nil {
-		return err
-	}
-	listed := make(map[string]bool, len(l.ids))
-	rest := map[string]clerk.Millis{}
-	for id, at := range l.ids {
-		if l.window.To != 0 && at >= l.window.To {
-			rest[id] = at
-			continue
-		}
-		listed[id] = true
-	}
-	l.window.Tally, l.window.Listed = tally, int64(len(listed))
-	if err := l.lister.deleter.finishWindow(ctx, l.kind, l.window, listed); err != nil {
-		return err
-	}
-	l.listed += l.window.Listed
-	l.window = mirror.Window{Object: l.kind.object, Phase: mirror.PhaseList, Pass: l.window.Pass, Position: l.window.Position + 1, From: l.window.To}
-	l.ids = rest
-	return nil
+// passed tells whether an object lies before a window.
+func passed(w mirror.Window, item clerk.Item) bool {
+	return item.CreatedAt < w.From || item.CreatedAt == w.From && item.ID <= w.After
 }
 
 // listedPage is a page and where it was in the list.
@@ -272,7 +222,7 @@ func (l *listPass) open(ctx context.Context) (listedPage, error) {
 		if err != nil {
 			return listedPage{}, err
 		}
-		if offset == 0 || len(page.Items) > 0 && page.Items[0].CreatedAt < l.window.From {
+		if offset == 0 || len(page.Items) > 0 && passed(l.window, page.Items[0]) {
 			l.total = page.Total
 			l.lister.record.expect(l.kind.object, l.total)
 			return page, nil

@@ -12,7 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/clerk"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // complete are objects of every kind with all that Clerk can say of them, as its
@@ -25,9 +27,9 @@ func completePages(t *testing.T, w *world) map[clerk.Kind]clerk.Page {
 			t.Fatal(err)
 		}
 	}
-	user, err := w.clerk.SignUp(clerkdouble.Person{FirstName: "Ada", LastName: "Lovelace", Username: "ada", Emails: []string{"ada@example.com"}, Phones: []string{"+15005550100"}})
+	user, err := w.clerk.SignUp(clerkinstance.Person{FirstName: "Ada", LastName: "Lovelace", Username: "ada", Emails: []string{"ada@example.com"}, Phones: []string{"+15005550100"}})
 	check(err)
-	check(w.clerk.UpdateUser(user.ID, func(u *clerk.User) {
+	check(w.clerk.UpdateUser(user.ID, func(u *resource.User) {
 		u.ExternalID = new("external")
 		u.PublicMetadata, u.PrivateMetadata, u.UnsafeMetadata = json.RawMessage(`{"public":1}`), json.RawMessage(`{"private":1}`), json.RawMessage(`{"unsafe":1}`)
 		u.Banned, u.Locked, u.PasswordEnabled, u.TwoFactorEnabled = true, true, true, true
@@ -36,17 +38,17 @@ func completePages(t *testing.T, w *world) map[clerk.Kind]clerk.Page {
 	}))
 	organization, err := w.clerk.CreateOrganization(user.ID, "Acme", "acme")
 	check(err)
-	check(w.clerk.UpdateOrganization(organization.ID, func(o *clerk.Organization) {
+	check(w.clerk.UpdateOrganization(organization.ID, func(o *resource.Organization) {
 		o.ImageURL = new("https://img.example/acme")
 		o.PublicMetadata, o.PrivateMetadata = json.RawMessage(`{"public":1}`), json.RawMessage(`{"private":1}`)
 		o.MaxAllowedMemberships, o.AdminDeleteEnabled = 7, true
 	}))
 	permission, err := w.clerk.CreatePermission("org:bills:read", "Read bills")
 	check(err)
-	check(w.clerk.UpdatePermission(permission.ID, func(p *clerk.Permission) { p.Description = "Read what was billed" }))
+	check(w.clerk.UpdatePermission(permission.ID, func(p *resource.Permission) { p.Description = "Read what was billed" }))
 	role, err := w.clerk.CreateRole("org:treasurer", "Treasurer", permission)
 	check(err)
-	check(w.clerk.UpdateRole(role.ID, func(r *clerk.Role) {
+	check(w.clerk.UpdateRole(role.ID, func(r *resource.Role) {
 		r.Description, r.IsCreatorEligible = new("Pays"), true
 		r.Permissions[0].Description = "Read what was billed"
 	}))
@@ -54,7 +56,7 @@ func completePages(t *testing.T, w *world) map[clerk.Kind]clerk.Page {
 	for id := range w.clerk.Snapshot().Memberships {
 		membership = id
 	}
-	check(w.clerk.UpdateMembership(membership, role.Key, func(m *clerk.OrganizationMembership) {
+	check(w.clerk.UpdateMembership(membership, role.Key, func(m *resource.OrganizationMembership) {
 		m.PublicMetadata, m.PrivateMetadata = json.RawMessage(`{"public":1}`), json.RawMessage(`{"private":1}`)
 	}))
 
@@ -87,7 +89,7 @@ func completePages(t *testing.T, w *world) map[clerk.Kind]clerk.Page {
 // has forgotten fails here.
 func TestObjects_AgreeFromTheDoubleToTheColumn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	pages := completePages(t, w)
 	if _, err := w.owner.Exec(t.Context(), `update clerk_sync.settings set store_private_metadata = true`); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,14 +20,17 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/clerk"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/pgbouncer"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/need"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 )
 
 // shaky is a world whose Postgres and PgBouncer are its own, so that either may
@@ -46,17 +48,14 @@ type shaky struct {
 }
 
 // newShaky skips the test where there is no PgBouncer.
-func newShaky(t *testing.T, o clerkdouble.APIOptions) *shaky {
+func newShaky(t *testing.T, o backendapi.Options) *shaky {
 	t.Helper()
-	if _, err := pgbouncer.Find(); errors.Is(err, pgbouncer.ErrNotFound) && os.Getenv("CI") != "true" {
-		t.Skip(err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
+	_, err := pgbouncer.Find()
+	need.Success(t, err, pgbouncer.ErrNotFound)
 	// What no commit forces to disk stays in memory for as long as Postgres allows,
 	// so that a crash takes it.
 	server := testdb.NewServer(t, map[string]string{"wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", "wal_buffers": "32MB"})
-	s := &shaky{world: &world{T: t, clerk: clerkdouble.New(clerkdouble.Options{Seed: 1})}, server: server}
+	s := &shaky{world: &world{T: t, clerk: clerkinstance.New(clerkinstance.Options{Seed: 1})}, server: server}
 	s.look()
 	if err := s.startPooler(); err != nil {
 		t.Fatal(err)
@@ -166,7 +165,7 @@ func (w *world) change() (updated, deleted int64) {
 			err = w.clerk.DeleteUser(id, false)
 			deleted++
 		case 3, 7, 11, 15:
-			err = w.clerk.UpdateUser(id, func(u *clerk.User) { u.FirstName = new("Renamed") })
+			err = w.clerk.UpdateUser(id, func(u *resource.User) { u.FirstName = new("Renamed") })
 			updated++
 		}
 		if err != nil {
@@ -234,7 +233,7 @@ func (m moment) is(sql string, answered bool) bool {
 	case written:
 		return answered && strings.Contains(sql, ".apply_page(")
 	case recorded:
-		return answered && (strings.Contains(sql, ".finish_window(") || strings.Contains(sql, ".delete_absent(") || strings.Contains(sql, ".plan_windows("))
+		return answered && (strings.Contains(sql, ".finish_window(") || strings.Contains(sql, ".note_absences(") || strings.Contains(sql, ".delete_absent(") || strings.Contains(sql, ".plan_windows("))
 	default:
 		return !answered
 	}
@@ -319,7 +318,7 @@ func (a *accidents) tell(sql string, answered bool) {
 // while it is mended: a run does not end for that, and counts everything once.
 func TestRun_OutlastsThePooler(t *testing.T) {
 	t.Parallel()
-	s := newShaky(t, clerkdouble.APIOptions{})
+	s := newShaky(t, backendapi.Options{})
 	s.outlast(rand.New(rand.NewPCG(1, 1)), 6, s.killPooler, s.restartPooler)
 }
 
@@ -327,7 +326,7 @@ func TestRun_OutlastsThePooler(t *testing.T) {
 // acknowledged.
 func TestRun_OutlastsTheDatabase(t *testing.T) {
 	t.Parallel()
-	s := newShaky(t, clerkdouble.APIOptions{})
+	s := newShaky(t, backendapi.Options{})
 	s.outlast(rand.New(rand.NewPCG(2, 1)), 6, s.crash)
 }
 
@@ -371,7 +370,7 @@ func (s *shaky) outlast(rng *rand.Rand, n int, kinds ...func()) {
 // not there any more.
 func TestRun_ReadsAgainWhatACrashTook(t *testing.T) {
 	t.Parallel()
-	s := newShaky(t, clerkdouble.APIOptions{})
+	s := newShaky(t, backendapi.Options{})
 	s.seed(200, 5, 90)
 	s.complete(small)
 	for _, at := range []moment{written, recorded} {
@@ -415,7 +414,7 @@ func TestRun_LeavesTheRestToTheNextOne(t *testing.T) {
 	t.Parallel()
 	outages := clerkOutages(t)
 	_, missing := pgbouncer.Find()
-	if missing == nil || os.Getenv("CI") == "true" {
+	if missing == nil || need.InCI() {
 		outages = append(outages, databaseOutages(t)...)
 	}
 	// There is more time than any of them waits.
@@ -471,14 +470,14 @@ func (w *world) outage(name string, want error, reason string) *outage {
 
 func clerkOutages(t *testing.T) []*outage {
 	t.Helper()
-	refused := newWorld(t, clerkdouble.APIOptions{}).outage(
+	refused := newWorld(t, backendapi.Options{}).outage(
 		"connections to Clerk are refused while memberships are read", clerk.ErrClerkUnavailable, "clerk_unavailable")
 	refused.failing(4, func(r *http.Request) bool { return r.URL.Path == "/v1/organization_memberships" },
 		func(listener net.Listener, _ http.ResponseWriter) {
 			listener.Close()
 			panic(http.ErrAbortHandler) // this one had its connection before
 		})
-	limited := newWorld(t, clerkdouble.APIOptions{}).outage(
+	limited := newWorld(t, backendapi.Options{}).outage(
 		"every request is one too many while absences are confirmed", clerk.ErrRateLimited, "clerk_rate_limited")
 	limited.failing(2, func(r *http.Request) bool { return r.URL.Query().Has("user_id") },
 		func(_ net.Listener, rw http.ResponseWriter) {
@@ -494,7 +493,7 @@ func (o *outage) failing(nth int32, of func(*http.Request) bool, fail func(net.L
 	var seen atomic.Int32
 	var broken atomic.Bool
 	var server *httptest.Server
-	api := o.clerk.API(clerkdouble.APIOptions{SecretKeys: []string{secretKey}, Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	api := backendapi.New(o.clerk, backendapi.Options{SecretKeys: []string{secretKey}, Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 		if of(r) && seen.Add(1) == nth {
 			broken.Store(true)
 		}
@@ -508,7 +507,7 @@ func (o *outage) failing(nth int32, of func(*http.Request) bool, fail func(net.L
 	o.Cleanup(server.Close)
 	o.url = server.URL + "/v1"
 	o.option = o.options(small)
-	o.repair = func() error { o.serve(clerkdouble.APIOptions{}); return nil }
+	o.repair = func() error { o.serve(backendapi.Options{}); return nil }
 }
 
 func databaseOutages(t *testing.T) []*outage {
@@ -527,7 +526,7 @@ func databaseOutages(t *testing.T) []*outage {
 		// As with a host that drops what it is sent.
 		{"nobody answers at the pooler", (*shaky).silence, func(s *shaky) error { return errors.Join(s.silent.Close(), s.startPooler()) }},
 	} {
-		s := newShaky(t, clerkdouble.APIOptions{})
+		s := newShaky(t, backendapi.Options{})
 		o := s.outage(test.name, mirror.ErrUnavailable, "database_unavailable")
 		s.accidents.once(1, recorded, func() {
 			if err := test.leave(s); err != nil {

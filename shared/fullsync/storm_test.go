@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"clerksync/shared/clerk"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/secret"
 )
@@ -73,7 +73,7 @@ func (s *waves) intercept(rw http.ResponseWriter, r *http.Request, next http.Han
 // seen in what does not wait, not in time.
 func TestRun_OfAFewDozenObjectsDoesNotWait(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{Limit: clerk.TestInstance.RateLimit()})
+	w := newWorld(t, backendapi.Options{Limit: clerk.TestInstance.RateLimit()})
 	w.seed(36, 5, 40)
 	for _, what := range []string{"filled", "unchanged", "mended"} {
 		if what == "mended" {
@@ -111,7 +111,7 @@ func TestRun_LeavesTheLimitToOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			storm := &waves{refused: map[string]time.Time{}}
-			w := newWorld(t, clerkdouble.APIOptions{
+			w := newWorld(t, backendapi.Options{
 				Limit: sharedLimit, Intercept: storm.intercept,
 				Latency: 5 * time.Millisecond,
 			})

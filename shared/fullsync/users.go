@@ -68,7 +68,7 @@ func (l *lister) walkUserWindows(ctx context.Context) error {
 	group, walking := errgroup.WithContext(ctx)
 	group.SetLimit(l.workers)
 	for _, window := range spans {
-		group.Go(func() error { return l.walkWindows(walking, window) })
+		group.Go(func() error { return l.walkSpan(walking, window) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (l *lister) planUsers(ctx context.Context) ([]mirror.Window, error) {
 	spans := make([]mirror.Span, len(cuts))
 	windows := make([]mirror.Window, len(cuts))
 	for i, c := range cuts {
-		spans[i] = c.Span
+		spans[i] = mirror.Span{From: c.From, To: c.To}
 		// Postgres counts them from one.
 		windows[i] = mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: i + 1, From: c.From, To: c.To}
 	}
@@ -122,30 +122,42 @@ func (l *lister) planUsers(ctx context.Context) ([]mirror.Window, error) {
 	l.lastWindow = len(windows)
 	// What takes longest begins first.
 	slices.SortStableFunc(windows, func(a, b mirror.Window) int {
-		return cmp.Compare(cuts[b.Position-1].users, cuts[a.Position-1].users)
+		return cmp.Compare(cuts[b.Position-1].Users, cuts[a.Position-1].Users)
 	})
 	return windows, nil
 }
 
 // cut divides all time into spans to be read side by side.
-func (l *lister) cut(ctx context.Context, total int64) ([]counted, error) {
+func (l *lister) cut(ctx context.Context, total int64) ([]mirror.Cut, error) {
 	if total <= leastWindows*int64(l.windowSize) {
-		return []counted{{users: total}}, nil
+		return []mirror.Cut{{Users: total}}, nil
 	}
-	first, err := l.clerk.Users(ctx, clerk.UserQuery{OrderBy: "+created_at", Limit: 1})
-	if err != nil {
-		return nil, fmt.Errorf("looking for the first user: %w", err)
+	run := l.applier.run
+	var open []mirror.Cut
+	if run != nil {
+		open = run.Cuts
 	}
-	if len(first.Items) == 0 {
-		return []counted{{users: total}}, nil
+	if len(open) == 0 {
+		first, err := l.clerk.Users(ctx, clerk.UserQuery{OrderBy: "+created_at", Limit: 1})
+		if err != nil {
+			return nil, fmt.Errorf("looking for the first user: %w", err)
+		}
+		if len(first.Items) == 0 {
+			return []mirror.Cut{{Users: total}}, nil
+		}
+		from := first.Items[0].CreatedAt
+		open = []mirror.Cut{{From: from, To: max(clerk.MillisOf(first.RequestedAt), from+1), Users: total}}
 	}
-	from := first.Items[0].CreatedAt
-	whole := counted{mirror.Span{From: from, To: max(clerk.MillisOf(first.RequestedAt), from+1)}, total}
 	count := func(ctx context.Context, span mirror.Span) (int64, error) {
 		return l.clerk.CountUsers(ctx, within(span))
 	}
-	spans, _, err := cutUsers(ctx, whole, count, l.windowSize, l.workers)
-	return spans, err
+	keep := func(ctx context.Context, cuts []mirror.Cut) error {
+		if run == nil {
+			return nil
+		}
+		return l.applier.persist(ctx, func(ctx context.Context) error { return run.KeepCuts(ctx, cuts) })
+	}
+	return cutUsers(ctx, open, count, keep, l.windowSize, l.workers)
 }
 
 // within asks for a span and a millisecond on both sides, because Clerk does not
@@ -161,82 +173,27 @@ func within(span mirror.Span) clerk.UserQuery {
 	return q
 }
 
-// walkWindows reads a span by cursor, window by window, and reconciles each.
-func (l *lister) walkWindows(ctx context.Context, w mirror.Window) error {
-	list := l.cursor(w)
-	pages, listed := l.applier.pages(ctx, w), make(map[string]bool, l.windowSize)
-	for !list.done {
-		page, err := list.next(ctx)
-		if err != nil {
-			return pages.fail(err)
-		}
-		page = page.Select(func(item clerk.Item) bool {
-			return contains(mirror.Span{From: w.From, To: w.To}, item.CreatedAt) && !listed[item.ID]
-		})
-		for {
-			n, closed, rest := fill(w, len(listed), page.Items, l.windowSize)
-			for _, item := range page.Items[:n] {
-				listed[item.ID] = true
+// walkSpan reads a span by cursor.
+func (l *lister) walkSpan(ctx context.Context, w mirror.Window) error {
+	return l.walkWindows(ctx, w, reading{
+		kind: users(l.clerk),
+		pages: func(yield func(listedPage, error) bool) {
+			for list := l.cursor(w); !list.done; {
+				page, err := list.next(ctx)
+				if !yield(listedPage{Page: page}, err) || err != nil {
+					return
+				}
 			}
-			if err := pages.apply(first(page, n)); err != nil {
-				return err
-			}
-			if rest == nil {
-				break
-			}
+		},
+		belongs: func(w mirror.Window, item clerk.Item) bool {
+			return item.CreatedAt >= w.From && (w.To == 0 || item.CreatedAt < w.To)
+		},
+		position: func(mirror.Window) int {
 			l.mu.Lock()
+			defer l.mu.Unlock()
 			l.lastWindow++
-			rest.Position = l.lastWindow
-			l.mu.Unlock()
-			closed.Rest = rest
-			if err := l.finishUsers(ctx, closed, pages, listed); err != nil {
-				return err
-			}
-			w, page = *rest, after(page, n)
-			pages, listed = l.applier.pages(ctx, w), make(map[string]bool, l.windowSize)
-		}
-	}
-	return l.finishUsers(ctx, w, pages, listed)
-}
-
-func (l *lister) finishUsers(ctx context.Context, w mirror.Window, pages *pages, listed map[string]bool) error {
-	tally, err := pages.wait()
-	if err != nil {
-		return err
-	}
-	w.Tally, w.Listed = tally, int64(len(listed))
-	return l.deleter.finishWindow(ctx, users(l.clerk), w, listed)
-}
-
-// fill adds users, in the order of their creation, to a window that holds some. If
-// that fills it, it returns how many belong to it, where it ends, and the window
-// behind it. It ends before the last moment, which may go on in the next page; or,
-// where it has no other moment, behind the id that was listed last. The order
-// in which Clerk lists the users of one moment does not matter: the windows leave no id
-// out between them, since they go from the lowest to the highest, and on their way pass each.
-func fill(w mirror.Window, held int, users []clerk.Item, size int) (n int, closed mirror.Window, rest *mirror.Window) {
-	if len(users) == 0 || held+len(users) < size {
-		return len(users), w, nil
-	}
-	last := users[len(users)-1]
-	rest = &mirror.Window{Object: w.Object, Phase: w.Phase, From: last.CreatedAt, To: w.To}
-	if last.CreatedAt > w.From {
-		w.To = last.CreatedAt
-		return slices.IndexFunc(users, func(item clerk.Item) bool { return item.CreatedAt == last.CreatedAt }), w, rest
-	}
-	w.To, w.Through, rest.After = w.From+1, last.ID, last.ID
-	return len(users), w, rest
-}
-
-// first and after are the parts of a page up to the nth item and behind it.
-func first(page clerk.Page, n int) clerk.Page {
-	return page.Select(func(clerk.Item) bool { n--; return n >= 0 })
-}
-
-func after(page clerk.Page, n int) clerk.Page {
-	return page.Select(func(clerk.Item) bool { n--; return n < 0 })
-}
-
-func contains(span mirror.Span, at clerk.Millis) bool {
-	return at >= span.From && (span.To == 0 || at < span.To)
+			return l.lastWindow
+		},
+		complete: func(int64) error { return nil },
+	})
 }

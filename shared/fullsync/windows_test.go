@@ -16,7 +16,8 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
@@ -131,14 +132,14 @@ func TestWindows_AreOfOneSizeForEveryInstance(t *testing.T) {
 				asked.Add(1)
 				return h.before(span.To) - h.before(span.From), nil
 			}
-			whole := fullsync.Counted{Span: mirror.Span{From: h.at(0), To: h.at(users-1) + 1}, Users: users}
-			cuts, questions, err := fullsync.CutUsers(t.Context(), whole, count, fullsync.DefaultWorkers)
-			if err != nil || int64(questions) != asked.Load() {
-				t.Fatalf("CutUsers() = %d questions, error %v; %d were asked", questions, err, asked.Load())
+			cuts, err := fullsync.CutUsers(t.Context(), mirror.Cut{From: h.at(0), To: h.at(users-1) + 1, Users: users}, count, fullsync.DefaultWorkers)
+			if err != nil {
+				t.Fatal(err)
 			}
+			questions := asked.Load()
 
 			var spans, sizes []int64
-			requests := int64(questions) + 2
+			requests := questions + 2
 			for i, cut := range cuts {
 				first, last := h.before(cut.From), users
 				if i < len(cuts)-1 {
@@ -175,21 +176,22 @@ func TestWindows_AreOfOneSizeForEveryInstance(t *testing.T) {
 
 // windows are the sizes of those that a span is read in, page by page.
 func (h history) windows(first, last int64, w mirror.Window) (sizes []int64) {
-	held := 0
+	var held fullsync.Holding
 	for first < last {
 		page := make([]clerk.Item, min(fullsync.PageSize, last-first))
 		for i := range page {
 			page[i].CreatedAt = h.at(first + int64(i))
 		}
 		first += int64(len(page))
-		n, _, rest := fullsync.Fill(w, held, page, fullsync.WindowSize)
-		held += n
+		n, _, rest, now := fullsync.Fill(w, held, page, fullsync.WindowSize)
+		held = now
 		if rest != nil {
-			sizes = append(sizes, int64(held))
-			w, held = *rest, len(page)-n
+			sizes = append(sizes, int64(held.Users()))
+			w = *rest
+			_, _, _, held = fullsync.Fill(w, fullsync.Holding{}, page[n:], fullsync.WindowSize)
 		}
 	}
-	return append(sizes, int64(held))
+	return append(sizes, int64(held.Users()))
 }
 
 func total(sizes []int64) (sum int64) {
@@ -224,19 +226,20 @@ func TestWindows_OfOneMomentLeaveNobodyOut(t *testing.T) {
 		size, pageSize := 1+rng.IntN(12), 1+rng.IntN(9)
 		w := mirror.Window{From: 7, To: 20}
 		var windows []mirror.Window
-		held := 0
+		var held fullsync.Holding
 		for page := range slices.Chunk(ids, pageSize) {
 			items := make([]clerk.Item, len(page))
 			for i, id := range page {
 				items[i] = clerk.Item{ID: id, CreatedAt: 7}
 			}
-			n, closed, rest := fullsync.Fill(w, held, items, size)
-			held += n
+			n, closed, rest, now := fullsync.Fill(w, held, items, size)
+			held = now
 			if rest != nil {
 				if closed.To != 8 || rest.From != 7 || rest.To != 20 || rest.After != closed.Through {
 					t.Fatalf("%+v ends as %+v, before %+v", w, closed, rest)
 				}
-				windows, w, held = append(windows, closed), *rest, len(items)-n
+				windows, w = append(windows, closed), *rest
+				_, _, _, held = fullsync.Fill(w, fullsync.Holding{}, items[n:], size)
 			}
 		}
 		windows = append(windows, w)
@@ -267,10 +270,10 @@ func TestRun_GoesOnWithinASpan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, clerkdouble.APIOptions{})
+			w := newWorld(t, backendapi.Options{})
 			w.seed(200, 0, 0)
 			at := time.Now().Add(-200 * 24 * time.Hour)
-			if err := w.clerk.Seed(clerkdouble.SeedOptions{Users: 1500, From: at, To: at.Add(test.width)}); err != nil {
+			if err := w.clerk.Seed(clerkinstance.SeedOptions{Users: 1500, From: at, To: at.Add(test.width)}); err != nil {
 				t.Fatal(err)
 			}
 			tiny := func(o *fullsync.Options) { o.Workers = 1; o.Small(50, 20) }
@@ -298,7 +301,7 @@ func TestRun_GoesOnWithinASpan(t *testing.T) {
 				}
 				ctx, stop := context.WithCancelCause(t.Context())
 				var served atomic.Int32
-				w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+				w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 					if r.URL.Path == "/v1/users" && served.Add(1) == 11 {
 						stop(fullsync.ErrOutOfTime)
 					}
@@ -321,7 +324,7 @@ func TestRun_GoesOnWithinASpan(t *testing.T) {
 				}
 				users := sortedKeys(w.clerk.Snapshot().Users)
 				remove(users[rng.IntN(len(users))])
-				user, err := w.clerk.SignUp(clerkdouble.Person{Username: fmt.Sprint("late", calls)})
+				user, err := w.clerk.SignUp(clerkinstance.Person{Username: fmt.Sprint("late", calls)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -353,11 +356,11 @@ func TestRun_GoesOnWithinASpan(t *testing.T) {
 // Then the list goes on from the time of that user, and is still read by cursor.
 func TestRun_GoesOnWhenItsPlaceIsDeleted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, clerkdouble.APIOptions{})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(900, 0, 0)
 	w.complete(nil)
 	var deleted, byOffset atomic.Int32
-	w.serve(clerkdouble.APIOptions{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+	w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
 		q := r.URL.Query()
 		if place := q.Get("starting_after"); place != "" && deleted.Load() < 3 && w.clerk.DeleteUser(place, false) == nil {
 			deleted.Add(1)
@@ -371,7 +374,7 @@ func TestRun_GoesOnWhenItsPlaceIsDeleted(t *testing.T) {
 	if deleted.Load() != 3 || byOffset.Load() != 0 || report.Users.Listed != 900 {
 		t.Errorf("%d places were deleted, %d pages read by offset, %d users listed; want 3, none and 900", deleted.Load(), byOffset.Load(), report.Users.Listed)
 	}
-	w.serve(clerkdouble.APIOptions{})
+	w.serve(backendapi.Options{})
 	w.complete(nil)
 	w.same()
 	if got := w.countDeleted(); got != 3 {
@@ -398,4 +401,56 @@ func (w *world) place() (id string) {
 		w.Fatal(err)
 	}
 	return id
+}
+
+// A function that is stopped each time while it counts has counted in the end, and asked
+// nothing twice but what was under way when it was stopped.
+func TestRun_GoesOnWithinItsPlan(t *testing.T) {
+	t.Parallel()
+	tiny := func(o *fullsync.Options) { o.Workers = 2; o.Small(10, 10) }
+	var counted [2]int
+	for i, stopped := range []bool{false, true} {
+		w := newWorld(t, backendapi.Options{})
+		w.seed(1000, 0, 0)
+		calls := 0
+		for {
+			if calls++; calls > 40 {
+				t.Fatalf("40 calls have not planned the run: %d questions", counted[i])
+			}
+			ctx, stop := context.WithCancelCause(t.Context())
+			var asked, listed atomic.Int32
+			w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+				switch {
+				case r.URL.Path == "/v1/users/count":
+					if asked.Add(1) == 10 && stopped {
+						stop(fullsync.ErrOutOfTime)
+					}
+				case r.URL.Path == "/v1/users" && r.URL.Query().Get("limit") == "10":
+					listed.Add(1)
+				}
+				next.ServeHTTP(rw, r)
+			}})
+			report, err := fullsync.Run(ctx, w.options(tiny))
+			stop(nil)
+			counted[i] += int(asked.Load())
+			if err == nil {
+				if report.Users.Created != 1000 {
+					t.Errorf("%+v, want 1000 users created", report.Users)
+				}
+				break
+			}
+			if !errors.Is(err, fullsync.ErrOutOfTime) || listed.Load() != 0 {
+				t.Fatalf("call %d: %v, %d pages listed; want it stopped before", calls, err, listed.Load())
+			}
+		}
+		w.same()
+		if stopped && calls < 3 {
+			t.Errorf("complete after %d calls; nothing is shown", calls)
+		}
+		t.Logf("%d questions in %d calls", counted[i], calls)
+		// Each call asks how many there are, and a round of it is lost.
+		if most := counted[0] + calls*(1+9); counted[i] > most {
+			t.Errorf("%d questions in %d calls, want at most %d", counted[i], calls, most)
+		}
+	}
 }

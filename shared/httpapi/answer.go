@@ -35,6 +35,11 @@ func (r Refusal) JSON() []byte {
 	return text
 }
 
+// Write writes the refusal as an [Answer] that says no more.
+func (r Refusal) Write(w http.ResponseWriter) {
+	Answer{Status: r.Status, Body: r.JSON()}.Write(w)
+}
+
 // Answer is an answer in JSON.
 type Answer struct {
 	Status int

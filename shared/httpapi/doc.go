@@ -5,8 +5,7 @@
 //
 //	body, err := httpapi.ReadBody(w, r, 64<<10, 3*time.Second)
 //	if err != nil {
-//		refused := httpapi.BodyRefusal(err, tooLarge)
-//		httpapi.Answer{Status: refused.Status, Body: refused.JSON()}.Write(w)
+//		httpapi.BodyRefusal(err, tooLarge).Write(w)
 //	}
 //
 // Every refusal is {"error": {"code": "…", "message": "…"}}. Codes are stable;

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	"clerksync/shared/devstack/nodepkg"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/jwttest"
 	"clerksync/shared/jwtdiag/keyset"
+	"clerksync/shared/testkit/nodepkg"
 )
 
 // ask has Clerk's own verifier, @clerk/backend, judge the tokens of the corpus.

@@ -10,6 +10,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
 // checkIssuer compares iss exactly. Neither Clerk's verifier, unless told to, nor
@@ -24,7 +25,7 @@ func (x *diagnosis) checkIssuer() *check {
 	want := x.options.Issuer
 	switch {
 	case !there || !isText || issuer == "":
-		return failed(id, "The token names no issuer", "iss is "+orMissing(there, kindOf(raw))+". Clerk always names the instance's Frontend API.", useSessionToken)
+		return failed(id, "The token names no issuer", "iss is "+orMissing(there, KindOf(raw))+". Clerk always names the instance's Frontend API.", useSessionToken)
 	case x.kind == SupabaseAnon || x.kind == SupabaseService || x.kind == SupabaseSession:
 		return skipped(id, "The issuer was not compared", "this is "+x.kind.String(), "")
 	case want == "":
@@ -90,8 +91,8 @@ func (x *diagnosis) checkParty() *check {
 	parties := x.options.AuthorizedParties
 	refused := clerkSays("token-invalid-authorized-parties")
 	switch {
-	case len(parties) == 0 && there && !isText && kindOf(raw) != "null":
-		return warned(id, "The authorized party (azp) is "+kindOf(raw), "Clerk sets the origin of the page that asked for the token.", "")
+	case len(parties) == 0 && there && !isText && KindOf(raw) != "null":
+		return warned(id, "The authorized party (azp) is "+KindOf(raw), "Clerk sets the origin of the page that asked for the token.", "")
 	case len(parties) == 0:
 		said := "The token names none, as those of native applications."
 		if party != "" {
@@ -129,12 +130,12 @@ func (x *diagnosis) checkAudience() *check {
 	_, one := asText(raw)
 	_, several := asTexts(raw)
 	switch {
-	case !there || kindOf(raw) == "null":
+	case !there || KindOf(raw) == "null":
 		return passed(id, "No audience, as session tokens have", "")
 	case one || several:
 		return passed(id, "An audience that nobody compares here", "aud is "+show(string(raw))+". Clerk's verifier compares it where it is given one; the Data API where the project configures one.")
 	default:
-		return failed(id, "The audience (aud) is neither a string nor a list of strings", "It is "+kindOf(raw)+". The Data API refuses that even where no audience is configured.",
+		return failed(id, "The audience (aud) is neither a string nor a list of strings", "It is "+KindOf(raw)+". The Data API refuses that even where no audience is configured.",
 			"Mend the claim aud in the template or in the session token's custom claims.").
 			refusedBy(nil, postgrestSays("PGRST303", "The JWT 'aud' claim must be a string or an array of strings"))
 	}
@@ -155,7 +156,7 @@ func (x *diagnosis) checkSubject() *check {
 	subject, isText := asText(raw)
 	switch {
 	case !there || !isText:
-		return failed(id, "The token is about nobody: it has no sub", "sub is "+orMissing(there, kindOf(raw))+". Policies that ask for the user match no row.", useSessionToken).
+		return failed(id, "The token is about nobody: it has no sub", "sub is "+orMissing(there, KindOf(raw))+". Policies that ask for the user match no row.", useSessionToken).
 			refusedBy(clerkSays("token-verification-failed"), nil)
 	case subject == "":
 		return failed(id, "The token is about nobody: its sub is empty", "Policies that ask for the user match no row.", useSessionToken)
@@ -175,13 +176,6 @@ func (x *diagnosis) checkSubject() *check {
 	}
 }
 
-// Roles of every Supabase project (Supabase's documentation of Postgres roles).
-const (
-	anon          = "anon"
-	authenticated = "authenticated"
-	serviceRole   = "service_role"
-)
-
 // notGranted are roles that exist and that the Data API's login may not become.
 var notGranted = []string{
 	"postgres", "supabase_admin", "supabase_auth_admin", "supabase_storage_admin", "supabase_realtime_admin", "supabase_functions_admin",
@@ -194,7 +188,7 @@ var notGranted = []string{
 func (x *diagnosis) role() (role string, said bool) {
 	raw, there := x.payload.first["role"]
 	if !there {
-		return anon, false
+		return platform.Anon, false
 	}
 	if text, isText := asText(raw); isText {
 		return text, true
@@ -215,15 +209,15 @@ func (x *diagnosis) checkRole() *check {
 	switch {
 	case !said:
 		return failed(id, "The token has no role", "The Data API runs it as anon. Policies to authenticated do not hold for anon: reading gives no rows, or 401 42501 permission denied; writing is refused.", activate)
-	case kindOf(raw) != "a string":
-		return failed(id, "The claim role is "+kindOf(raw)+", and has to be the text authenticated", "PostgREST takes it for the name of a role that does not exist.", activate).refusedBy(nil, doesNotExist)
+	case KindOf(raw) != "a string":
+		return failed(id, "The claim role is "+KindOf(raw)+", and has to be the text authenticated", "PostgREST takes it for the name of a role that does not exist.", activate).refusedBy(nil, doesNotExist)
 	case x.kind == SupabaseAnon || x.kind == SupabaseService:
 		return passed(id, "Runs as "+role, "")
-	case role == authenticated:
+	case role == platform.Authenticated:
 		return passed(id, "Runs as authenticated", "")
-	case role == anon:
+	case role == platform.Anon:
 		return warned(id, "The token says that it is to run as anon", "Policies to authenticated do not hold for it.", activate)
-	case role == serviceRole:
+	case role == platform.ServiceRole:
 		return failed(id, "ALARM: the user's token runs as service_role, for which row level security does not hold",
 			"Everybody with such a token reads and writes every row. Whatever fills the claim role has to be the fixed text authenticated.",
 			"Take the claim out of the session token or template at once, and look whether it is filled from metadata that users may write. "+activate)
@@ -255,7 +249,7 @@ var roleName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 // ownRole reports whether the token names a role that not every project has.
 func (x *diagnosis) ownRole() bool {
 	role, said := x.role()
-	return said && kindOf(x.payload.first["role"]) == "a string" && role != authenticated && role != anon && role != serviceRole && !slices.Contains(notGranted, role)
+	return said && KindOf(x.payload.first["role"]) == "a string" && role != platform.Authenticated && role != platform.Anon && role != platform.ServiceRole && !slices.Contains(notGranted, role)
 }
 
 func notGrantedTo(role string) *refusal {
@@ -282,7 +276,7 @@ func (x *diagnosis) checkStatus() *check {
 	default:
 		what := show(status)
 		if !isText {
-			what = kindOf(raw)
+			what = KindOf(raw)
 		}
 		return warned(id, "The session's state (sts) is "+what+", which is not known", "Known are active and pending; the helpers in the database count anything else as not active.", "")
 	}
@@ -330,10 +324,10 @@ func (x *diagnosis) organization() organization {
 	if x.payload == nil {
 		return organization{}
 	}
-	if raw, there := x.payload.value("o"); there && kindOf(raw) != "null" {
+	if raw, there := x.payload.value("o"); there && KindOf(raw) != "null" {
 		o := x.payload.object("o")
 		if o == nil {
-			return organization{problem: "o is " + kindOf(raw) + " in place of an object"}
+			return organization{problem: "o is " + KindOf(raw) + " in place of an object"}
 		}
 		id, isText := o.text("id")
 		role, _ := o.text("rol")
@@ -343,12 +337,12 @@ func (x *diagnosis) organization() organization {
 		return organization{id: id, role: withPrefix(role), there: true}
 	}
 	raw, there := x.payload.value("org_id")
-	if !there || kindOf(raw) == "null" {
+	if !there || KindOf(raw) == "null" {
 		return organization{}
 	}
 	id, isText := asText(raw)
 	if !isText || id == "" {
-		return organization{problem: "org_id is " + kindOf(raw) + " in place of an id"}
+		return organization{problem: "org_id is " + KindOf(raw) + " in place of an id"}
 	}
 	role, _ := x.payload.text("org_role")
 	return organization{id: id, role: withPrefix(role), there: true}
@@ -397,8 +391,8 @@ func (x *diagnosis) checkPermissions() *check {
 	if !x.payload.has("o") {
 		raw, there := x.payload.value("org_permissions")
 		list, isList := asTexts(raw)
-		if there && !isList && kindOf(raw) != "null" {
-			return warned(id, "The permissions (org_permissions) are "+kindOf(raw)+" in place of a list of texts", "They count as none.", "")
+		if there && !isList && KindOf(raw) != "null" {
+			return warned(id, "The permissions (org_permissions) are "+KindOf(raw)+" in place of a list of texts", "They count as none.", "")
 		}
 		x.permissions = list
 		return passed(id, granted(list), "")
@@ -407,8 +401,8 @@ func (x *diagnosis) checkPermissions() *check {
 	text := func(o *object, name string) (string, string) {
 		raw, there := o.value(name)
 		value, isText := asText(raw)
-		if there && !isText && kindOf(raw) != "null" {
-			return "", name + " is " + kindOf(raw) + " in place of a text"
+		if there && !isText && KindOf(raw) != "null" {
+			return "", name + " is " + KindOf(raw) + " in place of a text"
 		}
 		return value, ""
 	}

@@ -22,9 +22,9 @@ func (m moment) odd(id, name string, missing *refusal) *check {
 	case !m.there:
 		return nil
 	case !m.number:
-		c := failed(id, fmt.Sprintf("The claim %s is %s, and has to be a number of seconds", name, kindOf(m.raw)), "Times in tokens are seconds since 1970, as numbers.", useSessionToken).
+		c := failed(id, fmt.Sprintf("The claim %s is %s, and has to be a number of seconds", name, KindOf(m.raw)), "Times in tokens are seconds since 1970, as numbers.", useSessionToken).
 			refusedBy(clerkSays("token-verification-failed"), notNumber)
-		if kindOf(m.raw) == "null" {
+		if KindOf(m.raw) == "null" {
 			c.supabase = nil // read as missing
 		}
 		return c

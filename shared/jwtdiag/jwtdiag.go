@@ -11,6 +11,7 @@ import (
 	"clerksync/shared/rls/access"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/supabase"
+	"clerksync/sql/platform"
 )
 
 // Request is one question.
@@ -192,7 +193,7 @@ func (x *diagnosis) look(ctx context.Context, tables []string) access.View {
 		return skip("no table was named")
 	}
 	role, _ := x.role()
-	if role != anon && role != authenticated {
+	if role != platform.Anon && role != platform.Authenticated {
 		return skip("the token would run as " + show(role) + ", and only anon and authenticated are looked through")
 	}
 	view, err := access.Look(ctx, x.options.Database, access.Options{Claims: x.payload.asFirst(), Role: role, Tables: names})

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/secret"
 )
 
 // Kind is what kind of thing was given. Kinds are stable.
@@ -36,17 +37,17 @@ const (
 	// Malformed begins like a token and cannot be read as one.
 	Malformed Kind = "malformed_jwt"
 
-	ClerkSecretKey         Kind = "clerk_secret_key"
-	ClerkPublishableKey    Kind = "clerk_publishable_key"
-	WebhookSecret          Kind = "webhook_signing_secret"
-	ClerkAPIKey            Kind = "clerk_api_key"
-	OpaqueMachine          Kind = "clerk_opaque_machine_token"
-	OpaqueOAuth            Kind = "clerk_opaque_oauth_token"
-	DevBrowser             Kind = "clerk_dev_browser"
-	SupabasePublishableKey Kind = "supabase_publishable_key"
-	SupabaseSecretKey      Kind = "supabase_secret_key"
-	SupabaseAccessToken    Kind = "supabase_access_token"
-	ConnectionString       Kind = "connection_string"
+	ClerkSecretKey              = Kind(secret.ClerkSecretKey)
+	ClerkPublishableKey         = Kind(secret.ClerkPublishableKey)
+	WebhookSecret               = Kind(secret.WebhookSecret)
+	ClerkAPIKey                 = Kind(secret.ClerkAPIKey)
+	OpaqueMachine               = Kind(secret.ClerkMachineToken)
+	OpaqueOAuth                 = Kind(secret.ClerkOAuthToken)
+	DevBrowser                  = Kind(secret.ClerkDevBrowser)
+	SupabasePublishableKey      = Kind(secret.SupabasePublishableKey)
+	SupabaseSecretKey           = Kind(secret.SupabaseSecretKey)
+	SupabaseAccessToken         = Kind(secret.SupabaseAccessToken)
+	ConnectionString            = Kind(secret.ConnectionString)
 	ClerkID                Kind = "clerk_id"
 	PublicKey              Kind = "public_key"
 	PrivateKey             Kind = "private_key"
@@ -83,26 +84,12 @@ func (k Kind) isJWT() bool {
 	}
 }
 
-// prefixes begin what is no JSON web token (Clerk JavaScript,
-// backend/src/tokens/machine.ts; Supabase's documentation of API keys).
+// prefixes begin what is neither a JSON web token nor a credential that package
+// secret knows.
 var prefixes = []struct {
 	prefix string
 	kind   Kind
 }{
-	{"sk_test_", ClerkSecretKey},
-	{"sk_live_", ClerkSecretKey},
-	{"pk_test_", ClerkPublishableKey},
-	{"pk_live_", ClerkPublishableKey},
-	{"whsec_", WebhookSecret},
-	{"ak_", ClerkAPIKey},
-	{"mt_", OpaqueMachine},
-	{"oat_", OpaqueOAuth},
-	{"dvb_", DevBrowser},
-	{"sb_publishable_", SupabasePublishableKey},
-	{"sb_secret_", SupabaseSecretKey},
-	{"sbp_", SupabaseAccessToken},
-	{"postgres://", ConnectionString},
-	{"postgresql://", ConnectionString},
 	{"-----BEGIN PUBLIC KEY", PublicKey},
 	{"-----BEGIN RSA PUBLIC KEY", PublicKey},
 	{"-----BEGIN CERTIFICATE", PublicKey},
@@ -113,13 +100,15 @@ var prefixes = []struct {
 	{"ins_", ClerkID},
 	{"orgmem_", ClerkID},
 	{"mch_", ClerkID},
-	// The oldest secret keys.
-	{"test_", ClerkSecretKey},
-	{"live_", ClerkSecretKey},
 }
 
 // opaqueKind names what begins with a known prefix; "" where none fits.
 func opaqueKind(text string) Kind {
+	switch kind, _ := secret.KindOf(text); kind {
+	case "", secret.JWT, secret.WebhookKeyPair:
+	default:
+		return Kind(kind)
+	}
 	for _, p := range prefixes {
 		if strings.HasPrefix(text, p.prefix) {
 			return p.kind

@@ -32,7 +32,7 @@ func readMoment(o *object, name string) moment {
 		return moment{}
 	}
 	m := moment{there: true, raw: raw}
-	if kindOf(raw) != "a number" {
+	if KindOf(raw) != "a number" {
 		return m
 	}
 	m.number = true

@@ -232,8 +232,10 @@ func asTexts(v json.RawMessage) ([]string, bool) {
 	return texts, true
 }
 
-// kindOf names the kind of a JSON value for people.
-func kindOf(v json.RawMessage) string {
+// KindOf names the kind of a JSON value for people: "a string", "an object", "an array",
+// "a boolean", "null" or "a number", and "nothing" where there is none.
+func KindOf(v json.RawMessage) string {
+	v = bytes.TrimSpace(v)
 	if len(v) == 0 {
 		return "nothing"
 	}

@@ -117,11 +117,11 @@ func (x *diagnosis) checkKeyID() *check {
 		}
 		return c
 	case !isText:
-		c := failed(id, "The key id (kid) is "+kindOf(raw), "It has to be a string.", useSessionToken)
+		c := failed(id, "The key id (kid) is "+KindOf(raw), "It has to be a string.", useSessionToken)
 		if !x.noKeys && len(x.candidates()) == 0 {
 			c.clerk = clerkSays("jwk-kid-mismatch")
 		}
-		if kindOf(raw) != "null" {
+		if KindOf(raw) != "null" {
 			c.supabase = postgrestSays("PGRST301", "JWT cryptographic operation failed")
 		}
 		return c

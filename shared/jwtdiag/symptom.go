@@ -361,7 +361,7 @@ func symptomText(text string) string {
 		}
 		if s, isText := asText(value); isText {
 			parts = append(parts, s)
-		} else if kindOf(value) == "a number" {
+		} else if KindOf(value) == "a number" {
 			parts = append(parts, string(value))
 		}
 	}

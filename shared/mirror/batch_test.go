@@ -16,8 +16,8 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // batch are the deliveries of some events of a history.

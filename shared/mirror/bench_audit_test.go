@@ -10,9 +10,10 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // auditKinds are pages of one kind, and the same objects changed by Clerk later.
@@ -21,7 +22,7 @@ var auditKinds = []struct {
 	page   func(first int, changed bool, requested time.Time) clerk.Page
 }{
 	{mirror.Users, func(first int, changed bool, requested time.Time) clerk.Page {
-		return pageOf(first, benchPage, requested, func(n int) clerk.User {
+		return pageOf(first, benchPage, requested, func(n int) resource.User {
 			user := benchUser(n)
 			if changed {
 				user = user.Name("Changed", "Last").UpdatedAt(clerktest.Epoch.Add(time.Hour))
@@ -30,7 +31,7 @@ var auditKinds = []struct {
 		}, func(n int) string { return fmt.Sprintf("user_%08d", n) })
 	}},
 	{mirror.Memberships, func(first int, changed bool, requested time.Time) clerk.Page {
-		return pageOf(first, benchPage, requested, func(n int) clerk.OrganizationMembership {
+		return pageOf(first, benchPage, requested, func(n int) resource.OrganizationMembership {
 			member := clerktest.Membership(fmt.Sprintf("orgmem_%08d", n), benchOrganization(n%benchPage), benchUser(n%(8*benchPage)))
 			if changed {
 				member = member.Role("org:admin").UpdatedAt(clerktest.Epoch.Add(time.Hour))

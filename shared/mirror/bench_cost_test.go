@@ -12,9 +12,10 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 var costRows = flag.Int("cost-rows", 100_000, "the largest copy that BenchmarkCost fills, in rows of each table")
@@ -50,7 +51,7 @@ func (c *costCopy) organization(b *testing.B, members int) string {
 
 // page is a page of users as Clerk lists them now.
 func (c *costCopy) page(first int, name string, updated time.Time) clerk.Page {
-	return pageOf(first, benchPage, time.Now(), func(n int) clerk.User {
+	return pageOf(first, benchPage, time.Now(), func(n int) resource.User {
 		return clerktest.User(fmt.Sprintf("user_%08d", n)).Name(name, "Last").UpdatedAt(updated).Resource()
 	}, func(n int) string { return fmt.Sprintf("user_%08d", n) })
 }
@@ -131,7 +132,7 @@ func BenchmarkCost(b *testing.B) {
 				listed = append(listed, fmt.Sprintf("user_%08d", n))
 			}
 			return func() error {
-				_, err := c.store.Suspects(b.Context(), 0, mirror.Users, mirror.Span{From: clerk.MillisOf(from), To: clerk.MillisOf(from.Add(5000 * time.Second))}, listed)
+				_, _, err := c.store.Suspects(b.Context(), 0, mirror.Users, mirror.Span{From: clerk.MillisOf(from), To: clerk.MillisOf(from.Add(5000 * time.Second))}, listed, nil, 1000)
 				return err
 			}
 		}},

@@ -13,9 +13,10 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 const benchPage = 500
@@ -50,15 +51,15 @@ var benchKinds = []struct {
 	page   func(first int, requested time.Time) clerk.Page
 }{
 	{mirror.Users, func(first int, requested time.Time) clerk.Page {
-		return pageOf(first, benchPage, requested, func(n int) clerk.User { return benchUser(n).Resource() },
+		return pageOf(first, benchPage, requested, func(n int) resource.User { return benchUser(n).Resource() },
 			func(n int) string { return fmt.Sprintf("user_%08d", n) })
 	}},
 	{mirror.Organizations, func(first int, requested time.Time) clerk.Page {
-		return pageOf(first, benchPage, requested, func(n int) clerk.Organization { return benchOrganization(n).Resource() },
+		return pageOf(first, benchPage, requested, func(n int) resource.Organization { return benchOrganization(n).Resource() },
 			func(n int) string { return fmt.Sprintf("org_%08d", n) })
 	}},
 	{mirror.Memberships, func(first int, requested time.Time) clerk.Page {
-		return pageOf(first, benchPage, requested, func(n int) clerk.OrganizationMembership {
+		return pageOf(first, benchPage, requested, func(n int) resource.OrganizationMembership {
 			return clerktest.Membership(fmt.Sprintf("orgmem_%08d", n), benchOrganization(n%benchPage), benchUser(n%(8*benchPage))).Resource()
 		}, func(n int) string { return fmt.Sprintf("orgmem_%08d", n) })
 	}},

@@ -15,8 +15,8 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // A history is a set of events about a few objects, crowded on purpose: few ids

@@ -16,6 +16,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
 )
 
@@ -217,7 +218,7 @@ func TestDeletionGrace_KeepsWhatAnEventEnds(t *testing.T) {
 	var members []clerktest.MembershipBuilder
 	for i := range 3 {
 		m := clerktest.Membership(fmt.Sprintf("orgmem_%d", i), acme, clerktest.User(fmt.Sprintf("user_%d", i))).Role("org:first").
-			With(func(m *clerk.OrganizationMembership) { m.PrivateMetadata = json.RawMessage(`{"seat":"secret"}`) })
+			With(func(m *resource.OrganizationMembership) { m.PrivateMetadata = json.RawMessage(`{"seat":"secret"}`) })
 		b.want(mirror.Applied, m.Event(clerk.OrganizationMembershipCreated, at(0)))
 		members = append(members, m)
 	}
@@ -324,7 +325,7 @@ func TestDeletionGrace_FollowsTheRuleOfPrivateMetadata(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
 			b.exec(`update clerk_sync.settings set deletion_grace = '3 days', store_private_metadata = true`)
-			b.want(mirror.Applied, ines.With(func(u *clerk.User) { u.PrivateMetadata = json.RawMessage(`{"stripe":"cus_secret"}`) }).Event(clerk.UserCreated, at(0)))
+			b.want(mirror.Applied, ines.With(func(u *resource.User) { u.PrivateMetadata = json.RawMessage(`{"stripe":"cus_secret"}`) }).Event(clerk.UserCreated, at(0)))
 			// Switched off, it counts as gone from then on, and not from the next purge.
 			b.exec(`update clerk_sync.settings set store_private_metadata = $1`, stored)
 			b.want(mirror.Applied, ines.Deleted(at(1)))
@@ -427,5 +428,51 @@ func TestDeletions_AreListedShownAndDropped(t *testing.T) {
 	b.exec(`update clerk_sync.settings set deletion_grace = '0'`)
 	if got := must[mirror.Purged](t)(b.store.Purge(t.Context(), 10)); got.HeldBack != 1 {
 		t.Errorf("with the grace taken away a purge empties %d, want 1", got.HeldBack)
+	}
+}
+
+// A membership brings its user back as a placeholder, which is no reason to let go of what
+// the user held, also if that is deleted once more; what Clerk states of it itself is.
+func TestDeletionGrace_KeepsWhatOnlyAPlaceholderIsLeftOf(t *testing.T) {
+	t.Parallel()
+	for _, object := range []mirror.Object{mirror.Users, mirror.Organizations} {
+		t.Run(string(object), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.exec(`update clerk_sync.settings set deletion_grace = '7 days'`)
+			user, org := clerktest.User("user_1").Name("Ada", "King"), clerktest.Organization("org_1", "One")
+			id := map[mirror.Object]string{mirror.Users: "user_1", mirror.Organizations: "org_1"}[object]
+			held := func() string {
+				t.Helper()
+				return b.texts(`select object_id, held_at || ' ' || coalesce(held ->> 'first_name', held ->> 'name', '') from clerk_sync.held_back
+					where object in ('user', 'organization')`)[id]
+			}
+			b.send(user.Event(clerk.UserCreated, at(0)))
+			b.send(org.Event(clerk.OrganizationCreated, at(0)))
+			b.absent(at(10), map[mirror.Object][]string{object: {id}})
+			before := held()
+			if !strings.HasSuffix(before, " Ada") && !strings.HasSuffix(before, " One") {
+				t.Fatalf("held: %q, want what it was", before)
+			}
+			for round := range 2 {
+				b.send(clerktest.Membership(fmt.Sprint("orgmem_", round), org, user).Event("organizationMembership.created", at(20+20*round)))
+				if !must[bool](t)(b.store.IsLive(t.Context(), object, id)) {
+					t.Fatal("a membership has not brought it back")
+				}
+				if got := held(); got != before {
+					t.Errorf("a placeholder is back: held %q, want %q", got, before)
+				}
+				b.absent(at(30+20*round), map[mirror.Object][]string{object: {id}})
+				if got := held(); got != before {
+					t.Errorf("deleted again: held %q, want %q", got, before)
+				}
+			}
+			b.send(clerktest.Membership("orgmem_9", org, user).Event("organizationMembership.created", at(80)))
+			b.send(user.UpdatedAt(at(90)).Event(clerk.UserUpdated, at(90)))
+			b.send(org.UpdatedAt(at(90)).Event(clerk.OrganizationUpdated, at(90)))
+			if got := held(); got != "" {
+				t.Errorf("stated again: held %q, want nothing", got)
+			}
+		})
 	}
 }

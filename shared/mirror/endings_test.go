@@ -13,8 +13,9 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // many is more members than one statement of the writer could end one by one, in
@@ -65,7 +66,7 @@ func TestDeletion_OfAnOrganizationOfManyMembers(t *testing.T) {
 		},
 		"a full sync": func(b *bench) {
 			run := b.mustBegin("one")
-			if err := run.Finish(b.Context(), mirror.Window{Object: mirror.Organizations, Phase: mirror.PhaseSpan, Position: 1}, []string{"org_1"}, gone); err != nil {
+			if err := run.NoteAbsent(b.Context(), mirror.Organizations, []string{"org_1"}, gone); err != nil {
 				b.Fatal(err)
 			}
 			for must[int64](b)(run.DeleteAbsent(b.Context(), mirror.Organizations, 500)) > 0 {
@@ -124,7 +125,7 @@ func TestDeleteAbsent_TakesNoMoreThanTheirMembershipsAllow(t *testing.T) {
 	}
 	run := b.mustBegin("one")
 	for object, absent := range map[mirror.Object][]string{mirror.Organizations: orgs, mirror.Users: users} {
-		if err := run.Finish(t.Context(), mirror.Window{Object: object, Phase: mirror.PhaseSpan, Position: 1}, absent, at(60)); err != nil {
+		if err := run.NoteAbsent(t.Context(), object, absent, at(60)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -176,7 +177,7 @@ func TestDeletion_GoesOnWithLaterEventsUnderItsOwnCause(t *testing.T) {
 	b.exec(`update clerk_sync.settings set keep_applied_payloads = true, store_private_metadata = true`)
 	for n := range 12 {
 		member := clerktest.Membership(fmt.Sprintf("orgmem_%02d", n), acme, clerktest.User(fmt.Sprintf("user_%02d", n))).
-			With(func(m *clerk.OrganizationMembership) { m.PrivateMetadata = []byte(`{"secret":1}`) })
+			With(func(m *resource.OrganizationMembership) { m.PrivateMetadata = []byte(`{"secret":1}`) })
 		b.applied(fmt.Sprintf("msg_%02d", n), member.Event(clerk.OrganizationMembershipCreated, at(n)))
 	}
 	org := acme.Resource().ID
@@ -349,7 +350,7 @@ func TestSuspects_LeaveOutWhatIsBeingEnded(t *testing.T) {
 	b.few(5)
 	b.members(2, 10)
 	b.applied("msg_deleted", clerktest.Organization("org_1", "").Deleted(at(60)))
-	suspects := must[[]mirror.Suspect](t)(b.store.Suspects(t.Context(), 0, mirror.Memberships, mirror.Span{}, nil))
+	suspects := b.suspects(mirror.Memberships, mirror.Span{}, nil)
 	if len(suspects) != 10 || slices.ContainsFunc(suspects, func(s mirror.Suspect) bool { return s.OrganizationID != "org_2" }) {
 		t.Errorf("suspects: %+v, want the ten of org_2", suspects)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
 )
 
@@ -107,7 +108,7 @@ func TestApply_RejectsEventsOfAnotherInstance(t *testing.T) {
 func TestApply_StoresPrivateMetadataOnlyWhenAskedAndApart(t *testing.T) {
 	t.Parallel()
 	withSecret := func(body string) []byte {
-		return ines.With(func(u *clerk.User) { u.PrivateMetadata = json.RawMessage(body) }).Event(clerk.UserCreated, at(0))
+		return ines.With(func(u *resource.User) { u.PrivateMetadata = json.RawMessage(body) }).Event(clerk.UserCreated, at(0))
 	}
 	for name, ask := range map[string]bool{"not asked": false, "asked": true} {
 		t.Run(name, func(t *testing.T) {

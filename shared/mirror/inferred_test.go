@@ -18,7 +18,7 @@ func (b *bench) absent(when time.Time, ids map[mirror.Object][]string) {
 	b.Helper()
 	run := b.mustBegin("absent")
 	for object, gone := range ids {
-		if err := run.Finish(b.Context(), mirror.Window{Object: object, Phase: mirror.PhaseSpan, Position: 1}, gone, when); err != nil {
+		if err := run.NoteAbsent(b.Context(), object, gone, when); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -259,7 +259,7 @@ func TestInferredTombstone_HidesNoSuspectOfWhatIsBack(t *testing.T) {
 	b.few(3)
 	b.absent(at(60), map[mirror.Object][]string{mirror.Organizations: {"org_1"}})
 	suspects := func() int {
-		return len(must[[]mirror.Suspect](t)(b.store.Suspects(t.Context(), 0, mirror.Memberships, mirror.Span{}, nil)))
+		return len(b.suspects(mirror.Memberships, mirror.Span{}, nil))
 	}
 	if n := suspects(); n != 0 {
 		t.Errorf("%d suspects of an organization that is gone, want none", n)
@@ -268,6 +268,35 @@ func TestInferredTombstone_HidesNoSuspectOfWhatIsBack(t *testing.T) {
 	must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Organizations, pageWith(at(61), "org_1", org.Resource()), at(0)))
 	if _, live := b.ended(at(60)); suspects() != live || live == 0 {
 		t.Errorf("%d suspects, want all %d that live", suspects(), live)
+	}
+}
+
+// What is left to be ended of an organization that is back ends no membership, and so those
+// that end with their user are counted with that one.
+func TestInferredTombstone_CountsWhatEndsBesideWhatIsBack(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.members(1, 8)
+	b.few(3)
+	b.absent(at(60), map[mirror.Object][]string{mirror.Organizations: {"org_1"}})
+	must[mirror.Tally](t)(b.store.ApplyPage(t.Context(), mirror.Organizations, pageWith(at(61), "org_1", clerktest.Organization("org_1", "Org").Resource()), at(0)))
+	user := scalar[string](b, `select clerk_user_id from public.organization_memberships where deleted_at is null limit 1`)
+	run := b.mustBegin("one")
+	if err := run.NoteAbsent(t.Context(), mirror.Users, []string{user}, at(70)); err != nil {
+		t.Fatal(err)
+	}
+	must[int64](t)(run.DeleteAbsent(t.Context(), mirror.Users, 10))
+	if err := run.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var ended int64
+	for _, w := range run.Windows {
+		if w.Object == mirror.Memberships {
+			ended += w.Tally.Deleted
+		}
+	}
+	if ended != 1 {
+		t.Errorf("%d memberships are counted that ended with their user, want 1", ended)
 	}
 }
 

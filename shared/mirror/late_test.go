@@ -94,7 +94,7 @@ func (b *bench) read(state string, pages map[mirror.Object][]clerk.Page) {
 			w := mirror.Window{Object: object, Phase: mirror.PhaseSpan, Position: i + 1, Listed: int64(len(p.Items))}
 			w.Tally = must[mirror.Tally](b)(run.ApplyPage(b.Context(), w, p, p.RequestedAt))
 			w.Finished = true
-			if err := run.Finish(b.Context(), w, nil, p.RequestedAt); err != nil {
+			if err := run.Finish(b.Context(), w); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -251,7 +251,7 @@ func TestApply_OnlyWhatACompleteFullSyncHasSeenIsConfirmed(t *testing.T) {
 			func(b *bench) {
 				first := b.mustBegin("first")
 				must[mirror.Tally](b)(first.ApplyPage(b.Context(), mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1}, listed(at(4), fellow), at(4)))
-				if err := first.Finish(b.Context(), mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1, Listed: 1}, nil, at(4)); err != nil {
+				if err := first.Finish(b.Context(), mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1, Listed: 1}); err != nil {
 					b.Fatal(err)
 				}
 				b.expire()

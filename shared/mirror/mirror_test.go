@@ -16,9 +16,10 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/pgbouncer"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/need"
+	"clerksync/shared/testkit/pgbouncer"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
@@ -58,7 +59,7 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	db := testdb.New(t)
 	ways := inTurn{dbs: []mirror.DB{pool(t, db.Writer(), 1)}}
-	if _, err := pgbouncer.Find(); err == nil || os.Getenv("CI") == "true" {
+	if _, err := pgbouncer.Find(); err == nil || need.InCI() {
 		ways.dbs = append(ways.dbs, pool(t, db.Pooled(t, db.Writer()), 1))
 	}
 	return &bench{T: t, db: db, store: mirror.New(&ways), owner: db.Conn(t, db.Superuser())}

@@ -146,7 +146,7 @@ func TestStatements_ReadNoWholeTable(t *testing.T) {
 			{name: "undated users", sql: `select * from clerk_sync.undated('user', now(), '', 1000)`},
 			{name: "undated organizations", sql: `select * from clerk_sync.undated('organization', now(), '', 1000)`},
 			{name: "undated memberships", sql: `select * from clerk_sync.undated('organization_membership', now(), '', 1000)`},
-			{name: "suspects", sql: `select * from clerk_sync.suspects(0, 'user', 1704067200000, 1704067300000, '{}')`},
+			{name: "suspects", sql: `select * from clerk_sync.suspects(0, 'user', 1704067200000, 1704067300000, '{}', 1000)`},
 			{name: "pending", sql: `select * from clerk_sync.pending_deletions(1)`, most: counted},
 			{name: "status", sql: `select clerk_sync.status()`, most: counted},
 			{name: "last event", sql: `select clerk_sync.last_event_at()`},
@@ -156,7 +156,7 @@ func TestStatements_ReadNoWholeTable(t *testing.T) {
 		}
 	}
 	run := b.mustBegin("one")
-	if err := run.Finish(t.Context(), mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1}, []string{"user_00000001"}, at(2000)); err != nil {
+	if err := run.NoteAbsent(t.Context(), mirror.Users, []string{"user_00000001"}, at(2000)); err != nil {
 		t.Fatal(err)
 	}
 	// Planned while every table is nearly empty, as a pooler's old session has it.
@@ -186,5 +186,55 @@ func TestStatements_ReadNoWholeTable(t *testing.T) {
 	got := r.of(b.owner, `select * from clerk_sync.recent_audit('public', 'invoices')`)["clerk_sync.audit_log"]
 	if got.scans > 0 || got.rows > size/2 {
 		t.Errorf("the audit log of a table without records: %+v, want not all of %d rows", got, size)
+	}
+}
+
+// What a run finds absent can be all that there is: neither a page of suspects nor the
+// search for witnesses reads all of it, nor does what takes some of it back or deletes some,
+// whatever is known of the tables when the plans are made.
+func TestStatements_ReadNotAllThatIsGone(t *testing.T) {
+	t.Parallel()
+	const size = 60_000
+	b := newBench(t)
+	r := newReads(b)
+	run := b.mustBegin("one")
+	if err := run.NoteAbsent(t.Context(), mirror.Users, []string{"user_00000001"}, at(2000)); err != nil {
+		t.Fatal(err)
+	}
+	user := clerktest.User("user_00000009")
+	statements := []struct {
+		name, sql string
+		// most is how many rows of a table it may read.
+		most int64
+		args []any
+	}{
+		{"suspects", `select * from clerk_sync.suspects(1, 'user', null, null, '{user_00030010}', 1000, 'user_00030000', '', '2024-01-01 08:20:00+00')`, 1002, nil},
+		{"witnesses", `select * from clerk_sync.witnesses(1, 'user', '{}', 1704069000000, 1704069100000, 15)`, 20_100, nil},
+		{"deleting", `select * from clerk_sync.delete_absent(1, 'one', 'user', 2)`, 100, nil},
+		{
+			"a page", `select * from clerk_sync.apply_page(1, 'one', 'span', 0, 1, 'user', $1, $2, '{user_00000009}', '{1}', 1)`, 100,
+			[]any{string(listed(at(3000), user).Resources), at(3000).UnixMilli()},
+		},
+	}
+	for _, s := range statements {
+		r.exec(s.sql, s.args...)
+	}
+	fill(t, b.owner, size)
+	b.exec(`insert into clerk_sync.sync_absences select 1, 'user', clerk_id, now() from public.users on conflict do nothing`)
+	for _, state := range []string{"filled", "analyzed"} {
+		if state == "analyzed" {
+			b.exec(`analyze`)
+		}
+		for _, s := range statements {
+			for table, got := range r.of(r.conn, s.sql, s.args...) {
+				most := s.most
+				if strings.HasPrefix(table, "clerk_sync.sync_absences") {
+					most *= 2 // itself, and its user
+				}
+				if got.rows > most {
+					t.Errorf("%s, %s: %d rows of %s were read, of %d; want at most %d", state, s.name, got.rows, table, size, most)
+				}
+			}
+		}
 	}
 }

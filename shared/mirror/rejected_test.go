@@ -10,8 +10,8 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // details are what is told of the rejected events, by their ids.

@@ -8,6 +8,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
 )
 
@@ -52,16 +53,16 @@ func TestApply_TakesThePrimaryEmailByItsID(t *testing.T) {
 		{"first in the list", ines, "ines@example.com", true},
 		{"second in the list", second, "second@example.com", true},
 		// Addresses without a primary one: none of them is, whatever their order.
-		{"none is primary", second.With(func(u *clerk.User) { u.PrimaryEmailAddressID = nil }), nil, nil},
+		{"none is primary", second.With(func(u *resource.User) { u.PrimaryEmailAddressID = nil }), nil, nil},
 		// The id names an address that the list does not have.
-		{"dangling id", second.With(func(u *clerk.User) { u.PrimaryEmailAddressID = new("idn_gone") }), nil, nil},
-		{"unverified", second.With(func(u *clerk.User) {
+		{"dangling id", second.With(func(u *resource.User) { u.PrimaryEmailAddressID = new("idn_gone") }), nil, nil},
+		{"unverified", second.With(func(u *resource.User) {
 			for i := range u.EmailAddresses {
-				u.EmailAddresses[i].Verification = &clerk.Verification{Status: "unverified"}
+				u.EmailAddresses[i].Verification = &resource.Verification{Status: "unverified"}
 			}
 		}), "second@example.com", false},
 		// Reserved addresses carry no verification at all.
-		{"no verification", second.With(func(u *clerk.User) {
+		{"no verification", second.With(func(u *resource.User) {
 			for i := range u.EmailAddresses {
 				u.EmailAddresses[i].Verification = nil
 			}
@@ -240,7 +241,7 @@ func TestApply_EmptiesAllPersonalDataOfADeletedUser(t *testing.T) {
 	b.exec(`update clerk_sync.settings set keep_applied_payloads = true, store_private_metadata = true`)
 	secret := clerktest.User("user_gone").Email("trace@example.com").Phone("+15550001111").Username("trace_name").
 		Name("TraceFirst", "TraceLast").ExternalID("trace-ext").PublicMetadata(`{"note":"trace-meta"}`).
-		With(func(u *clerk.User) {
+		With(func(u *resource.User) {
 			u.PrivateMetadata = json.RawMessage(`{"note":"trace-private"}`)
 			u.UnsafeMetadata = json.RawMessage(`{"note":"trace-unsafe"}`)
 			u.ImageURL = "https://img.clerk.example/trace"
@@ -249,7 +250,7 @@ func TestApply_EmptiesAllPersonalDataOfADeletedUser(t *testing.T) {
 	joined := clerktest.Membership("orgmem_1", acme, secret).Event(clerk.OrganizationMembershipCreated, at(1))
 	b.want(mirror.Applied, created)
 	b.want(mirror.Applied, joined)
-	b.want(mirror.Rejected, secret.With(func(u *clerk.User) { u.ID = "" }).Event(clerk.UserUpdated, at(1)))
+	b.want(mirror.Rejected, secret.With(func(u *resource.User) { u.ID = "" }).Event(clerk.UserUpdated, at(1)))
 	if n := scalar[int](b, everywhere, "%trace%"); n == 0 {
 		t.Fatal("the search finds no personal data even before the delete")
 	}
@@ -341,7 +342,7 @@ func TestApply_MirrorsRolesSoThatPermissionsCanBeJoined(t *testing.T) {
 			from public.organization_memberships m join clerk.role_permissions p using (role)
 			where m.clerk_membership_id = 'orgmem_1'`)
 	}
-	role := func(eventType string, n int, permissions ...clerk.Permission) []byte {
+	role := func(eventType string, n int, permissions ...resource.Permission) []byte {
 		r := clerktest.Role("role_editor", "org:editor", permissions...)
 		r.UpdatedAt = clerk.MillisOf(at(n))
 		return clerktest.Wrap(eventType, at(n), r)
@@ -432,7 +433,7 @@ func TestApply_TakesMetadataAsDeepAsClerkDoes(t *testing.T) {
 func TestApply_OrdersTheSameInAnySession(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	body := ines.With(func(u *clerk.User) { u.LastSignInAt = clerk.MillisOf(at(7)) }).Event(clerk.UserUpdated, at(1))
+	body := ines.With(func(u *resource.User) { u.LastSignInAt = clerk.MillisOf(at(7)) }).Event(clerk.UserUpdated, at(1))
 	b.want(mirror.Applied, body)
 	version := func() string { return scalar[string](b, `select sync_version from public.users`) }
 	before := version()
@@ -453,7 +454,7 @@ func TestApply_MakesNoVersionOfWhatFellowsMayNotRead(t *testing.T) {
 	var versions []string
 	for _, address := range []string{"ines@example.com", "other@example.com"} {
 		b := newBench(t)
-		membership := clerktest.Membership("orgmem_1", acme, ines).With(func(m *clerk.OrganizationMembership) {
+		membership := clerktest.Membership("orgmem_1", acme, ines).With(func(m *resource.OrganizationMembership) {
 			m.PublicUserData.Identifier = &address
 			m.PrivateMetadata = json.RawMessage(`{"for":"` + address + `"}`)
 		})

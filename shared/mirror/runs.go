@@ -92,9 +92,9 @@ type Window struct {
 	// without end.
 	From clerk.Millis `json:"from_ms"`
 	To   clerk.Millis `json:"to_ms"`
-	// After is where the list of users goes on within From, where one moment fills
-	// more windows than one: what was listed up to this id is in those before. Through
-	// is the id that was listed last in a window that ends within a moment. See [Span].
+	// After is where a list goes on within From, where one moment fills more windows
+	// than one: what was listed up to this id is in those before. Through is the id
+	// that was listed last in a window that ends within a moment. See [Span].
 	After   string `json:"after_id,omitempty"`
 	Through string `json:"-"`
 	// NextOffset is where the list goes on behind the window, where it is
@@ -120,6 +120,8 @@ type Run struct {
 	StartedAt time.Time
 	// Windows are those that were planned or finished before.
 	Windows []Window
+	// Cuts are what was last handed to [Run.KeepCuts], if no window of users was planned since.
+	Cuts []Cut
 
 	store  *Store
 	holder string
@@ -137,6 +139,7 @@ func (s *Store) Begin(ctx context.Context, b Begin) (*Run, error) {
 		ExpiresAt time.Time `json:"expires_at"`
 		Expected  string    `json:"expected"`
 		Windows   []Window  `json:"windows"`
+		Cuts      []Cut     `json:"cuts"`
 	}
 	err := s.scan(ctx, []any{&answer}, `select clerk_sync.begin_run($1, $2, $3, $4, $5, $6)`,
 		b.Holder, b.Lease, b.InstanceID, b.Trigger, b.Fresh, b.AcceptInstance)
@@ -152,7 +155,7 @@ func (s *Store) Begin(ctx context.Context, b Begin) (*Run, error) {
 	}
 	return &Run{
 		ID: answer.RunID, Resumed: answer.Outcome == "resumed", Initial: answer.Initial, StartedAt: answer.StartedAt,
-		Windows: answer.Windows, store: s, holder: b.Holder, lease: b.Lease,
+		Windows: answer.Windows, Cuts: answer.Cuts, store: s, holder: b.Holder, lease: b.Lease,
 	}, nil
 }
 
@@ -174,6 +177,22 @@ func (r *Run) Renew(ctx context.Context) error {
 	return nil
 }
 
+// Cut is a piece of the creation times, and how many users it has.
+type Cut struct {
+	From  clerk.Millis `json:"from"`
+	To    clerk.Millis `json:"to"`
+	Users int64        `json:"users"`
+}
+
+// KeepCuts remembers how far the creation times are cut, before their windows are planned.
+func (r *Run) KeepCuts(ctx context.Context, cuts []Cut) error {
+	document, err := json.Marshal(cuts)
+	if err != nil {
+		return fmt.Errorf("keeping the cuts of run %d: %w", r.ID, err)
+	}
+	return r.write(ctx, "keeping cuts", `select clerk_sync.keep_cuts($1, $2, $3::pg_catalog.jsonb)`, string(document))
+}
+
 // Plan records the windows of a kind before they are walked.
 func (r *Run) Plan(ctx context.Context, object Object, spans []Span) error {
 	from, to := make([]*int64, len(spans)), make([]*int64, len(spans))
@@ -183,9 +202,15 @@ func (r *Run) Plan(ctx context.Context, object Object, spans []Span) error {
 	return r.write(ctx, "planning windows", `select clerk_sync.plan_windows($1, $2, $3, $4, $5)`, object, from, to)
 }
 
-// Finish records a window as done, with what was confirmed to be absent. Of its
+// NoteAbsent records what Clerk was asked for at a moment and did not have, some
+// thousands at most. What is listed again by the same run is taken off the record.
+func (r *Run) NoteAbsent(ctx context.Context, object Object, ids []string, confirmedAt time.Time) error {
+	return r.write(ctx, "noting what is gone", `select clerk_sync.note_absences($1, $2, $3, $4, $5)`, object, ids, confirmedAt)
+}
+
+// Finish records a window as done, once what is absent from it was noted. Of its
 // tally only what was not written is taken: the rest is counted already.
-func (r *Run) Finish(ctx context.Context, w Window, absent []string, confirmedAt time.Time) error {
+func (r *Run) Finish(ctx context.Context, w Window) error {
 	var rest *string
 	if w.Rest != nil {
 		document, err := json.Marshal(w.Rest)
@@ -194,9 +219,9 @@ func (r *Run) Finish(ctx context.Context, w Window, absent []string, confirmedAt
 		}
 		rest = new(string(document))
 	}
-	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::pg_catalog.jsonb)`,
+	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::pg_catalog.jsonb)`,
 		w.Object, w.Phase, w.Pass, w.Position, nullMillis(w.From), nullMillis(w.To), w.NextOffset, w.Listed, w.Tally.Unchanged, w.Tally.Stale,
-		absent, confirmedAt, nullMillis(w.Unseen), w.Tally.DeletedHere, rest)
+		nullMillis(w.Unseen), w.Tally.DeletedHere, rest)
 }
 
 // Pending is how much of a kind a run would delete, memberships also with their parents, beside how much there is, which

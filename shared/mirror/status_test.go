@@ -65,7 +65,7 @@ func TestPending_IsExactWhereItMatters(t *testing.T) {
 	for n := range 2000 {
 		absent = append(absent, fmt.Sprintf("user_gone_%d", n))
 	}
-	if err := run.Finish(t.Context(), mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1}, absent, at(0)); err != nil {
+	if err := run.NoteAbsent(t.Context(), mirror.Users, absent, at(0)); err != nil {
 		t.Fatal(err)
 	}
 	// 2,000 absences ask for 40,000 rows.

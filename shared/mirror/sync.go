@@ -196,20 +196,53 @@ func latest(items []clerk.Item) ([]string, []int64) {
 }
 
 // Span is a span of creation times: From is in it, To is not; zero is without end.
-// Of what was created at From only those are in it whose ids lie behind After, and
-// not behind Through, byte by byte; "" is without end.
+// Of what was created at From only those are in it whose ids lie behind After, and of
+// what was created in the last millisecond before To only those whose ids do not lie
+// behind Through, byte by byte; "" is without end.
 type Span struct {
 	From, To       clerk.Millis
 	After, Through string
 }
 
+// Place is one in the order in which rows are looked at.
+type Place struct {
+	At time.Time
+	ID string
+}
+
 // Suspects returns the live rows that were created within span and are not
-// among listed. Memberships whose user or organization the run has found absent
-// are left out: they go with it. run may be 0.
-func (s *Store) Suspects(ctx context.Context, run int64, object Object, span Span, listed []string) ([]Suspect, error) {
-	return s.suspects(ctx, object, `
-		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.suspects($1, $2, $3, $4, $5, $6, $7)`,
-		run, object, nullMillis(span.From), nullMillis(span.To), listed, span.After, span.Through)
+// among listed, limit at most, behind a place; and the place behind which to go on,
+// nil when there is nothing more. Those that the run has noted as absent are left
+// out, and memberships whose user or organization it has: they go with it. run may be 0.
+func (s *Store) Suspects(ctx context.Context, run int64, object Object, span Span, listed []string, behind *Place, limit int) ([]Suspect, *Place, error) {
+	type row struct {
+		Suspect
+		At   time.Time
+		Gone bool
+	}
+	var at *time.Time
+	after := span.After
+	if behind != nil {
+		at, after = &behind.At, behind.ID
+	}
+	rows, err := collect[row](ctx, s, fmt.Sprintf("looking for rows of the kind %s that Clerk does not list", object), `
+		select id, coalesce(organization_id, ''), coalesce(user_id, ''), created_at, gone
+		from clerk_sync.suspects($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		run, object, nullMillis(span.From), nullMillis(span.To), listed, limit, after, span.Through, at)
+	if err != nil {
+		return nil, nil, err
+	}
+	suspects := make([]Suspect, 0, len(rows))
+	for _, r := range rows {
+		if !r.Gone {
+			suspects = append(suspects, r.Suspect)
+		}
+	}
+	if len(rows) < limit {
+		return suspects, nil, nil
+	}
+	last := rows[len(rows)-1]
+	return suspects, &Place{last.At, last.ID}, nil
 }
 
 // Undated returns some live rows that have no creation time, and so lie in no
@@ -222,15 +255,11 @@ func (s *Store) Undated(ctx context.Context, object Object, settled time.Time, a
 }
 
 // Witnesses returns some live rows, limit at most: of listed, or if the copy has none of
-// those, of any that are neither suspects nor confirmed to be gone. run may be 0.
-func (s *Store) Witnesses(ctx context.Context, run int64, object Object, listed []string, suspects []Suspect, limit int) ([]Suspect, error) {
-	ids := make([]string, len(suspects))
-	for i, suspect := range suspects {
-		ids[i] = suspect.ID
-	}
+// those, of the ones next to a span that are not noted as gone. run may be 0.
+func (s *Store) Witnesses(ctx context.Context, run int64, object Object, listed []string, span Span, limit int) ([]Suspect, error) {
 	return s.suspects(ctx, object, `
-		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.witnesses($1, $2, $3, $4, $5)`,
-		run, object, listed, ids, limit)
+		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.witnesses($1, $2, $3, $4, $5, $6)`,
+		run, object, listed, nullMillis(span.From), nullMillis(span.To), limit)
 }
 
 // Children returns the live memberships of some users and organizations.

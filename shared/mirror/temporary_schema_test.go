@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 // Behind a transaction pooler a client is given the temporary schema that the client

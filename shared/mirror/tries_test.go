@@ -62,13 +62,15 @@ func TestStore_RepeatsInOnePlace(t *testing.T) {
 		"ExpectedInstance": {1, func(ctx context.Context) error { _, err := store.ExpectedInstance(ctx, false); return err }},
 		"Renew":            {1, run.Renew},
 		"Plan":             {1, func(ctx context.Context) error { return run.Plan(ctx, mirror.Users, []mirror.Span{{}}) }},
+		"KeepCuts":         {1, func(ctx context.Context) error { return run.KeepCuts(ctx, nil) }},
 		"ApplyPage":        {1, func(ctx context.Context) error { _, err := run.ApplyPage(ctx, w, page, at(1)); return err }},
 		"a part":           {1, func(ctx context.Context) error { _, err := store.ApplyPage(ctx, w.Object, page, at(1)); return err }},
 		"Suspects": {1, func(ctx context.Context) error {
-			_, err := store.Suspects(ctx, 1, w.Object, mirror.Span{}, nil)
+			_, _, err := store.Suspects(ctx, 1, w.Object, mirror.Span{}, nil, nil, 1)
 			return err
 		}},
-		"Finish":       {1, func(ctx context.Context) error { return run.Finish(ctx, w, nil, at(1)) }},
+		"Finish":       {1, func(ctx context.Context) error { return run.Finish(ctx, w) }},
+		"NoteAbsent":   {1, func(ctx context.Context) error { return run.NoteAbsent(ctx, w.Object, nil, at(1)) }},
 		"Pending":      {1, func(ctx context.Context) error { _, err := run.Pending(ctx); return err }},
 		"Count":        {1, func(ctx context.Context) error { _, err := store.Count(ctx, w.Object); return err }},
 		"DeleteAbsent": {1, func(ctx context.Context) error { _, err := run.DeleteAbsent(ctx, w.Object, 1); return err }},

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"clerksync/shared/devstack/supabasecli"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/testkit/supabasecli"
+	"clerksync/shared/testkit/testdb"
 )
 
 // Supabase's own linter finds nothing of level WARN or ERROR in what the

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/finding"
+	"clerksync/shared/rls/internal/request"
 )
 
 // ErrChanged is returned by [Apply] when the table is no longer what the shown
@@ -23,7 +24,6 @@ const (
 	lockLimit = 5 * time.Second
 	// statementLimit bounds each statement; building an index takes longest.
 	statementLimit = 10 * time.Minute
-	rollbackLimit  = 10 * time.Second
 )
 
 // Beginner begins transactions: a connection or a pool.
@@ -55,7 +55,7 @@ func Apply(ctx context.Context, db Beginner, spec Spec, exposed []string, shown 
 	if err != nil {
 		return fmt.Errorf("applying to %s, nothing was changed: %w", spec.Table, err)
 	}
-	defer rollback(ctx, tx)
+	defer func() { _ = request.Rollback(ctx, tx) }()
 	if err := apply(ctx, tx, spec, exposed, shown); err != nil {
 		return fmt.Errorf("applying to %s, nothing was changed: %w", spec.Table, err)
 	}
@@ -107,13 +107,6 @@ func within(ctx context.Context, db Beginner, f func(pgx.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer rollback(ctx, tx)
+	defer func() { _ = request.Rollback(ctx, tx) }()
 	return f(tx)
-}
-
-// rollback works for a caller who has gone away, too.
-func rollback(ctx context.Context, tx pgx.Tx) {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), rollbackLimit, fmt.Errorf("rolling back took longer than %s", rollbackLimit))
-	defer cancel()
-	_ = tx.Rollback(ctx)
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/testkit/testdb"
 )
 
 // as runs a statement the way the Data API does for a token with these claims,

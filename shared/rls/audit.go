@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/request"
 )
 
 // ErrAudit is matched by what the database refuses to audit; the text has the
@@ -53,7 +54,7 @@ func auditing(ctx context.Context, db Beginner, tables []catalog.Name, f func(pg
 	if err != nil {
 		return fmt.Errorf("auditing: %w", err)
 	}
-	defer rollback(ctx, tx)
+	defer func() { _ = request.Rollback(ctx, tx) }()
 	if _, err := tx.Exec(ctx, fmt.Sprintf("set local lock_timeout = %d", lockLimit.Milliseconds())); err != nil {
 		return fmt.Errorf("auditing: %w", err)
 	}

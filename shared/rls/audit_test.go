@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestAudit_RecordsATableOfTheUsersOwn(t *testing.T) {

@@ -9,10 +9,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/testkit/testdb"
 )
 
 // What cannot be, or should not be, is a finding that says what to do, and

@@ -9,9 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/testkit/testdb"
 )
 
 // benchSQL is an application with 5,000 users of a hundred rows each, in 5,000

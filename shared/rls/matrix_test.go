@@ -9,11 +9,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/probe"
+	"clerksync/shared/testkit/testdb"
 )
 
 // Every pattern for every kind of caller: who can do what, and what decided. The

@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/testkit/testdb"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew; review the difference")

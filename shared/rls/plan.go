@@ -11,6 +11,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
 // ErrSpec is matched by the errors of a [Spec] that cannot be meant.
@@ -205,12 +206,6 @@ func (b *builder) remove(format string, args ...any) {
 	b.plan.Statements = append(b.plan.Statements, Statement{SQL: fmt.Sprintf(format, args...), Removes: true})
 }
 
-// platform are schemas whose tables belong to Supabase or to Postgres.
-var platform = []string{
-	"auth", "storage", "realtime", "extensions", "graphql", "graphql_public", "vault", "pgsodium", "pgbouncer", "pgmq",
-	"supabase_functions", "supabase_migrations", "information_schema", "cron", "net",
-}
-
 // checkTable finds out whether the relation can have policies of ours.
 func (b *builder) checkTable() {
 	fail := func(id, title, detail, remedy string) {
@@ -241,7 +236,7 @@ func (b *builder) checkTable() {
 	switch {
 	case name == storageObjects:
 		return // Supabase lets a project's owner make policies here, and nothing else.
-	case slices.Contains(platform, name.Schema) || strings.HasPrefix(name.Schema, "pg_"):
+	case platform.Owns(name.Schema):
 		fail("rls.table.platform", "The table belongs to the platform", "Schema "+name.Schema+" is Supabase's or Postgres' own.", "Name a table of your own.")
 	case b.db.Helpers.Is(name.Schema) || name.Schema == "clerk_sync":
 		fail("rls.table.private", "The table is not for applications", "Schema "+name.Schema+" is clerksync's own and is never exposed.", "Name a table of your own.")

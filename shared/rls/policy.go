@@ -14,30 +14,25 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
-// The roles of the Data API.
-const (
-	anon          = "anon"
-	authenticated = "authenticated"
-	serviceRole   = "service_role"
-	public        = "public"
-)
+// public is the role that everyone has.
+const public = "public"
 
 // shippedReaders is the policy that migrations make on users_public.
 const shippedReaders = "users_public_read_fellows"
 
 // shippedFellows is its condition. A table of the application has a list of fellows
 // instead; the copy has as many rows as the instance has users.
-const shippedFellows = `(clerk_id between coalesce((select {{helpers}}.crowd_from()), (select {{helpers}}.crowd_to() || 'z')) and (select {{helpers}}.crowd_to())
+const shippedFellows = `clerk_id >= {{helpers}}.by_key((select {{helpers}}.first_fellow()))
+  and (clerk_id between coalesce((select {{helpers}}.crowd_from()), (select {{helpers}}.crowd_to() || 'z')) and (select {{helpers}}.crowd_to())
+      and case (select {{helpers}}.fellows_by())
+        when 'row' then (select true from {{helpers}}.fellows_by_user as f where f.clerk_user_id = clerk_id limit 1)
+        else exists (select from {{helpers}}.fellows as f where f.clerk_user_id = clerk_id)
+      end
     or clerk_id = any ((select {{helpers}}.near_fellow_ids())::text[])
-    or ((select false) and clerk_id >= {{helpers}}.crowd_from()))
-  and (case (select {{helpers}}.fellows_by())
-      when 'hash' then exists (select from {{helpers}}.fellows as f where f.clerk_user_id = clerk_id)
-      when 'row' then (select true from {{helpers}}.fellows_by_user as f where f.clerk_user_id = clerk_id limit 1)
-      else true
-    end
-    or clerk_id = (select {{helpers}}.user_id()))`
+    or ((select false) and clerk_id >= {{helpers}}.crowd_from()))`
 
 // anonRule is what remains of a rule for somebody without a token.
 func (b *builder) anonRule(rule Rule) Rule {
@@ -73,7 +68,7 @@ func (b *builder) policies() []catalog.Policy {
 	for _, command := range catalog.Commands() {
 		rule := b.rules[command]
 		if command != catalog.Select {
-			add(string(command), command, rule, authenticated)
+			add(string(command), command, rule, platform.Authenticated)
 			continue
 		}
 		open := b.anonRule(rule)
@@ -81,13 +76,13 @@ func (b *builder) policies() []catalog.Policy {
 		case b.isCopy() && rule.word == wordFellow:
 			// As the migrations made it.
 			wanted = append(wanted, catalog.Policy{
-				Name: shippedReaders, Command: command, Permissive: true, Roles: []string{authenticated}, Using: b.db.Helpers.Fill(shippedFellows),
+				Name: shippedReaders, Command: command, Permissive: true, Roles: []string{platform.Authenticated}, Using: b.db.Helpers.Fill(shippedFellows),
 			})
 		case open.String() == rule.String():
-			add("select", command, rule, anon, authenticated)
+			add("select", command, rule, platform.Anon, platform.Authenticated)
 		default:
-			add("anon_select", command, open, anon)
-			add("select", command, rule, authenticated)
+			add("anon_select", command, open, platform.Anon)
+			add("select", command, rule, platform.Authenticated)
 		}
 	}
 	for _, r := range b.spec.Require {
@@ -107,7 +102,7 @@ func (b *builder) restrictive(r Restriction) []catalog.Policy {
 		// A restriction speaks about every row, so it lets other buckets pass.
 		condition = "bucket_id <> " + catalog.QuoteLiteral(b.spec.Bucket) + " or " + condition
 	}
-	p := catalog.Policy{Roles: []string{authenticated}, Comment: mark + r.String()}
+	p := catalog.Policy{Roles: []string{platform.Authenticated}, Comment: mark + r.String()}
 	if !r.WritesOnly {
 		p.Name, p.Command, p.Using, p.Check = b.policyName(name), catalog.All, condition, condition
 		return []catalog.Policy{p}
@@ -292,7 +287,7 @@ func same(a, b catalog.Policy) bool {
 // them is enough to let a row through.
 func (b *builder) checkOthers() {
 	for _, p := range b.table.Policies {
-		api := slices.ContainsFunc([]string{public, anon, authenticated}, func(role string) bool { return slices.Contains(p.Roles, role) })
+		api := slices.ContainsFunc([]string{public, platform.Anon, platform.Authenticated}, func(role string) bool { return slices.Contains(p.Roles, role) })
 		if !p.Permissive || !api || b.isOurs(p) || b.shipped(p) {
 			continue
 		}

@@ -8,6 +8,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
 // projection is the public half of a private table: a table of some of its
@@ -153,14 +154,14 @@ func (b *builder) makeProjection(target catalog.Name, columns []string, reader R
 	b.add("comment on table %s is %s", target, catalog.QuoteLiteral(comment))
 	b.add("alter table %s enable row level security", target)
 	// Projects of before 2026 grant everything on a new table.
-	b.add("revoke all on %s from public, %s, %s, %s", target, anon, authenticated, serviceRole)
-	roles := []string{authenticated}
+	b.add("revoke all on %s from public, %s, %s, %s", target, platform.Anon, platform.Authenticated, platform.ServiceRole)
+	roles := []string{platform.Authenticated}
 	if reader.word == wordEveryone {
-		roles = []string{anon, authenticated}
+		roles = []string{platform.Anon, platform.Authenticated}
 	}
 	service := ""
 	if !b.spec.WithoutService {
-		service = ", " + serviceRole
+		service = ", " + platform.ServiceRole
 	}
 	b.add("grant select on %s to %s%s", target, strings.Join(roles, ", "), service)
 	p := catalog.Policy{Name: "clerksync_select", Command: catalog.Select, Permissive: true, Roles: roles, Using: reader.sql(b.binding), Comment: mark + reader.String()}

@@ -7,18 +7,19 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
 // grants are the privileges that each role of the Data API is to have.
 func (b *builder) grants() map[string][]string {
-	wanted := map[string][]string{public: nil, anon: nil, authenticated: nil}
+	wanted := map[string][]string{public: nil, platform.Anon: nil, platform.Authenticated: nil}
 	for _, command := range catalog.Commands() {
 		if !b.rules[command].IsNobody() {
-			wanted[authenticated] = append(wanted[authenticated], string(command))
+			wanted[platform.Authenticated] = append(wanted[platform.Authenticated], string(command))
 		}
 	}
 	if !b.anonRule(b.rules[catalog.Select]).IsNobody() {
-		wanted[anon] = []string{string(catalog.Select)}
+		wanted[platform.Anon] = []string{string(catalog.Select)}
 	}
 	return wanted
 }
@@ -30,13 +31,13 @@ func (b *builder) grantUsage() {
 	}
 	var missing []string
 	wanted := b.grants()
-	for _, role := range []string{anon, authenticated} {
+	for _, role := range []string{platform.Anon, platform.Authenticated} {
 		if len(wanted[role]) > 0 && !b.db.MayUse(role, b.spec.Table.Schema) {
 			missing = append(missing, role)
 		}
 	}
-	if !b.spec.WithoutService && !b.db.MayUse(serviceRole, b.spec.Table.Schema) {
-		missing = append(missing, serviceRole)
+	if !b.spec.WithoutService && !b.db.MayUse(platform.ServiceRole, b.spec.Table.Schema) {
+		missing = append(missing, platform.ServiceRole)
 	}
 	if len(missing) > 0 {
 		b.add("grant usage on schema %s to %s", catalog.QuoteIdentifier(b.spec.Table.Schema), strings.Join(missing, ", "))
@@ -57,7 +58,7 @@ func (b *builder) grantTable() {
 		return
 	}
 	wanted := b.grants()
-	for _, role := range []string{public, anon, authenticated} {
+	for _, role := range []string{public, platform.Anon, platform.Authenticated} {
 		var grant, revoke, columns []string
 		for _, g := range b.table.Grants {
 			if g.Role != role {
@@ -101,12 +102,12 @@ func (b *builder) grantTable() {
 	}
 	var grant []string
 	for _, command := range catalog.Commands() {
-		if !b.table.Granted(serviceRole, string(command)) {
+		if !b.table.Granted(platform.ServiceRole, string(command)) {
 			grant = append(grant, string(command))
 		}
 	}
 	if len(grant) > 0 {
-		b.add("grant %s on %s to %s", strings.Join(grant, ", "), b.spec.Table, serviceRole)
+		b.add("grant %s on %s to %s", strings.Join(grant, ", "), b.spec.Table, platform.ServiceRole)
 	}
 	b.grantSequences(wanted)
 }
@@ -114,11 +115,11 @@ func (b *builder) grantTable() {
 // grantSequences lets who inserts take numbers for serial columns.
 func (b *builder) grantSequences(wanted map[string][]string) {
 	var roles []string
-	if slices.Contains(wanted[authenticated], string(catalog.Insert)) {
-		roles = append(roles, authenticated)
+	if slices.Contains(wanted[platform.Authenticated], string(catalog.Insert)) {
+		roles = append(roles, platform.Authenticated)
 	}
 	if !b.spec.WithoutService {
-		roles = append(roles, serviceRole)
+		roles = append(roles, platform.ServiceRole)
 	}
 	for _, column := range b.table.Columns {
 		if column.Serial == nil {
@@ -228,7 +229,7 @@ func (b *builder) closeChildren() {
 		if !child.RowSecurity && child.Kind != catalog.Foreign {
 			b.add("alter table %s enable row level security", child.Name)
 		}
-		for _, role := range []string{public, anon, authenticated} {
+		for _, role := range []string{public, platform.Anon, platform.Authenticated} {
 			if slices.ContainsFunc(child.Grants, func(g catalog.Grant) bool { return g.Role == role }) {
 				b.remove("revoke all on %s from %s", child.Name, role)
 			}

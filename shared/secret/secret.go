@@ -76,7 +76,7 @@ func (v Value) MarshalText() ([]byte, error) {
 
 // MarshalJSON returns String as a JSON string.
 func (v Value) MarshalJSON() ([]byte, error) {
-	return json.Marshal(v.String()) //nolint:wrapcheck // a constant string always encodes
+	return json.Marshal(v.String()) // a constant string always encodes
 }
 
 // LogValue returns String as a slog value.

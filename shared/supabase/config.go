@@ -44,6 +44,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"clerksync/shared/netaddr"
 	"clerksync/shared/secret"
 )
 
@@ -263,9 +264,7 @@ func kindOf(host string) hostKind {
 	case strings.HasPrefix(h, projectPrefix) && strings.HasSuffix(h, projectSuffix) && strings.Count(h, ".") == 3:
 		return projectHost
 	// Docker's name for the machine the container runs on: where `sam local` reaches a local database.
-	case h == "localhost", h == "host.docker.internal":
-		return ownMachine
-	case net.ParseIP(h).IsLoopback():
+	case netaddr.IsLoopback(h), h == "host.docker.internal":
 		return ownMachine
 	default:
 		return other

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -14,6 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
+	"clerksync/shared/netaddr"
 	"clerksync/shared/secret"
 )
 
@@ -112,16 +114,16 @@ type Management struct {
 	limit   time.Duration
 	now     func() time.Time
 
-	mu     sync.Mutex
-	latest *question // nil until the first
-	until  time.Time // how long the answer of latest is served, once it is there
+	questions singleflight.Group
+	mu        sync.Mutex
+	latest    answer
 }
 
-// question is one that is under way, or was. Its fields are written before done is closed.
-type question struct {
-	done chan struct{}
-	list []ThirdPartyAuth
-	err  error
+// answer is one that is served for a while.
+type answer struct {
+	list  []ThirdPartyAuth
+	err   error
+	until time.Time
 }
 
 var projectRefPattern = regexp.MustCompile(`^[a-z]{20}$`)
@@ -168,15 +170,10 @@ func managementURL(address string) (string, error) {
 		return "", errors.New("the URL of the Management API is not one; the usual is " + DefaultManagementURL)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "", errors.New("the URL of the Management API holds credentials, a query or a fragment; it ends with the host or a path")
-	case u.Scheme == "https", u.Scheme == "http" && onThisMachine(u.Hostname()):
+	case u.Scheme == "https", u.Scheme == "http" && netaddr.IsLoopback(u.Hostname()):
 		return strings.TrimRight(u.String(), "/"), nil
 	}
 	return "", errors.New("the URL of the Management API is not https: the access token would travel in clear; http is for this machine only")
-}
-
-func onThisMachine(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // ThirdPartyAuth lists the third-party providers that the project trusts: GET
@@ -185,48 +182,35 @@ func onThisMachine(host string) bool {
 // errors.Is finds out by the ErrManagement… variables and ErrProjectNotFound what went wrong. What the result points to is
 // shared and must not be changed.
 func (m *Management) ThirdPartyAuth(ctx context.Context) ([]ThirdPartyAuth, error) {
-	q := m.current(ctx)
+	m.mu.Lock()
+	if latest := m.latest; m.now().Before(latest.until) {
+		m.mu.Unlock()
+		return slices.Clone(latest.list), latest.err
+	}
+	// A question does not end with the call that asked it: others may wait for the answer, and the next call needs it
+	// anyway. Its own limit ends it.
+	done := m.questions.DoChan(m.project, func() (any, error) { return m.keep(m.ask(context.WithoutCancel(ctx))) })
+	m.mu.Unlock()
 	select {
-	case <-q.done:
-		return slices.Clone(q.list), q.err
+	case r := <-done:
+		list, _ := r.Val.([]ThirdPartyAuth)
+		return slices.Clone(list), r.Err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for Supabase's Management API: %w", context.Cause(ctx))
 	}
 }
 
-// current returns the question under way, or the last one while its answer is served, or asks a new one.
-//
-// A question does not end with the call that asked it: others may wait for the answer, and the next call needs it anyway.
-// Its own limit ends it.
-func (m *Management) current(ctx context.Context) *question {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.latest != nil {
-		select {
-		case <-m.latest.done:
-			if m.now().Before(m.until) {
-				return m.latest
-			}
-		default:
-			return m.latest
+// keep has an answer served again for a while, and returns it.
+func (m *Management) keep(list []ThirdPartyAuth, err error) ([]ThirdPartyAuth, error) {
+	served := managementTTL
+	if err != nil {
+		served = managementPause
+		if failure, ok := errors.AsType[*managementError](err); ok {
+			served = min(max(served, failure.retryAfter), managementTTL)
 		}
 	}
-	q := &question{done: make(chan struct{})}
-	m.latest = q
-	go func() {
-		q.list, q.err = m.ask(context.WithoutCancel(ctx))
-		served := managementTTL
-		if q.err != nil {
-			served = managementPause
-			if failure, ok := errors.AsType[*managementError](q.err); ok {
-				served = min(max(served, failure.retryAfter), managementTTL)
-			}
-		}
-
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.until = m.now().Add(served)
-		close(q.done)
-	}()
-	return q
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.latest = answer{list, err, m.now().Add(served)}
+	return list, err
 }

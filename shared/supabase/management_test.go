@@ -19,9 +19,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/managementdouble"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/managementdouble"
 )
 
 const (

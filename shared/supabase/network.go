@@ -54,7 +54,7 @@ func lookupHost(ctx context.Context, host string) ([]string, error) {
 	if err != nil && ctx.Err() != nil {
 		return nil, fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
-	return addresses, err //nolint:wrapcheck // pgx wraps it and looks into it
+	return addresses, err // pgx wraps it and looks into it
 }
 
 // route has the kernel choose the way of a datagram that is never sent.

@@ -11,9 +11,9 @@ import (
 	"syscall"
 	"testing"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/testdb"
 )
 
 // resolving is a name server that knows one host.

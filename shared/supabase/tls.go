@@ -73,7 +73,7 @@ func (c *Config) encryption(p params, caCert string) (*tls.Config, error) {
 
 	if mode == "disable" || c.kind == socket {
 		c.Encryption = Plain
-		return nil, nil //nolint:nilnil // as pgx has it: no TLS
+		return nil, nil // as pgx has it: no TLS
 	}
 	if !verify {
 		c.Encryption = Unverified

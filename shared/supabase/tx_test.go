@@ -10,8 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/testdb"
 )
 
 // begin starts a transaction and rolls it back with the test, if that did not.

@@ -50,13 +50,13 @@ func (h *handler) Enabled(ctx context.Context, level slog.Level) bool {
 func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	attrs := attrsOf(ctx)
 	if len(h.inGroup) == 0 {
-		return h.json.Handle(ctx, merge(r, attrs)) //nolint:wrapcheck // a handler is transparent to its caller
+		return h.json.Handle(ctx, merge(r, attrs)) // a handler is transparent to its caller
 	}
 	next := h.json.WithAttrs(attrs)
 	for _, apply := range h.inGroup {
 		next = apply(next)
 	}
-	return next.Handle(ctx, r) //nolint:wrapcheck // a handler is transparent to its caller
+	return next.Handle(ctx, r) // a handler is transparent to its caller
 }
 
 func (h *handler) WithAttrs(attrs []slog.Attr) slog.Handler {

@@ -5,9 +5,9 @@
 // gateway adapter, a local server and a test mount the same object at "/":
 //
 //	handler, err := webhook.New(webhook.Options{
-//		Store:   mirror.New(db),
-//		Secrets: func(ctx context.Context) ([]secret.Value, error) { … },
-//		Logger:  logger,
+//		Store:     mirror.New(db),
+//		Configure: func(ctx context.Context) (webhook.Configuration, error) { … },
+//		Logger:    logger,
 //	})
 //
 // [Verifier] verifies without the handler.

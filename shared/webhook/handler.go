@@ -83,24 +83,29 @@ type Observer interface {
 	Observe(ctx context.Context, observation Observation)
 }
 
-// Options say what a Handler works with. Store and Secrets are required.
+// Configuration is what a delivery is judged by.
+type Configuration struct {
+	// Secrets are the signing secrets that are live, each whsec_….
+	Secrets []secret.Value
+	// InstanceID is the only Clerk instance whose events are applied, or "" for
+	// any.
+	InstanceID string
+}
+
+// Options say what a Handler works with. Store and Configure are required.
 type Options struct {
 	Store Store
 
-	// Secrets returns the signing secrets that are live now, each whsec_…. It is
-	// called for every delivery and should cache. Its error, an empty list or a
-	// bad secret is answered 503 and logged.
-	Secrets func(ctx context.Context) ([]secret.Value, error)
+	// Configure returns what is configured now. It is called once for every
+	// delivery, before anything of it counts, and should cache. Its error, an empty
+	// list of secrets or a bad secret is answered 503 and logged.
+	Configure func(ctx context.Context) (Configuration, error)
 
 	// Refresh, if set, is called when a signature matches none of the secrets,
 	// which may have been rotated since they were cached. It reports whether
-	// Secrets now returns others; then the message is verified once more.
+	// Configure now returns something else; then the message is verified once more.
 	// Anyone can cause the call, so it must limit how often it does anything.
 	Refresh func(ctx context.Context) (changed bool, err error)
-
-	// InstanceID, if set, returns the only Clerk instance whose events are
-	// applied, or "" for any. Its error is answered 503 and logged.
-	InstanceID func(ctx context.Context) (string, error)
 
 	// MaxBody is the size of the largest body taken, in bytes; 0 means
 	// DefaultMaxBody.
@@ -133,8 +138,8 @@ func New(options Options) (*Handler, error) {
 	if options.Store == nil {
 		problems = append(problems, errors.New("webhook handler: Options.Store is not set"))
 	}
-	if options.Secrets == nil {
-		problems = append(problems, errors.New("webhook handler: Options.Secrets is not set"))
+	if options.Configure == nil {
+		problems = append(problems, errors.New("webhook handler: Options.Configure is not set"))
 	}
 	if options.MaxBody < 0 {
 		problems = append(problems, fmt.Errorf("webhook handler: Options.MaxBody is negative: %d", options.MaxBody))
@@ -210,13 +215,13 @@ func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return refuse(httpapi.BodyRefusal(err, bodyTooLarge), err)
 	}
 
-	verifier, err := h.currentVerifier(ctx)
+	verifier, instanceID, err := h.configure(ctx)
 	if err != nil {
 		return retry(notConfigured, configRetryAfter, err)
 	}
 	d.message, err = verifier.verify(s, body)
 	if errors.Is(err, ErrSignature) && h.refresh(ctx) {
-		if verifier, err = h.currentVerifier(ctx); err != nil {
+		if verifier, instanceID, err = h.configure(ctx); err != nil {
 			return retry(notConfigured, configRetryAfter, err)
 		}
 		d.message, err = verifier.verify(s, body)
@@ -224,7 +229,7 @@ func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return refuse(refusalFor(err), err)
 	}
-	return h.store(ctx, body, d)
+	return h.store(ctx, body, instanceID, d)
 }
 
 // checkRequest looks at everything but signature and body.
@@ -264,23 +269,22 @@ func isJSON(header http.Header) bool {
 	return ok && (found == "application/json" || strings.HasPrefix(found, "application/") && strings.HasSuffix(found, "+json"))
 }
 
-// currentVerifier returns a Verifier for the secrets that are live now.
-func (h *Handler) currentVerifier(ctx context.Context) (*Verifier, error) {
-	secrets, err := h.options.Secrets(ctx)
+// configure returns a Verifier for the secrets that are live now, and the instance
+// that is pinned.
+func (h *Handler) configure(ctx context.Context) (verifier *Verifier, instanceID string, err error) {
+	c, err := h.options.Configure(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking for the signing secrets: %w", err)
+		return nil, "", fmt.Errorf("reading the configuration: %w", err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.verifier != nil && slices.Equal(h.secrets, secrets) {
-		return h.verifier, nil
+	if h.verifier == nil || !slices.Equal(h.secrets, c.Secrets) {
+		if verifier, err = NewVerifier(c.Secrets, h.options.Now); err != nil {
+			return nil, "", err
+		}
+		h.verifier, h.secrets = verifier, slices.Clone(c.Secrets)
 	}
-	verifier, err := NewVerifier(secrets, h.options.Now)
-	if err != nil {
-		return nil, err
-	}
-	h.verifier, h.secrets = verifier, slices.Clone(secrets)
-	return verifier, nil
+	return h.verifier, c.InstanceID, nil
 }
 
 // refresh reports whether there are other secrets to try. That they could not
@@ -298,14 +302,7 @@ func (h *Handler) refresh(ctx context.Context) bool {
 }
 
 // store hands over a body that was verified.
-func (h *Handler) store(ctx context.Context, body []byte, d *delivery) answer {
-	var instanceID string
-	if h.options.InstanceID != nil {
-		var err error
-		if instanceID, err = h.options.InstanceID(ctx); err != nil {
-			return retry(notConfigured, configRetryAfter, fmt.Errorf("asking for the instance id: %w", err))
-		}
-	}
+func (h *Handler) store(ctx context.Context, body []byte, instanceID string, d *delivery) answer {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.storeLimit, fmt.Errorf("storing took longer than %v", h.storeLimit))
 	defer cancel()
 

@@ -110,17 +110,24 @@ func (b *syncBuffer) String() string {
 	return b.b.String()
 }
 
+// configured is a configuration of these secrets.
+func configured(secrets ...string) func(context.Context) (webhook.Configuration, error) {
+	return func(context.Context) (webhook.Configuration, error) {
+		return webhook.Configuration{Secrets: values(secrets...)}, nil
+	}
+}
+
 // setup returns a handler that knows clerktest.Secret, and whose store says
 // "applied", unless a test changes the options.
 func setup(t testing.TB, change func(*webhook.Options)) bundle {
 	t.Helper()
 	b := bundle{store: &store{result: mirror.Result{Outcome: mirror.Applied}}, observer: &observer{}, log: &syncBuffer{}}
 	options := webhook.Options{
-		Store:    b.store,
-		Secrets:  func(context.Context) ([]secret.Value, error) { return values(clerktest.Secret), nil },
-		Logger:   slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Observer: b.observer,
-		Now:      clock,
+		Store:     b.store,
+		Configure: configured(clerktest.Secret),
+		Logger:    slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Observer:  b.observer,
+		Now:       clock,
 	}
 	if change != nil {
 		change(&options)
@@ -329,7 +336,9 @@ func TestHandler_HandsTheEventToTheStore(t *testing.T) {
 		t.Run(string(outcome), func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(o *webhook.Options) {
-				o.InstanceID = func(context.Context) (string, error) { return "ins_pinned", nil }
+				o.Configure = func(context.Context) (webhook.Configuration, error) {
+					return webhook.Configuration{Secrets: values(clerktest.Secret), InstanceID: "ins_pinned"}, nil
+				}
 			})
 			b.store.result = mirror.Result{Outcome: outcome}
 			m := validMessage()
@@ -399,7 +408,7 @@ func TestHandler_RefusesUnsignedEmptyBody(t *testing.T) {
 func TestHandler_VerifiesAgainstEverySecret(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *webhook.Options) {
-		o.Secrets = func(context.Context) ([]secret.Value, error) { return values(otherSecret, clerktest.Secret), nil }
+		o.Configure = configured(otherSecret, clerktest.Secret)
 	})
 	for i, signer := range []string{otherSecret, clerktest.Secret} {
 		m := validMessage()
@@ -414,15 +423,16 @@ func TestHandler_VerifiesAgainstEverySecret(t *testing.T) {
 // rotating is a configuration whose secret is changed behind its back.
 type rotating struct {
 	cached, live string
+	instance     string
 	err          error
 	refreshes    int
 	asked        int
 }
 
 func (r *rotating) options(o *webhook.Options) {
-	o.Secrets = func(context.Context) ([]secret.Value, error) {
+	o.Configure = func(context.Context) (webhook.Configuration, error) {
 		r.asked++
-		return values(r.cached), nil
+		return webhook.Configuration{Secrets: values(r.cached), InstanceID: r.instance}, nil
 	}
 	o.Refresh = func(context.Context) (bool, error) {
 		r.refreshes++
@@ -454,6 +464,28 @@ func TestHandler_RefreshesSecretsOnceWhenTheSignatureFails(t *testing.T) {
 	wantError(t, b.deliver(m.request(t)), 401, "invalid_signature")
 	if got := len(b.store.seen()); got != 2 {
 		t.Errorf("the store was called %d times, want 2", got)
+	}
+}
+
+// A delivery is judged by one configuration, however many parts of it there are.
+func TestHandler_AsksForTheConfigurationOnce(t *testing.T) {
+	t.Parallel()
+	config := &rotating{cached: clerktest.Secret, live: clerktest.Secret, instance: "ins_pinned"}
+	b := setup(t, config.options)
+	wantOutcome(t, b.deliver(validMessage().request(t)), mirror.Applied)
+	if config.asked != 1 {
+		t.Errorf("asked %d times, want once", config.asked)
+	}
+	// One that was verified with other secrets is pinned to what came with them.
+	config.cached, config.asked = otherSecret, 0
+	wantOutcome(t, b.deliver(validMessage().request(t)), mirror.Applied)
+	if config.asked != 2 {
+		t.Errorf("asked %d times with a refresh in between, want twice", config.asked)
+	}
+	for _, c := range b.store.seen() {
+		if c.InstanceID != "ins_pinned" {
+			t.Errorf("a delivery is pinned to %q", c.InstanceID)
+		}
 	}
 }
 
@@ -498,7 +530,9 @@ func TestHandler_AnswersUnavailableWithoutConfiguration(t *testing.T) {
 	t.Parallel()
 	secrets := func(secrets []secret.Value, err error) func(*webhook.Options) {
 		return func(o *webhook.Options) {
-			o.Secrets = func(context.Context) ([]secret.Value, error) { return secrets, err }
+			o.Configure = func(context.Context) (webhook.Configuration, error) {
+				return webhook.Configuration{Secrets: secrets}, err
+			}
 		}
 	}
 	tests := []struct {
@@ -509,9 +543,7 @@ func TestHandler_AnswersUnavailableWithoutConfiguration(t *testing.T) {
 		{"secrets cannot be had", secrets(nil, errors.New("CLERK_WEBHOOK_SIGNING_SECRET is not set")), "CLERK_WEBHOOK_SIGNING_SECRET"},
 		{"no secret", secrets(nil, nil), "no webhook signing secret"},
 		{"bad secret", secrets(values(clerktest.Secret, "whsec_oops"), nil), "2 of 2"},
-		{"no instance", func(o *webhook.Options) {
-			o.InstanceID = func(context.Context) (string, error) { return "", errors.New("CLERK_INSTANCE_ID is malformed") }
-		}, "CLERK_INSTANCE_ID"},
+		{"no instance", secrets(values(clerktest.Secret), errors.New("CLERK_INSTANCE_ID is malformed")), "CLERK_INSTANCE_ID"},
 		{"bad secrets after a refresh", func(o *webhook.Options) {
 			config := &rotating{cached: otherSecret, live: "whsec_oops"}
 			config.options(o)
@@ -758,19 +790,19 @@ func TestNew_NamesEverythingThatIsMissing(t *testing.T) {
 	if err == nil {
 		t.Fatalf("New = %v, want an error", handler)
 	}
-	for _, part := range []string{"Options.Store", "Options.Secrets", "Options.MaxBody"} {
+	for _, part := range []string{"Options.Store", "Options.Configure", "Options.MaxBody"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("New = error %q, want it to name %s", err, part)
 		}
 	}
 }
 
-func TestNew_NeedsOnlyStoreAndSecrets(t *testing.T) {
+func TestNew_NeedsOnlyStoreAndConfiguration(t *testing.T) {
 	t.Parallel()
 	s := &store{result: mirror.Result{Outcome: mirror.Applied}}
 	handler, err := webhook.New(webhook.Options{
-		Store:   s,
-		Secrets: func(context.Context) ([]secret.Value, error) { return values(clerktest.Secret), nil },
+		Store:     s,
+		Configure: configured(clerktest.Secret),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -929,14 +961,14 @@ func TestHandler_ServesManyAtOnce(t *testing.T) {
 	turn := 0
 	b := setup(t, func(o *webhook.Options) {
 		// Two configurations in turn, so that verifiers are replaced meanwhile.
-		o.Secrets = func(context.Context) ([]secret.Value, error) {
+		o.Configure = func(ctx context.Context) (webhook.Configuration, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			turn++
 			if turn%2 == 0 {
-				return values(clerktest.Secret), nil
+				return configured(clerktest.Secret)(ctx)
 			}
-			return values(otherSecret, clerktest.Secret), nil
+			return configured(otherSecret, clerktest.Secret)(ctx)
 		}
 	})
 	var all sync.WaitGroup

@@ -9,7 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/sql/migrate"
 )
 

@@ -32,6 +32,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/sql/platform"
 	"clerksync/sql/rules"
 	"clerksync/sql/schema"
 )
@@ -191,12 +192,6 @@ func checksum(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// reserved are schemas that are ours for another purpose, or Supabase's own.
-var reserved = []string{
-	"clerk_sync", "auth", "storage", "realtime", "extensions", "graphql", "graphql_public", "vault",
-	"pgsodium", "pgbouncer", "supabase_functions", "supabase_migrations", "information_schema", "cron", "net",
-}
-
 // plainName is the form of the helpers' schema: it stands in every policy that
 // people read, so it is one that needs no quotes.
 var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
@@ -218,7 +213,7 @@ func checkNames(n names) error {
 			return fmt.Errorf("schema name of %d bytes is longer than the 63 that Postgres allows", len(name))
 		case strings.ContainsRune(name, 0):
 			return fmt.Errorf("schema name %q holds a NUL character", name)
-		case strings.HasPrefix(name, "pg_") || slices.Contains(reserved, name):
+		case name == "clerk_sync" || platform.Owns(name):
 			return fmt.Errorf("schema %q is reserved; choose one of your own, such as %q", name, s.example)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/supabasecli"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/supabasecli"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/sql/migrate"
 	"clerksync/sql/rules"
 	"clerksync/sql/schema"

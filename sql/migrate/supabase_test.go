@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/supabasecli"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/supabasecli"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/sql/migrate"
 )
 

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 // Who may do what, whole: in projects that grant everything by default as in
@@ -86,7 +86,7 @@ func TestMigrations_GrantExactlyWhatIsMeant(t *testing.T) {
 				cross join (values ('anon'), ('authenticated'), ('service_role')) r (rolname)
 				where p.pronamespace = 'clerk'::regnamespace and has_function_privilege(r.rolname, p.oid, 'execute')
 				group by p.oid having count(*) < 3 order by 1`)
-			want = []string{"clerk.crowd_from() authenticated", "clerk.crowd_to() authenticated", "clerk.fellows_by() authenticated", "clerk.leaving_fellow_ids() authenticated", "clerk.near_fellow_ids() authenticated"}
+			want = []string{"clerk.by_key(text) authenticated", "clerk.crowd_from() authenticated", "clerk.crowd_to() authenticated", "clerk.fellows_by() authenticated", "clerk.first_fellow() authenticated", "clerk.leaving_fellow_ids() authenticated", "clerk.near_fellow_ids() authenticated"}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("helpers that not every API role may execute (-want +got):\n%s", diff)
 			}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 func wantState(t *testing.T, err error, want string) {
@@ -63,7 +63,7 @@ func TestRules_CheckTheirArguments(t *testing.T) {
 	for _, call := range []string{
 		`clerk_sync.begin_run('me', '100 years', 'ins_1', 'test', false, false)`, `clerk_sync.begin_run('me', null, 'ins_1', 'test', false, false)`,
 		`clerk_sync.begin_run('me', '-1 minute', 'ins_1', 'test', false, false)`, `clerk_sync.renew_run(1, 'me', '16 minutes')`,
-		`clerk_sync.apply_page(null, null, null, null, null, 'users', '[]', 1, '{}', '{}', 1)`, `clerk_sync.suspects(null, 'session', null, null, '{}')`,
+		`clerk_sync.apply_page(null, null, null, null, null, 'users', '[]', 1, '{}', '{}', 1)`, `clerk_sync.suspects(null, 'session', null, null, '{}', 1)`,
 	} {
 		_, err := writer.Exec(t.Context(), `select * from `+call)
 		wantState(t, err, "22023")

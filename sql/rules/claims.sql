@@ -8,9 +8,13 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
   select nullif(current_setting('request.jwt.claims', true), '')::jsonb
 $$;
 
+-- In plpgsql, which keeps its plans: a function in SQL is planned in every query, and
+-- every policy and every other function asks this one.
 create or replace function {{helpers}}.user_id() returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-  select nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '')
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  return nullif(nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub', '');
+end
 $$;
 
 comment on function {{helpers}}.user_id() is 'Clerk id of the caller, from the verified token; null if there is none.';
@@ -35,7 +39,6 @@ $$;
 
 comment on function {{helpers}}.org_role() is 'The caller''s role in the active organization, always with its "org:" prefix.';
 
--- In plpgsql, which keeps its plans: a function in SQL is planned in every query.
 -- Who or what is deleted gives nothing at once, however long its memberships take
 -- to be ended.
 create or replace function {{helpers}}.my_org_ids() returns setof text
@@ -70,10 +73,10 @@ comment on function {{helpers}}.my_fellow_ids() is
   'The caller and everybody who shares an organization with the caller. Lists them all, whatever is asked for: fit for some thousands.';
 
 -- The policy of users_public. A list of fellows is the best way to a few rows of many,
--- and hopeless where the list is most of the table; a look at each row is the reverse.
--- So near_fellow_ids lists up to 1,500 fellows, crowd_from opens the look at each row
--- beyond, and fellows_by says how that is done. All count as far as that and no further,
--- and by index whatever the planner expects.
+-- and hopeless where there are many fellows: then the table is walked by its key, from
+-- first_fellow on, with a look at each row. So near_fellow_ids lists up to 1,500 fellows,
+-- crowd_from opens the walk beyond, and fellows_by says how it looks at a row. Both count
+-- as far as that and no further, and by index whatever the planner expects.
 create or replace function {{helpers}}.near_fellow_ids() returns text[]
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
@@ -94,38 +97,23 @@ comment on function {{helpers}}.near_fellow_ids() is 'The caller, and all fellow
 create or replace function {{helpers}}.crowd_from() returns text
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
-declare
-  -- Organizations that are deleted may count: more is looked at then, not shown.
-  mine constant text[] := array(
-    select m.clerk_org_id
-    from {{exposed}}.organization_memberships as m
-    where m.clerk_user_id = {{helpers}}.user_id()
-      and m.deleted_at is null);
 begin
-  if not exists (
-    select
-    from {{exposed}}.organization_memberships as m
-    where m.clerk_org_id = any (mine)
-      and m.deleted_at is null
-    offset 1500) then
-    return null;
-  end if;
   return (
-    select min(first.clerk_user_id)
-    from unnest(mine) as o (clerk_org_id)
-    cross join lateral (
-      select m.clerk_user_id
-      from {{exposed}}.organization_memberships as m
-      where m.clerk_org_id = o.clerk_org_id
-        and m.deleted_at is null
-      -- As the index has it.
-      order by m.deleted_at, m.clerk_user_id
-      limit 1) as first);
+    select ''
+    from {{exposed}}.organization_memberships as m
+    -- Organizations that are deleted may count: more is looked at then, not shown.
+    where m.clerk_org_id = any (array(
+        select mine.clerk_org_id
+        from {{exposed}}.organization_memberships as mine
+        where mine.clerk_user_id = {{helpers}}.user_id()
+          and mine.deleted_at is null))
+      and m.deleted_at is null
+    offset 1500 limit 1);
 end
 $$;
 
 comment on function {{helpers}}.crowd_from() is
-  'Where looking for fellows row by row begins: at the first of them if the caller has many, otherwise null, which is nowhere.';
+  'Below all ids if the caller has many fellows, who are looked for row by row; otherwise null, which is nowhere.';
 
 create or replace function {{helpers}}.crowd_to() returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -136,47 +124,66 @@ $$;
 
 comment on function {{helpers}}.crowd_to() is 'Where looking for fellows row by row ends: at the last id.';
 
--- A hash of all fellows costs half a microsecond for each of them before the first row is
--- shown, and passes over a stranger in a fifth of one; a look at a row takes five. Where
--- fellows are a third of all users a page is full long before a hash of them would be.
-create or replace function {{helpers}}.fellows_by() returns text
+create or replace function {{helpers}}.first_fellow() returns text
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
-declare
-  mine constant text[] := array(
-    select m.clerk_org_id
-    from {{exposed}}.organization_memberships as m
-    where m.clerk_user_id = {{helpers}}.user_id()
-      and m.deleted_at is null);
 begin
-  if not exists (
-    select
-    from {{exposed}}.organization_memberships as m
-    where m.clerk_org_id = any (mine)
-      and m.deleted_at is null
-    offset 1500) then
-    return 'list';
-  end if;
+  return (
+    select least({{helpers}}.user_id(), min(first.clerk_user_id))
+    from {{exposed}}.organization_memberships as mine
+    cross join lateral (
+      select m.clerk_user_id
+      from {{exposed}}.organization_memberships as m
+      where m.clerk_org_id = mine.clerk_org_id
+        and m.deleted_at is null
+      -- As the index has it.
+      order by m.deleted_at, m.clerk_user_id
+      limit 1) as first
+    where mine.clerk_user_id = {{helpers}}.user_id()
+      and mine.deleted_at is null);
+end
+$$;
+
+comment on function {{helpers}}.first_fellow() is 'The least id among the caller and all fellows; one of a deleted organization may be less.';
+
+-- The cost is what matters: as the bound of an index it is asked for once, as a condition
+-- of every row it makes the planner shun whatever would ask it for many.
+create or replace function {{helpers}}.by_key(id text) returns text
+language plpgsql immutable parallel safe cost 10000 set search_path = pg_catalog, pg_temp as $$
+begin
+  return id;
+end
+$$;
+
+comment on function {{helpers}}.by_key(text) is 'The id itself, so dear that the planner compares with it by an index.';
+
+-- A hash of all fellows costs half a microsecond for each of them before the first row is
+-- shown, and passes over a stranger in a third of one; a look at a row takes four. Where
+-- fellows are one user in thirty a page is full before a hash of ten thousand would be.
+create or replace function {{helpers}}.fellows_by() returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
   -- Counting them would cost as much as hashing them. What the last analyze saw is good
   -- enough to choose by; an organization that it did not see among the largest is none.
-  if (
-    select sum(large.share) * c.reltuples > users.reltuples / 3
-    from pg_class as users, pg_class as c
-    join pg_namespace as n on n.oid = c.relnamespace
-    join pg_stats as s on s.schemaname = n.nspname and s.tablename = c.relname and s.attname = 'clerk_org_id'
-    cross join lateral unnest(s.most_common_vals::text::text[], s.most_common_freqs) as large (clerk_org_id, share)
-    where users.oid = '{{exposed}}.users_public'::regclass
-      and c.oid = '{{exposed}}.organization_memberships'::regclass
-      and large.clerk_org_id = any (mine)
-    group by c.reltuples, users.reltuples) then
-    return 'row';
-  end if;
-  return 'hash';
+  return case when exists (
+      select
+      from pg_stats as s
+      cross join lateral unnest(s.most_common_vals::text::text[], s.most_common_freqs) as large (clerk_org_id, share)
+      where s.schemaname = {{exposed_literal}} and s.tablename = 'organization_memberships' and s.attname = 'clerk_org_id'
+        and large.share * (select c.reltuples from pg_class as c where c.oid = '{{exposed}}.organization_memberships'::regclass)
+          > (select c.reltuples / 30 from pg_class as c where c.oid = '{{exposed}}.users_public'::regclass)
+        and exists (
+          select
+          from {{exposed}}.organization_memberships as m
+          where m.clerk_user_id = {{helpers}}.user_id()
+            and m.deleted_at is null
+            and m.clerk_org_id = large.clerk_org_id))
+    then 'row' else 'hash' end;
 end
 $$;
 
 comment on function {{helpers}}.fellows_by() is
-  'How the policy of users_public finds fellows: by the list of near_fellow_ids, by a hash of all of them, or by a look at each row.';
+  'How the policy of users_public finds many fellows: by a hash of all of them, or by a look at each row.';
 
 -- A deletion of many memberships ends them in steps, and a user's tombstone says at once
 -- what they will say. Of fellows of the caller only: the rest are not the caller's to know.
@@ -366,7 +373,7 @@ comment on function {{helpers}}.my_org_ids_with_permission(text) is 'The organiz
 revoke execute on function
   {{helpers}}.claims(), {{helpers}}.user_id(), {{helpers}}.org_id(), {{helpers}}.org_role(),
   {{helpers}}.my_org_ids(), {{helpers}}.my_fellow_ids(), {{helpers}}.near_fellow_ids(),
-  {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.fellows_by(), {{helpers}}.leaving_fellow_ids(), {{helpers}}.session_is_active(),
+  {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.first_fellow(), {{helpers}}.by_key(text), {{helpers}}.fellows_by(), {{helpers}}.leaving_fellow_ids(), {{helpers}}.session_is_active(),
   {{helpers}}.has_second_factor(integer), {{helpers}}.is_impersonated(), {{helpers}}.claim(text[]),
   {{helpers}}.claim_values(text[]), {{helpers}}.org_permissions(), {{helpers}}.has_org_permission(text),
   {{helpers}}.my_org_ids_with_role(text[]), {{helpers}}.my_org_ids_with_permission(text)
@@ -378,7 +385,7 @@ grant execute on function
   {{helpers}}.claim_values(text[]), {{helpers}}.org_permissions(), {{helpers}}.has_org_permission(text),
   {{helpers}}.my_org_ids_with_role(text[]), {{helpers}}.my_org_ids_with_permission(text)
 to anon, authenticated, service_role;
--- Only policies of the copy ask these, for no other role; crowd_to shows an id.
+-- Only policies of the copy ask these, for no other role; crowd_to and first_fellow show an id.
 grant execute on function
-  {{helpers}}.near_fellow_ids(), {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.fellows_by(), {{helpers}}.leaving_fellow_ids()
+  {{helpers}}.near_fellow_ids(), {{helpers}}.crowd_from(), {{helpers}}.crowd_to(), {{helpers}}.first_fellow(), {{helpers}}.by_key(text), {{helpers}}.fellows_by(), {{helpers}}.leaving_fellow_ids()
 to authenticated;

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 // asked is the answer to an expression in a request with these claims.

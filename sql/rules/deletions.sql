@@ -29,6 +29,8 @@ begin
     cross join lateral (select to_jsonb(r) as told) as t
     left join clerk_sync.private_metadata as p on p.object = $1 and p.object_id = r.%1$I and clerk_sync.keeps_private_metadata()
     where r.%1$I = any ($2) and r.deleted_at is null and r.sync_version <> '0'
+      and (r.sync_version >= '2' or not exists (
+        select from clerk_sync.held_back as h where h.object = $1 and h.object_id = r.%1$I))
     order by r.%1$I
     on conflict (object, object_id) do update set
       held_at = excluded.held_at, held = excluded.held, private_metadata = excluded.private_metadata $q$,
@@ -38,7 +40,8 @@ end
 $$;
 
 -- What a full sync had only inferred to be gone is back, as Clerk states it: what is held
--- of it has no use any more.
+-- of it has no use any more. A placeholder, of which a child has told, says next to nothing
+-- of what was there; so that stays, until its grace ends or the object itself is stated.
 create or replace function clerk_sync.release_held() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin

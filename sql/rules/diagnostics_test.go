@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestCopyState_TellsWhatTheCopyKnows(t *testing.T) {

@@ -89,7 +89,7 @@ begin
 
   return jsonb_build_object(
     'outcome', outcome, 'run_id', run.id, 'initial', run.initial, 'started_at', run.started_at,
-    'windows', clerk_sync.run_windows(run.id));
+    'windows', clerk_sync.run_windows(run.id), 'cuts', run.cuts);
 end
 $$;
 
@@ -117,6 +117,14 @@ begin
 end
 $$;
 
+create or replace function clerk_sync.keep_cuts(run bigint, holder text, cuts jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform clerk_sync.require_lock(run, holder);
+  update clerk_sync.sync_runs as r set cuts = keep_cuts.cuts where r.id = keep_cuts.run;
+end
+$$;
+
 create or replace function clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[])
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -126,19 +134,34 @@ begin
   select plan_windows.run, plan_windows.object, 'span', 0, w.position, w.from_ms, w.to_ms
   from unnest(plan_windows.from_ms, plan_windows.to_ms) with ordinality as w (from_ms, to_ms, position)
   on conflict on constraint run_windows_pkey do nothing;
+  update clerk_sync.sync_runs as r set cuts = null where r.id = plan_windows.run and r.cuts is not null;
 end
 $$;
 
--- A window is finished in one step with the absences that it found, or not at
--- all. What was written is counted already; what was written by a call that then
+-- Notes what Clerk was asked for at a time and did not have, before the window is
+-- finished in which it was missing. So a call that dies in between leaves what the next
+-- one need not ask for again, and apply_page takes back what that finds listed.
+create or replace function clerk_sync.note_absences(run bigint, holder text, object text, ids text[], confirmed_at timestamptz)
+returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform clerk_sync.require_lock(run, holder);
+  insert into clerk_sync.sync_absences (run_id, object, object_id, confirmed_at)
+  select distinct note_absences.run, note_absences.object, gone, note_absences.confirmed_at
+  from unnest(note_absences.ids) as gone
+  order by gone
+  on conflict on constraint sync_absences_pkey do nothing;
+end
+$$;
+
+-- What was written is counted already; what was written by a call that then
 -- died, and found unchanged by this one, is not counted again. unseen_ms is given where
 -- live rows of the window were neither listed nor asked for: since when they were made.
 -- A window that ends sooner than it was planned to leaves the rest as a window to be
 -- read, in the same step: so a run goes on within a span, however large it is.
 create or replace function clerk_sync.finish_window(
   run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint,
-  listed bigint, unchanged bigint, stale bigint, absent_ids text[], confirmed_at timestamptz,
-  unseen_ms bigint default null, deleted_here bigint default 0, rest jsonb default null
+  listed bigint, unchanged bigint, stale bigint, unseen_ms bigint default null, deleted_here bigint default 0, rest jsonb default null
 ) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
@@ -161,10 +184,6 @@ begin
       finish_window.unchanged,
       greatest(0, finish_window.listed - finish_window.stale
         - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))));
-  insert into clerk_sync.sync_absences (run_id, object, object_id, confirmed_at)
-  select distinct finish_window.run, finish_window.object, gone, finish_window.confirmed_at
-  from unnest(finish_window.absent_ids) as gone
-  on conflict on constraint sync_absences_pkey do nothing;
   insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms, after_id)
   select finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
   from jsonb_to_record(finish_window.rest) as r (position integer, from_ms bigint, to_ms bigint, after_id text)
@@ -280,6 +299,13 @@ begin
     insert into clerk_sync.run_windows as w (run_id, object, phase, pass, position, requested_ms)
     values (run, apply_page.object, apply_page.phase, apply_page.pass, apply_page."position", stated_ms)
     on conflict on constraint run_windows_pkey do update set requested_ms = least(w.requested_ms, excluded.requested_ms);
+    -- What Clerk lists later than it was found absent is there, though its row may be
+    -- right and stay as it is.
+    delete from clerk_sync.sync_absences as a where a.ctid = any (array(
+      select (select s.ctid from clerk_sync.sync_absences as s
+              where s.run_id = run and s.object = apply_page.object and s.object_id = i.id
+                and date_trunc('milliseconds', s.confirmed_at) <= to_timestamp(stated_ms / 1000.0))
+      from unnest(ids) as i (id)));
     perform set_config('clerk_sync.cause', 'run_' || run, true);
   end if;
 
@@ -392,40 +418,62 @@ begin
 end
 $$;
 
--- Live rows that were created within a span and are not among ids; of those of its
--- first moment the ones whose ids lie behind after and not behind through ('' is
--- without end), since one moment can fill several windows. Those whose user or
--- organization is itself confirmed to be gone, or deleted already, go with it.
+-- When rows were made, for the order in which they are looked at. Only of few are rows
+-- without such a time looked at together with the others, as the oldest.
+create or replace function clerk_sync.creation(o clerk_sync.objects) returns text
+language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
+begin
+  return case when o.dated then 'r.created_at' else $q$coalesce(r.created_at, 'epoch')$q$ end;
+end
+$$;
+
+-- Whether a run has found an object absent, or its user or organization, with which it
+-- goes, or that one is deleted already.
+create or replace function clerk_sync.known_gone(run bigint, object text, id text, organization_id text, user_id text) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+  -- No joins: planned while these tables are nearly empty, one would read them whole.
+  return exists (
+      select from (values (known_gone.object, known_gone.id), ('user', known_gone.user_id), ('organization', known_gone.organization_id)) as g (object, id)
+      where (select true from clerk_sync.sync_absences as s
+             where s.run_id = known_gone.run and s.object = g.object and s.object_id = g.id))
+    or exists (
+      select from (values ('user', known_gone.user_id), ('organization', known_gone.organization_id)) as g (object, id)
+      where (select not (e.inferred and clerk_sync.is_live(e.object, e.object_id)) from clerk_sync.endings as e
+             where e.object = g.object and e.object_id = g.id));
+end
+$$;
+
+-- The next live rows that were created within a span and are not among ids, in the
+-- order of creation and id, in which one moment can fill several windows: of the span's
+-- first moment those whose ids lie behind after, of its last those not behind through
+-- ('' is without end), and of all those behind (behind_at, after) if that is given. With
+-- each, whether it is known to be gone.
 create or replace function clerk_sync.suspects(
-  run bigint, object text, from_ms bigint, to_ms bigint, ids text[], after text default '', through text default ''
-) returns table (id text, organization_id text, user_id text)
+  run bigint, object text, from_ms bigint, to_ms bigint, ids text[], most integer,
+  after text default '', through text default '', behind_at timestamptz default null
+) returns table (id text, organization_id text, user_id text, created_at timestamptz, gone boolean)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   o clerk_sync.objects := clerk_sync.object(object);
 begin
+  -- The ids are hashed: a join with them would have to sort what is in order already.
   return query execute format($q$
-    with absent as (
-      select r.%1$I as id from %2$s as r
-      where r.deleted_at is null and (r.created_at >= $1 and r.created_at < $2 %3$s)
-        and (r.created_at > $1 or $6 = '' or r.%1$I collate "C" > $6)
-        and (r.created_at > $1 or $7 = '' or r.%1$I collate "C" <= $7)
-      except select i from unnest($3) as i
-    )
-    select a.id, %4$s, %5$s
-    from absent as a
-    join %2$s as r on r.%1$I = a.id
-    where not exists (
-      select from clerk_sync.sync_absences as s
-      where s.run_id = $4 and s.object <> $5
-        and (s.object, s.object_id) in (('user', %5$s), ('organization', %4$s)))
-      and not exists (
-        select from clerk_sync.endings as e
-        where (e.object, e.object_id) in (('user', %5$s), ('organization', %4$s))
-          and not (e.inferred and clerk_sync.is_live(e.object, e.object_id))) $q$,
-    o.key, o.relation, case when not o.dated then 'or r.created_at is null' end,
+    select u.*, clerk_sync.known_gone($7, $8, u.id, u.organization_id, u.user_id)
+    from (
+      select r.%1$I as id, %4$s as organization_id, %5$s as user_id, %3$s as created_at
+      from %2$s as r
+      where r.deleted_at is null
+        and (%3$s, r.%1$I collate "C") > ($1, $2)
+        and %3$s < $3 and ($4 = '' or (%3$s, r.%1$I collate "C") <= ($3 - interval '1 millisecond', $4))
+        and r.%1$I not in (select i from unnest($5) as i)
+      order by %3$s, r.%1$I collate "C"
+      limit $6) as u
+    order by u.created_at, u.id collate "C" $q$,
+    o.key, o.relation, clerk_sync.creation(o),
     clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
-  using coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), coalesce(to_timestamp(to_ms / 1000.0), 'infinity'),
-        ids, run, object, after, through;
+  using coalesce(behind_at, to_timestamp(from_ms / 1000.0), '-infinity'), after,
+        coalesce(to_timestamp(to_ms / 1000.0), 'infinity'), through, ids, most, run, object;
 end
 $$;
 
@@ -447,25 +495,28 @@ begin
 end
 $$;
 
--- Objects that Clerk should have, to be asked for beside suspects: of those that it has
--- listed, or if it listed none, of the other live rows.
-create or replace function clerk_sync.witnesses(run bigint, object text, listed text[], suspects text[], most integer)
+-- Objects that Clerk should have, to be asked for beside the suspects of a span: of those
+-- that it has listed, or if the copy has none of these, of the live rows next to the span.
+-- Of each side no more are looked at than a run may delete unasked: where all of those are
+-- gone, a person decides whatever the witnesses say.
+create or replace function clerk_sync.witnesses(run bigint, object text, listed text[], from_ms bigint, to_ms bigint, most integer)
 returns table (id text, organization_id text, user_id text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   o     clerk_sync.objects := clerk_sync.object(object);
-  known text := format('select r.%I, %s, %s from %s as r where r.deleted_at is null', o.key,
+  known text := format('select r.%I as id, %s as organization_id, %s as user_id from %s as r where r.deleted_at is null', o.key,
     clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation);
 begin
   return query execute format('%s and r.%I = any ($1) limit $2', known, o.key) using listed, most;
   if not found then
     return query execute format($q$
-      %1$s and not $1 ? r.%2$I and not exists (
-        select from clerk_sync.sync_absences as s
-        where s.run_id = $2 and (s.object, s.object_id) in (($3, r.%2$I), ('user', %3$s), ('organization', %4$s)))
-      limit $4 $q$, known, o.key,
-      clerk_sync.column_or_null('r', o.user_key), clerk_sync.column_or_null('r', o.organization_key))
-    using coalesce((select jsonb_object_agg(i, null) from unnest(suspects) as i), '{}'), run, object, most;
+      select n.* from (
+        (%1$s and %3$s >= $1 order by %3$s, r.%2$I collate "C" limit 10001)
+        union all
+        (%1$s and %3$s < $2 order by %3$s desc, r.%2$I collate "C" desc limit 10001)) as n
+      where not clerk_sync.known_gone($3, $4, n.id, n.organization_id, n.user_id)
+      limit $5 $q$, known, o.key, clerk_sync.creation(o))
+    using coalesce(to_timestamp(to_ms / 1000.0), 'infinity'), coalesce(to_timestamp(from_ms / 1000.0), '-infinity'), run, object, most;
   end if;
 end
 $$;
@@ -575,7 +626,7 @@ begin
     return;
   end if;
   delete from clerk_sync.sync_absences as a
-  where a.run_id = run and a.object = delete_absent.object and a.object_id = any (candidates[1:taken]);
+  where a.run_id = run and a.object = delete_absent.object and a.object_id <= candidates[taken];
 
   perform set_config('clerk_sync.cause', 'run_' || run, true);
   deleted := clerk_sync.delete_objects(object, ids, null, times, true);
@@ -592,28 +643,31 @@ revoke execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
   clerk_sync.check_lease(interval), clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.require_lock(bigint, text), clerk_sync.renew_run(bigint, text, interval),
-  clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
-  clerk_sync.finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb),
+  clerk_sync.keep_cuts(bigint, text, jsonb), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
+  clerk_sync.note_absences(bigint, text, text, text[], timestamptz),
+  clerk_sync.finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
   clerk_sync.count_window(bigint, text, text, integer, integer, jsonb), clerk_sync.is_drift(text, text, bigint, bigint),
   clerk_sync.is_deleted_here(jsonb, bigint),
   clerk_sync.apply_page(bigint, text, text, integer, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.compare_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
-  clerk_sync.column_or_null(text, text),
-  clerk_sync.suspects(bigint, text, bigint, bigint, text[], text, text), clerk_sync.undated(text, timestamptz, text, integer),
-  clerk_sync.witnesses(bigint, text, text[], text[], integer), clerk_sync.children_of(text[], text[]),
+  clerk_sync.column_or_null(text, text), clerk_sync.creation(clerk_sync.objects),
+  clerk_sync.known_gone(bigint, text, text, text, text),
+  clerk_sync.suspects(bigint, text, bigint, bigint, text[], integer, text, text, timestamptz), clerk_sync.undated(text, timestamptz, text, integer),
+  clerk_sync.witnesses(bigint, text, text[], bigint, bigint, integer), clerk_sync.children_of(text[], text[]),
   clerk_sync.pending_objects(bigint, text), clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
 from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
   clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
-  clerk_sync.renew_run(bigint, text, interval), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
-  clerk_sync.finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb),
+  clerk_sync.renew_run(bigint, text, interval), clerk_sync.keep_cuts(bigint, text, jsonb), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
+  clerk_sync.note_absences(bigint, text, text, text[], timestamptz),
+  clerk_sync.finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
   clerk_sync.apply_page(bigint, text, text, integer, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
-  clerk_sync.suspects(bigint, text, bigint, bigint, text[], text, text), clerk_sync.undated(text, timestamptz, text, integer),
-  clerk_sync.witnesses(bigint, text, text[], text[], integer), clerk_sync.children_of(text[], text[]),
+  clerk_sync.suspects(bigint, text, bigint, bigint, text[], integer, text, text, timestamptz), clerk_sync.undated(text, timestamptz, text, integer),
+  clerk_sync.witnesses(bigint, text, text[], bigint, bigint, integer), clerk_sync.children_of(text[], text[]),
   clerk_sync.pending_objects(bigint, text), clerk_sync.pending_deletions(bigint), clerk_sync.delete_absent(bigint, text, text, integer)
 to clerksync_writer;

@@ -502,18 +502,20 @@ end
 $$;
 
 -- How many will end with a user or an organization, of objects of another kind none.
--- Those of a parent that is deleted already end with that one.
+-- Those of a parent that is deleted already end with that one, unless that is back.
 create or replace function clerk_sync.live_memberships(object text, id text) returns bigint
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 begin
   if object = 'user' then
     return (select count(*) from {{exposed}}.organization_memberships as m
             where m.clerk_user_id = live_memberships.id and m.deleted_at is null
-              and not exists (select from clerk_sync.endings as e where e.object = 'organization' and e.object_id = m.clerk_org_id));
+              and not exists (select from clerk_sync.endings as e where e.object = 'organization' and e.object_id = m.clerk_org_id
+                              and not (e.inferred and clerk_sync.is_live(e.object, e.object_id))));
   elsif object = 'organization' then
     return (select count(*) from {{exposed}}.organization_memberships as m
             where m.clerk_org_id = live_memberships.id and m.deleted_at is null
-              and not exists (select from clerk_sync.endings as e where e.object = 'user' and e.object_id = m.clerk_user_id));
+              and not exists (select from clerk_sync.endings as e where e.object = 'user' and e.object_id = m.clerk_user_id
+                              and not (e.inferred and clerk_sync.is_live(e.object, e.object_id))));
   end if;
   return 0;
 end

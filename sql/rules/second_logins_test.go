@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/sql/migrate"
 )
 

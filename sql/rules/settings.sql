@@ -14,11 +14,18 @@ begin
     'compare_page(text, jsonb, bigint, text[], bigint[], bigint)',
     'tombstone_users(text[], timestamptz, timestamptz[], boolean)', 'tombstone_organizations(text[], timestamptz, timestamptz[], boolean)', 'end_memberships(text[], timestamptz, timestamptz[], boolean)',
     'end_some_memberships(integer, boolean)', 'pending_deletions(bigint)', 'children_of(text[], text[])',
-    'delete_absent(bigint, text, text, integer)', 'suspects(bigint, text, bigint, bigint, text[], text, text)',
-    'undated(text, timestamptz, text, integer)', 'finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, text[], timestamptz, bigint, bigint, jsonb)'
+    'delete_absent(bigint, text, text, integer)', 'suspects(bigint, text, bigint, bigint, text[], integer, text, text, timestamptz)',
+    'witnesses(bigint, text, text[], bigint, bigint, integer)',
+    'undated(text, timestamptz, text, integer)', 'finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb)'
   ] loop
     execute format('alter function clerk_sync.%s
       set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off', entry);
+  end loop;
+  -- A page in the order of an index, and not all in some order to be sorted.
+  foreach entry in array array[
+    'suspects(bigint, text, bigint, bigint, text[], integer, text, text, timestamptz)', 'witnesses(bigint, text, text[], bigint, bigint, integer)'
+  ] loop
+    execute format('alter function clerk_sync.%s set enable_sort = off set enable_bitmapscan = off', entry);
   end loop;
 end
 $$;

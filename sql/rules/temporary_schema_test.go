@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/testkit/testdb"
 	"clerksync/sql/migrate"
 )
 
@@ -190,6 +190,7 @@ func samples() []sample {
 	add("clerk_sync.expected_instance", ``, `true`)
 	add("clerk_sync.begin_run", `'trap', '15 minutes', 'ins_1', 'manual', true, false`)
 	add("clerk_sync.renew_run", run+`, '15 minutes'`)
+	add("clerk_sync.keep_cuts", run+`, '[]'`)
 	add("clerk_sync.plan_windows", run+`, 'user', '{0,10}', '{10,null}'`)
 	for i, object := range []string{"user", "organization", "organization_membership", "role", "permission"} {
 		resource := strings.ReplaceAll([]string{trappedUser, trappedOrganization, trappedMembership, trappedRole, trappedPermission}[i], "_t", "_p")
@@ -197,13 +198,14 @@ func samples() []sample {
 		page := fmt.Sprintf(`'%s', '[%s]', 1900000000000, '{%s}', '{1900000000000}', 1900000000000`, object, resource, id)
 		add("clerk_sync.preview_page", page)
 		add("clerk_sync.apply_page", run+`, 'span', 0, 1, `+page)
-		add("clerk_sync.suspects", `1, '`+object+`', 0, null, '{other}', 'a', 'z'`)
-		add("clerk_sync.witnesses", `1, '`+object+`', '{other}', '{another}', 5`)
+		add("clerk_sync.suspects", `1, '`+object+`', 0, null, '{other}', 10, 'a', 'z', '1970-01-01'`)
+		add("clerk_sync.witnesses", `1, '`+object+`', '{other}', 5, 6, 5`)
 		add("clerk_sync.pending_objects", `1, '`+object+`'`)
 		if i < 3 {
 			add("clerk_sync.undated", `'`+object+`', '2100-01-01', '', 10`)
 		}
-		add("clerk_sync.finish_window", run+`, '`+object+`', 'span', 0, 1, null, null, null, 1, 0, 0, '{`+id+`}', '2100-01-01', null, 0, '{"position":7,"from_ms":3,"to_ms":0,"after_id":"`+id+`"}'`)
+		add("clerk_sync.note_absences", run+`, '`+object+`', '{`+id+`}', '2100-01-01'`)
+		add("clerk_sync.finish_window", run+`, '`+object+`', 'span', 0, 1, null, null, null, 1, 0, 0, null, 0, '{"position":7,"from_ms":3,"to_ms":0,"after_id":"`+id+`"}'`)
 		add("clerk_sync.is_live", `'`+object+`', '`+id+`'`)
 	}
 	add("clerk_sync.memberships_of", `'user', 'user_p2'`, `'organization', 'org_p2'`)
@@ -228,10 +230,11 @@ func samples() []sample {
 	}
 
 	for _, function := range []string{
-		"claims", "user_id", "org_id", "org_role", "my_org_ids", "my_fellow_ids", "near_fellow_ids", "crowd_from", "crowd_to", "fellows_by", "leaving_fellow_ids", "session_is_active", "has_second_factor", "is_impersonated", "org_permissions",
+		"claims", "user_id", "org_id", "org_role", "my_org_ids", "my_fellow_ids", "near_fellow_ids", "crowd_from", "crowd_to", "first_fellow", "fellows_by", "leaving_fellow_ids", "session_is_active", "has_second_factor", "is_impersonated", "org_permissions",
 	} {
 		add("clerk."+function, ``)
 	}
+	add("clerk.by_key", `'user_a'`)
 	add("clerk.has_second_factor", `10`)
 	add("clerk.claim", `'{metadata,role}'`)
 	add("clerk.claim_values", `'{metadata,role}'`)

@@ -248,11 +248,12 @@ grant select on table
   {{helpers}}.organization_roles, {{helpers}}.organization_permissions, {{helpers}}.role_permissions
 to service_role;
 
--- Live rows by creation time: a window asks which of them Clerk did not list.
-create index users_created_idx on {{exposed}}.users (created_at) where deleted_at is null;
-create index organizations_created_idx on {{exposed}}.organizations (created_at) where deleted_at is null;
+-- Live rows by creation time, and by id within a moment, which may be a crowded one: a
+-- window asks which of them Clerk did not list.
+create index users_created_idx on {{exposed}}.users (created_at, clerk_id collate "C") where deleted_at is null;
+create index organizations_created_idx on {{exposed}}.organizations (created_at, clerk_org_id collate "C") where deleted_at is null;
 create index organization_memberships_created_idx
-  on {{exposed}}.organization_memberships (created_at) where deleted_at is null;
+  on {{exposed}}.organization_memberships (created_at, clerk_membership_id collate "C") where deleted_at is null;
 
 -- What is few, and would be looked for in all the rest: tombstones by age,
 -- placeholders, and live rows that no list has told the creation time of. A live row

@@ -15,6 +15,9 @@ create table clerk_sync.sync_runs (
   ended_at    timestamptz,
   drift       bigint,
   report      jsonb,
+  -- How far the creation times are cut into windows, and how many users each piece
+  -- has, until the windows are planned: so that a run which is stopped goes on there.
+  cuts        jsonb,
   constraint sync_runs_state check (state in ('running', 'partial', 'complete', 'stopped'))
 );
 

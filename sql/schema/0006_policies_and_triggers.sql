@@ -16,15 +16,15 @@ create trigger clerksync_project_updated after update on {{exposed}}.users
   for each statement execute function clerk_sync.project_users();
 
 create trigger clerksync_release_held after update on {{exposed}}.users
-  for each row when (old.deleted_at is not null and new.deleted_at is null)
+  for each row when ((old.sync_version < '2' or old.sync_version >= '8') and new.sync_version >= '2' and new.sync_version < '8')
   execute function clerk_sync.release_held('user');
 
 create trigger clerksync_release_held after update on {{exposed}}.organizations
-  for each row when (old.deleted_at is not null and new.deleted_at is null)
+  for each row when ((old.sync_version < '2' or old.sync_version >= '8') and new.sync_version >= '2' and new.sync_version < '8')
   execute function clerk_sync.release_held('organization');
 
 create trigger clerksync_release_held after update on {{exposed}}.organization_memberships
-  for each row when (old.deleted_at is not null and new.deleted_at is null)
+  for each row when ((old.sync_version < '2' or old.sync_version >= '8') and new.sync_version >= '2' and new.sync_version < '8')
   execute function clerk_sync.release_held('organization_membership');
 
 -- "= any (array(select …))" is evaluated once and uses the index; "in (select …)"
@@ -55,25 +55,26 @@ comment on view {{helpers}}.fellows_by_user is 'The same as fellows, for a look 
 revoke all on table {{helpers}}.fellows, {{helpers}}.fellows_by_user from public, anon, authenticated, service_role;
 grant select on table {{helpers}}.fellows, {{helpers}}.fellows_by_user to authenticated;
 
--- The first condition is what an index can answer: a list for callers with few fellows,
--- everything from the first of them on for callers with a crowd. Its third part never
--- holds. It is there to be estimated: the planner calls crowd_from and learns whether it
--- should expect many rows or few, and so whether to walk the table in the order that was
--- asked for or to fetch the list. The second condition says who of a crowd's range is a
--- fellow; see fellows_by. For exists the planner itself chooses: it hashes all fellows
--- where it expects to look at many rows, and looks at one where it expects one.
+-- The first condition always holds for those who are to be seen. It is what makes a plan
+-- walk the table by its key for a caller with a crowd of fellows, wherever their rows lie,
+-- and begin with the first of them; by_key keeps it from reading the table as it lies.
+-- The second is a list for callers with few fellows, and for the others everything that is
+-- looked at on the walk, as fellows_by says. For exists the planner itself chooses: it
+-- hashes all fellows where it expects to look at many rows, and looks at one where it
+-- expects one. The last part never holds. It is there to be estimated: the planner calls
+-- crowd_from and learns whether it should expect many rows or few, and so whether to walk
+-- or to fetch the list.
 create policy users_public_read_fellows on {{exposed}}.users_public
   for select to authenticated
   using (
-    (clerk_id between coalesce((select {{helpers}}.crowd_from()), (select {{helpers}}.crowd_to() || 'z')) and (select {{helpers}}.crowd_to())
+    clerk_id >= {{helpers}}.by_key((select {{helpers}}.first_fellow()))
+    and (clerk_id between coalesce((select {{helpers}}.crowd_from()), (select {{helpers}}.crowd_to() || 'z')) and (select {{helpers}}.crowd_to())
+        and case (select {{helpers}}.fellows_by())
+          when 'row' then (select true from {{helpers}}.fellows_by_user as f where f.clerk_user_id = clerk_id limit 1)
+          else exists (select from {{helpers}}.fellows as f where f.clerk_user_id = clerk_id)
+        end
       or clerk_id = any ((select {{helpers}}.near_fellow_ids())::text[])
-      or ((select false) and clerk_id >= {{helpers}}.crowd_from()))
-    and (case (select {{helpers}}.fellows_by())
-        when 'hash' then exists (select from {{helpers}}.fellows as f where f.clerk_user_id = clerk_id)
-        when 'row' then (select true from {{helpers}}.fellows_by_user as f where f.clerk_user_id = clerk_id limit 1)
-        else true
-      end
-      or clerk_id = (select {{helpers}}.user_id())));
+      or ((select false) and clerk_id >= {{helpers}}.crowd_from())));
 
 create policy organizations_read_own on {{exposed}}.organizations
   for select to authenticated

@@ -43,6 +43,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"clerksync/shared/httpapi"
 	"clerksync/shared/telemetry"
 )
 
@@ -161,9 +162,9 @@ func (a *Adapter) serve(ctx context.Context, event events.APIGatewayV2HTTPReques
 	body, err := decodeBody(event)
 	switch {
 	case errors.Is(err, errBodyTooLarge):
-		w.refuse(http.StatusRequestEntityTooLarge, "body_too_large", "The body is larger than this endpoint takes.")
+		httpapi.BodyTooLarge("The body is larger than this endpoint takes.").Write(w)
 	case err != nil:
-		w.refuse(http.StatusBadRequest, "malformed_body", "The body is marked as base64 and is not.")
+		httpapi.NewRefusal(http.StatusBadRequest, "malformed_body", "The body is marked as base64 and is not.").Write(w)
 	default:
 		r, err := newRequest(ctx, event, body)
 		if err != nil {

@@ -455,8 +455,8 @@ func TestInvoke_CarriesWebhooksUnharmed(t *testing.T) {
 		s := &applied{}
 		handler, err := webhook.New(webhook.Options{
 			Store: s,
-			Secrets: func(context.Context) ([]secret.Value, error) {
-				return []secret.Value{secret.New(clerktest.Secret)}, nil
+			Configure: func(context.Context) (webhook.Configuration, error) {
+				return webhook.Configuration{Secrets: []secret.Value{secret.New(clerktest.Secret)}}, nil
 			},
 			Now: func() time.Time { return now },
 		})

@@ -3,7 +3,6 @@ package apigateway
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"unicode/utf8"
@@ -40,19 +39,6 @@ func (w *response) Write(p []byte) (int, error) {
 		w.WriteHeader(http.StatusOK)
 	}
 	return w.body.Write(p)
-}
-
-// refuse writes an error in the shape that every function answers with.
-func (w *response) refuse(status int, code, message string) {
-	type problem struct {
-		Code    string `json:"code"`
-		Message string `json:"message"`
-	}
-	w.header.Set("Content-Type", "application/json")
-	w.header.Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	// Writing to memory does not fail.
-	_ = json.NewEncoder(w).Encode(map[string]problem{"error": {code, message}})
 }
 
 // event returns the response in payload format 2.0, which knows one value a

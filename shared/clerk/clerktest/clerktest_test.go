@@ -13,6 +13,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 func TestBuilders_WriteTheMembersOfTheGoldenEvents(t *testing.T) {
@@ -81,10 +82,10 @@ func TestBuilders_ReturnCopies(t *testing.T) {
 	before := state()
 
 	user.Email("b@example.com").PrimaryEmail("b@example.com").Phone("+15005550102").Username("ines").Name("Ines", "").UpdatedAt(at.Add(time.Hour))
-	user.With(func(u *clerk.User) { u.EmailAddresses[0].EmailAddress = "changed@example.com" })
+	user.With(func(u *resource.User) { u.EmailAddresses[0].EmailAddress = "changed@example.com" })
 	organization.Name("Other").Slug("other").PublicMetadata(`{"a":1}`)
 	membership.Role("org:member").UpdatedAt(at.Add(time.Hour))
-	membership.With(func(m *clerk.OrganizationMembership) { m.Permissions[0] = "changed" })
+	membership.With(func(m *resource.OrganizationMembership) { m.Permissions[0] = "changed" })
 	resource := user.Resource()
 	resource.EmailAddresses[0].EmailAddress = "changed@example.com"
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // InstanceID is the instance that the builders' events come from.
@@ -59,5 +59,5 @@ func Wrap(eventType string, at time.Time, data any, options ...EnvelopeOption) [
 // Deletion returns the body of an event whose data is a DeletedObject: object
 // is its kind as Clerk writes it, such as "role".
 func Deletion(eventType, object, id string, at time.Time, options ...EnvelopeOption) []byte {
-	return Wrap(eventType, at, clerk.DeletedObject{ID: id, Object: object, Deleted: true}, options...)
+	return Wrap(eventType, at, resource.DeletedObject{ID: id, Object: object, Deleted: true}, options...)
 }

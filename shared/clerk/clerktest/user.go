@@ -7,38 +7,20 @@ import (
 	"time"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/devstack/clerkdouble/resource"
 )
 
 // UserBuilder describes one state of a user. Every method returns a changed
 // copy, so one value can be the start of many histories.
-type UserBuilder struct{ user clerk.User }
+type UserBuilder struct{ user resource.User }
 
 // User returns a user with nothing but an id, created and updated at Epoch.
 func User(id string) UserBuilder {
-	empty := json.RawMessage("{}")
-	return UserBuilder{clerk.User{
-		ID:                        id,
-		Object:                    "user",
-		ImageURL:                  "https://img.clerk.example/" + id,
-		EmailAddresses:            []clerk.EmailAddress{},
-		PhoneNumbers:              []clerk.PhoneNumber{},
-		Web3Wallets:               []json.RawMessage{},
-		Passkeys:                  []json.RawMessage{},
-		ExternalAccounts:          []json.RawMessage{},
-		SAMLAccounts:              []json.RawMessage{},
-		EnterpriseAccounts:        []json.RawMessage{},
-		PublicMetadata:            empty,
-		PrivateMetadata:           empty,
-		UnsafeMetadata:            empty,
-		CreatedAt:                 clerk.MillisOf(Epoch),
-		UpdatedAt:                 clerk.MillisOf(Epoch),
-		DeleteSelfEnabled:         true,
-		CreateOrganizationEnabled: true,
-	}}
+	return UserBuilder{resource.NewUser(id, clerk.MillisOf(Epoch))}
 }
 
 // With changes anything that has no method of its own.
-func (b UserBuilder) With(change func(*clerk.User)) UserBuilder {
+func (b UserBuilder) With(change func(*resource.User)) UserBuilder {
 	b.user.EmailAddresses = slices.Clone(b.user.EmailAddresses)
 	b.user.PhoneNumbers = slices.Clone(b.user.PhoneNumbers)
 	change(&b.user)
@@ -47,16 +29,8 @@ func (b UserBuilder) With(change func(*clerk.User)) UserBuilder {
 
 // Email adds a verified address. The first one becomes the primary.
 func (b UserBuilder) Email(address string) UserBuilder {
-	return b.With(func(u *clerk.User) {
-		added := clerk.EmailAddress{
-			ID:           fmt.Sprintf("idn_%s_email%d", u.ID, len(u.EmailAddresses)+1),
-			Object:       "email_address",
-			EmailAddress: address,
-			Verification: verified("email_code"),
-			LinkedTo:     []json.RawMessage{},
-			CreatedAt:    u.CreatedAt,
-			UpdatedAt:    u.CreatedAt,
-		}
+	return b.With(func(u *resource.User) {
+		added := resource.NewEmail(fmt.Sprintf("idn_%s_email%d", u.ID, len(u.EmailAddresses)+1), address, true, u.CreatedAt)
 		u.EmailAddresses = append(u.EmailAddresses, added)
 		if u.PrimaryEmailAddressID == nil {
 			u.PrimaryEmailAddressID = new(added.ID)
@@ -67,8 +41,8 @@ func (b UserBuilder) Email(address string) UserBuilder {
 // PrimaryEmail makes one of the addresses added by Email the primary; it
 // panics if the user has no such address.
 func (b UserBuilder) PrimaryEmail(address string) UserBuilder {
-	return b.With(func(u *clerk.User) {
-		i := slices.IndexFunc(u.EmailAddresses, func(e clerk.EmailAddress) bool { return e.EmailAddress == address })
+	return b.With(func(u *resource.User) {
+		i := slices.IndexFunc(u.EmailAddresses, func(e resource.EmailAddress) bool { return e.EmailAddress == address })
 		if i < 0 {
 			panic(fmt.Sprintf("clerktest: %s has no address %s", u.ID, address))
 		}
@@ -78,16 +52,8 @@ func (b UserBuilder) PrimaryEmail(address string) UserBuilder {
 
 // Phone adds a verified number. The first one becomes the primary.
 func (b UserBuilder) Phone(number string) UserBuilder {
-	return b.With(func(u *clerk.User) {
-		added := clerk.PhoneNumber{
-			ID:           fmt.Sprintf("idn_%s_phone%d", u.ID, len(u.PhoneNumbers)+1),
-			Object:       "phone_number",
-			PhoneNumber:  number,
-			Verification: verified("phone_code"),
-			LinkedTo:     []json.RawMessage{},
-			CreatedAt:    u.CreatedAt,
-			UpdatedAt:    u.CreatedAt,
-		}
+	return b.With(func(u *resource.User) {
+		added := resource.NewPhone(fmt.Sprintf("idn_%s_phone%d", u.ID, len(u.PhoneNumbers)+1), number, true, u.CreatedAt)
 		u.PhoneNumbers = append(u.PhoneNumbers, added)
 		if u.PrimaryPhoneNumberID == nil {
 			u.PrimaryPhoneNumberID = new(added.ID)
@@ -97,36 +63,36 @@ func (b UserBuilder) Phone(number string) UserBuilder {
 
 // Username sets the username.
 func (b UserBuilder) Username(name string) UserBuilder {
-	return b.With(func(u *clerk.User) { u.Username = new(name) })
+	return b.With(func(u *resource.User) { u.Username = new(name) })
 }
 
 // Name sets the first and the last name; an empty one becomes null.
 func (b UserBuilder) Name(first, last string) UserBuilder {
-	return b.With(func(u *clerk.User) { u.FirstName, u.LastName = nullable(first), nullable(last) })
+	return b.With(func(u *resource.User) { u.FirstName, u.LastName = resource.OrNull(first), resource.OrNull(last) })
 }
 
 // ExternalID sets the team's own id for the user.
 func (b UserBuilder) ExternalID(id string) UserBuilder {
-	return b.With(func(u *clerk.User) { u.ExternalID = new(id) })
+	return b.With(func(u *resource.User) { u.ExternalID = new(id) })
 }
 
 // PublicMetadata sets the public metadata, given as JSON text.
 func (b UserBuilder) PublicMetadata(object string) UserBuilder {
-	return b.With(func(u *clerk.User) { u.PublicMetadata = json.RawMessage(object) })
+	return b.With(func(u *resource.User) { u.PublicMetadata = json.RawMessage(object) })
 }
 
 // UpdatedAt sets the moment of the last change.
 func (b UserBuilder) UpdatedAt(at time.Time) UserBuilder {
-	return b.With(func(u *clerk.User) { u.UpdatedAt = clerk.MillisOf(at) })
+	return b.With(func(u *resource.User) { u.UpdatedAt = clerk.MillisOf(at) })
 }
 
 // CreatedAt sets the moment of creation.
 func (b UserBuilder) CreatedAt(at time.Time) UserBuilder {
-	return b.With(func(u *clerk.User) { u.CreatedAt = clerk.MillisOf(at) })
+	return b.With(func(u *resource.User) { u.CreatedAt = clerk.MillisOf(at) })
 }
 
 // Resource returns the user in this state, as the Backend API would give it.
-func (b UserBuilder) Resource() clerk.User { return b.With(func(*clerk.User) {}).user }
+func (b UserBuilder) Resource() resource.User { return b.With(func(*resource.User) {}).user }
 
 // Event returns the body of a user.created or user.updated event, stated at
 // that moment.
@@ -136,35 +102,6 @@ func (b UserBuilder) Event(eventType string, at time.Time, options ...EnvelopeOp
 
 // Deleted returns the body of the user.deleted event.
 func (b UserBuilder) Deleted(at time.Time, options ...EnvelopeOption) []byte {
-	gone := clerk.DeletedObject{ID: b.user.ID, Object: "user", Deleted: true, ExternalID: b.user.ExternalID}
+	gone := resource.DeletedObject{ID: b.user.ID, Object: "user", Deleted: true, ExternalID: b.user.ExternalID}
 	return Wrap(clerk.UserDeleted, at, gone, options...)
-}
-
-// public returns what a membership says about the user.
-func (b UserBuilder) public() clerk.PublicUserData {
-	u := b.user
-	data := clerk.PublicUserData{
-		UserID: u.ID, FirstName: u.FirstName, LastName: u.LastName, ImageURL: u.ImageURL, HasImage: u.HasImage,
-		Username: u.Username, Banned: u.Banned, Deprovisioned: u.Deprovisioned,
-	}
-	switch email, ok := u.PrimaryEmail(); {
-	case ok:
-		data.Identifier = new(email.EmailAddress)
-	case len(u.PhoneNumbers) > 0:
-		data.Identifier = new(u.PhoneNumbers[0].PhoneNumber)
-	default:
-		data.Identifier = u.Username
-	}
-	return data
-}
-
-func verified(strategy string) *clerk.Verification {
-	return &clerk.Verification{Object: "verification_otp", Status: "verified", Strategy: strategy, Attempts: new(int64(1))}
-}
-
-func nullable(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return new(s)
 }

@@ -63,10 +63,10 @@ func (s *Server) admit(ctx context.Context, role string) error {
 func (s *Server) give(ctx context.Context, conn *pgx.Conn, role string) error {
 	var known bool
 	if err := conn.QueryRow(ctx, "select exists (select from pg_roles where rolname = $1 and rolcanlogin)", role).Scan(&known); err != nil || !known {
-		return err //nolint:wrapcheck // the caller says what it was doing
+		return err // the caller says what it was doing
 	}
 	// A utility statement takes no parameter.
 	_, err := conn.Exec(ctx, "alter role "+pgx.Identifier{role}.Sanitize()+" password '"+strings.ReplaceAll(s.password, "'", "''")+"'")
 	s.admitted[role] = err == nil
-	return err //nolint:wrapcheck // the caller says what it was doing
+	return err // the caller says what it was doing
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/moto"
 	"clerksync/shared/devstack/queue"
+	"clerksync/shared/testkit/moto"
 )
 
 func TestMain(m *testing.M) { os.Exit(moto.Main(m)) }

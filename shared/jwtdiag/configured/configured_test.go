@@ -17,27 +17,30 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/config"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/managementdouble"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/tokens"
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/secret"
 	"clerksync/shared/telemetry"
+	"clerksync/shared/testkit/managementdouble"
 )
 
 const project = "abcdefghijklmnopqrst"
 
 // instance is a Clerk instance that publishes its keys.
 type instance struct {
-	*clerkdouble.Instance
+	*clerkinstance.Instance
+	*tokens.Mint
 	url     string
 	fetches atomic.Int32
 }
 
 func newInstance(t *testing.T) *instance {
 	t.Helper()
-	c := &instance{Instance: clerkdouble.New(clerkdouble.Options{Seed: 1})}
+	c := &instance{Instance: clerkinstance.New(clerkinstance.Options{Seed: 1})}
+	c.Mint = tokens.New(c.Instance, "")
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)

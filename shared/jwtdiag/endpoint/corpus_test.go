@@ -12,10 +12,10 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/browser"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/endpoint"
 	"clerksync/shared/jwtdiag/jwttest"
+	"clerksync/shared/testkit/browser"
 )
 
 // corpus are the cases that have a token which this endpoint takes.

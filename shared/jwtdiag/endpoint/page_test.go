@@ -20,11 +20,11 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/browser"
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/endpoint"
 	"clerksync/shared/rls/access"
+	"clerksync/shared/testkit/browser"
 )
 
 // full is a report with every part that the page shows: the token of a user

@@ -59,7 +59,7 @@ func parseRequest(body []byte) (jwtdiag.Request, refusal) {
 		}
 		return request, invalidJSON("The body is not JSON: it goes wrong at byte %d.", syntax.Offset)
 	}
-	if kind := kindOf(whole); kind != "an object" {
+	if kind := jwtdiag.KindOf(whole); kind != "an object" {
 		return request, invalidJSON(`The body must be a JSON object like {"token": "…"}, and is %s.`, kind)
 	}
 
@@ -133,7 +133,7 @@ func unknownField(name string) refusal {
 
 func parseToken(value json.RawMessage) (string, refusal) {
 	var token string
-	if kind := kindOf(value); kind != "a string" {
+	if kind := jwtdiag.KindOf(value); kind != "a string" {
 		return "", invalidField(`The field "token" must be a string, and is %s.`, kind)
 	}
 	_ = json.Unmarshal(value, &token)
@@ -142,7 +142,7 @@ func parseToken(value json.RawMessage) (string, refusal) {
 
 func parseTables(value json.RawMessage) ([]string, refusal) {
 	var values []json.RawMessage
-	switch kind := kindOf(value); kind {
+	switch kind := jwtdiag.KindOf(value); kind {
 	case "null":
 		return nil, refusal{}
 	case "an array":
@@ -155,7 +155,7 @@ func parseTables(value json.RawMessage) ([]string, refusal) {
 	}
 	tables := make([]string, len(values))
 	for i, value := range values {
-		if kind := kindOf(value); kind != "a string" {
+		if kind := jwtdiag.KindOf(value); kind != "a string" {
 			return nil, invalidField(`The field "tables" must be an array of names, and its item %d is %s.`, i+1, kind)
 		}
 		_ = json.Unmarshal(value, &tables[i])
@@ -168,7 +168,7 @@ func parseTables(value json.RawMessage) ([]string, refusal) {
 
 func parseSymptom(value json.RawMessage) (string, refusal) {
 	var symptom string
-	switch kind := kindOf(value); kind {
+	switch kind := jwtdiag.KindOf(value); kind {
 	case "null":
 		return "", refusal{}
 	case "a string":
@@ -180,21 +180,4 @@ func parseSymptom(value json.RawMessage) (string, refusal) {
 		return "", invalidField(`The field "symptom" has %d bytes, and at most %d are taken; the error's code and message are enough.`, len(symptom), maxSymptom)
 	}
 	return symptom, refusal{}
-}
-
-// kindOf says what a JSON value is.
-func kindOf(value json.RawMessage) string {
-	switch value = bytes.TrimSpace(value); value[0] {
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case '"':
-		return "a string"
-	case 't', 'f':
-		return "a boolean"
-	case 'n':
-		return "null"
-	}
-	return "a number"
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+
+	"clerksync/shared/netaddr"
 )
 
 // The intervals and limits, for tests that move a clock past them.
@@ -25,4 +27,4 @@ func (s *Source) SetNetwork(
 }
 
 // NotPublic says what kind of address it is that is not called.
-func NotPublic(a netip.Addr) string { return notPublic(a) }
+func NotPublic(a netip.Addr) string { return netaddr.NotPublic(a) }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"clerksync/shared/netaddr"
 )
 
 const (
@@ -58,7 +60,7 @@ func newClient(d *dialer, roots *x509.CertPool) *http.Client {
 				return &redirectError{fmt.Sprintf("more than %d redirects; configure the address where the keys are", maxRedirects)}
 			case r.URL.User != nil:
 				return &redirectError{"a redirect to a URL with a user name or password, which is not followed"}
-			case r.URL.Scheme == "http" && via[len(via)-1].URL.Scheme == "http" && isLoopback(r.URL.Hostname()):
+			case r.URL.Scheme == "http" && via[len(via)-1].URL.Scheme == "http" && netaddr.IsLoopback(r.URL.Hostname()):
 				// On this machine all along.
 			case r.URL.Scheme != "https":
 				return &redirectError{"a redirect to an address that is not https, which is not followed"}

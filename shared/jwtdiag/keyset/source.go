@@ -10,6 +10,10 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"clerksync/shared/netaddr"
 )
 
 // How often a Source fetches.
@@ -70,13 +74,8 @@ type Source struct {
 	failure *FetchError
 	// attemptedAt is when the latest fetch began, endedAt when it ended.
 	attemptedAt, endedAt time.Time
-	flight               *flight
-}
-
-// flight is a fetch under way, whose fields are written before done is closed.
-type flight struct {
-	done chan struct{}
-	err  *FetchError
+	flights              singleflight.Group
+	fetching             bool // whether one is under way
 }
 
 // NewSource returns a Source. It fetches nothing yet. The error says what is wrong with the URL, without repeating it.
@@ -91,7 +90,7 @@ func NewSource(o SourceOptions) (*Source, error) {
 	if o.Now == nil {
 		o.Now = func() time.Time { return time.Now().Round(0) }
 	}
-	d := newDialer(isLoopback(u.Hostname()))
+	d := newDialer(netaddr.IsLoopback(u.Hostname()))
 	return &Source{
 		url: u, name: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(),
 		ttl: max(o.TTL, unknownInterval), now: o.Now,
@@ -106,7 +105,7 @@ func parseURL(address string) (*url.URL, error) {
 		return nil, errors.New("the URL of the key set is not one: give https://, the host and the path, such as https://clerk.example.com/.well-known/jwks.json")
 	case u.User != nil:
 		return nil, errors.New("the URL of the key set holds a user name or password: a public key set needs none, leave it out")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !netaddr.IsLoopback(u.Hostname()):
 		return nil, errors.New("the URL of the key set begins with http://, by which anybody on the way could put keys into it: use https:// (http:// is for this machine alone)")
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, fmt.Errorf("the URL of the key set begins with %s: use https://", quote(u.Scheme+":"))
@@ -125,10 +124,19 @@ func (s *Source) Keys(ctx context.Context, kid string) (Set, error) {
 		defer s.mu.Unlock()
 		return s.atHand(kid, s.failure)
 	}
-	f := s.join(ctx)
+	done := s.join(ctx)
 	s.mu.Unlock()
 
-	failure := f.wait(ctx, s.url.Host)
+	var failure *FetchError
+	select {
+	case r := <-done:
+		failure, _ = r.Val.(*FetchError)
+	case <-ctx.Done():
+		failure = &FetchError{
+			Reason: ReasonTimeout, Host: s.url.Host, cause: errors.Join(context.Cause(ctx), ctx.Err()),
+			detail: "the request ended before there was an answer",
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.atHand(kid, failure)
@@ -140,7 +148,7 @@ func (s *Source) wanted(kid string) bool {
 	switch {
 	case s.serves(now, kid):
 		return false
-	case s.flight != nil:
+	case s.fetching:
 		return true
 	case s.failure != nil && within(now, s.endedAt, failureInterval):
 		return false
@@ -178,40 +186,24 @@ func (s *Source) atHand(kid string, failure *FetchError) (Set, error) {
 	return set, nil
 }
 
-// join returns the fetch under way, or starts one. It is called with the lock held.
-func (s *Source) join(ctx context.Context) *flight {
-	if s.flight != nil {
-		return s.flight
+// join returns how the fetch under way will end, or one that it starts: with a *FetchError, nil for well. It is called
+// with the lock held.
+func (s *Source) join(ctx context.Context) <-chan singleflight.Result {
+	if !s.fetching {
+		s.fetching, s.attemptedAt = true, s.now()
 	}
-	f := &flight{done: make(chan struct{})}
-	s.flight = f
-	s.attemptedAt = s.now()
-	go func() {
+	return s.flights.DoChan(s.name, func() (any, error) {
 		set, err := s.fetch(context.WithoutCancel(ctx))
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.flight = nil
-		s.endedAt = s.now()
-		s.failure, f.err = err, err
+		// Who comes from here on is not to be told of a fetch that has ended.
+		s.fetching = false
+		s.flights.Forget(s.name)
+		s.failure, s.endedAt = err, s.now()
 		if err == nil {
 			set.FetchedAt = s.endedAt
 			s.set = set
 		}
-		close(f.done)
-	}()
-	return f
-}
-
-// wait returns how the fetch ended, or that the caller stopped waiting.
-func (f *flight) wait(ctx context.Context, host string) *FetchError {
-	select {
-	case <-f.done:
-		return f.err
-	case <-ctx.Done():
-		cause := context.Cause(ctx)
-		return &FetchError{
-			Reason: ReasonTimeout, Host: host, cause: errors.Join(cause, ctx.Err()),
-			detail: "the request ended before there was an answer",
-		}
-	}
+		return err, nil
+	})
 }

@@ -50,13 +50,6 @@ const (
 	briefLimit     = 250 * time.Millisecond // of a statement after one that took too long
 	maxSlow        = 3                      // statements about one table that may take too long
 	lockLimit      = time.Second
-	rollbackLimit  = 2 * time.Second
-)
-
-// The roles whose access can be looked at.
-const (
-	anon          = "anon"
-	authenticated = "authenticated"
 )
 
 // ErrOptions is matched where claims or role cannot be those of a caller.

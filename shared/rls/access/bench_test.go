@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"testing"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/access"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/testdb"
 )
 
 // A look through the transaction pooler, at tables of ten thousand rows.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"clerksync/sql/platform"
 )
 
 // caller is whose access is looked at.
@@ -24,8 +26,8 @@ func readCaller(o Options) (caller, error) {
 	var problems []error
 	switch c.role {
 	case "":
-		c.role = anon
-	case anon, authenticated:
+		c.role = platform.Anon
+	case platform.Anon, platform.Authenticated:
 	default:
 		problems = append(problems, fmt.Errorf("%w: role %q; only anon and authenticated can be looked at", ErrOptions, c.role))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
 // identity is who the caller is, as Postgres reads it; empty for NULL.
@@ -123,7 +124,7 @@ func (l *look) roleFinding(a answer) finding.Finding {
 		}
 	}
 	detail := fmt.Sprintf("%s became %s, with row level security on, as the Data API's own login does.", login, l.caller.role)
-	if l.caller.role == anon {
+	if l.caller.role == platform.Anon {
 		detail += " It is the role of callers who are not signed in."
 	}
 	return finding.Finding{Status: finding.Pass, Title: fmt.Sprintf("Requests run as %s", l.caller.role), Detail: detail}

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/access"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestLook_ReadsClaimsOfBothVersions(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
 // judge says what decides about the rows of a table that was read.
@@ -185,7 +186,7 @@ func (l *look) noPolicy(r relation, t *Table, f *finding.Finding) {
 		f.Detail += " There are: " + strings.Join(others, "; ") + "."
 	}
 	f.Remedy = l.configure(r)
-	if role == anon {
+	if role == platform.Anon {
 		f.Detail += " For callers who are not signed in that is usually meant: send a token whose role claim is authenticated."
 	}
 }

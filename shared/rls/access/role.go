@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"clerksync/shared/rls/internal/request"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -32,11 +34,7 @@ func LookUpRole(ctx context.Context, db Beginner, name string) (Role, error) {
 	if err != nil {
 		return Role{}, fmt.Errorf("asking about a role: %w", err)
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackLimit)
-		defer cancel()
-		_ = tx.Rollback(ctx) // nothing was written
-	}()
+	defer func() { _ = request.Rollback(ctx, tx) }() // nothing was written
 	var text string
 	if err := tx.QueryRow(ctx, roleSQL, pgx.QueryExecModeExec, name).Scan(&text); err != nil {
 		return Role{}, fmt.Errorf("asking about a role: %w", err)

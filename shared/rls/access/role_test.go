@@ -4,8 +4,8 @@ import (
 	"context"
 	"testing"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/access"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestLookUpRole_TellsWhatTheDataAPIMayBecome(t *testing.T) {

@@ -28,13 +28,9 @@ const toSavepoint = "rollback to savepoint clerksync_look"
 func begin(ctx context.Context, db Beginner, c caller) (*session, func(), error) {
 	tx, err := db.Begin(ctx)
 	if err != nil {
-		return nil, nil, err //nolint:wrapcheck // says what it was doing
+		return nil, nil, err // says what it was doing
 	}
-	rollback := func() {
-		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), rollbackLimit, fmt.Errorf("rolling back took longer than %s", rollbackLimit))
-		defer cancel()
-		_ = tx.Rollback(ctx) // nothing was written
-	}
+	rollback := func() { _ = request.Rollback(ctx, tx) } // nothing was written
 	s := &session{Session: request.Session{Tx: tx}, role: c.role}
 	settings := append(request.Settings("GET", c.claims),
 		"transaction_read_only", "on",

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/access"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
+	"clerksync/shared/testkit/testdb"
 )
 
 // open connects as the function does.

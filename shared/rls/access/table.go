@@ -11,6 +11,7 @@ import (
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/internal/request"
+	"clerksync/sql/platform"
 )
 
 // What is asked of one table.
@@ -53,7 +54,7 @@ func (l *look) notGranted(r relation, t *Table) finding.Finding {
 	t.Decision, t.Code = ByGrant, codeNoPrivilege
 	role := l.caller.role
 	f := finding.Finding{Status: finding.Fail}
-	if role == anon || l.unasked {
+	if role == platform.Anon || l.unasked {
 		// Many tables are none of its business.
 		f.Status = finding.Warn
 	}
@@ -80,7 +81,7 @@ func (l *look) notGranted(r relation, t *Table) finding.Finding {
 		remedies = append(remedies, fmt.Sprintf("-- Then say who may read which rows: clerksync configure-rls %s --pattern …", r.Name))
 	}
 	f.Remedy = strings.Join(remedies, "\n")
-	if role == anon {
+	if role == platform.Anon {
 		f.Detail += " That is as it should be where only signed-in users read: send a token whose role claim is authenticated."
 	} else {
 		f.Detail += fmt.Sprintf(" The Data API answers 403 with SQLSTATE %s before any policy is asked.", codeNoPrivilege)
@@ -101,7 +102,7 @@ func (l *look) notExposed(r relation, t *Table, f *finding.Finding) {
 	}
 	const expose = "Add the schema to the exposed ones (Project Settings, Data API), if that is meant."
 	switch {
-	case slices.Contains(closedSchemas, r.Schema) || l.database.Helpers.Is(r.Schema):
+	case r.Schema == "clerk_sync" || platform.Owns(r.Schema) || l.database.Helpers.Is(r.Schema):
 		f.Remedy = "This schema is not for requests: leave it closed."
 	case f.Remedy == "":
 		f.Remedy = expose
@@ -109,9 +110,6 @@ func (l *look) notExposed(r relation, t *Table, f *finding.Finding) {
 		f.Remedy = expose + "\n" + f.Remedy
 	}
 }
-
-// closedSchemas hold what no request has any business with; the helpers' schema is one more.
-var closedSchemas = []string{"clerk_sync", "auth", "vault", "pg_catalog", "information_schema"}
 
 // callsUID adds that auth.uid() fails wherever the table has it: also where no
 // row is there yet to fail for.

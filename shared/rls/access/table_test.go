@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/access"
+	"clerksync/shared/testkit/testdb"
 )
 
 // tenanted is a table of organizations with rows, and no policy yet.

@@ -13,6 +13,7 @@ import (
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/internal/sqltext"
+	"clerksync/sql/platform"
 )
 
 // policyRoles finds policies for everybody, and for roles that need none.
@@ -27,7 +28,7 @@ func (l *linter) policyRoles() {
 				Remedy: dropPolicy(p, r),
 			})
 		}
-		reachable := slices.ContainsFunc(p.commands(), func(c string) bool { return r.reaches(anon, c) })
+		reachable := slices.ContainsFunc(p.commands(), func(c string) bool { return r.reaches(platform.Anon, c) })
 		if slices.Contains(p.Roles, "public") && p.Permissive && reachable {
 			everybody[r] = append(everybody[r], p)
 		}
@@ -65,7 +66,7 @@ func (l *linter) policyGrants() {
 			continue
 		}
 		if slices.Contains(p.Roles, "public") {
-			roles = []string{authenticated}
+			roles = []string{platform.Authenticated}
 		}
 		l.add(r.Schema, finding.Finding{
 			ID: "policy_without_grant", Status: finding.Warn, Object: p.on(r),

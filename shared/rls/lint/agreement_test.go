@@ -8,10 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/supabasecli"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/lint"
+	"clerksync/shared/testkit/supabasecli"
+	"clerksync/shared/testkit/testdb"
 )
 
 // corpus has, for every lint of Supabase's that there is here, objects with that

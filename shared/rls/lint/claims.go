@@ -8,6 +8,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/internal/sqltext"
+	"clerksync/sql/platform"
 )
 
 // dotted matches a path that somebody wrote as one name.
@@ -211,7 +212,7 @@ var mayBeAbsent = []string{"act", "fva", "sts"}
 // nullLetsThrough finds permissive policies that a caller without the claim passes.
 func (l *linter) nullLetsThrough() {
 	for r, p := range l.policies {
-		if !p.Permissive || !p.api() || slices.Equal(p.Roles, []string{anon}) {
+		if !p.Permissive || !p.api() || slices.Equal(p.Roles, []string{platform.Anon}) {
 			continue
 		}
 		for _, e := range p.clauses() {

@@ -5,8 +5,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/lint"
+	"clerksync/shared/testkit/testdb"
 )
 
 // Forms that Clerk's and Supabase's guides teach, and that do what they are meant

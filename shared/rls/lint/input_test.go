@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/lint"
+	"clerksync/shared/testkit/testdb"
 )
 
 // What cannot be looked at is said, not passed over.

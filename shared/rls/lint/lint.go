@@ -15,13 +15,11 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/request"
 )
 
 // DefaultStatementTimeout is the limit of one statement where none is given.
 const DefaultStatementTimeout = 30 * time.Second
-
-// rollbackTimeout is for the way back of a transaction whose context is done.
-const rollbackTimeout = 5 * time.Second
 
 // Options are what to look at. The zero value looks at everything.
 type Options struct {
@@ -51,10 +49,7 @@ func Run(ctx context.Context, db Beginner, o Options) (findings []finding.Findin
 		return nil, fmt.Errorf("beginning to lint: %w", err)
 	}
 	defer func() {
-		// ctx may be what ended the work.
-		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), rollbackTimeout, errors.New("rolling back took longer than "+rollbackTimeout.String()))
-		defer cancel()
-		if rollbackErr := tx.Rollback(ctx); rollbackErr != nil && err == nil {
+		if rollbackErr := request.Rollback(ctx, tx); rollbackErr != nil && err == nil {
 			findings, err = nil, fmt.Errorf("ending the transaction: %w", rollbackErr)
 		}
 	}()

@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/lint"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }

@@ -11,23 +11,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
-// The roles of the Data API that row level security holds for.
-const (
-	anon          = "anon"
-	authenticated = "authenticated"
-)
-
-var apiRoles = []string{anon, authenticated}
-
-// platform are the schemas that Supabase's linter leaves out, and a few that its
-// services brought later: nothing in them is the user's to mend.
-var platform = []string{
-	"_analytics", "_realtime", "_supavisor", "_timescaledb_cache", "_timescaledb_catalog", "_timescaledb_config", "_timescaledb_internal", "auth",
-	"cron", "extensions", "graphql", "graphql_public", "information_schema", "net", "pgbouncer", "pgmq", "pgmq_public", "pgroonga", "pgsodium",
-	"pgsodium_masks", "pgtle", "realtime", "repack", "storage", "supabase_functions", "supabase_migrations", "tiger", "topology", "vault",
-}
+// apiRoles are those that row level security holds for.
+var apiRoles = []string{platform.Anon, platform.Authenticated}
 
 // model is the schema that is linted, all of it at one moment.
 type model struct {
@@ -335,4 +323,4 @@ func (f *function) ddl() string {
 }
 
 // mine reports whether a schema is the user's, or clerksync's.
-func mine(schema string) bool { return !slices.Contains(platform, schema) }
+func mine(schema string) bool { return !platform.Owns(schema) }

@@ -13,6 +13,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
 //go:embed plan.sql
@@ -86,7 +87,7 @@ func (l *linter) plans(ctx context.Context, tx pgx.Tx) error {
 				}
 			}
 		case slices.ContainsFunc(r.Policies, func(p policy) bool { return p.using.correlates(r) }):
-			own = []statement{{authenticated, "select", "select 1 from " + r.name().SQL()}}
+			own = []statement{{platform.Authenticated, "select", "select 1 from " + r.name().SQL()}}
 		}
 		for _, s := range own {
 			if slices.Contains(l.Roles, s.Role) {
@@ -210,7 +211,7 @@ func statementsFor(r *relation) []statement {
 	var statements []statement
 	for _, role := range apiRoles {
 		// What is for everybody is for authenticated, too.
-		if role == anon && !slices.ContainsFunc(r.Policies, func(p policy) bool { return slices.Contains(p.Roles, anon) }) {
+		if role == platform.Anon && !slices.ContainsFunc(r.Policies, func(p policy) bool { return slices.Contains(p.Roles, platform.Anon) }) {
 			continue
 		}
 		for _, c := range commands {

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/lint"
+	"clerksync/shared/testkit/testdb"
 )
 
 // A thousand tables with four policies each, half of which read another table.

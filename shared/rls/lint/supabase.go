@@ -9,6 +9,7 @@ import (
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/internal/sqltext"
+	"clerksync/sql/platform"
 )
 
 // The checks of this file answer as Supabase's own linter does: splinter's lints
@@ -192,7 +193,7 @@ func (l *linter) multiplePermissive() {
 				case !p.Permissive || slices.Contains(p.Bypassing, role) || strings.HasPrefix(role, "pg_"),
 					strings.HasPrefix(role, "supabase") && strings.HasSuffix(role, "admin"):
 				case role == "public":
-					roles[anon], roles[authenticated] = true, true
+					roles[platform.Anon], roles[platform.Authenticated] = true, true
 				default:
 					roles[role] = true
 				}

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/lint"
+	"clerksync/shared/testkit/testdb"
 )
 
 // What a finding says will happen, happens to a Clerk user.

@@ -12,6 +12,7 @@ import (
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/internal/request"
+	"clerksync/sql/platform"
 )
 
 // Plan is how the database would run a command over the whole table under row
@@ -38,7 +39,7 @@ type node struct {
 
 // explain adds plans and what is wrong with them.
 func (p *prober) explain(ctx context.Context, s *scene, report *TableReport) error {
-	column := s.harmless(s.Roles[authenticated])
+	column := s.harmless(s.Roles[platform.Authenticated])
 	if column == "" {
 		return nil // a table without columns of its own to write
 	}

@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/probe"
+	"clerksync/shared/testkit/testdb"
 )
 
 // Holes as they are found in the wild: the matrix shows each, and a finding names it.

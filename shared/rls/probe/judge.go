@@ -7,6 +7,7 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
 // judge adds findings for what is wrong whatever the table is for, as far as the
@@ -74,7 +75,7 @@ func regenerate(s *scene) string {
 
 // offStatus: without any grant to those who sign in or do not, nothing is open.
 func offStatus(s *scene) finding.Status {
-	for _, role := range []string{anon, authenticated} {
+	for _, role := range []string{platform.Anon, platform.Authenticated} {
 		rights := s.Roles[role]
 		if rights.Usage && (len(rights.Table) > 0 || len(rights.Columns["select"])+len(rights.Columns["insert"])+len(rights.Columns["update"]) > 0) {
 			return finding.Fail
@@ -240,7 +241,7 @@ func (p *prober) judgePolicies(s *scene, report *TableReport) {
 // uncovered are the commands that a policy opens to authenticated, which has no
 // such privilege.
 func (s *scene) uncovered(policy catalog.Policy) []string {
-	rights := s.Roles[authenticated]
+	rights := s.Roles[platform.Authenticated]
 	var list []string
 	for _, command := range []catalog.Command{catalog.Select, catalog.Insert, catalog.Update, catalog.Delete} {
 		if policy.Command != command || !applies(policy, command, rights) {

@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/probe"
+	"clerksync/shared/testkit/testdb"
 )
 
 var update = flag.Bool("update", false, "write the matrices anew")

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"clerksync/sql/platform"
 )
 
 // PersonaID names a kind of caller; the ids never change.
@@ -54,13 +56,6 @@ type Persona struct {
 // subject is whom a row belongs to; either part may be empty.
 type subject struct{ user, organization string }
 
-// The API's roles.
-const (
-	anon          = "anon"
-	authenticated = "authenticated"
-	serviceRole   = "service_role"
-)
-
 // cast is everybody who plays a part, with ids that look like Clerk's.
 type cast struct {
 	owner, member, admin, removed, other, otherAdmin, supabase string
@@ -107,35 +102,35 @@ func personas(c cast, h hints) []Persona {
 		return claims
 	}
 	list := []Persona{
-		{ID: Anonymous, Role: anon, Is: "a request without a token", claims: map[string]any{}},
-		{ID: NoRole, Role: anon, Is: "the owner, with a token that lacks the role claim and so runs as anon", claims: v2(c.owner, c.orgA, roleMember, nil), self: ownA(c.owner)},
-		{ID: Owner, Role: authenticated, Is: "the owner of the own rows, in their organization as a member", claims: v2(c.owner, c.orgA, roleMember, nil), self: ownA(c.owner)},
-		{ID: OwnerV1, Role: authenticated, Is: "the owner, with a token of version 1", claims: v1(c.owner, roleMember), self: ownA(c.owner)},
-		{ID: OtherUser, Role: authenticated, Is: "signed in, related to none of the rows, in no organization", claims: v2(c.other, "", "", nil), self: subject{user: c.other}},
-		{ID: Member, Role: authenticated, Is: "a member of the own rows' organization, not their owner", claims: v2(c.member, c.orgA, roleMember, nil), self: ownA(c.member)},
-		{ID: MemberV1, Role: authenticated, Is: "the member, with a token of version 1", claims: v1(c.member, roleMember), self: ownA(c.member)},
-		{ID: Admin, Role: authenticated, Is: "an admin of the own rows' organization, with every permission that policies name", claims: v2(c.admin, c.orgA, roleAdmin, nil), self: ownA(c.admin)},
+		{ID: Anonymous, Role: platform.Anon, Is: "a request without a token", claims: map[string]any{}},
+		{ID: NoRole, Role: platform.Anon, Is: "the owner, with a token that lacks the role claim and so runs as anon", claims: v2(c.owner, c.orgA, roleMember, nil), self: ownA(c.owner)},
+		{ID: Owner, Role: platform.Authenticated, Is: "the owner of the own rows, in their organization as a member", claims: v2(c.owner, c.orgA, roleMember, nil), self: ownA(c.owner)},
+		{ID: OwnerV1, Role: platform.Authenticated, Is: "the owner, with a token of version 1", claims: v1(c.owner, roleMember), self: ownA(c.owner)},
+		{ID: OtherUser, Role: platform.Authenticated, Is: "signed in, related to none of the rows, in no organization", claims: v2(c.other, "", "", nil), self: subject{user: c.other}},
+		{ID: Member, Role: platform.Authenticated, Is: "a member of the own rows' organization, not their owner", claims: v2(c.member, c.orgA, roleMember, nil), self: ownA(c.member)},
+		{ID: MemberV1, Role: platform.Authenticated, Is: "the member, with a token of version 1", claims: v1(c.member, roleMember), self: ownA(c.member)},
+		{ID: Admin, Role: platform.Authenticated, Is: "an admin of the own rows' organization, with every permission that policies name", claims: v2(c.admin, c.orgA, roleAdmin, nil), self: ownA(c.admin)},
 	}
 	for _, role := range h.roles {
 		list = append(list, Persona{
-			ID: PersonaID("role " + role), Role: authenticated, Is: "in the own rows' organization with the role " + role,
+			ID: PersonaID("role " + role), Role: platform.Authenticated, Is: "in the own rows' organization with the role " + role,
 			claims: v2(c.extra[role], c.orgA, role, nil), self: ownA(c.extra[role]),
 		})
 	}
 	return append(list,
-		Persona{ID: OtherOrganization, Role: authenticated, Is: "an admin of the organization of the other rows", claims: v2(c.otherAdmin, c.orgB, roleAdmin, nil), self: subject{c.otherAdmin, c.orgB}},
-		Persona{ID: NoOrganization, Role: authenticated, Is: "the member, with no organization active in the token", claims: v2(c.member, "", "", nil), self: ownA(c.member)},
-		Persona{ID: Removed, Role: authenticated, Is: "a former admin of the organization, whose token still names it", claims: v2(c.removed, c.orgA, roleAdmin, nil), self: ownA(c.removed)},
-		Persona{ID: Pending, Role: authenticated, Is: "the owner, with a session whose sts is pending", claims: v2(c.owner, c.orgA, roleMember, map[string]any{"sts": "pending"}), self: ownA(c.owner)},
-		Persona{ID: Impersonated, Role: authenticated, Is: "somebody of the staff who acts as the owner (act)", claims: v2(c.owner, c.orgA, roleMember, map[string]any{
+		Persona{ID: OtherOrganization, Role: platform.Authenticated, Is: "an admin of the organization of the other rows", claims: v2(c.otherAdmin, c.orgB, roleAdmin, nil), self: subject{c.otherAdmin, c.orgB}},
+		Persona{ID: NoOrganization, Role: platform.Authenticated, Is: "the member, with no organization active in the token", claims: v2(c.member, "", "", nil), self: ownA(c.member)},
+		Persona{ID: Removed, Role: platform.Authenticated, Is: "a former admin of the organization, whose token still names it", claims: v2(c.removed, c.orgA, roleAdmin, nil), self: ownA(c.removed)},
+		Persona{ID: Pending, Role: platform.Authenticated, Is: "the owner, with a session whose sts is pending", claims: v2(c.owner, c.orgA, roleMember, map[string]any{"sts": "pending"}), self: ownA(c.owner)},
+		Persona{ID: Impersonated, Role: platform.Authenticated, Is: "somebody of the staff who acts as the owner (act)", claims: v2(c.owner, c.orgA, roleMember, map[string]any{
 			"act": map[string]any{"iss": "https://dashboard.clerk.com", "sid": "sess_probe", "sub": "user_staff"},
 		}), self: ownA(c.owner)},
-		Persona{ID: NoSecondFactor, Role: authenticated, Is: "the owner, without a second factor (fva)", claims: v2(c.owner, c.orgA, roleMember, map[string]any{"fva": []int{0, -1}}), self: ownA(c.owner)},
-		Persona{ID: OldSecondFactor, Role: authenticated, Is: "the owner, with a second factor that was passed a week ago", claims: v2(c.owner, c.orgA, roleMember, map[string]any{"fva": []int{week, week}}), self: ownA(c.owner)},
-		Persona{ID: ApplicationRole, Role: authenticated, Is: "unrelated, with the application's role " + h.value + " in the claim " + strings.Join(h.claim, "."), claims: v2(c.other, "", "", nested(h.claim, h.value)), self: subject{user: c.other}},
-		Persona{ID: SelfMadeClaims, Role: authenticated, Is: "unrelated, with the owner's ids and an admin's role in claims that users edit themselves", claims: v2(c.other, "", "", selfMade(c, h)), self: subject{user: c.other}},
-		Persona{ID: ServiceRole, Role: serviceRole, Alarm: true, Is: "unrelated, with service_role in the role claim: row level security is off for such a token", claims: v2(c.other, "", "", nil), self: subject{user: c.other}},
-		Persona{ID: SupabaseUser, Role: authenticated, Is: "a user of Supabase Auth, whose sub is a uuid", claims: map[string]any{"sub": c.supabase, "aud": authenticated, "session_id": c.supabase}, self: subject{user: c.supabase}},
+		Persona{ID: NoSecondFactor, Role: platform.Authenticated, Is: "the owner, without a second factor (fva)", claims: v2(c.owner, c.orgA, roleMember, map[string]any{"fva": []int{0, -1}}), self: ownA(c.owner)},
+		Persona{ID: OldSecondFactor, Role: platform.Authenticated, Is: "the owner, with a second factor that was passed a week ago", claims: v2(c.owner, c.orgA, roleMember, map[string]any{"fva": []int{week, week}}), self: ownA(c.owner)},
+		Persona{ID: ApplicationRole, Role: platform.Authenticated, Is: "unrelated, with the application's role " + h.value + " in the claim " + strings.Join(h.claim, "."), claims: v2(c.other, "", "", nested(h.claim, h.value)), self: subject{user: c.other}},
+		Persona{ID: SelfMadeClaims, Role: platform.Authenticated, Is: "unrelated, with the owner's ids and an admin's role in claims that users edit themselves", claims: v2(c.other, "", "", selfMade(c, h)), self: subject{user: c.other}},
+		Persona{ID: ServiceRole, Role: platform.ServiceRole, Alarm: true, Is: "unrelated, with service_role in the role claim: row level security is off for such a token", claims: v2(c.other, "", "", nil), self: subject{user: c.other}},
+		Persona{ID: SupabaseUser, Role: platform.Authenticated, Is: "a user of Supabase Auth, whose sub is a uuid", claims: map[string]any{"sub": c.supabase, "aud": platform.Authenticated, "session_id": c.supabase}, self: subject{user: c.supabase}},
 	)
 }
 

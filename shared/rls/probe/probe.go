@@ -14,6 +14,7 @@ import (
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/internal/request"
+	"clerksync/sql/platform"
 )
 
 // Options says what to probe.
@@ -146,7 +147,7 @@ func (p *prober) privileges() error {
 	if !p.database.Bypasses {
 		problems = append(problems, fmt.Sprintf("%s does not bypass row level security, so it could not make rows for others", catalog.QuoteIdentifier(p.database.User)))
 	}
-	for _, role := range []string{anon, authenticated, serviceRole} {
+	for _, role := range []string{platform.Anon, platform.Authenticated, platform.ServiceRole} {
 		if !slices.Contains(p.database.Roles, role) {
 			problems = append(problems, fmt.Sprintf("%s may not become %s", catalog.QuoteIdentifier(p.database.User), role))
 		}

@@ -8,9 +8,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/probe"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }

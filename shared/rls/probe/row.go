@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/rls/catalog"
+	"clerksync/sql/platform"
 )
 
 // probeRow is a row that the prober made or that a persona has in the copy.
@@ -308,11 +309,11 @@ func (p *prober) insert(ctx context.Context, t *plan, who subject, published boo
 // asSubject sets the claims that defaults and triggers read.
 func (p *prober) asSubject(who subject) string {
 	for _, persona := range p.personas {
-		if persona.self == who && persona.Role == authenticated {
+		if persona.self == who && persona.Role == platform.Authenticated {
 			return persona.pretend()
 		}
 	}
-	claims := Persona{Role: authenticated, claims: sessionClaims(who.user)}
+	claims := Persona{Role: platform.Authenticated, claims: sessionClaims(who.user)}
 	if who.organization != "" {
 		claims.claims["o"] = map[string]any{"id": who.organization, "rol": "member"}
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/probe"
+	"clerksync/shared/testkit/testdb"
 )
 
 // contents is every row of the schemas that a run could touch.

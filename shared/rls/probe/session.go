@@ -62,7 +62,6 @@ func (p Persona) pretend() string { return request.Set("request.jwt.claims", p.c
 
 const (
 	lockTimeout      = "2s"
-	rollbackTimeout  = 5 * time.Second
 	defaultStatement = 5 * time.Second
 	// What the prober does by itself may take longer than what it measures.
 	leastOwnStatement = 10 * time.Second
@@ -76,16 +75,7 @@ func begin(ctx context.Context, db Beginner, timeout time.Duration) (session, fu
 	if err != nil {
 		return session{}, nil, fmt.Errorf("beginning the transaction: %w", err)
 	}
-	rollback := func() error {
-		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), rollbackTimeout,
-			fmt.Errorf("rolling back took longer than %s", rollbackTimeout))
-		defer cancel()
-		conn := tx.Conn()
-		if err := tx.Rollback(ctx); err != nil && !conn.IsClosed() {
-			return errors.Join(fmt.Errorf("rolling back: %w", err), conn.Close(ctx))
-		}
-		return nil
-	}
+	rollback := func() error { return request.Rollback(ctx, tx) }
 	s := session{request.Session{Tx: tx}}
 	settings := append(request.Settings("POST", ""),
 		"statement_timeout", request.Milliseconds(max(timeout, leastOwnStatement)),

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"clerksync/sql/platform"
 )
 
 // maker makes values: for each number another one, where the type has so many.
@@ -120,7 +122,7 @@ func (m maker) value(x shape, t sqlType, n int, key bool) (string, bool) {
 	case "regtype":
 		return "text", true
 	case "regrole":
-		return authenticated, true
+		return platform.Authenticated, true
 	case "vector", "halfvec":
 		return "[" + strings.TrimSuffix(strings.Repeat("1,", max(length, 1)), ",") + "]", true
 	case "geometry", "geography":

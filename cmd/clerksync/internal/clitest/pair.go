@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"clerksync/cmd/clerksync/internal/commandline"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/fullsync"
+	"clerksync/shared/testkit/testdb"
 )
 
 // ClerkKey is of the kind with the higher limit.
@@ -18,24 +19,24 @@ const ClerkKey = "sk_live_" + "NotARealKeyButLongEnough"
 
 // Pair is a Clerk instance and a database for its copy. C has the command sync-users.
 type Pair[C any] struct {
-	Clerk    *clerkdouble.Instance
-	API      *clerkdouble.API
+	Clerk    *clerkinstance.Instance
+	API      *backendapi.API
 	DB       *testdb.DB
 	Settings map[string]string
 }
 
 // NewPair makes one, with so many users and some organizations and memberships.
-func NewPair[C any](t *testing.T, users int, options clerkdouble.APIOptions) *Pair[C] {
+func NewPair[C any](t *testing.T, users int, options backendapi.Options) *Pair[C] {
 	t.Helper()
-	instance := clerkdouble.New(clerkdouble.Options{Seed: 1})
-	err := instance.Seed(clerkdouble.SeedOptions{
+	instance := clerkinstance.New(clerkinstance.Options{Seed: 1})
+	err := instance.Seed(clerkinstance.SeedOptions{
 		Users: users, Organizations: users / 20, Memberships: users / 2, To: time.Now().Add(-time.Hour),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	options.SecretKeys = []string{ClerkKey}
-	api := instance.API(options)
+	api := backendapi.New(instance, options)
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
 	db := testdb.New(t)

@@ -5,7 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 // NotesSQL is a table that needs everything done.

@@ -7,7 +7,7 @@ import (
 
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestConfigureRLSAudit_RecordsWhoChangedWhat(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/rls/probe"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestConfigureRLSTest_ShowsWhoMayDoWhat(t *testing.T) {

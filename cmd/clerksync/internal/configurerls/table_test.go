@@ -19,9 +19,9 @@ import (
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls"
+	"clerksync/shared/testkit/testdb"
 )
 
 // rowSecurity is what there is to see of row level security in public and app:

@@ -7,9 +7,9 @@ import (
 
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestDeletions_AreListedShownAndDropped(t *testing.T) {
@@ -102,7 +102,7 @@ func TestDeletions_AreListedShownAndDropped(t *testing.T) {
 // A full sync that finds a user gone holds back like an event, and a later one empties it.
 func TestDeletions_ThroughFullSyncs(t *testing.T) {
 	t.Parallel()
-	p := clitest.NewPair[program](t, 100, clerkdouble.APIOptions{})
+	p := clitest.NewPair[program](t, 100, backendapi.Options{})
 	owner := p.DB.Conn(t, p.DB.Owner())
 	clitest.Execute(t, owner, `update clerk_sync.settings set deletion_grace = '3 days'`)
 	p.Report(t)

@@ -25,7 +25,7 @@ import (
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 // command is dev with the flags' defaults, except for the port.

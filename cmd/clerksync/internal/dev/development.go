@@ -13,7 +13,9 @@ import (
 
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/svix"
+	"clerksync/shared/devstack/clerkdouble/tokens"
 	"clerksync/shared/supabase"
 )
 
@@ -31,8 +33,9 @@ type development struct {
 	diagnostics *supabase.DB
 
 	// The double; nil with a real instance.
-	instance *clerkdouble.Instance
-	sender   *clerkdouble.Sender
+	instance *clerkinstance.Instance
+	mint     *tokens.Mint
+	sender   *svix.Sender
 	// known are the rows that were there before.
 	known map[string]bool
 	// unseen are the ids that no event tells of.

@@ -12,7 +12,7 @@ import (
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/config"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/tokens"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/jwtdiag/endpoint"
@@ -93,7 +93,7 @@ func (d *development) diagnose(ctx context.Context, configure func(context.Conte
 		}
 		return configured.New(configured.Options{Configure: configure, Database: d.diagnostics, Operator: operator, Logger: d.logger}).Diagnose
 	}
-	double := doubled{d.instance, d.stack.Issuer(), d.stack.JWKSURL()}
+	double := doubled{d.mint, d.stack.Issuer(), d.stack.JWKSURL()}
 	diagnoser := jwtdiag.New(jwtdiag.Options{
 		Issuer: d.stack.Issuer(), InstanceID: d.instance.ID(), Keys: double, Providers: double,
 		Database: d.diagnostics, Operator: operator,
@@ -109,20 +109,20 @@ func (d *development) diagnose(ctx context.Context, configure func(context.Conte
 // doubled is a double as the diagnostics know it: its keys, and a project that
 // trusts it and always has them.
 type doubled struct {
-	instance        *clerkdouble.Instance
+	mint            *tokens.Mint
 	issuer, jwksURL string
 }
 
 // Keys are those that the double publishes, read without a detour.
 func (x doubled) Keys(context.Context, string) (keyset.Set, error) {
-	set, err := keyset.Parse(x.instance.JWKS())
+	set, err := keyset.Parse(x.mint.JWKS())
 	set.Source, set.FetchedAt = x.jwksURL, time.Now()
 	return set, err
 }
 
 // ThirdPartyAuth is the double alone.
 func (x doubled) ThirdPartyAuth(context.Context) ([]supabase.ThirdPartyAuth, error) {
-	return []supabase.ThirdPartyAuth{{OIDCIssuerURL: x.issuer, ResolvedJWKS: x.instance.JWKS(), ResolvedAt: time.Now()}}, nil
+	return []supabase.ThirdPartyAuth{{OIDCIssuerURL: x.issuer, ResolvedJWKS: x.mint.JWKS(), ResolvedAt: time.Now()}}, nil
 }
 
 // serveToken makes a session token, in an organization if anybody is in one. It
@@ -149,14 +149,14 @@ func (d *development) makeToken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	options := clerkdouble.TokenOptions{Issuer: d.stack.Issuer()}
+	options := tokens.Options{}
 	memberships, err := backend.Memberships(ctx, clerk.ListQuery{Limit: 1})
 	if err != nil {
 		return "", err
 	}
 	if len(memberships.Items) > 0 {
 		options.UserID, options.OrganizationID = memberships.Items[0].UserID, memberships.Items[0].OrganizationID
-		return d.instance.SessionToken(options)
+		return d.mint.SessionToken(options)
 	}
 	users, err := backend.Users(ctx, clerk.UserQuery{Limit: 1})
 	if err != nil {
@@ -165,5 +165,5 @@ func (d *development) makeToken(ctx context.Context) (string, error) {
 	if len(users.Items) > 0 {
 		options.UserID = users.Items[0].ID
 	}
-	return d.instance.SessionToken(options)
+	return d.mint.SessionToken(options)
 }

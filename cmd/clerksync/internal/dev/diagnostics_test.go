@@ -22,12 +22,12 @@ import (
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/endpoint"
 	"clerksync/shared/jwtdiag/jwttest"
 	"clerksync/shared/rls/access"
+	"clerksync/shared/testkit/testdb"
 )
 
 var (

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/svix"
 )
 
 // live lets things happen until it is time to end, which is no error.
@@ -22,7 +23,7 @@ func (d *development) live(ctx context.Context) error {
 	var waits []<-chan error
 	if d.instance != nil {
 		waits = append(waits, inBackground(func() error {
-			traffic := clerkdouble.NewTraffic(d.instance, d.cmd.Seed)
+			traffic := clerkinstance.NewTraffic(d.instance, d.cmd.Seed)
 			if err := traffic.SignUps(d.cmd.Users); err != nil {
 				return err
 			}
@@ -90,7 +91,7 @@ func (d *development) watchTables(ctx context.Context) {
 }
 
 // attempted shows a delivery by the double.
-func (d *development) attempted(a clerkdouble.Attempt) {
+func (d *development) attempted(a svix.Attempt) {
 	d.show(delivery{
 		At: a.At, Type: a.Type, ObjectID: a.ObjectID, SvixID: a.SvixID,
 		Attempt: a.Number, Late: a.Late, Twice: a.Twice, Status: a.Status, Outcome: a.Outcome, Code: a.Code,

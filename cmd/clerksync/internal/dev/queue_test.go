@@ -17,8 +17,8 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/testkit/testdb"
 )
 
 // queuedCommand is dev --ingest queued with the flags' other defaults.
@@ -121,8 +121,8 @@ func TestDev_QueuedFailsForADeadLetterAndNamesIt(t *testing.T) {
 	cmd.Users, cmd.Rate, cmd.Late, cmd.Twice, cmd.Duration = 3, 0, 0, 0, 2*time.Second
 	cmd.queue = devstack.Queued{Visibility: 1500 * time.Millisecond, Receives: 2}
 	// One seed is one history.
-	instance := clerkdouble.New(clerkdouble.Options{Seed: cmd.Seed})
-	if err := clerkdouble.NewTraffic(instance, cmd.Seed).SignUps(cmd.Users); err != nil {
+	instance := clerkinstance.New(clerkinstance.Options{Seed: cmd.Seed})
+	if err := clerkinstance.NewTraffic(instance, cmd.Seed).SignUps(cmd.Users); err != nil {
 		t.Fatal(err)
 	}
 	refused := slices.Min(slices.Collect(maps.Keys(instance.Snapshot().Users)))

@@ -11,7 +11,8 @@ import (
 
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/svix"
 )
 
 // slowStep is when a step that still goes on is explained.
@@ -88,17 +89,18 @@ func (d *development) startDouble(ctx context.Context) error {
 				"give --mix if that is what you want, set CLERK_WEBHOOK_SIGNING_SECRET for your own instance, or unset DATABASE_URL", occupied)
 		}
 	}
-	d.sender, err = clerkdouble.NewSender(clerkdouble.SenderOptions{
+	d.sender, err = svix.NewSender(svix.SenderOptions{
 		Endpoints: d.stack.Endpoints(), Late: d.cmd.Late, Twice: d.cmd.Twice, Seed: d.cmd.Seed, OnAttempt: d.attempted,
 	})
 	if err != nil {
 		return err
 	}
-	d.instance = clerkdouble.New(clerkdouble.Options{Seed: d.cmd.Seed, Salt: salt, Emit: d.sender.Send})
+	d.instance = clerkinstance.New(clerkinstance.Options{Seed: d.cmd.Seed, Salt: salt, Emit: d.sender.Send})
 	if err := d.seed(); err != nil {
 		return err
 	}
-	return d.stack.ServeBackend(d.instance)
+	d.mint, err = d.stack.ServeBackend(d.instance)
+	return err
 }
 
 // occupied says what the copy holds already, or that it cannot be told; "" if it is
@@ -132,7 +134,7 @@ func (d *development) seed() error {
 		return nil
 	}
 	before := d.instance.Snapshot().IDs()
-	err := d.instance.Seed(clerkdouble.SeedOptions{Users: n, Organizations: n / 10, Memberships: n / 10 * min(5, n)})
+	err := d.instance.Seed(clerkinstance.SeedOptions{Users: n, Organizations: n / 10, Memberships: n / 10 * min(5, n)})
 	if err != nil {
 		return err
 	}

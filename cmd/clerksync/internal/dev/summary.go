@@ -7,7 +7,7 @@ import (
 
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/svix"
 	"clerksync/shared/mirror"
 )
 
@@ -18,12 +18,12 @@ type summaryObject struct {
 	DurationS float64 `json:"duration_s"`
 	// Deliveries are the double's; Outcomes, Failures and Retries are of the
 	// single attempts.
-	Deliveries *clerkdouble.Counts `json:"deliveries,omitempty"`
-	Outcomes   map[string]int      `json:"outcomes"`
-	Failures   int                 `json:"failures"`
-	Retries    int                 `json:"retries"`
-	Latency    latencies           `json:"latency_ms"`
-	Tables     mirror.Status       `json:"tables"`
+	Deliveries *svix.Counts   `json:"deliveries,omitempty"`
+	Outcomes   map[string]int `json:"outcomes"`
+	Failures   int            `json:"failures"`
+	Retries    int            `json:"retries"`
+	Latency    latencies      `json:"latency_ms"`
+	Tables     mirror.Status  `json:"tables"`
 	// Queue is what the queue holds and has done, Lag the time from Clerk's
 	// statement to the commit, and DeadLetters the events that were given up.
 	// All are of --ingest queued alone.

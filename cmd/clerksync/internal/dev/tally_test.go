@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"clerksync/cmd/clerksync/internal/console"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/svix"
 )
 
 // What a stranger put into an event must not reach the terminal as an order.
@@ -50,7 +50,7 @@ func TestTally_SumsUp(t *testing.T) {
 	if s.Latency != (latencies{P50: 2, P95: 2, P99: 2, Max: 4}) {
 		t.Errorf("latencies = %+v, want those of the two answers", s.Latency)
 	}
-	s.Deliveries = &clerkdouble.Counts{}
+	s.Deliveries = &svix.Counts{}
 	if got := tally.closing(s); !strings.HasPrefix(got, "4 deliveries in ") || !strings.Contains(got, "1 applied, 1 duplicate, 2 failed, 2 retried, 1 given up") {
 		t.Errorf("closing = %q", got)
 	}

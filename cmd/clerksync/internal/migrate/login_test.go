@@ -14,8 +14,8 @@ import (
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/postgres"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/jwtdiag/jwttest"
+	"clerksync/shared/testkit/testdb"
 )
 
 // passwordServer is a server that asks for passwords, and the settings of the

@@ -9,7 +9,7 @@ import (
 
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMigrate_PlansAppliesAndVerifies(t *testing.T) {

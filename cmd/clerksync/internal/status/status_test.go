@@ -15,14 +15,15 @@ import (
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
-	"clerksync/shared/devstack/clerkdouble"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestStatus_ShowsBothSidesAndTheLastRun(t *testing.T) {
 	t.Parallel()
-	p := clitest.NewPair[program](t, 100, clerkdouble.APIOptions{})
+	p := clitest.NewPair[program](t, 100, backendapi.Options{})
 	p.Report(t)
 	if err := p.Clerk.DeleteUser(p.Users()[0], false); err != nil {
 		t.Fatal(err)
@@ -59,7 +60,7 @@ func TestStatus_DoesWithoutClerk(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name    string
-		api     clerkdouble.APIOptions
+		api     backendapi.Options
 		change  func(settings map[string]string)
 		stdout  string
 		stderr  string
@@ -79,12 +80,12 @@ func TestStatus_DoesWithoutClerk(t *testing.T) {
 		},
 		{
 			// An instance without organizations has none to count.
-			name: "organizations disabled", api: clerkdouble.APIOptions{OrganizationsDisabled: true}, change: func(map[string]string) {},
+			name: "organizations disabled", api: backendapi.Options{OrganizationsDisabled: true}, change: func(map[string]string) {},
 			stdout: "organizations             0     -  ", nothing: true,
 		},
 		{
 			name: "half of it fails", change: func(map[string]string) {},
-			api: clerkdouble.APIOptions{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+			api: backendapi.Options{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 				if strings.HasSuffix(r.URL.Path, "/organizations") {
 					w.WriteHeader(http.StatusTeapot)
 					return
@@ -116,13 +117,13 @@ func TestStatus_DoesWithoutClerk(t *testing.T) {
 // The numbers of another instance than the copy's say nothing about it.
 func TestStatus_ShowsNothingOfAnotherInstance(t *testing.T) {
 	t.Parallel()
-	p := clitest.NewPair[program](t, 40, clerkdouble.APIOptions{})
+	p := clitest.NewPair[program](t, 40, backendapi.Options{})
 	p.Report(t)
-	other := clerkdouble.New(clerkdouble.Options{Seed: 2})
-	if err := other.Seed(clerkdouble.SeedOptions{Users: 7777}); err != nil {
+	other := clerkinstance.New(clerkinstance.Options{Seed: 2})
+	if err := other.Seed(clerkinstance.SeedOptions{Users: 7777}); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(other.API(clerkdouble.APIOptions{}))
+	server := httptest.NewServer(backendapi.New(other, backendapi.Options{}))
 	t.Cleanup(server.Close)
 	for name, test := range map[string]struct {
 		change func(settings map[string]string)

@@ -15,15 +15,16 @@ import (
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
-	"clerksync/shared/clerk"
-	"clerksync/shared/devstack/clerkdouble"
+	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
 
 func TestSyncUsers_FillsACopyAndThenFindsNothingToDo(t *testing.T) {
 	t.Parallel()
-	p := clitest.NewPair[program](t, 600, clerkdouble.APIOptions{})
+	p := clitest.NewPair[program](t, 600, backendapi.Options{})
 	first := p.Report(t)
 	if first.Users.Created != 600 || first.Organizations.Created != 30 || first.Memberships.Created != 300 || !first.Initial {
 		t.Errorf("the first run's report is %+v, want 600 users, 30 organizations and 300 memberships created", first)
@@ -53,12 +54,12 @@ func TestSyncUsers_FillsACopyAndThenFindsNothingToDo(t *testing.T) {
 
 func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 	t.Parallel()
-	p := clitest.NewPair[program](t, 100, clerkdouble.APIOptions{})
+	p := clitest.NewPair[program](t, 100, backendapi.Options{})
 	p.Report(t)
 	ids := p.Users()
 	changed, gone := ids[3], ids[5]
 	var before string
-	err := p.Clerk.UpdateUser(changed, func(u *clerk.User) {
+	err := p.Clerk.UpdateUser(changed, func(u *resource.User) {
 		if u.FirstName != nil {
 			before = *u.FirstName
 		}
@@ -119,12 +120,12 @@ func TestSyncUsers_ADryRunShowsFieldsAndWritesNothing(t *testing.T) {
 
 func TestSyncUsers_BringsAPartUpToDate(t *testing.T) {
 	t.Parallel()
-	p := clitest.NewPair[program](t, 100, clerkdouble.APIOptions{})
+	p := clitest.NewPair[program](t, 100, backendapi.Options{})
 	p.Report(t)
 	ids := p.Users()
 	rename := func(id string) {
 		t.Helper()
-		if err := p.Clerk.UpdateUser(id, func(u *clerk.User) { u.FirstName = new("Grace") }); err != nil {
+		if err := p.Clerk.UpdateUser(id, func(u *resource.User) { u.FirstName = new("Grace") }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -152,7 +153,7 @@ func TestSyncUsers_BringsAPartUpToDate(t *testing.T) {
 	}
 	organizations := p.Clerk.Snapshot().Organizations
 	for id := range organizations {
-		if err := p.Clerk.UpdateOrganization(id, func(o *clerk.Organization) { o.Name = "Difference Engines" }); err != nil {
+		if err := p.Clerk.UpdateOrganization(id, func(o *resource.Organization) { o.Name = "Difference Engines" }); err != nil {
 			t.Fatal(err)
 		}
 		if report := p.Report(t, "--organization", id); report.Organizations.Updated != 1 {
@@ -167,7 +168,7 @@ func TestSyncUsers_BringsAPartUpToDate(t *testing.T) {
 
 func TestSyncUsers_StopsBeforeTooManyDeletions(t *testing.T) {
 	t.Parallel()
-	p := clitest.NewPair[program](t, 100, clerkdouble.APIOptions{})
+	p := clitest.NewPair[program](t, 100, backendapi.Options{})
 	p.Report(t)
 	for _, id := range p.Users()[:40] {
 		if err := p.Clerk.DeleteUser(id, false); err != nil {
@@ -195,14 +196,14 @@ func TestSyncUsers_StopsBeforeTooManyDeletions(t *testing.T) {
 
 func TestSyncUsers_RefusesAnotherInstance(t *testing.T) {
 	t.Parallel()
-	p, other := clitest.NewPair[program](t, 20, clerkdouble.APIOptions{}), clitest.NewPair[program](t, 30, clerkdouble.APIOptions{})
+	p, other := clitest.NewPair[program](t, 20, backendapi.Options{}), clitest.NewPair[program](t, 30, backendapi.Options{})
 	p.Report(t)
 	theirs := map[string]string{
 		"DATABASE_URL": p.Settings["DATABASE_URL"], "CLERK_SECRET_KEY": clitest.ClerkKey, "CLERK_API_URL": other.Settings["CLERK_API_URL"],
 	}
 	if p.Clerk.ID() == other.Clerk.ID() {
-		other.Clerk = clerkdouble.New(clerkdouble.Options{Seed: 2})
-		server := httptest.NewServer(other.Clerk.API(clerkdouble.APIOptions{}))
+		other.Clerk = clerkinstance.New(clerkinstance.Options{Seed: 2})
+		server := httptest.NewServer(backendapi.New(other.Clerk, backendapi.Options{}))
 		t.Cleanup(server.Close)
 		theirs["CLERK_API_URL"] = server.URL + "/v1"
 	}
@@ -239,7 +240,7 @@ func TestSyncUsers_NamesThePinThatRefusesAnInstance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := clitest.NewPair[program](t, 20, clerkdouble.APIOptions{})
+			p := clitest.NewPair[program](t, 20, backendapi.Options{})
 			test.pin(p)
 			for _, args := range [][]string{{"sync-users"}, {"sync-users", "--dry-run"}, {"sync-users", "--user", p.Users()[0]}} {
 				for _, args := range [][]string{args, append(args, "--accept-instance")} {
@@ -259,7 +260,7 @@ func TestSyncUsers_NamesThePinThatRefusesAnInstance(t *testing.T) {
 // could bring the copy up to date says that it did not.
 func TestSyncUsers_TellsWhatIsDeletedHere(t *testing.T) {
 	t.Parallel()
-	p := clitest.NewPair[program](t, 40, clerkdouble.APIOptions{})
+	p := clitest.NewPair[program](t, 40, backendapi.Options{})
 	p.Report(t)
 	id := p.Users()[0]
 	owner := p.DB.Conn(t, p.DB.Superuser())
@@ -303,7 +304,7 @@ func TestSyncUsers_InterruptedGoesOnFromThere(t *testing.T) {
 	t.Parallel()
 	reached := make(chan struct{}, 100)
 	var released atomic.Bool
-	p := clitest.NewPair[program](t, 600, clerkdouble.APIOptions{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	p := clitest.NewPair[program](t, 600, backendapi.Options{Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if strings.HasSuffix(r.URL.Path, "/organization_memberships") && r.URL.Query().Get("limit") == "500" && !released.Load() {
 			reached <- struct{}{}
 			<-r.Context().Done()

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"clerksync/cmd/clerksync/internal/clitest"
-	"clerksync/shared/devstack/testdb"
+	"clerksync/shared/testkit/testdb"
 )
 
 func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }

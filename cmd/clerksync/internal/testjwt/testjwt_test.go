@@ -24,11 +24,11 @@ import (
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/shared/config"
-	"clerksync/shared/devstack/testdb"
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/jwtdiag/jwttest"
+	"clerksync/shared/testkit/testdb"
 )
 
 // testJWT is a command line of test-jwt at the time of package jwttest's tokens.

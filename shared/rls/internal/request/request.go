@@ -8,7 +8,7 @@
 //	results, refused, err := s.Script(ctx, request.Set(settings...), "select …")
 //
 // Nothing is prepared, so that it also works behind a pooler of transactions.
-// Beginning, savepoints and rolling back are the caller's.
+// Beginning and savepoints are the caller's; [Rollback] ends it.
 //
 // Source: PostgREST 12 and 13, "Transactions" in its reference.
 package request
@@ -38,6 +38,21 @@ func (s Session) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, 
 // QueryRow sends a query of which one row is wanted, without preparing it.
 func (s Session) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return s.Tx.QueryRow(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
+}
+
+// rollbackLimit is how long a transaction's end may take.
+const rollbackLimit = 5 * time.Second
+
+// Rollback undoes a transaction that is not committed, also for a caller who has gone away. A connection over
+// which it cannot be sent is closed: the server then rolls back by itself.
+func Rollback(ctx context.Context, tx pgx.Tx) error {
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), rollbackLimit, fmt.Errorf("rolling back took longer than %s", rollbackLimit))
+	defer cancel()
+	conn := tx.Conn()
+	if err := tx.Rollback(ctx); err != nil && !errors.Is(err, pgx.ErrTxClosed) && !conn.IsClosed() {
+		return errors.Join(fmt.Errorf("rolling back: %w", err), conn.Close(ctx))
+	}
+	return nil
 }
 
 // Refusal is a statement of a script that the database refused.

@@ -59,6 +59,13 @@ type cluster struct {
 	// faster than one after the other.
 	building  sync.Mutex
 	templates map[string]error
+
+	// office is the connection of [cluster.admin]: one for each statement would cost
+	// more than most statements.
+	office struct {
+		sync.Mutex
+		conn *pgx.Conn
+	}
 }
 
 // shared is started by the first test that needs it.
@@ -164,7 +171,8 @@ func (c *cluster) clone(ctx context.Context, template, name string) error {
 	c.building.Lock()
 	defer c.building.Unlock()
 	for {
-		err := c.admin(ctx, fmt.Sprintf("create database %s template %s owner %s", quote(name), template, postgres.Owner))
+		// As files: through the log every page would be written twice.
+		err := c.admin(ctx, fmt.Sprintf("create database %s template %s strategy file_copy owner %s", quote(name), template, postgres.Owner))
 		var pgErr *pgconn.PgError
 		if !errors.As(err, &pgErr) || pgErr.Code != "55006" { // object_in_use
 			return err
@@ -183,12 +191,19 @@ func (c *cluster) drop(ctx context.Context, name string) error {
 
 // admin runs one statement as the superuser in no database of a test.
 func (c *cluster) admin(ctx context.Context, sql string) error {
-	return c.as(ctx, "postgres", postgres.Superuser, func(conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("running %q: %w", sql, err)
+	c.office.Lock()
+	defer c.office.Unlock()
+	if c.office.conn == nil || c.office.conn.IsClosed() {
+		conn, err := pgx.Connect(ctx, c.server.URL(ServerDatabase, postgres.Superuser, ""))
+		if err != nil {
+			return fmt.Errorf("connecting as %s: %w", postgres.Superuser, err)
 		}
-		return nil
-	})
+		c.office.conn = conn
+	}
+	if _, err := c.office.conn.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("running %q: %w", sql, err)
+	}
+	return nil
 }
 
 func (c *cluster) as(ctx context.Context, database, role string, do func(*pgx.Conn) error) error {

@@ -17,6 +17,7 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/histories"
 	"clerksync/shared/testkit/testdb"
 )
 
@@ -50,11 +51,7 @@ func inbox(ctx context.Context, t testing.TB, conn *pgx.Conn) string {
 // they leave one by one.
 func TestApplyBatch_ConvergesForAnyOrderDuplicationAndDivision(t *testing.T) {
 	t.Parallel()
-	histories := 16
-	if testing.Short() {
-		histories = 6
-	}
-	for seed := range uint64(histories) {
+	for seed := range histories.Seeds(3) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := randomHistory(1000+seed, 24)
@@ -129,11 +126,7 @@ func (b *bench) inBatchOrder(batch []mirror.Delivery) []mirror.Delivery {
 // remembered of each, and who is said to have caused what.
 func TestApplyBatch_ComesToTheSameAsItsEventsOneByOne(t *testing.T) {
 	t.Parallel()
-	histories := 16
-	if testing.Short() {
-		histories = 6
-	}
-	for seed := range uint64(histories) {
+	for seed := range histories.Seeds(3) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := randomHistory(2000+seed, 40)
@@ -369,7 +362,7 @@ func TestApplyBatch_DecidesNothingWithoutADatabase(t *testing.T) {
 // side by side; messages come several times.
 func TestApplyBatch_ConvergesBesideOthersThroughAPooler(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(6) {
+	for seed := range histories.Seeds(2) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := randomHistory(3000+seed, 120)

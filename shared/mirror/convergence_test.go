@@ -16,6 +16,7 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/histories"
 	"clerksync/shared/testkit/testdb"
 )
 
@@ -237,11 +238,8 @@ func orderOf(h history, order []int) string {
 
 func TestApply_ConvergesForAnyOrderAndDuplication(t *testing.T) {
 	t.Parallel()
-	histories, orders := 40, 6
-	if testing.Short() {
-		histories = 8
-	}
-	for seed := range uint64(histories) {
+	const orders = 6
+	for seed := range histories.Seeds(4) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := randomHistory(seed, 24)
@@ -272,7 +270,7 @@ func TestApply_ConvergesForAnyOrderAndDuplication(t *testing.T) {
 func TestApply_ConvergesWithSeveralClientsThroughAPooler(t *testing.T) {
 	t.Parallel()
 	const clients = 8
-	for seed := range uint64(6) {
+	for seed := range histories.Seeds(2) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := randomHistory(100+seed, 80)

@@ -18,6 +18,7 @@ import (
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/histories"
 )
 
 // ownersStore is the store of an operator, with the owner's connection string.
@@ -84,11 +85,7 @@ func (b *bench) readable(log bool) []string {
 // grace is over.
 func TestDeletionGrace_ChangesNothingThatCanBeRead(t *testing.T) {
 	t.Parallel()
-	histories := 12
-	if testing.Short() {
-		histories = 4
-	}
-	for seed := range uint64(histories) {
+	for seed := range histories.Seeds(4) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := randomHistory(9000+seed, 48)

@@ -15,6 +15,7 @@ import (
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack/clerkdouble/resource"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/histories"
 	"clerksync/shared/testkit/testdb"
 )
 
@@ -367,11 +368,8 @@ func (b *bench) finish() {
 // between them, the rows are those of one transaction an event.
 func TestApply_ConvergesWithStepsBetweenEvents(t *testing.T) {
 	t.Parallel()
-	histories, orders := 24, 4
-	if testing.Short() {
-		histories = 6
-	}
-	for seed := range uint64(histories) {
+	const orders = 4
+	for seed := range histories.Seeds(3) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := randomHistory(3000+seed, 30)
@@ -424,7 +422,7 @@ func (withoutTime) Deadline() (time.Time, bool) { return time.Unix(0, 0), true }
 func TestApply_ConvergesWithStepsSideBySide(t *testing.T) {
 	t.Parallel()
 	const clients = 6
-	for seed := range uint64(4) {
+	for seed := range histories.Seeds(1) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			h := randomHistory(4000+seed, 80)

@@ -12,6 +12,7 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/mirror"
+	"clerksync/shared/testkit/histories"
 )
 
 // told is one statement about an object: an event, or what a full sync has read.
@@ -110,7 +111,7 @@ func (b *bench) read(state string, pages map[mirror.Object][]clerk.Page) {
 // often what the copy says already, so that the full sync writes nothing of it.
 func TestApply_LateTiesAfterACompleteFullSyncAreStale(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(12) {
+	for seed := range histories.Seeds(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 7))

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,42 +31,23 @@ import (
 var soak = flag.Duration("soak", 0, "how long TestSoak lasts")
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "event-consumer-")
-	if err != nil {
-		panic(err)
-	}
-	for _, b := range []*built{&webhookIngest, &eventConsumer} {
-		b.dir = filepath.Join(dir, filepath.Base(b.pkg))
-		if err := os.Mkdir(b.dir, 0o700); err != nil {
-			panic(err)
-		}
-	}
 	code := testdb.Main(m)
 	moto.Stop()
-	os.RemoveAll(dir)
+	lambdatest.RemoveBuilt()
 	os.Exit(code)
 }
 
-// built is a function's binary, compiled once for all tests.
-type built struct {
-	pkg       string
-	dir, path string
-	once      sync.Once
-}
+// function is the package of a function.
+type function string
 
-var (
-	webhookIngest = built{pkg: "clerksync/functions/webhook-ingest"}
-	eventConsumer = built{pkg: "clerksync/functions/event-consumer"}
+const (
+	webhookIngest function = "clerksync/functions/webhook-ingest"
+	eventConsumer function = "clerksync/functions/event-consumer"
 )
 
-func (b *built) binary(t testing.TB) string {
+func (f function) binary(t testing.TB) string {
 	t.Helper()
-	b.once.Do(func() { b.path = lambdatest.Build(t, b.dir, b.pkg) })
-	if b.path == "" {
-		t.Fatalf("%s did not build", b.pkg)
-	}
-	return b.path
+	return lambdatest.Build(t, string(f))
 }
 
 const signingSecret = "whsec_dGVzdC1zZWNyZXQtdGhhdC1pcy1sb25nLWVub3VnaA=="

@@ -31,33 +31,18 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "full-sync-")
-	if err != nil {
-		panic(err)
-	}
-	built.dir = dir
 	code := testdb.Main(m)
 	moto.Stop()
-	os.RemoveAll(dir)
+	lambdatest.RemoveBuilt()
 	os.Exit(code)
 }
 
 // secretKey is of the kind with the higher limit.
 const secretKey = "sk_live_" + "NotARealKeyButLongEnough"
 
-// built is the function's binary, compiled once for all tests.
-var built struct {
-	once      sync.Once
-	dir, path string
-}
-
 func binary(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() { built.path = lambdatest.Build(t, built.dir, "clerksync/functions/full-sync") })
-	if built.path == "" {
-		t.Fatal("the function did not build")
-	}
-	return built.path
+	return lambdatest.Build(t, "clerksync/functions/full-sync")
 }
 
 // double is a Clerk instance with its Backend API.

@@ -21,7 +21,7 @@ import (
 func TestBootstrap_GoesOnWithAnotherSecretKey(t *testing.T) {
 	t.Parallel()
 	const replacement = "sk_live_" + "TheOneThatReplacesTheOther"
-	binary := lambdatest.BuildForgetful(t, t.TempDir(), "clerksync/functions/full-sync")
+	binary := lambdatest.BuildForgetful(t, "clerksync/functions/full-sync")
 	for _, tt := range []struct {
 		name string
 		// stored is whether the replacement is in the secret when the first key is revoked.

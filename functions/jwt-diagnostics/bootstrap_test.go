@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,30 +28,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "jwt-diagnostics-")
-	if err != nil {
-		panic(err)
-	}
-	built.dir = dir
 	code := testdb.Main(m)
 	moto.Stop()
-	os.RemoveAll(dir)
+	lambdatest.RemoveBuilt()
 	os.Exit(code)
-}
-
-// built is the function's binary, compiled once for all tests.
-var built struct {
-	once      sync.Once
-	dir, path string
 }
 
 func binary(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() { built.path = lambdatest.Build(t, built.dir, "clerksync/functions/jwt-diagnostics") })
-	if built.path == "" {
-		t.Fatal("the function did not build")
-	}
-	return built.path
+	return lambdatest.Build(t, "clerksync/functions/jwt-diagnostics")
 }
 
 // instance is a Clerk instance that publishes its keys, and whose user signs in.

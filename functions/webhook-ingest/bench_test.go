@@ -300,7 +300,7 @@ func (s *stack) rowWrites(b *testing.B, writers []*pgx.Conn) int64 {
 // idle is the smallest function, which cold starts and memory are compared with.
 func idle(b *testing.B) string {
 	b.Helper()
-	return lambdatest.Build(b, b.TempDir(), "clerksync/functions/webhook-ingest/testdata/idle")
+	return lambdatest.Build(b, "clerksync/functions/webhook-ingest/testdata/idle")
 }
 
 // BenchmarkColdStart measures the function's own part of a cold start on one

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,32 +21,17 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "webhook-ingest-")
-	if err != nil {
-		panic(err)
-	}
-	built.dir = dir
 	code := testdb.Main(m)
 	moto.Stop()
-	os.RemoveAll(dir)
+	lambdatest.RemoveBuilt()
 	os.Exit(code)
 }
 
 const signingSecret = "whsec_dGVzdC1zZWNyZXQtdGhhdC1pcy1sb25nLWVub3VnaA=="
 
-// built is the function's binary, compiled once for all tests.
-var built struct {
-	once      sync.Once
-	dir, path string
-}
-
 func binary(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() { built.path = lambdatest.Build(t, built.dir, "clerksync/functions/webhook-ingest") })
-	if built.path == "" {
-		t.Fatal("the function did not build")
-	}
-	return built.path
+	return lambdatest.Build(t, "clerksync/functions/webhook-ingest")
 }
 
 // What tests of this function say often.

@@ -7,9 +7,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,22 +21,9 @@ import (
 	"clerksync/shared/testkit/testdb"
 )
 
-// forgetful is the function's binary with short intervals, compiled once for all
-// tests that replace a secret.
-var forgetful struct {
-	once sync.Once
-	path string
-}
-
 func forgetfulBinary(t testing.TB) string {
 	t.Helper()
-	forgetful.once.Do(func() {
-		forgetful.path = lambdatest.BuildForgetful(t, built.dir, "clerksync/functions/webhook-ingest")
-	})
-	if forgetful.path == "" {
-		t.Fatal("the function did not build")
-	}
-	return forgetful.path
+	return lambdatest.BuildForgetful(t, "clerksync/functions/webhook-ingest")
 }
 
 func start(t *testing.T, binary string, n int, settings map[string]string) []*lambdatest.Function {
@@ -130,26 +115,10 @@ func TestBootstrap_LosesNothingWhileTheSigningSecretIsReplaced(t *testing.T) {
 	t.Logf("%d events, %d deliveries; refused until the second secret was known: %d, all delivered again", made, s.count(""), refusals)
 }
 
-// operator is the command line, built once for all tests.
-var operator struct {
-	once sync.Once
-	path string
-}
-
 // clerksync runs a command as an operator does and returns what it prints.
 func clerksync(t *testing.T, databaseURL string, args ...string) string {
 	t.Helper()
-	operator.once.Do(func() {
-		path := filepath.Join(built.dir, "clerksync")
-		if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", path, "clerksync/cmd/clerksync").CombinedOutput(); err != nil {
-			t.Fatalf("building the command line: %v\n%s", err, out)
-		}
-		operator.path = path
-	})
-	if operator.path == "" {
-		t.Fatal("the command line did not build")
-	}
-	command := exec.CommandContext(t.Context(), operator.path, args...)
+	command := exec.CommandContext(t.Context(), lambdatest.Build(t, "clerksync/cmd/clerksync"), args...)
 	command.Env = []string{"DATABASE_URL=" + databaseURL, "HOME=" + os.Getenv("HOME")}
 	var said strings.Builder
 	command.Stderr = &said

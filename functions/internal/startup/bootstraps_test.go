@@ -20,7 +20,11 @@ import (
 	"clerksync/shared/testkit/moto"
 )
 
-func TestMain(m *testing.M) { os.Exit(moto.Main(m)) }
+func TestMain(m *testing.M) {
+	code := moto.Main(m)
+	lambdatest.RemoveBuilt()
+	os.Exit(code)
+}
 
 // function is one that is deployed.
 type function struct {
@@ -50,7 +54,7 @@ func eachFunction(t *testing.T, test func(t *testing.T, f function, binary strin
 	for _, f := range functions {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
-			test(t, f, lambdatest.Build(t, t.TempDir(), "clerksync/functions/"+f.name))
+			test(t, f, lambdatest.Build(t, "clerksync/functions/"+f.name))
 		})
 	}
 }

@@ -38,13 +38,16 @@ type Process struct {
 	log  *Log
 }
 
-// Start runs cmd as id. What it prints is kept in [Process.Log]. The signal
+// Start runs cmd as id. What it prints is kept in [Process.Log], unless cmd says where
+// that goes. The signal
 // parentDeath reaches it when this process dies, however that happens.
 // The context of cmd, if it has one, ends the child; use [exec.Command] for a
 // server.
 func Start(cmd *exec.Cmd, id Identity, parentDeath syscall.Signal) (*Process, error) {
 	p := &Process{cmd: cmd, done: make(chan struct{}), log: &Log{}}
-	cmd.Stdout, cmd.Stderr = p.log, p.log
+	if cmd.Stdout == nil && cmd.Stderr == nil {
+		cmd.Stdout, cmd.Stderr = p.log, p.log
+	}
 	// Grandchildren hold the pipe of the log too; a child that was killed must
 	// not keep Wait waiting for them.
 	cmd.WaitDelay = 5 * time.Second

@@ -36,6 +36,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"clerksync/shared/devstack/process"
 	"clerksync/shared/testkit/need"
 )
 
@@ -53,15 +54,21 @@ var names = []string{"chromium", "chromium-browser", "google-chrome", "google-ch
 type Browser struct{ ctx context.Context }
 
 // Start starts Chromium for a test and its subtests, with an empty profile that
-// goes with it.
+// goes with it. Chromium ends with its pipe, and so with a test that is killed, whose
+// profile the next start removes.
 func Start(t testing.TB) *Browser {
 	t.Helper()
 	path, err := find()
 	if err != nil {
 		need.Missing(t, err)
 	}
+	profile, err := process.NewTempDir("clerksync-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 		chromedp.ExecPath(path),
+		chromedp.UserDataDir(profile.Path()),
 		chromedp.Flag("headless", "new"),
 		chromedp.NoSandbox,
 		chromedp.DisableGPU,
@@ -77,6 +84,8 @@ func Start(t testing.TB) *Browser {
 		}
 		cancel()
 		stop()
+		// Some of its processes may still write; what is left is removed by the next start.
+		_ = profile.Remove()
 	})
 	// Chromium lives as long as the context of this first call.
 	if err := chromedp.Do(ctx); err != nil {

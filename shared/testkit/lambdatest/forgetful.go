@@ -23,8 +23,9 @@ var forgetful = []struct {
 // BuildForgetful is [Build] of a function that keeps its secret for a second and
 // reads it again at most every 200 ms, where others keep it for five minutes and
 // wait for one: a rotation then takes seconds. Nothing else is different.
-func BuildForgetful(t testing.TB, dir, pkg string) string {
+func BuildForgetful(t testing.TB, pkg string) string {
 	t.Helper()
+	dir := t.TempDir()
 	module, err := exec.CommandContext(t.Context(), "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		t.Fatalf("finding the module: %v", err)
@@ -50,5 +51,5 @@ func BuildForgetful(t testing.TB, dir, pkg string) string {
 			t.Fatal(err)
 		}
 	}
-	return build(t, filepath.Join(dir, "bootstrap-forgetful"), pkg, "-overlay", overlay)
+	return build(t, filepath.Base(pkg)+"-forgetful", pkg, "-overlay", overlay)
 }

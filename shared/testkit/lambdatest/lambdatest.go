@@ -3,13 +3,17 @@
 // is a server on loopback, after AWS's published description ("Using the Lambda
 // runtime API").
 //
-//	binary := lambdatest.Build(t, t.TempDir(), "clerksync/functions/webhook-ingest")
+//	binary := lambdatest.Build(t, "clerksync/functions/webhook-ingest")
 //	f := lambdatest.Start(t, binary, map[string]string{"DATABASE_URL": url})
 //	answer, err := f.Invoke(ctx, event)
 //
 // A Function takes one event at a time, as an execution environment does; start
 // several for concurrency. Killing one loses the event it was working on, and
 // [Function.Invoke] says so.
+//
+// A binary is built once for all tests of a package, with the race detector where they
+// have it: a race in a function then fails the test that started it. TestMain calls
+// [RemoveBuilt]; what a killed test has left is removed by the next one's.
 //
 // [StartEventSource] invokes functions with the messages of a queue.
 //
@@ -27,12 +31,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"clerksync/shared/devstack/process"
 )
 
 // ErrExited says that the process ended before it had answered.
@@ -48,24 +54,6 @@ func (e *FunctionError) Error() string {
 	return fmt.Sprintf("the function reported an error: %s", e.Payload)
 }
 
-// Build compiles a function into dir, for this machine but otherwise as the
-// deployment build does, and returns the path of its bootstrap.
-func Build(t testing.TB, dir, pkg string) string {
-	t.Helper()
-	return build(t, filepath.Join(dir, "bootstrap"), pkg)
-}
-
-func build(t testing.TB, path, pkg string, flags ...string) string {
-	t.Helper()
-	args := append([]string{"build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", path}, flags...)
-	command := exec.CommandContext(t.Context(), "go", append(args, pkg)...)
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("building %s: %v\n%s", pkg, err, out)
-	}
-	return path
-}
-
 // TraceID is the trace that every invocation belongs to. A function passes it on
 // to what it calls, so that Lambda can tell a loop.
 const TraceID = "Root=1-684e8a15-0f3b7a5c2d1e4f60718293a4;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=1:24b0b1f4:0"
@@ -76,12 +64,12 @@ type Function struct {
 	// an event: the part of a cold start that is the function's own.
 	Ready time.Duration
 
-	command *exec.Cmd
-	server  *http.Server
-	events  chan invocation
-	exited  chan struct{}
-	logs    string // name of the file
-	dies    atomic.Bool
+	child  *process.Process
+	server *http.Server
+	events chan invocation
+	exited <-chan struct{}
+	logs   string // name of the file
+	dies   atomic.Bool
 
 	mu      sync.Mutex
 	waiting map[string]chan result
@@ -111,7 +99,7 @@ func Start(t testing.TB, binary string, environment map[string]string) *Function
 		t.Fatal(err)
 	}
 	f := &Function{
-		events: make(chan invocation), exited: make(chan struct{}), waiting: map[string]chan result{},
+		events: make(chan invocation), waiting: map[string]chan result{},
 	}
 	polled := make(chan struct{}, 1)
 	mux := http.NewServeMux()
@@ -156,14 +144,17 @@ func Start(t testing.TB, binary string, environment map[string]string) *Function
 	f.server = &http.Server{Handler: mux, ReadHeaderTimeout: startLimit}
 	go func() { _ = f.server.Serve(listener) }()
 
-	f.command = exec.CommandContext(context.Background(), binary)
-	f.command.Env = []string{
+	command := exec.CommandContext(context.Background(), binary)
+	if oneCore != "" {
+		command = exec.CommandContext(context.Background(), "taskset", "-c", oneCore, binary)
+	}
+	command.Env = []string{
 		"AWS_LAMBDA_RUNTIME_API=" + listener.Addr().String(),
 		"AWS_LAMBDA_FUNCTION_NAME=test", "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=256",
 		"AWS_REGION=eu-west-1", "TZ=UTC",
 	}
 	for key, value := range environment {
-		f.command.Env = append(f.command.Env, key+"="+value)
+		command.Env = append(command.Env, key+"="+value)
 	}
 	// A file and no pipe: what the function wrote before it answered is there
 	// when the answer is.
@@ -173,16 +164,16 @@ func Start(t testing.TB, binary string, environment map[string]string) *Function
 	}
 	defer logs.Close()
 	f.logs = logs.Name()
-	f.command.Stdout, f.command.Stderr = logs, logs
+	command.Stdout, command.Stderr = logs, logs
 	started := time.Now()
-	if err := f.command.Start(); err != nil {
+	if f.child, err = process.Start(command, process.Identity{}, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_ = f.command.Wait()
-		close(f.exited)
-	}()
-	t.Cleanup(f.Kill)
+	f.exited = f.child.Done()
+	t.Cleanup(func() {
+		f.Kill()
+		f.checkRaces(t)
+	})
 
 	select {
 	case <-polled:
@@ -238,8 +229,7 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 
 // Kill ends the process at once, as kill -9 does, and waits until it is gone.
 func (f *Function) Kill() {
-	_ = f.command.Process.Kill()
-	<-f.exited
+	f.child.Kill()
 	_ = f.server.Close()
 }
 

@@ -14,7 +14,7 @@ import (
 // is no /proc.
 func (f *Function) PeakMemory(t testing.TB) int64 {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.command.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", f.child.PID()))
 	if os.IsNotExist(err) {
 		return 0
 	}
@@ -38,7 +38,7 @@ func (f *Function) PeakMemory(t testing.TB) int64 {
 // 0 where there is no /proc.
 func (f *Function) CPUTime(t testing.TB) time.Duration {
 	t.Helper()
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", f.command.Process.Pid))
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", f.child.PID()))
 	if err != nil {
 		t.Fatal(err)
 	}

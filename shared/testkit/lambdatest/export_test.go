@@ -1,0 +1,4 @@
+package lambdatest
+
+// RaceDetector is raceDetector, for tests.
+const RaceDetector = raceDetector

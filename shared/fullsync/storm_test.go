@@ -5,11 +5,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/fullsync"
 	"clerksync/shared/secret"
 )
@@ -17,16 +20,6 @@ import (
 // sharedLimit is what an instance has left for the full sync while other
 // services use the rest, of which nobody has told it.
 var sharedLimit = clerk.RateLimit{Requests: 40, Per: time.Second}
-
-// believing is a reader that takes a limit for its own.
-func (w *world) believing(limit clerk.RateLimit) *clerk.Backend {
-	w.Helper()
-	backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: secret.New(secretKey), URL: w.url, Share: 1, Limit: limit})
-	if err != nil {
-		w.Fatal(err)
-	}
-	return backend
-}
 
 // waves watches what comes in after a request was refused, until the time that
 // the refusal named is over.
@@ -93,6 +86,23 @@ func TestRun_OfAFewDozenObjectsDoesNotWait(t *testing.T) {
 	}
 }
 
+// direct answers without a network, so that time can be a bubble's: what is sent
+// arrives later.
+type direct struct{ http.Handler }
+
+// trip is how long a request and an answer travel.
+const trip = 20 * time.Millisecond
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Body = http.NoBody
+	recorded := httptest.NewRecorder()
+	<-time.After(trip)
+	d.ServeHTTP(recorded, r)
+	<-time.After(trip)
+	return recorded.Result(), nil
+}
+
 // Others use the instance's limit, too. A 429 stops everybody who reads, not only
 // the one who got it: what still comes was sent before its answer had arrived.
 func TestRun_LeavesTheLimitToOthers(t *testing.T) {
@@ -110,40 +120,93 @@ func TestRun_LeavesTheLimitToOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			storm := &waves{refused: map[string]time.Time{}}
-			w := newWorld(t, backendapi.Options{
-				Limit: sharedLimit, Intercept: storm.intercept,
-				Latency: 5 * time.Millisecond,
-			})
-			w.seed(1000, 60, 1000)
-			const workers = 16 // most of them stand in line for the budget
-			backend := w.believing(test.believed)
-			report := w.complete(func(o *fullsync.Options) {
-				o.Clerk, o.Workers = backend, workers
-				o.Small(100, 25)
-			})
-			w.same()
-			if report.Users.Listed != 1000 || report.Memberships.Listed != 1000 {
-				t.Errorf("listed: %s", describe(report))
-			}
-			stats := w.api.Requests()
-			t.Logf("%d requests, %d refused in %d waves, followed by %v; %d at once",
-				stats.Requests, report.RateLimited, len(storm.after), storm.after, stats.MostAtOnce)
-			if report.RateLimited == 0 || len(storm.after) > test.waves {
-				t.Errorf("the limit was met %d times, want it met, and %d times at most", len(storm.after), test.waves)
-			}
-			// Workers that did not hear of each other would each send what it has.
-			for i, n := range storm.after {
-				if n > workers/2 {
-					t.Errorf("%d requests came while refusal %d still held, want %d at most", n, i+1, workers/2)
+			// What a run asks, by as many readers, in a bubble: with a database behind
+			// it the load of the machine would decide how many requests meet.
+			synctest.Test(t, func(t *testing.T) {
+				storm := &waves{refused: map[string]time.Time{}}
+				instance := clerkinstance.New(clerkinstance.Options{Seed: 1})
+				if err := instance.Seed(clerkinstance.SeedOptions{Users: 1000, Organizations: 60, Memberships: 1000}); err != nil {
+					t.Fatal(err)
 				}
-			}
-			if len(storm.repeated) > 0 {
-				t.Errorf("asked again before Retry-After was over: %v", storm.repeated)
-			}
-			if report.RateLimited*10 > report.Requests {
-				t.Errorf("%d of %d requests were refused, want less than a tenth", report.RateLimited, report.Requests)
-			}
+				api := backendapi.New(instance, backendapi.Options{
+					SecretKeys: []string{secretKey}, Limit: sharedLimit, Intercept: storm.intercept, Latency: 5 * time.Millisecond,
+				})
+				const workers = 16 // most of them stand in line for the budget
+				backend, err := clerk.NewBackend(clerk.BackendOptions{
+					SecretKey: secret.New(secretKey), Share: 1, Limit: test.believed, HTTPClient: &http.Client{Transport: direct{api}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				const pages = 160 // of four times as many users
+				listed := make([]int, workers)
+				var reading sync.WaitGroup
+				for worker := range workers {
+					reading.Go(func() {
+						for page := worker; page < pages; page += workers {
+							users, err := backend.Users(t.Context(), clerk.UserQuery{OrderBy: "+created_at", Offset: page % 40 * 25, Limit: 25})
+							if err != nil {
+								t.Error(err)
+							}
+							listed[worker] += len(users.Items)
+						}
+					})
+				}
+				reading.Wait()
+				sum := 0
+				for _, n := range listed {
+					sum += n
+				}
+				if sum != 4*1000 {
+					t.Errorf("%d users are listed, want each of 1000 four times", sum)
+				}
+				stats := backend.Stats()
+				t.Logf("%d requests, %d refused in %d waves, followed by %v; %d at once",
+					stats.Requests, stats.RateLimited, len(storm.after), storm.after, api.Requests().MostAtOnce)
+				if stats.RateLimited == 0 || len(storm.after) > test.waves {
+					t.Errorf("the limit was met %d times, want it met, and %d times at most", len(storm.after), test.waves)
+				}
+				// Workers that did not hear of each other would each send what it has.
+				for i, n := range storm.after {
+					if n > workers/2 {
+						t.Errorf("%d requests came while refusal %d still held, want %d at most", n, i+1, workers/2)
+					}
+				}
+				if len(storm.repeated) > 0 {
+					t.Errorf("asked again before Retry-After was over: %v", storm.repeated)
+				}
+				if stats.RateLimited*10 > stats.Requests {
+					t.Errorf("%d of %d requests were refused, want less than a tenth", stats.RateLimited, stats.Requests)
+				}
+			})
 		})
+	}
+}
+
+// A run that is refused now and then waits as it is told, reads everything all the same,
+// and says how often.
+func TestRun_ReadsEverythingWhenItIsRefusedNowAndThen(t *testing.T) {
+	t.Parallel()
+	var asked, refused atomic.Int64
+	w := newWorld(t, backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+		if n := asked.Add(1); n == 5 || n == 20 {
+			refused.Add(1)
+			rw.Header().Set("Retry-After", "1")
+			rw.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		next.ServeHTTP(rw, r)
+	}})
+	w.seed(1000, 60, 1000)
+	report := w.complete(func(o *fullsync.Options) {
+		o.Workers = 16
+		o.Small(100, 25)
+	})
+	w.same()
+	if report.Users.Listed != 1000 || report.Memberships.Listed != 1000 {
+		t.Errorf("listed: %s", describe(report))
+	}
+	if report.RateLimited != refused.Load() || report.RateLimited != 2 {
+		t.Errorf("%d refusals are reported of %d, want 2", report.RateLimited, refused.Load())
 	}
 }

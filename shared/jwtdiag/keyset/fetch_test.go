@@ -67,6 +67,23 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// patientKeys asks a new source as often as it takes to be answered within the limit of
+// a fetch, which a machine under load does not always do; the limit is another test's.
+func patientKeys(t *testing.T, o keyset.SourceOptions) (keyset.Set, error) {
+	t.Helper()
+	for {
+		source, err := keyset.NewSource(o)
+		if err != nil {
+			t.Fatalf("NewSource(%q) = %v", o.URL, err)
+		}
+		set, err := source.Keys(t.Context(), "ins_1")
+		var failure *keyset.FetchError
+		if !errors.As(err, &failure) || failure.Reason != keyset.ReasonTimeout {
+			return set, err
+		}
+	}
+}
+
 func TestSource_FetchesFromARealServer(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []string{"https", "http"} {
@@ -92,15 +109,12 @@ func TestSource_FetchesFromARealServer(t *testing.T) {
 			t.Cleanup(server.Close)
 			for _, path := range []string{"/.well-known/jwks.json", "/old"} {
 				o.URL = server.URL + path + "?token=1#fragment"
-				source, err := keyset.NewSource(o)
-				if err != nil {
-					t.Fatalf("NewSource(%q) = %v", o.URL, err)
-				}
-				set, err := source.Keys(t.Context(), "ins_1")
+				began := time.Now()
+				set, err := patientKeys(t, o)
 				if err != nil || len(set.Keys) != 1 || set.Stale != nil {
 					t.Fatalf("Keys from %s = %+v, %v, want one fresh key", o.URL, set, err)
 				}
-				if since := time.Since(set.FetchedAt); set.Source != server.URL+path || since < 0 || since > time.Minute {
+				if set.Source != server.URL+path || set.FetchedAt.Before(began) || set.FetchedAt.After(time.Now()) {
 					t.Errorf("the set is from %q at %s, want %q and now", set.Source, set.FetchedAt, server.URL+path)
 				}
 			}

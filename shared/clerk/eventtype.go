@@ -1,7 +1,5 @@
 package clerk
 
-import "slices"
-
 // The event types that Clerk sends: the 45 of Clerk OpenAPI webhooks 2025-04-15
 // and, last, four that only other sources of Clerk's name. Clerk calls the
 // catalog in each instance's dashboard the only authoritative list, so a type
@@ -80,26 +78,3 @@ const (
 	InvitationAccepted      = "invitation.accepted"
 	InvitationRevoked       = "invitation.revoked"
 )
-
-var eventTypes = []string{
-	UserCreated, UserUpdated, UserDeleted,
-	OrganizationCreated, OrganizationUpdated, OrganizationDeleted,
-	OrganizationMembershipCreated, OrganizationMembershipUpdated, OrganizationMembershipDeleted,
-	OrganizationInvitationCreated, OrganizationInvitationAccepted, OrganizationInvitationRevoked,
-	OrganizationDomainCreated, OrganizationDomainUpdated, OrganizationDomainDeleted,
-	RoleCreated, RoleUpdated, RoleDeleted,
-	PermissionCreated, PermissionUpdated, PermissionDeleted,
-	SessionCreated, SessionPending, SessionEnded, SessionRemoved, SessionRevoked,
-	EmailCreated, SMSCreated,
-	WaitlistEntryCreated, WaitlistEntryUpdated,
-	SubscriptionCreated, SubscriptionUpdated, SubscriptionActive, SubscriptionPastDue,
-	SubscriptionItemAbandoned, SubscriptionItemActive, SubscriptionItemCanceled, SubscriptionItemEnded,
-	SubscriptionItemFreeTrialEnding, SubscriptionItemIncomplete, SubscriptionItemPastDue, SubscriptionItemUpcoming, SubscriptionItemUpdated,
-	PaymentAttemptCreated, PaymentAttemptUpdated,
-	SubscriptionItemCreated,
-	InvitationCreated, InvitationAccepted, InvitationRevoked,
-}
-
-// EventTypes returns every event type named in this package, those of the
-// catalog first. The slice is the caller's own.
-func EventTypes() []string { return slices.Clone(eventTypes) }

@@ -167,11 +167,6 @@ type memo struct {
 // Option changes a Source.
 type Option func(*Source)
 
-// WithClock replaces the clock.
-func WithClock(now func() time.Time) Option {
-	return func(s *Source) { s.now = now }
-}
-
 // OnStale has f called, once for each failure, when an older configuration is served because a newer one cannot be
 // had. The error is meant for the log.
 func OnStale(f func(error)) Option {

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -30,6 +31,9 @@ func (r Release) Verify(ctx context.Context, config *pgx.ConnConfig) error {
 func (r Release) Export(dir string, now time.Time) ([]string, error) {
 	return r.export(dir, Options{}, now)
 }
+
+// Steps lists every step in the order in which an empty database gets them.
+func Steps() []Step { return slices.Clone(this.steps) }
 
 // RolesChanged is rolesChanged.
 var RolesChanged = rolesChanged

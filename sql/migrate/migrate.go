@@ -18,7 +18,6 @@
 package migrate
 
 import (
-	"cmp"
 	"crypto/sha256"
 	_ "embed" // for the script around the rules
 	"encoding/hex"
@@ -114,19 +113,6 @@ type release struct {
 
 // this is the release that this program is.
 var this = load(schema.Files, rules.Files, rules.Revision)
-
-// Steps lists every step in the order in which an empty database gets them.
-func Steps() []Step { return slices.Clone(this.steps) }
-
-// Hash names the state that the steps lead to: equal hashes, equal databases.
-func Hash(opts Options) string {
-	sum := sha256.New()
-	fmt.Fprintf(sum, "%s\n%s\n", cmp.Or(opts.Schema, DefaultSchema), cmp.Or(opts.Helpers, DefaultHelpers))
-	for _, s := range this.steps {
-		fmt.Fprintf(sum, "%s %s\n", s, s.Checksum)
-	}
-	return hex.EncodeToString(sum.Sum(nil))[:16]
-}
 
 var fileName = regexp.MustCompile(`^(\d{4})_([a-z0-9_]+)\.sql$`)
 

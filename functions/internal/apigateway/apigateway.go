@@ -237,26 +237,16 @@ func requestURL(event events.APIGatewayV2HTTPRequest) *url.URL {
 	return u
 }
 
-type requestIDKey struct{}
-
-// withRequestID puts the ids of the request into the context. Lambda's own is
+// withRequestID puts the ids of the request into what is logged. Lambda's own is
 // the one that the log stream repeats; the gateway's is in its access log.
 func withRequestID(ctx context.Context, gatewayID string) context.Context {
 	id := gatewayID
 	if lc, ok := lambdacontext.FromContext(ctx); ok && lc.AwsRequestID != "" {
 		id = lc.AwsRequestID
 	}
-	ctx = context.WithValue(ctx, requestIDKey{}, id)
 	ctx = telemetry.With(ctx, slog.String("request_id", id))
 	if gatewayID != "" && gatewayID != id {
 		ctx = telemetry.With(ctx, slog.String("gateway_request_id", gatewayID))
 	}
 	return ctx
-}
-
-// RequestID returns the id of the invocation that a request came with: Lambda's
-// or, where there is none, API Gateway's. It is empty outside of an Adapter.
-func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
 }

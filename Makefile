@@ -18,21 +18,25 @@ FUNCTIONS := $(patsubst FUNCTION_%,%,$(filter FUNCTION_%,$(.VARIABLES)))
 
 # Lambda's architecture, as in template.yaml. Not called GOARCH: that would reach bin/clerksync too.
 LAMBDA_GOARCH ?= arm64
-# The Postgres majors that Supabase runs.
-POSTGRES ?= 15 17
+# The Postgres major that Supabase gives new projects; CI has the tests run on 15, too.
+POSTGRES ?= 17
 BENCHTIME ?= 1s
 FUZZTIME ?= 10s
 SOAK ?= 10m
+HISTORIES ?= 10
+# What runs several things at once, and a bootstrap for each way into it.
+RACE ?= ./shared/webhook ./shared/config ./shared/jwtdiag/keyset ./shared/fullsync ./shared/mirror ./shared/testkit/lambdatest ./functions/webhook-ingest
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOLANGCI_LINT ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+DEADCODE ?= go run golang.org/x/tools/cmd/deadcode@v0.30.0
 
 # The same source, version and Go release give the same bytes, wherever the tree lies: no paths, no times, no VCS stamp.
 GO_BUILD := go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 
 .PHONY: help
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r target text; do printf '  %-12s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r target text; do printf '  %-13s %s\n' "$$target" "$$text"; done
 
 .PHONY: run
 run: ## Start the local stack, seeded and syncing; pass flags with ARGS='--duration 10s --json'
@@ -44,28 +48,44 @@ run: ## Start the local stack, seeded and syncing; pass flags with ARGS='--durat
 LIST_DATABASE_PACKAGES := go list -test -f '{{.ImportPath}}: {{join .Deps " "}} ' ./... \
 	| sed -n 's|^\(.*\)\.test: .* clerksync/shared/testkit/testdb .*|\1|p'
 
+# Linting vets the tests.
 .PHONY: test
-test: ## Run every test on the first Postgres of POSTGRES='15 17', those that use a database on the others too
+test: ## Run every test on the first Postgres of POSTGRES='17 15', those that use a database on the others too
 	@failed=; packages=./...; \
 	for major in $(POSTGRES); do \
 		[ -n "$$packages" ] || break; \
 		echo "go test, Postgres $$major"; \
-		CLERKSYNC_TEST_POSTGRES=$$major go test -shuffle=on $(TESTFLAGS) $$packages || failed="$$failed $$major"; \
+		CLERKSYNC_TEST_POSTGRES=$$major go test -vet=off -shuffle=on $(TESTFLAGS) $$packages || failed="$$failed $$major"; \
 		packages=$$($(LIST_DATABASE_PACKAGES)); \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed on Postgres$$failed" >&2; exit 1; fi
 
 .PHONY: test-race
-test-race: ## Run every test under the race detector (needs a C compiler)
-	go test -race -shuffle=on $(TESTFLAGS) ./...
+test-race: ## Run the tests of what runs several things at once under the race detector, bootstraps too (needs a C compiler)
+	go test -race -vet=off -shuffle=on $(TESTFLAGS) $(RACE)
+
+.PHONY: test-race-all
+test-race-all: ## Run every test under the race detector, and every bootstrap that they start
+	go test -race -vet=off -shuffle=on -timeout 60m $(TESTFLAGS) ./...
 
 .PHONY: lint
 lint: ## Check formatting, import directions and house rules; .ci/run and the templates where their linters are installed
 	$(GOLANGCI_LINT) run
 	# macOS has files of its own, which nothing above has read.
 	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 go vet ./...
+	@$(call unreachable,-test,^$$,nothing calls)
+	@$(call unreachable,,$(KIT)|String$$,only tests call)
 	@$(call optional,shellcheck,.ci/run)
 	@$(call optional,cfn-lint,template.yaml infra/monitoring.yaml)
+
+# What tests alone use may have more than the program reaches; String is called by printing.
+KIT := ^shared/(testkit|clerk/clerktest|jwtdiag/jwttest)/
+
+# $(call unreachable,<flags>,<what may be>,<who calls>)
+define unreachable
+echo 'deadcode $(1)'; all=$$($(DEADCODE) $(1) ./...) || exit 1; \
+if echo "$$all" | grep -Ev '^$$|$(2)' >&2; then echo 'functions that $(3): remove them' >&2; exit 1; fi
+endef
 
 # $(call optional,<tool>,<arguments>): a laptop may lack the tool, CI may not.
 define optional
@@ -93,8 +113,19 @@ attack: ## Send the built webhook function what strangers send; prints processor
 	go test ./functions/webhook-ingest -run '^$$' -bench '^BenchmarkAttack$$' -benchtime 200ms
 
 .PHONY: soak
-soak: ## Mixed traffic for SOAK=10m, directly and through a queue, while the database is restarted and a consumer killed
+soak: traffic histories ## What is too long for every run of the tests
+
+.PHONY: traffic
+traffic: ## Mixed traffic for SOAK=10m, directly and through a queue, while the database is restarted and a consumer killed
 	go test ./functions/event-consumer -run '^TestSoak' -count 1 -v -timeout 0 -soak $(SOAK)
+
+# Prints the packages whose tests play random histories.
+LIST_HISTORY_PACKAGES := go list -f '{{.ImportPath}}: {{join .XTestImports " "}} ' ./... \
+	| sed -n 's|^\(.*\): .*clerksync/shared/testkit/histories .*|\1|p'
+
+.PHONY: histories
+histories: ## Play HISTORIES=10 times as many random histories as the tests do otherwise
+	go test -vet=off -count 1 -timeout 0 -histories $(HISTORIES) $(TESTFLAGS) $$($(LIST_HISTORY_PACKAGES))
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME=10s

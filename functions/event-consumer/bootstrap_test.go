@@ -27,8 +27,8 @@ import (
 	"clerksync/shared/testkit/testdb"
 )
 
-// soak is how long TestSoak lasts; 0 means a short form of it.
-var soak = flag.Duration("soak", 0, "how long TestSoak lasts")
+// soak is how long TestSoak lasts.
+var soak = flag.Duration("soak", 0, "have TestSoak run, for so long")
 
 func TestMain(m *testing.M) {
 	code := testdb.Main(m)

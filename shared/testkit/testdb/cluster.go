@@ -92,6 +92,9 @@ func sharedCluster(t testing.TB) *cluster {
 				"max_connections": maxConnections,
 				// Nothing is ever recovered; keep the log from filling memory.
 				"max_wal_size": "256MB",
+				// Hundreds of databases live for a second each. What depends on statistics
+				// makes its own.
+				"autovacuum": "off", "jit": "off",
 			},
 		})
 		if err != nil {

@@ -148,6 +148,8 @@ var queued = lambdatest.WebhookAnswer{Status: http.StatusAccepted, Outcome: "que
 
 func TestBootstrap_AppliesWhatTheWebhookHasQueued(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
+	moto.Need(t)
 	db := testdb.New(t)
 	s := newStack(t, db.Pooled(t, db.Writer()), receiveCount)
 	f := lambdatest.Start(t, webhookIngest.binary(t), s.environment)
@@ -210,6 +212,8 @@ func TestBootstrap_AppliesWhatTheWebhookHasQueued(t *testing.T) {
 
 func TestBootstrap_AppliesAtOnceWhatIsTooLargeForAMessage(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
+	moto.Need(t)
 	db := testdb.New(t)
 	s := newStack(t, db.Pooled(t, db.Writer()), receiveCount)
 	f := lambdatest.Start(t, webhookIngest.binary(t), s.environment)
@@ -223,6 +227,8 @@ func TestBootstrap_AppliesAtOnceWhatIsTooLargeForAMessage(t *testing.T) {
 
 func TestBootstrap_Answers503WhileTheQueueCannotBeReached(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
+	moto.Need(t)
 	db := testdb.New(t)
 	s := newStack(t, db.Pooled(t, db.Writer()), receiveCount)
 	wrong := maps.Clone(s.environment)
@@ -238,6 +244,8 @@ func TestBootstrap_Answers503WhileTheQueueCannotBeReached(t *testing.T) {
 // What nobody of ours has sent goes to the dead-letter queue, and holds up nothing.
 func TestBootstrap_LeavesForeignMessagesToTheDeadLetterQueue(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
+	moto.Need(t)
 	db := testdb.New(t)
 	s := newStack(t, db.Pooled(t, db.Writer()), receiveCount)
 	f := lambdatest.Start(t, webhookIngest.binary(t), s.environment)
@@ -320,6 +328,7 @@ func TestBootstrap_FailsWhileTheDatabaseIsAwayAndRecovers(t *testing.T) {
 // Somebody holds one row: the others do not wait for it longer than a batch may.
 func TestBootstrap_AppliesTheRestWhileOneEventCannotBe(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	db := testdb.New(t)
 	f := lambdatest.Start(t, eventConsumer.binary(t), map[string]string{"DATABASE_URL": db.Pooled(t, db.Writer())})
 	if _, err := f.Invoke(t.Context(), batch(t, 1)); err != nil {
@@ -384,6 +393,8 @@ func TestBootstrap_FailsWithoutAUsableConfiguration(t *testing.T) {
 
 func TestBootstrap_TakesItsConfigurationFromSecretsManager(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
+	moto.Need(t)
 	db := testdb.New(t)
 	server := moto.Start(t)
 	id := "clerksync/" + t.Name()
@@ -443,6 +454,8 @@ func TestBootstrap_AnswersTheSampleEvent(t *testing.T) {
 // acknowledged is handed out again. Nothing may be lost and nothing doubled.
 func TestBootstrap_KilledAtWorkLosesNothingAndDoublesNothing(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
+	moto.Need(t)
 	db := testdb.New(t)
 	s := newStack(t, db.Pooled(t, db.Writer()), 1000)
 	f := lambdatest.Start(t, webhookIngest.binary(t), s.environment)

@@ -21,6 +21,7 @@ import (
 // batch comes back, is a duplicate as a whole, and changes nothing.
 func TestBootstrap_KilledAfterItsCommitDoublesNothing(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	db := testdb.New(t)
 	dead := queue.New(queue.Options{Name: "events-dead"})
 	events := queue.New(queue.Options{Name: "events", Visibility: 2 * time.Second, MaxReceives: 30, DeadLetters: dead})

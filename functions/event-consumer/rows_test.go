@@ -13,6 +13,7 @@ import (
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
 	"clerksync/shared/testkit/testdb"
 )
 
@@ -45,6 +46,8 @@ func history(t *testing.T) []clerkinstance.Event {
 // Whichever way events take, the database says the same afterwards.
 func TestBootstrap_LeavesTheRowsThatTheDirectWayLeaves(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
+	moto.Need(t)
 	events := history(t)
 	straight := testdb.New(t)
 	f := lambdatest.Start(t, webhookIngest.binary(t), map[string]string{

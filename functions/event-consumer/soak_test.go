@@ -23,6 +23,7 @@ import (
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase"
 	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/moto"
 	"clerksync/shared/testkit/pgbouncer"
 	"clerksync/shared/testkit/testdb"
 	"clerksync/shared/webhook"
@@ -69,6 +70,8 @@ func TestSoak(t *testing.T) {
 	if lasts == 0 {
 		t.Skip("it takes long: make traffic runs it")
 	}
+	testdb.NeedPooler(t)
+	moto.Need(t)
 	server := testdb.NewServer(t, nil)
 	pooler := testdb.NewPooler(t, server, pgbouncer.Options{})
 	url := pooler.URL(testdb.ServerDatabase, "clerksync_writer", "")

@@ -117,6 +117,7 @@ func scheduled(t *testing.T) []byte {
 
 func TestBootstrap_SyncsAnInstance(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	instance := newDouble(t, nil)
 	db := testdb.New(t)
 	f := lambdatest.Start(t, binary(t), instance.environment(db.Pooled(t, db.Writer())))
@@ -193,6 +194,7 @@ func silence(after int64) (intercept func(w http.ResponseWriter, r *http.Request
 
 func TestBootstrap_GoesOnWhenItIsOutOfTime(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	intercept, broken := silence(9)
 	instance := newDouble(t, intercept)
 	db := testdb.New(t)
@@ -335,6 +337,7 @@ func TestBootstrap_FailsWithACodeAndKeepsTheRestInItsLog(t *testing.T) {
 // and while it mends one. However it went, the copy is the instance in the end.
 func TestBootstrap_KilledAtAnyPointResumesAndCompletes(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	var requests atomic.Int64
 	var kill atomic.Pointer[func(n int64)]
 	instance := newDouble(t, func(w http.ResponseWriter, r *http.Request, next http.Handler) {

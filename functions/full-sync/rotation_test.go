@@ -20,6 +20,7 @@ import (
 // A secret key that is replaced is revoked while a run still holds it.
 func TestBootstrap_GoesOnWithAnotherSecretKey(t *testing.T) {
 	t.Parallel()
+	moto.Need(t)
 	const replacement = "sk_live_" + "TheOneThatReplacesTheOther"
 	binary := lambdatest.BuildForgetful(t, "clerksync/functions/full-sync")
 	for _, tt := range []struct {

@@ -158,6 +158,7 @@ func checkLogs(t testing.TB, f *lambdatest.Function, token string) {
 
 func TestBootstrap_DiagnosesATokenWithEverythingConfigured(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	clerk := newInstance(t)
 	db := testdb.New(t)
 	if _, err := db.Conn(t, db.Owner()).Exec(t.Context(), `
@@ -374,6 +375,8 @@ func TestBootstrap_LogsAtItsStartWhatIsDerivedWrongly(t *testing.T) {
 // The function as deployed: everything in one secret, with what the others need.
 func TestBootstrap_TakesItsConfigurationFromSecretsManager(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
+	moto.Need(t)
 	clerk := newInstance(t)
 	db := testdb.New(t)
 	server := moto.Start(t)

@@ -52,6 +52,7 @@ func environment(url string) map[string]string {
 
 func TestBootstrap_AppliesASignedWebhook(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	db := testdb.New(t)
 	f := lambdatest.Start(t, binary(t), environment(db.Pooled(t, db.Writer())))
 	body := clerktest.User("user_1").Email("one@example.com").Event(clerk.UserCreated, clerktest.Epoch)
@@ -203,6 +204,7 @@ func TestBootstrap_StartsAndAnswers503WithoutConfiguration(t *testing.T) {
 // does. Nothing may be lost and nothing doubled.
 func TestBootstrap_KilledAtAnyPointLosesNothingAndDoublesNothing(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	db := testdb.New(t)
 	url := db.Pooled(t, db.Writer())
 	var bodies [][]byte

@@ -106,6 +106,7 @@ func TestBootstrap_CrashingDatabaseLosesNothingAndDoublesNothing(t *testing.T) {
 
 func TestBootstrap_AnswersUnavailableAtThePoolersLimits(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	server := testdb.NewServer(t, nil)
 	body := clerktest.User("user_1").Event(clerk.UserCreated, clerktest.Epoch)
 

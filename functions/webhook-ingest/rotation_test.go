@@ -59,6 +59,7 @@ func checkSilent(t *testing.T, functions []*lambdatest.Function, hidden ...strin
 // Both ways to replace a signing secret, with deliveries all the while.
 func TestBootstrap_LosesNothingWhileTheSigningSecretIsReplaced(t *testing.T) {
 	t.Parallel()
+	moto.Need(t)
 	whsec := func(text string) string { return "whsec_" + strings.Repeat(text, 8) }
 	first, second, third := whsec("QUJD"), whsec("REVG"), whsec("R0hJ")
 	db := testdb.New(t)

@@ -21,6 +21,8 @@ import (
 // signing secrets in that.
 func TestBootstrap_TakesItsConfigurationFromSecretsManager(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
+	moto.Need(t)
 	db := testdb.New(t)
 	server := moto.Start(t)
 	const rotated = "whsec_cm90YXRlZC1zZWNyZXQtdGhhdC1pcy1sb25nLWVub3VnaA=="

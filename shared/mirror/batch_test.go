@@ -362,6 +362,7 @@ func TestApplyBatch_DecidesNothingWithoutADatabase(t *testing.T) {
 // side by side; messages come several times.
 func TestApplyBatch_ConvergesBesideOthersThroughAPooler(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	for seed := range histories.Seeds(2) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()

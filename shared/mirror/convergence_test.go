@@ -269,6 +269,7 @@ func TestApply_ConvergesForAnyOrderAndDuplication(t *testing.T) {
 // deliveries side by side, each client's statements spread over shared backends.
 func TestApply_ConvergesWithSeveralClientsThroughAPooler(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	const clients = 8
 	for seed := range histories.Seeds(2) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {

@@ -421,6 +421,7 @@ func (withoutTime) Deadline() (time.Time, bool) { return time.Unix(0, 0), true }
 // The same with several clients side by side, each of whose events may take a step.
 func TestApply_ConvergesWithStepsSideBySide(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	const clients = 6
 	for seed := range histories.Seeds(1) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 // so a cast of ours must not run what that one left.
 func TestStore_CastsToNothingOfATemporarySchema(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	db := testdb.New(t)
 	url := db.Pooled(t, db.Writer())
 	attacker := db.Conn(t, url)

@@ -13,6 +13,7 @@ import (
 // generator emits: every pattern on a table of its own, and buckets beside them.
 func TestPatterns_PassSupabasesOwnLinter(t *testing.T) {
 	t.Parallel()
+	supabasecli.Need(t)
 	for name, regime := range regimes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

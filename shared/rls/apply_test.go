@@ -310,6 +310,7 @@ func TestApply_GivesUpOnALockAndSaysSo(t *testing.T) {
 // Through a transaction pooler, where nothing of a session is one's own.
 func TestApply_ThroughThePooler(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	db := testdb.New(t)
 	exec(t, db.Conn(t, db.Owner()), tablesSQL)
 	conn := db.Conn(t, db.Pooled(t, db.Owner()))

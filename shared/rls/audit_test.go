@@ -15,6 +15,7 @@ import (
 
 func TestAudit_RecordsATableOfTheUsersOwn(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	db := testdb.New(t)
 	conn := db.Conn(t, db.Pooled(t, db.Owner()))
 	exec(t, conn, tablesSQL)

@@ -64,6 +64,7 @@ func one(t *testing.T, db *supabase.DB) error {
 
 func TestDB_CarriesValuesBothWays(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	td := testdb.New(t, testdb.WithoutMigrations())
 	for name, dsn := range map[string]string{
 		"direct":                   td.Owner(),
@@ -171,6 +172,7 @@ func TestDB_ShowsItsNameInPostgres(t *testing.T) {
 // this fails within a few queries.
 func TestDB_SharesATransactionPooler(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	td := testdb.New(t, testdb.WithoutMigrations())
 	dsn := td.Pooled(t, td.Owner())
 	const clients, queries = 8, 100
@@ -559,6 +561,7 @@ func TestDB_PassesOnWhatTheSourceSays(t *testing.T) {
 
 func TestDB_ExplainsAFullPooler(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	td := testdb.New(t, testdb.WithoutMigrations())
 	p := testdb.NewPooler(t, td.Server(), pgbouncer.Options{MaxClientConn: 1})
 	dsn := p.URL(td.Name(), postgres.Superuser, "")

@@ -27,6 +27,7 @@ func begin(t *testing.T, db *supabase.DB) pgx.Tx {
 
 func TestBegin_KeepsWhatIsCommittedAndNothingElse(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	td := testdb.New(t, testdb.WithoutMigrations())
 	for name, dsn := range map[string]string{"direct": td.Owner(), "pooled": td.Pooled(t, td.Owner())} {
 		t.Run(name, func(t *testing.T) {
@@ -194,6 +195,7 @@ func TestBegin_ReplacesAConnectionThatIsGone(t *testing.T) {
 // Settings hold for one transaction, on one server connection, whoever else uses the pooler.
 func TestBegin_StaysOnOneServerConnectionOfATransactionPooler(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	td := testdb.New(t, testdb.WithoutMigrations())
 	dsn := td.Pooled(t, td.Owner())
 	var clients sync.WaitGroup

@@ -19,6 +19,7 @@ import (
 // server of its own.
 func TestDiagnosticsLogin_MayWhatTheDocsSay(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	server := testdb.NewServer(t, nil)
 	pooler := testdb.NewPooler(t, server, pgbouncer.Options{})
 	connect := func(url string) *pgx.Conn {

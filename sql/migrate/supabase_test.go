@@ -18,6 +18,7 @@ var regimes = map[string]postgres.Regime{"explicit grants": postgres.Explicit, "
 // Supabase's own linter finds nothing of level WARN or ERROR in what we ship.
 func TestMigrations_PassSupabasesOwnLinter(t *testing.T) {
 	t.Parallel()
+	supabasecli.Need(t)
 	for name, regime := range regimes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -40,6 +41,7 @@ func TestMigrations_PassSupabasesOwnLinter(t *testing.T) {
 // "supabase db push" applies the exported files, and both tools agree about it.
 func TestExport_ServesSupabaseDBPush(t *testing.T) {
 	t.Parallel()
+	supabasecli.Need(t)
 	db := testdb.New(t, testdb.WithoutMigrations())
 	dir := t.TempDir()
 	if _, err := migrate.Export(filepath.Join(dir, "supabase", "migrations"), migrate.Options{}, time.Now()); err != nil {

@@ -225,6 +225,7 @@ var supabaseLints = []string{
 
 func TestRun_AgreesWithSupabasesOwnLinter(t *testing.T) {
 	t.Parallel()
+	supabasecli.Need(t)
 	for name, regime := range regimes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -94,6 +94,7 @@ func statuses(findings []finding.Finding) string {
 
 func TestRun_GoesThroughATransactionPooler(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	db := testdb.New(t)
 	exec(t, db.Conn(t, db.Owner()), `create table public.careless (id int primary key); grant select on public.careless to anon`)
 	direct := run(t, db.Conn(t, db.Owner()), lint.Options{})

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clerksync/shared/rls/lint"
+	"clerksync/shared/testkit/supabasecli"
 	"clerksync/shared/testkit/testdb"
 )
 
@@ -70,6 +71,7 @@ func randomSchema(random *rand.Rand, tables int) string {
 
 func TestRun_AgreesAboutRandomSchemas(t *testing.T) {
 	t.Parallel()
+	supabasecli.Need(t)
 	for name, regime := range regimes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

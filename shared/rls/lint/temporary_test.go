@@ -14,6 +14,7 @@ import (
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/lint"
+	"clerksync/shared/testkit/supabasecli"
 	"clerksync/shared/testkit/testdb"
 )
 
@@ -233,6 +234,7 @@ func TestTemporarySchema_FindingIsTrue(t *testing.T) {
 // says about a database is the same before and after our remedy.
 func TestTemporarySchema_RemedyIsFineWithSupabasesLinter(t *testing.T) {
 	t.Parallel()
+	supabasecli.Need(t)
 	db := testdb.New(t)
 	owner := db.Conn(t, db.Owner())
 	exec(t, owner, `

@@ -142,6 +142,7 @@ func TestRun_LeavesNothingBehindWhenCancelled(t *testing.T) {
 
 func TestRun_WorksThroughATransactionPooler(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	b := newBench(t, filled+policies("public.papers", memberRule))
 	want := b.run("papers", "users")
 	before := b.contents()

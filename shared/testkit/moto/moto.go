@@ -75,13 +75,23 @@ func Stop() {
 	}
 }
 
+// installed is what runs the server.
+var installed = sync.OnceValues(func() ([]string, error) { return find(context.Background()) })
+
+// Need skips t where the server is not installed, or fails it when CI=true, before
+// anything else is started for nothing.
+func Need(t testing.TB) {
+	t.Helper()
+	if _, err := installed(); err != nil {
+		need.Missing(t, err)
+	}
+}
+
 // Start returns the server, which the first call starts.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	program, err := find(t.Context())
-	if err != nil {
-		need.Missing(t, err)
-	}
+	Need(t)
+	program, _ := installed() // Need has looked
 	shared.once.Do(func() { shared.url, shared.err = launch(program) })
 	if shared.err != nil {
 		t.Fatalf("starting %s: %v", program[0], shared.err)

@@ -18,11 +18,17 @@ import (
 	"clerksync/shared/testkit/need"
 )
 
+// Need skips t where the CLI is not installed, or fails it when CI=true, and returns the
+// CLI's path.
+func Need(t testing.TB) string {
+	t.Helper()
+	return need.Program(t, "supabase", `"npm install supabase" brings the Supabase CLI`)
+}
+
 // Run runs the CLI in a folder and returns what it prints on its standard output.
 func Run(t testing.TB, dir string, args ...string) string {
 	t.Helper()
-	path := need.Program(t, "supabase", `"npm install supabase" brings the Supabase CLI`)
-	command := exec.CommandContext(t.Context(), path, args...)
+	command := exec.CommandContext(t.Context(), Need(t), args...)
 	command.Dir = dir
 	command.Env = append(os.Environ(), "SUPABASE_TELEMETRY_DISABLED=1", "DO_NOT_TRACK=1", "HOME="+t.TempDir())
 	var talk strings.Builder

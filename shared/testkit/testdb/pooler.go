@@ -12,6 +12,14 @@ import (
 	"clerksync/shared/testkit/pgbouncer"
 )
 
+// NeedPooler skips t where there is no PgBouncer, or fails it when CI=true: what would be
+// found by [DB.Pooled] or [NewPooler], before a server is started for nothing.
+func NeedPooler(t testing.TB) {
+	t.Helper()
+	_, err := pgbouncer.Find()
+	need.Success(t, err, pgbouncer.ErrNotFound)
+}
+
 // Pooled is the same URL through a PgBouncer in transaction mode that all tests
 // of the binary share. Without PgBouncer t is skipped, or fails when CI=true.
 func (db *DB) Pooled(t testing.TB, connString string) string {

@@ -116,6 +116,7 @@ func TestDB_ConnectsAsItsRoles(t *testing.T) {
 
 func TestDB_PooledSharesBackends(t *testing.T) {
 	t.Parallel()
+	testdb.NeedPooler(t)
 	db := testdb.New(t)
 	url := db.Pooled(t, db.Writer())
 	first, second := db.Conn(t, url), db.Conn(t, url)
@@ -216,7 +217,6 @@ func TestNew_WithoutPostgresSkipsOrFailsInCI(t *testing.T) {
 
 func TestDB_PooledWithoutPgBouncerSkipsOrFailsInCI(t *testing.T) {
 	t.Parallel()
-	testdb.Major(t) // skips where there is no server
 	const absent = "PGBOUNCER=/nonexistent/pgbouncer"
 	for _, test := range []struct {
 		ci   string
@@ -226,7 +226,8 @@ func TestDB_PooledWithoutPgBouncerSkipsOrFailsInCI(t *testing.T) {
 		{"CI=", "--- SKIP", false},
 		{"CI=true", "--- FAIL", true},
 	} {
-		out, err := rerun(t, "TestDB_PooledSharesBackends", absent, test.ci)
+		// That no server is to be had is found out only by starting one.
+		out, err := rerun(t, "TestDB_PooledSharesBackends", absent, test.ci, "CLERKSYNC_TEST_POSTGRES=96")
 		if (err != nil) != test.fail || !strings.Contains(out, test.want) || !strings.Contains(out, "apt install pgbouncer") {
 			t.Errorf("without PgBouncer, %s: %v\n%s\nwant %s and how to get it", test.ci, err, out, test.want)
 		}

@@ -55,14 +55,14 @@ test: ## Run every test on the first Postgres of POSTGRES='17 15', those that us
 	for major in $(POSTGRES); do \
 		[ -n "$$packages" ] || break; \
 		echo "go test, Postgres $$major"; \
-		CLERKSYNC_TEST_POSTGRES=$$major go test -vet=off -shuffle=on $(TESTFLAGS) $$packages || failed="$$failed $$major"; \
+		CLERKSYNC_TEST_POSTGRES=$$major go test -vet=off -shuffle=on -timeout 30m $(TESTFLAGS) $$packages || failed="$$failed $$major"; \
 		packages=$$($(LIST_DATABASE_PACKAGES)); \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed on Postgres$$failed" >&2; exit 1; fi
 
 .PHONY: test-race
 test-race: ## Run the tests of what runs several things at once under the race detector, bootstraps too (needs a C compiler)
-	go test -race -vet=off -shuffle=on $(TESTFLAGS) $(RACE)
+	go test -race -vet=off -shuffle=on -timeout 30m $(TESTFLAGS) $(RACE)
 
 .PHONY: test-race-all
 test-race-all: ## Run every test under the race detector, and every bootstrap that they start

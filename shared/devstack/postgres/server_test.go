@@ -93,6 +93,34 @@ func start(t *testing.T, options postgres.Options) *postgres.Server {
 	return server
 }
 
+// Throw-away servers begin with a copy of one cluster, and none lets in the other's password.
+func TestStart_CopiesAFreshCluster(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, install postgres.Install) {
+		fresh := t.TempDir()
+		first := start(t, postgres.Options{Install: install, Fresh: fresh})
+		kept, err := filepath.Glob(filepath.Join(fresh, "cluster-*[0-9a-f]"))
+		if err != nil || len(kept) != 1 {
+			t.Fatalf("kept: %v, %v; want one cluster", kept, err)
+		}
+		if err := os.WriteFile(filepath.Join(kept[0], "copied"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		second := start(t, postgres.Options{Install: install, Fresh: fresh})
+		for server, copied := range map[*postgres.Server]bool{first: false, second: true} {
+			var got bool
+			conn := connect(t, server.URL("postgres", postgres.Superuser, ""))
+			if err := conn.QueryRow(t.Context(), "select 'copied' in (select pg_ls_dir('.'))").Scan(&got); err != nil || got != copied {
+				t.Errorf("the cluster is the copy: %t, %v; want %t", got, err, copied)
+			}
+		}
+		if conn, err := pgx.Connect(t.Context(), second.URL("postgres", postgres.Superuser, first.Password())); err == nil {
+			_ = conn.Close(t.Context())
+			t.Error("the password of another server lets in")
+		}
+	})
+}
+
 func connect(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)

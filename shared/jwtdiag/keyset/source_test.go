@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"clerksync/shared/jwtdiag/keyset"
+	"clerksync/shared/testkit/histories"
 )
 
 func tls11() *tls.Config {
@@ -274,7 +275,7 @@ func TestSource_ServesOlderKeysToWhoeverLeaves(t *testing.T) {
 // overlap.
 func TestSource_NeverFetchesInStorms(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	for seed := range histories.Seeds(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

@@ -88,6 +88,7 @@ func sharedCluster(t testing.TB) *cluster {
 		server, err := postgres.Start(ctx, postgres.Options{
 			Major:    major,
 			InMemory: true,
+			Fresh:    cache(),
 			Settings: map[string]string{
 				"max_connections": maxConnections,
 				// Nothing is ever recovered; keep the log from filling memory.

@@ -3,6 +3,8 @@ package testdb
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +30,7 @@ func StartServer(t testing.TB, options postgres.Options) *postgres.Server {
 			t.Fatal(err)
 		}
 	}
+	options.Fresh = cache()
 	ctx, cancel := context.WithTimeoutCause(t.Context(), startTimeout, limit("starting PostgreSQL", startTimeout))
 	defer cancel()
 	server, err := postgres.Start(ctx, options)
@@ -38,6 +41,15 @@ func StartServer(t testing.TB, options postgres.Options) *postgres.Server {
 		}
 	})
 	return server
+}
+
+// cache is where fresh clusters are kept between test runs, or "".
+func cache() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "clerksync")
 }
 
 // NewServer is [StartServer] with [ServerDatabase] migrated. Its commits reach the

@@ -137,14 +137,14 @@ func TestRun_ListsThatAreEmptyFromAnyMomentOn(t *testing.T) {
 			w.seed(60, 4, 80)
 			small := func(o *fullsync.Options) { o.Workers = 1; o.Small(20, 10) }
 			w.complete(small)
-			var n int32
+			var n atomic.Int32
 			for step := int32(1); ; step++ {
-				w.lieFrom(isList, func(at int32) bool { n = at; return at == step || !once && at > step })
+				w.lieFrom(isList, func(at int32) bool { n.Store(at); return at == step || !once && at > step })
 				w.notLost(func(o *fullsync.Options) { small(o); o.Fresh = true })
 				if w.Failed() {
 					t.Fatalf("lists were empty at request %d", step)
 				}
-				if n < step {
+				if n.Load() < step {
 					break
 				}
 			}

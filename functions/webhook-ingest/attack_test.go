@@ -117,6 +117,9 @@ func TestBootstrap_LogsLittleForWhatItRefuses(t *testing.T) {
 // The template's MemorySize, 256 MB, is twice what the longest events take, and more.
 func TestBootstrap_FitsIntoItsMemoryUnderTheLongestEvents(t *testing.T) {
 	t.Parallel()
+	if lambdatest.RaceDetector {
+		t.Skip("the race detector needs memory of its own")
+	}
 	f := underAttack(t)
 	for range 5 {
 		for _, a := range attacks() {

@@ -204,7 +204,11 @@ func TestSender_SaysThatThereIsNoSuchQueue(t *testing.T) {
 	server := moto.Start(t)
 	url := server.URL + "/123456789012/" + t.Name()
 	s := newScene(&url, server.Environment())
-	_, err := s.Apply(t.Context(), userEvent(t, "user_1", nil))
+	err := config.ErrTimeout
+	// The limit of a send is another test's; a machine under load may exceed it.
+	for errors.Is(err, config.ErrTimeout) {
+		_, err = s.Apply(t.Context(), userEvent(t, "user_1", nil))
+	}
 	if !errors.Is(err, eventqueue.ErrNoSuchQueue) || !strings.Contains(err.Error(), "region "+moto.Region) || !strings.Contains(err.Error(), "EVENT_QUEUE_URL") {
 		t.Errorf("Apply = %v, want ErrNoSuchQueue that names region and setting", err)
 	}

@@ -39,16 +39,27 @@ const started = "started and waiting"
 // things are what tests start.
 var things = map[string]func(testing.TB){
 	"a function": func(t testing.TB) {
+		t.Helper()
 		lambdatest.Start(t, lambdatest.Build(t, "clerksync/shared/testkit/lambdatest/testdata/deaf"), nil)
 	},
-	"a server": func(t testing.TB) { testdb.StartServer(t, postgres.Options{InMemory: true}) },
+	"a server": func(t testing.TB) {
+		t.Helper()
+		testdb.StartServer(t, postgres.Options{InMemory: true})
+	},
 	"a pooler": func(t testing.TB) {
+		t.Helper()
 		pooler, err := pgbouncer.Start(t.Context(), pgbouncer.Options{Port: 1, AuthUser: "postgres"})
 		need.Success(t, err, pgbouncer.ErrNotFound)
 		t.Cleanup(func() { _ = pooler.Kill() })
 	},
-	"moto":     func(t testing.TB) { moto.Start(t) },
-	"Chromium": func(t testing.TB) { browser.Start(t).Open(t) },
+	"moto": func(t testing.TB) {
+		t.Helper()
+		moto.Start(t)
+	},
+	"Chromium": func(t testing.TB) {
+		t.Helper()
+		browser.Start(t).Open(t)
+	},
 }
 
 // What a killed test has started ends with it, and the folders that it had are removed when

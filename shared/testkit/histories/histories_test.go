@@ -8,7 +8,6 @@ import (
 	"clerksync/shared/testkit/histories"
 )
 
-//nolint:paralleltest // it changes the flag
 func TestSeeds_AreFewAndAsManyTimesThatAsTheFlagSays(t *testing.T) {
 	before := flag.Lookup("histories").Value.String()
 	t.Cleanup(func() { _ = flag.Set("histories", before) })

@@ -38,7 +38,7 @@ func build(t testing.TB, name, pkg string, flags ...string) string {
 		path := filepath.Join(dir, name)
 		args := append([]string{"build", "-trimpath", "-tags", "lambda.norpc", "-o", path}, flags...)
 		cgo := "CGO_ENABLED=0"
-		if raceDetector {
+		if RaceDetector {
 			args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 		} else {
 			args = append(args, "-ldflags", "-s -w")
@@ -87,7 +87,7 @@ func RemoveBuilt() {
 // checkRaces fails t with what the race detector has to say of the function.
 func (f *Function) checkRaces(t testing.TB) {
 	t.Helper()
-	if !raceDetector {
+	if !RaceDetector {
 		return
 	}
 	if _, report, found := strings.Cut(f.Logs(), "WARNING: DATA RACE"); found {

@@ -2,5 +2,5 @@
 
 package lambdatest
 
-// raceDetector is whether this test binary has it, and functions shall.
-const raceDetector = false
+// RaceDetector is whether this test binary has it, and functions shall.
+const RaceDetector = false

@@ -2,5 +2,5 @@
 
 package lambdatest
 
-// raceDetector is whether this test binary has it, and functions shall.
-const raceDetector = true
+// RaceDetector is whether this test binary has it, and functions shall.
+const RaceDetector = true

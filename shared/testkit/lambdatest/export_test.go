@@ -1,4 +1,0 @@
-package lambdatest
-
-// RaceDetector is raceDetector, for tests.
-const RaceDetector = raceDetector

@@ -5,9 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"clerksync/shared/rls/internal/request"
-
 	"github.com/jackc/pgx/v5"
+
+	"clerksync/shared/rls/internal/request"
 )
 
 // Role is what a database says about a role that a token names.

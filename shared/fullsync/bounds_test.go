@@ -2,11 +2,17 @@ package fullsync_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -250,3 +256,104 @@ func TestRun_GoesOnWithinAMomentOfAList(t *testing.T) {
 }
 
 func isUserList(r *http.Request) bool { return isListOf[mirror.Users].MatchString(r.URL.Path) }
+
+// A list of one moment that is nearly in the order of its ids: what comes behind a window
+// to which its id belongs is found and counted once, whatever leaves the list meanwhile.
+func TestRun_ReadsAMomentThatIsNearlyInOrder(t *testing.T) {
+	t.Parallel()
+	const size, behind = 100, 75
+	w := newWorld(t, backendapi.Options{})
+	at := time.Now().Add(-100 * 24 * time.Hour)
+	if err := w.clerk.Seed(clerkinstance.SeedOptions{Users: 60, Organizations: 4, Memberships: size, From: at, To: at}); err != nil {
+		t.Fatal(err)
+	}
+	ids := sortedKeys(w.clerk.Snapshot().Memberships)
+	late, leaves := ids[0], ids[1]
+	var leave sync.Once
+	leaving := false
+	w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
+		q := r.URL.Query()
+		offset, err := strconv.Atoi(q.Get("offset"))
+		if r.URL.Path != "/v1/organization_memberships" || err != nil && q.Has("offset") {
+			next.ServeHTTP(rw, r)
+			return
+		}
+		if leaving && offset > size/2 {
+			leave.Do(func() {
+				if err := w.clerk.Leave(leaves); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		limit, err := strconv.Atoi(q.Get("limit"))
+		if err != nil {
+			t.Error(err)
+		}
+		q.Set("offset", "0")
+		q.Set("limit", strconv.Itoa(size))
+		r.URL.RawQuery = q.Encode()
+		recorded := httptest.NewRecorder()
+		next.ServeHTTP(recorded, r)
+		var list struct {
+			Data  []json.RawMessage `json:"data"`
+			Total int               `json:"total_count"`
+		}
+		if err := json.Unmarshal(recorded.Body.Bytes(), &list); err != nil {
+			t.Error(err)
+		}
+		list.Data = slices.Insert(list.Data[1:], behind, list.Data[0])
+		list.Data = list.Data[min(offset, len(list.Data)):min(offset+limit, len(list.Data))]
+		rw.Header().Set("Content-Type", "application/json")
+		if err := json.NewEncoder(rw).Encode(list); err != nil {
+			t.Error(err)
+		}
+	}})
+	tiny := func(o *fullsync.Options) { o.Workers = 1; o.Small(60, 20) }
+	dry := w.complete(func(o *fullsync.Options) { tiny(o); o.DryRun = true })
+	if got := dry.Memberships; got.Listed != size || got.Created != size || got.Unchanged != 0 {
+		t.Errorf("a dry run: %+v, want each created, one deleted and none counted twice", got)
+	}
+	leaving = true
+	first := w.complete(tiny)
+	if live, err := w.store.IsLive(t.Context(), mirror.Memberships, late); err != nil || !live {
+		t.Errorf("what comes late in its moment is live: %t, %v", live, err)
+	}
+	if got := first.Memberships; got.Created != size || got.Unchanged != 0 || got.Deleted != 1 {
+		t.Errorf("the first run: %+v, want each created, one deleted and none counted twice", got)
+	}
+	leaving = false
+	second := w.complete(tiny)
+	if got := second.Memberships; got.Listed != size-1 || got.Unchanged != size-1 || got.Drift != 0 {
+		t.Errorf("the second run: %+v, want %d unchanged and nothing else", got, size-1)
+	}
+	w.same()
+}
+
+// Before a list is read again, what the last time has found is written.
+func TestRun_WritesToTheEndWhatItReadsAgain(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[error]string{
+		fullsync.ErrMissed: "written", fullsync.ErrNoCursor: "written", fullsync.ErrOutOfTime: "cut off",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			written, became := make(chan struct{}), ""
+			go func() {
+				synctest.Wait()
+				close(written)
+			}()
+			err := fullsync.GiveUp(t.Context(), reason, func(ctx context.Context) error {
+				select {
+				case <-written:
+					became = "written"
+					return nil
+				case <-ctx.Done():
+					became = "cut off"
+					return ctx.Err()
+				}
+			})
+			if !errors.Is(err, reason) || became != want {
+				t.Errorf("given up for %v: %s, %v; want it %s", reason, became, err, want)
+			}
+		})
+	}
+}

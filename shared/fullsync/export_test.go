@@ -39,3 +39,16 @@ type Holding = holding
 
 // Users is how many.
 func (h *holding) Users() int { return h.objects }
+
+// The reasons for which a list is read again.
+var (
+	ErrMissed   = errMissed
+	ErrNoCursor = errNoCursor
+)
+
+// GiveUp gives up a window of which something is being written, for a reason.
+func GiveUp(ctx context.Context, reason error, write func(context.Context) error) error {
+	p := (&applier{}).pages(ctx, mirror.Window{})
+	p.group.Go(func() error { return write(p.ctx) })
+	return p.fail(reason)
+}

@@ -104,14 +104,15 @@ type listPass struct {
 
 func (l *listPass) walk(ctx context.Context) error {
 	if l.lister.applier.run == nil {
-		l.lister.record.update(l.kind.object, func(r *ObjectReport) { r.Listed = 0 })
+		// Nothing was written, and so all of it is found once more.
+		l.lister.record.update(l.kind.object, func(r *ObjectReport) { r.Listed, r.Tally = 0, mirror.Tally{} })
 	}
 	return l.lister.walkWindows(ctx, l.window, reading{
 		kind: l.kind, pages: l.read(ctx),
 		belongs:  func(w mirror.Window, item clerk.Item) bool { return !passed(w, item) },
 		position: func(w mirror.Window) int { return w.Position + 1 },
-		// A window that ends within a moment takes lower ids of it for listed before. If any
-		// come, the list does not add up, and is read again without such windows.
+		// A window that ends within a moment takes lower ids of it for listed before. If others
+		// come, the list is read again without such windows.
 		whole: l.window.Pass > 1,
 		complete: func(listed int64) error {
 			if found := l.listed + listed; found < l.total {

@@ -59,9 +59,14 @@ func (p *pages) wait() (mirror.Tally, error) {
 	return p.tally, err
 }
 
-// fail gives up for a reason, or for the one that came before it.
+// fail gives up for a reason, or for the one that came before it. A list that is read
+// again for that reason is another window: what is still being written then would be
+// counted in both, and so is waited for.
 func (p *pages) fail(reason error) error {
-	p.cancel()
+	if !errors.Is(reason, errMissed) && !errors.Is(reason, errNoCursor) {
+		p.cancel()
+	}
+	defer p.cancel()
 	if err := p.group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}

@@ -71,9 +71,13 @@ func (c *record) count(windows []mirror.Window) {
 			} else {
 				// They are counted in the pass that listed them last.
 				w.Tally.Drift -= w.Tally.DeletedHere
-				w.Tally.DeletedHere = 0
+				w.Tally.DeletedHere, w.Tally.Unchanged, w.Tally.Stale = 0, 0, 0
 			}
 			r.Tally.Add(w.Tally)
+		}
+		if latest > 1 {
+			// What an earlier pass wrote, a later one has found unchanged.
+			r.Unchanged = min(r.Unchanged, max(0, r.Listed-r.Stale-r.Created-r.Updated))
 		}
 	}
 }

@@ -2,6 +2,7 @@ package fullsync
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 
@@ -27,9 +28,11 @@ type reading struct {
 // the one behind it, so that a call which is stopped is gone on with there.
 func (l *lister) walkWindows(ctx context.Context, w mirror.Window, r reading) error {
 	var pages *pages
-	var listed map[string]clerk.Millis
+	// ended is what the window before this one had, if it was read here.
+	var listed, ended map[string]clerk.Millis
 	var held holding
 	open := func() {
+		ended = listed
 		pages, listed, held = l.applier.pages(ctx, w), make(map[string]clerk.Millis, l.windowSize), holding{}
 	}
 	finish := func(w mirror.Window) (err error) {
@@ -40,6 +43,7 @@ func (l *lister) walkWindows(ctx context.Context, w mirror.Window, r reading) er
 		return l.deleter.finishWindow(ctx, r.kind, w, listed)
 	}
 	var before int64
+	var late string
 	open()
 	for page, err := range r.pages {
 		if err != nil {
@@ -47,9 +51,17 @@ func (l *lister) walkWindows(ctx context.Context, w mirror.Window, r reading) er
 		}
 		// Of pages that overlap everything is applied once.
 		left := page.Select(func(item clerk.Item) bool {
-			_, known := listed[item.ID]
-			return !known && r.belongs(w, item)
+			if _, known := listed[item.ID]; known || r.belongs(w, item) {
+				return !known
+			}
+			if _, known := ended[item.ID]; ended != nil && !known && item.CreatedAt == w.From {
+				late = item.ID
+			}
+			return false
 		})
+		if late != "" {
+			return pages.fail(fmt.Errorf("%w: %s comes behind higher ids of its moment", errMissed, late))
+		}
 		for {
 			n, closed, rest := fill(w, held, left.Items, l.windowSize, r.whole)
 			held.add(left.Items[:n])

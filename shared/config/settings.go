@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"clerksync/shared/jsonkind"
 	"clerksync/shared/secret"
 )
 
@@ -182,7 +183,7 @@ func decodeSecret(id, text string) (map[string]string, error) {
 				continue
 			}
 			var value string
-			if kind := jsonKind(raw); kind != "a string" || json.Unmarshal(raw, &value) != nil {
+			if kind := jsonkind.Of(raw); kind != "a string" || json.Unmarshal(raw, &value) != nil {
 				add("%s is %s: write it as a string", key, kind)
 				continue
 			}
@@ -204,22 +205,4 @@ func decodeSecret(id, text string) (map[string]string, error) {
 		return nil, err
 	}
 	return values, nil
-}
-
-// jsonKind names the kind of a valid JSON value.
-func jsonKind(raw json.RawMessage) string {
-	switch raw[0] {
-	case '"':
-		return "a string"
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case 't', 'f':
-		return "a boolean"
-	case 'n':
-		return "null"
-	default:
-		return "a number"
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/jsonkind"
 	"clerksync/shared/rls/catalog"
 	"clerksync/sql/platform"
 )
@@ -25,7 +26,7 @@ func (x *diagnosis) checkIssuer() *check {
 	want := x.options.Issuer
 	switch {
 	case !there || !isText || issuer == "":
-		return failed(id, "The token names no issuer", "iss is "+orMissing(there, KindOf(raw))+". Clerk always names the instance's Frontend API.", useSessionToken)
+		return failed(id, "The token names no issuer", "iss is "+orMissing(there, jsonkind.Of(raw))+". Clerk always names the instance's Frontend API.", useSessionToken)
 	case x.kind == SupabaseAnon || x.kind == SupabaseService || x.kind == SupabaseSession:
 		return skipped(id, "The issuer was not compared", "this is "+x.kind.String(), "")
 	case want == "":
@@ -91,8 +92,8 @@ func (x *diagnosis) checkParty() *check {
 	parties := x.options.AuthorizedParties
 	refused := clerkSays("token-invalid-authorized-parties")
 	switch {
-	case len(parties) == 0 && there && !isText && KindOf(raw) != "null":
-		return warned(id, "The authorized party (azp) is "+KindOf(raw), "Clerk sets the origin of the page that asked for the token.", "")
+	case len(parties) == 0 && there && !isText && jsonkind.Of(raw) != "null":
+		return warned(id, "The authorized party (azp) is "+jsonkind.Of(raw), "Clerk sets the origin of the page that asked for the token.", "")
 	case len(parties) == 0:
 		said := "The token names none, as those of native applications."
 		if party != "" {
@@ -130,12 +131,12 @@ func (x *diagnosis) checkAudience() *check {
 	_, one := asText(raw)
 	_, several := asTexts(raw)
 	switch {
-	case !there || KindOf(raw) == "null":
+	case !there || jsonkind.Of(raw) == "null":
 		return passed(id, "No audience, as session tokens have", "")
 	case one || several:
 		return passed(id, "An audience that nobody compares here", "aud is "+show(string(raw))+". Clerk's verifier compares it where it is given one; the Data API where the project configures one.")
 	default:
-		return failed(id, "The audience (aud) is neither a string nor a list of strings", "It is "+KindOf(raw)+". The Data API refuses that even where no audience is configured.",
+		return failed(id, "The audience (aud) is neither a string nor a list of strings", "It is "+jsonkind.Of(raw)+". The Data API refuses that even where no audience is configured.",
 			"Mend the claim aud in the template or in the session token's custom claims.").
 			refusedBy(nil, postgrestSays("PGRST303", "The JWT 'aud' claim must be a string or an array of strings"))
 	}
@@ -156,7 +157,7 @@ func (x *diagnosis) checkSubject() *check {
 	subject, isText := asText(raw)
 	switch {
 	case !there || !isText:
-		return failed(id, "The token is about nobody: it has no sub", "sub is "+orMissing(there, KindOf(raw))+". Policies that ask for the user match no row.", useSessionToken).
+		return failed(id, "The token is about nobody: it has no sub", "sub is "+orMissing(there, jsonkind.Of(raw))+". Policies that ask for the user match no row.", useSessionToken).
 			refusedBy(clerkSays("token-verification-failed"), nil)
 	case subject == "":
 		return failed(id, "The token is about nobody: its sub is empty", "Policies that ask for the user match no row.", useSessionToken)
@@ -209,8 +210,8 @@ func (x *diagnosis) checkRole() *check {
 	switch {
 	case !said:
 		return failed(id, "The token has no role", "The Data API runs it as anon. Policies to authenticated do not hold for anon: reading gives no rows, or 401 42501 permission denied; writing is refused.", activate)
-	case KindOf(raw) != "a string":
-		return failed(id, "The claim role is "+KindOf(raw)+", and has to be the text authenticated", "PostgREST takes it for the name of a role that does not exist.", activate).refusedBy(nil, doesNotExist)
+	case jsonkind.Of(raw) != "a string":
+		return failed(id, "The claim role is "+jsonkind.Of(raw)+", and has to be the text authenticated", "PostgREST takes it for the name of a role that does not exist.", activate).refusedBy(nil, doesNotExist)
 	case x.kind == SupabaseAnon || x.kind == SupabaseService:
 		return passed(id, "Runs as "+role, "")
 	case role == platform.Authenticated:
@@ -249,7 +250,7 @@ var roleName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 // ownRole reports whether the token names a role that not every project has.
 func (x *diagnosis) ownRole() bool {
 	role, said := x.role()
-	return said && KindOf(x.payload.first["role"]) == "a string" && role != platform.Authenticated && role != platform.Anon && role != platform.ServiceRole && !slices.Contains(notGranted, role)
+	return said && jsonkind.Of(x.payload.first["role"]) == "a string" && role != platform.Authenticated && role != platform.Anon && role != platform.ServiceRole && !slices.Contains(notGranted, role)
 }
 
 func notGrantedTo(role string) *refusal {
@@ -276,7 +277,7 @@ func (x *diagnosis) checkStatus() *check {
 	default:
 		what := show(status)
 		if !isText {
-			what = KindOf(raw)
+			what = jsonkind.Of(raw)
 		}
 		return warned(id, "The session's state (sts) is "+what+", which is not known", "Known are active and pending; the helpers in the database count anything else as not active.", "")
 	}
@@ -324,10 +325,10 @@ func (x *diagnosis) organization() organization {
 	if x.payload == nil {
 		return organization{}
 	}
-	if raw, there := x.payload.value("o"); there && KindOf(raw) != "null" {
+	if raw, there := x.payload.value("o"); there && jsonkind.Of(raw) != "null" {
 		o := x.payload.object("o")
 		if o == nil {
-			return organization{problem: "o is " + KindOf(raw) + " in place of an object"}
+			return organization{problem: "o is " + jsonkind.Of(raw) + " in place of an object"}
 		}
 		id, isText := o.text("id")
 		role, _ := o.text("rol")
@@ -337,12 +338,12 @@ func (x *diagnosis) organization() organization {
 		return organization{id: id, role: withPrefix(role), there: true}
 	}
 	raw, there := x.payload.value("org_id")
-	if !there || KindOf(raw) == "null" {
+	if !there || jsonkind.Of(raw) == "null" {
 		return organization{}
 	}
 	id, isText := asText(raw)
 	if !isText || id == "" {
-		return organization{problem: "org_id is " + KindOf(raw) + " in place of an id"}
+		return organization{problem: "org_id is " + jsonkind.Of(raw) + " in place of an id"}
 	}
 	role, _ := x.payload.text("org_role")
 	return organization{id: id, role: withPrefix(role), there: true}
@@ -391,8 +392,8 @@ func (x *diagnosis) checkPermissions() *check {
 	if !x.payload.has("o") {
 		raw, there := x.payload.value("org_permissions")
 		list, isList := asTexts(raw)
-		if there && !isList && KindOf(raw) != "null" {
-			return warned(id, "The permissions (org_permissions) are "+KindOf(raw)+" in place of a list of texts", "They count as none.", "")
+		if there && !isList && jsonkind.Of(raw) != "null" {
+			return warned(id, "The permissions (org_permissions) are "+jsonkind.Of(raw)+" in place of a list of texts", "They count as none.", "")
 		}
 		x.permissions = list
 		return passed(id, granted(list), "")
@@ -401,8 +402,8 @@ func (x *diagnosis) checkPermissions() *check {
 	text := func(o *object, name string) (string, string) {
 		raw, there := o.value(name)
 		value, isText := asText(raw)
-		if there && !isText && KindOf(raw) != "null" {
-			return "", name + " is " + KindOf(raw) + " in place of a text"
+		if there && !isText && jsonkind.Of(raw) != "null" {
+			return "", name + " is " + jsonkind.Of(raw) + " in place of a text"
 		}
 		return value, ""
 	}

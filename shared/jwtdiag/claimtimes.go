@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/jsonkind"
 )
 
 // What a clock is forgiven.
@@ -22,9 +23,9 @@ func (m moment) odd(id, name string, missing *refusal) *check {
 	case !m.there:
 		return nil
 	case !m.number:
-		c := failed(id, fmt.Sprintf("The claim %s is %s, and has to be a number of seconds", name, KindOf(m.raw)), "Times in tokens are seconds since 1970, as numbers.", useSessionToken).
+		c := failed(id, fmt.Sprintf("The claim %s is %s, and has to be a number of seconds", name, jsonkind.Of(m.raw)), "Times in tokens are seconds since 1970, as numbers.", useSessionToken).
 			refusedBy(clerkSays("token-verification-failed"), notNumber)
-		if KindOf(m.raw) == "null" {
+		if jsonkind.Of(m.raw) == "null" {
 			c.supabase = nil // read as missing
 		}
 		return c

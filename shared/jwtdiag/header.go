@@ -10,6 +10,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"clerksync/shared/jsonkind"
 	"clerksync/shared/jwtdiag/keyset"
 )
 
@@ -42,7 +43,7 @@ func (x *diagnosis) algorithm(id string) *check {
 	invalid := clerkSays("token-invalid-algorithm")
 	switch {
 	case !there || !isText:
-		return failed(id, "The header names no algorithm", "alg is "+orMissing(there, KindOf(raw))+".", useSessionToken).refusedBy(invalid, badCrypto)
+		return failed(id, "The header names no algorithm", "alg is "+orMissing(there, jsonkind.Of(raw))+".", useSessionToken).refusedBy(invalid, badCrypto)
 	case alg == "none":
 		return failed(id, "The token is not signed: its algorithm is none", "Anybody can write such a token. Nobody may accept it.", useSessionToken).
 			refusedBy(invalid, postgrestSays("PGRST301", "Wrong or unsupported encoding algorithm"))
@@ -78,18 +79,18 @@ func (x *diagnosis) checkType(id string) *check {
 	// An unknown critical parameter has to be refused (RFC 7515, 4.1.11); neither
 	// Clerk's verifier nor PostgREST looks.
 	if raw, there := x.header.value("crit"); there {
-		return failed(id, "The header has critical parameters, which Clerk never sets", fmt.Sprintf("crit is %s. Who follows RFC 7515 refuses the token; Clerk's verifier and PostgREST do not look.", KindOf(raw)), useSessionToken)
+		return failed(id, "The header has critical parameters, which Clerk never sets", fmt.Sprintf("crit is %s. Who follows RFC 7515 refuses the token; Clerk's verifier and PostgREST do not look.", jsonkind.Of(raw)), useSessionToken)
 	}
 	raw, there := x.header.value("typ")
 	typ, isText := asText(raw)
 	var refusedByPostgREST *refusal
-	if there && !isText && KindOf(raw) != "null" {
+	if there && !isText && jsonkind.Of(raw) != "null" {
 		refusedByPostgREST = postgrestSays("PGRST301", "JWT cryptographic operation failed")
 	}
 	if there && typ != "JWT" {
 		what := show(typ)
 		if !isText {
-			what = KindOf(raw)
+			what = jsonkind.Of(raw)
 		}
 		return failed(id, "The type in the header (typ) is "+what+", and a session token's is JWT", "Clerk's verifier compares it exactly.", useSessionToken).
 			refusedBy(clerkSays("token-invalid"), refusedByPostgREST)

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"clerksync/shared/jsonkind"
 )
 
 // moment is a claim that is a time, as the two verifiers read it.
@@ -32,7 +34,7 @@ func readMoment(o *object, name string) moment {
 		return moment{}
 	}
 	m := moment{there: true, raw: raw}
-	if KindOf(raw) != "a number" {
+	if jsonkind.Of(raw) != "a number" {
 		return m
 	}
 	m.number = true

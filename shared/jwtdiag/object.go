@@ -232,29 +232,6 @@ func asTexts(v json.RawMessage) ([]string, bool) {
 	return texts, true
 }
 
-// KindOf names the kind of a JSON value for people: "a string", "an object", "an array",
-// "a boolean", "null" or "a number", and "nothing" where there is none.
-func KindOf(v json.RawMessage) string {
-	v = bytes.TrimSpace(v)
-	if len(v) == 0 {
-		return "nothing"
-	}
-	switch v[0] {
-	case '"':
-		return "a string"
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case 't', 'f':
-		return "a boolean"
-	case 'n':
-		return "null"
-	default:
-		return "a number"
-	}
-}
-
 // show writes text from a token for people: short, in quotes, without control
 // and format characters.
 func show(text string) string {

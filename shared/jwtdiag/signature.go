@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"clerksync/shared/clerk"
+	"clerksync/shared/jsonkind"
 	"clerksync/shared/jwtdiag/keyset"
 )
 
@@ -117,11 +118,11 @@ func (x *diagnosis) checkKeyID() *check {
 		}
 		return c
 	case !isText:
-		c := failed(id, "The key id (kid) is "+KindOf(raw), "It has to be a string.", useSessionToken)
+		c := failed(id, "The key id (kid) is "+jsonkind.Of(raw), "It has to be a string.", useSessionToken)
 		if !x.noKeys && len(x.candidates()) == 0 {
 			c.clerk = clerkSays("jwk-kid-mismatch")
 		}
-		if KindOf(raw) != "null" {
+		if jsonkind.Of(raw) != "null" {
 			c.supabase = postgrestSays("PGRST301", "JWT cryptographic operation failed")
 		}
 		return c

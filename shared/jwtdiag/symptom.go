@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"clerksync/shared/finding"
+	"clerksync/shared/jsonkind"
 	"clerksync/shared/rls/catalog"
 )
 
@@ -361,7 +362,7 @@ func symptomText(text string) string {
 		}
 		if s, isText := asText(value); isText {
 			parts = append(parts, s)
-		} else if KindOf(value) == "a number" {
+		} else if jsonkind.Of(value) == "a number" {
 			parts = append(parts, string(value))
 		}
 	}

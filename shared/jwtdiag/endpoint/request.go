@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"clerksync/shared/httpapi"
+	"clerksync/shared/jsonkind"
 	"clerksync/shared/jwtdiag"
 )
 
@@ -59,7 +60,7 @@ func parseRequest(body []byte) (jwtdiag.Request, refusal) {
 		}
 		return request, invalidJSON("The body is not JSON: it goes wrong at byte %d.", syntax.Offset)
 	}
-	if kind := jwtdiag.KindOf(whole); kind != "an object" {
+	if kind := jsonkind.Of(whole); kind != "an object" {
 		return request, invalidJSON(`The body must be a JSON object like {"token": "…"}, and is %s.`, kind)
 	}
 
@@ -133,7 +134,7 @@ func unknownField(name string) refusal {
 
 func parseToken(value json.RawMessage) (string, refusal) {
 	var token string
-	if kind := jwtdiag.KindOf(value); kind != "a string" {
+	if kind := jsonkind.Of(value); kind != "a string" {
 		return "", invalidField(`The field "token" must be a string, and is %s.`, kind)
 	}
 	_ = json.Unmarshal(value, &token)
@@ -142,7 +143,7 @@ func parseToken(value json.RawMessage) (string, refusal) {
 
 func parseTables(value json.RawMessage) ([]string, refusal) {
 	var values []json.RawMessage
-	switch kind := jwtdiag.KindOf(value); kind {
+	switch kind := jsonkind.Of(value); kind {
 	case "null":
 		return nil, refusal{}
 	case "an array":
@@ -155,7 +156,7 @@ func parseTables(value json.RawMessage) ([]string, refusal) {
 	}
 	tables := make([]string, len(values))
 	for i, value := range values {
-		if kind := jwtdiag.KindOf(value); kind != "a string" {
+		if kind := jsonkind.Of(value); kind != "a string" {
 			return nil, invalidField(`The field "tables" must be an array of names, and its item %d is %s.`, i+1, kind)
 		}
 		_ = json.Unmarshal(value, &tables[i])
@@ -168,7 +169,7 @@ func parseTables(value json.RawMessage) ([]string, refusal) {
 
 func parseSymptom(value json.RawMessage) (string, refusal) {
 	var symptom string
-	switch kind := jwtdiag.KindOf(value); kind {
+	switch kind := jsonkind.Of(value); kind {
 	case "null":
 		return "", refusal{}
 	case "a string":

@@ -35,5 +35,5 @@ func ExampleParsePublishableKey() {
 	fmt.Println(errors.Is(err, clerk.ErrSecretKey), err)
 	// Output:
 	// test happy-otter-42.clerk.accounts.dev <nil>
-	// true this is a secret, not a Clerk publishable key: it begins with "sk_", and a publishable key begins with pk_test_ or pk_live_
+	// true this is a secret, not a Clerk publishable key: it begins with "sk_test_", and a publishable key begins with pk_test_ or pk_live_
 }

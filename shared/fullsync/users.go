@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -65,10 +66,25 @@ func (l *lister) walkUserWindows(ctx context.Context) error {
 		return err
 	}
 	l.record.enter("users")
-	group, walking := errgroup.WithContext(ctx)
+	walking, stop := context.WithCancel(ctx)
+	defer stop()
+	var group errgroup.Group
 	group.SetLimit(l.workers)
+	var noCursor atomic.Bool
 	for _, window := range spans {
-		group.Go(func() error { return l.walkSpan(walking, window) })
+		group.Go(func() error {
+			if noCursor.Load() {
+				return nil
+			}
+			err := l.walkSpan(walking, window)
+			if errors.Is(err, errNoCursor) {
+				// Pages of other spans are written to their end: see pages.fail.
+				noCursor.Store(true)
+			} else if err != nil {
+				stop()
+			}
+			return err
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return err

@@ -30,6 +30,7 @@ select jsonb_build_object(
     from pg_catalog.pg_db_role_setting as s
     join pg_catalog.pg_roles as r on r.oid = s.setrole and r.rolname = 'authenticator'
     cross join unnest(s.setconfig) as setting
-    where setting like 'pgrst.db\_pre\_request=%'
+    where s.setdatabase in (0, (select d.oid from pg_catalog.pg_database as d where d.datname = current_database()))
+      and setting like 'pgrst.db\_pre\_request=%'
     order by s.setdatabase desc limit 1), '')
 )::text

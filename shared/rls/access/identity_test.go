@@ -207,6 +207,11 @@ func TestLook_MentionsWhatTheAPIRunsBefore(t *testing.T) {
 	db := project(t, "")
 	super := db.Conn(t, db.Superuser())
 	exec(t, super, fmt.Sprintf(`alter role authenticator in database %q set pgrst.db_pre_request = 'private.before'`, db.Name()))
+	// Roles belong to the server, and this to one database.
+	other := project(t, "")
+	if f := found(t, look(t, other.Conn(t, other.Diagnostics()), alice, "users"), "database.claims"); strings.Contains(f.Detail, "private.before") {
+		t.Errorf("in another database: %s", f.Detail)
+	}
 	wantFinding(t, "claims", found(t, look(t, db.Conn(t, db.Diagnostics()), alice, "users"), "database.claims"), finding.Pass, "calls private.before before each request")
 }
 

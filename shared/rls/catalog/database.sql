@@ -32,7 +32,8 @@ select jsonb_build_object(
     join pg_catalog.pg_roles as r on r.oid = s.setrole and r.rolname = 'authenticator'
     cross join unnest(s.setconfig) as setting
     cross join regexp_split_to_table(substr(setting, length('pgrst.db_schemas=') + 1), ',') as schema
-    where setting like 'pgrst.db\_schemas=%' and trim(schema) <> ''),
+    where s.setdatabase in (0, (select d.oid from pg_catalog.pg_database as d where d.datname = current_database()))
+      and setting like 'pgrst.db\_schemas=%' and trim(schema) <> ''),
   'usage', (
     select coalesce(jsonb_object_agg(api.role, (
       select coalesce(jsonb_agg(n.nspname order by n.nspname), '[]')

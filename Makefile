@@ -79,7 +79,7 @@ lint: ## Check formatting, import directions and house rules; .ci/run and the te
 	@$(call optional,cfn-lint,template.yaml infra/monitoring.yaml)
 
 # What tests alone use may have more than the program reaches; String is called by printing.
-KIT := ^shared/(testkit|clerk/clerktest|jwtdiag/jwttest)/
+KIT := ^(shared/(testkit|clerk/clerktest|jwtdiag/jwttest)|cmd/clerksync/internal/clitest)/
 
 # $(call unreachable,<flags>,<what may be>,<who calls>)
 define unreachable

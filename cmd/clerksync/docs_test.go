@@ -24,6 +24,7 @@ import (
 	"clerksync/shared/devstack/clerkdouble/tokens"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/testkit/moto"
+	"clerksync/shared/testkit/need"
 	"clerksync/shared/testkit/testdb"
 	"clerksync/sql/migrate"
 )
@@ -203,13 +204,8 @@ func typed(t *testing.T, dir, line string) {
 func typedAWS(t *testing.T, dir string, args []string) {
 	t.Helper()
 	t.Run("aws", func(t *testing.T) {
+		need.Program(t, "aws", "pip install awscli, in an environment of its own")
 		server := moto.Start(t)
-		if _, err := exec.LookPath("aws"); err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatalf("%v: pip install awscli", err)
-			}
-			t.Skipf("%v: pip install awscli", err)
-		}
 		run := func(args ...string) (string, error) {
 			command := exec.CommandContext(t.Context(), "aws", append([]string{"--endpoint-url", server.URL}, args...)...)
 			command.Dir = dir

@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"clerksync/shared/testkit/lambdatest"
 	"clerksync/shared/testkit/moto"
 	"clerksync/shared/testkit/testdb"
 )
@@ -11,6 +12,6 @@ import (
 func TestMain(m *testing.M) {
 	code := testdb.Main(m)
 	moto.Stop()
-	_ = os.RemoveAll(builtDir)
+	lambdatest.RemoveBuilt()
 	os.Exit(code)
 }

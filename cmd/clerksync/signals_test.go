@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -16,32 +15,13 @@ import (
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/shared/devstack/clerkdouble/backendapi"
+	"clerksync/shared/testkit/lambdatest"
 )
-
-// builtDir is where [built] lies, for TestMain to remove.
-var builtDir string
-
-// built is the program, as it is shipped.
-var built = sync.OnceValues(func() (string, error) {
-	var err error
-	if builtDir, err = os.MkdirTemp("", "clerksync-built-"); err != nil {
-		return "", err
-	}
-	path := filepath.Join(builtDir, "clerksync")
-	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
-	if err != nil {
-		return "", errors.New(string(out))
-	}
-	return path, nil
-})
 
 // process is the program with nothing but settings in its environment.
 func process(t *testing.T, term *clitest.Terminal, settings map[string]string, shell string, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := built()
-	if err != nil {
-		t.Fatalf("building the program: %v", err)
-	}
+	path := lambdatest.Build(t, "clerksync/cmd/clerksync")
 	child := exec.Command("/bin/sh", append([]string{"-c", shell, path}, args...)...)
 	streams := term.Console(false)
 	child.Stdout, child.Stderr = streams.Stdout, streams.Stderr

@@ -250,7 +250,7 @@ func TestServeBackend_ServesThisMachine(t *testing.T) {
 	if another.SecretKey() == stack.SecretKey() {
 		t.Error("two stacks have one key")
 	}
-	outside := outsideAddress(t)
+	outside := need.OutsideAddress(t)
 	url := strings.Replace(stack.URL(), "127.0.0.1", outside, 1)
 	if got := status(t, url+"/healthz"); got != http.StatusOK {
 		t.Fatalf("GET %s/healthz = %d, want 200", url, got)
@@ -403,23 +403,6 @@ func TestPrivateRoutes_AnswerNoPageOfAnotherSite(t *testing.T) {
 			}
 		}
 	}
-}
-
-// outsideAddress is one of this machine's addresses that others call it by.
-func outsideAddress(t *testing.T) string {
-	t.Helper()
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, a := range addresses {
-		if network, ok := a.(*net.IPNet); ok && network.IP.To4() != nil && network.IP.IsGlobalUnicast() {
-			return network.IP.String()
-		}
-	}
-	const alone = "this machine has no address but its own loopback: connect it to a network"
-	need.Missing(t, alone)
-	return ""
 }
 
 func TestServeBackend_LeavesARealClerkAlone(t *testing.T) {

@@ -8,6 +8,7 @@ package need
 
 import (
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"testing"
@@ -35,6 +36,22 @@ func Success(t testing.TB, err, missing error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// OutsideAddress returns one of this machine's addresses that others call it by.
+func OutsideAddress(t testing.TB) string {
+	t.Helper()
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addresses {
+		if network, ok := a.(*net.IPNet); ok && network.IP.To4() != nil && network.IP.IsGlobalUnicast() {
+			return network.IP.String()
+		}
+	}
+	Missing(t, "this machine has no address but its own loopback: connect it to a network")
+	return ""
 }
 
 // Program returns the path of a program; install is what brings it.

@@ -12,6 +12,7 @@ import (
 
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/shared/testkit/lambdatest"
 )
 
 // No process can clean up after its own SIGKILL: the kernel has to, and what waits for that.
@@ -44,10 +45,7 @@ func TestDev_KilledLeavesNothing(t *testing.T) {
 // startBuilt starts the stack as a process of its own, and waits for its first line.
 func startBuilt(t *testing.T, flags ...string) (*clitest.Terminal, *exec.Cmd, <-chan error) {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "clerksync")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "clerksync/cmd/clerksync").CombinedOutput(); err != nil {
-		t.Fatalf("building the program: %v\n%s", err, out)
-	}
+	program := lambdatest.Build(t, "clerksync/cmd/clerksync")
 	args := append([]string{"dev", "--addr", "127.0.0.1:0"}, flags...)
 	if cmd := command(); cmd.Postgres != "" {
 		args = append(args, "--postgres", cmd.Postgres)

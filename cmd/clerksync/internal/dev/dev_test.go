@@ -25,6 +25,7 @@ import (
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/testkit/need"
 	"clerksync/shared/testkit/testdb"
 )
 
@@ -40,10 +41,7 @@ func command() Command {
 func needPostgres(t *testing.T, err error) {
 	t.Helper()
 	if errors.Is(err, postgres.ErrNotFound) {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("CI must have everything that tests need: %v", err)
-		}
-		t.Skip(err)
+		need.Missing(t, err)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -27,6 +26,7 @@ import (
 	"clerksync/shared/jwtdiag/endpoint"
 	"clerksync/shared/jwtdiag/jwttest"
 	"clerksync/shared/rls/access"
+	"clerksync/shared/testkit/need"
 	"clerksync/shared/testkit/testdb"
 )
 
@@ -270,22 +270,7 @@ func TestDev_MakesNoTokenOfNobody(t *testing.T) {
 // else is as usual.
 func TestDev_ListensWhereTheDiagnosticsAreOutOfReach(t *testing.T) {
 	t.Parallel()
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := slices.IndexFunc(addresses, func(a net.Addr) bool {
-		network, ok := a.(*net.IPNet)
-		return ok && network.IP.To4() != nil && network.IP.IsGlobalUnicast()
-	})
-	if i < 0 {
-		const alone = "this machine has no address but its own loopback: connect it to a network"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(alone)
-		}
-		t.Skip(alone)
-	}
-	ip, _, _ := strings.Cut(addresses[i].String(), "/")
+	ip := need.OutsideAddress(t)
 	term := clitest.NewTerminal(map[string]string{"DATABASE_URL": testdb.New(t).Owner()})
 	cmd := command()
 	cmd.Addr, cmd.Duration = net.JoinHostPort(ip, "0"), time.Second

@@ -8,10 +8,15 @@ import (
 	"clerksync/cmd/clerksync/internal/status"
 	"clerksync/cmd/clerksync/internal/syncusers"
 	"clerksync/cmd/clerksync/internal/testjwt"
+	"clerksync/shared/testkit/lambdatest"
 	"clerksync/shared/testkit/testdb"
 )
 
-func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
+func TestMain(m *testing.M) {
+	code := testdb.Main(m)
+	lambdatest.RemoveBuilt()
+	os.Exit(code)
+}
 
 // program has the commands that the tests need.
 type program struct {

@@ -62,20 +62,7 @@ func commands(t *testing.T, page string) []string {
 // fresh database and a Clerk instance.
 func TestDocs_EveryCommandRuns(t *testing.T) {
 	t.Parallel()
-	instance := clerkinstance.New(clerkinstance.Options{Seed: 1})
-	if err := instance.Seed(clerkinstance.SeedOptions{Users: 50, Organizations: 3, Memberships: 30, To: time.Now().Add(-time.Hour)}); err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	api := httptest.NewServer(mux)
-	t.Cleanup(api.Close)
-	mint := tokens.New(instance, api.URL)
-	mux.Handle("/", backendapi.New(instance, backendapi.Options{SecretKeys: []string{clitest.ClerkKey}, Tokens: mint}))
-	mux.Handle("/.well-known/", mint.FrontendAPI())
-	var user string
-	for user = range instance.Snapshot().Users {
-		break
-	}
+	mint, user, clerk := newReadersClerk(t)
 	// Longer than the pages take.
 	token, err := mint.SessionToken(tokens.Options{UserID: user, Lifetime: 10 * time.Minute})
 	if err != nil {
@@ -94,8 +81,7 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 			t.Parallel()
 			project := newReadersProject(t, lines)
 			dir := t.TempDir()
-			settings := "DATABASE_URL=" + project.owner + "\nCLERK_SECRET_KEY=" + clitest.ClerkKey + "\nCLERK_API_URL=" + api.URL + "/v1\n" +
-				"CLERK_ISSUER=" + api.URL + "\nDIAGNOSTICS_DATABASE_URL=" + project.diagnostics + "\n"
+			settings := clerk + "DATABASE_URL=" + project.owner + "\nDIAGNOSTICS_DATABASE_URL=" + project.diagnostics + "\n"
 			for name, text := range map[string]string{".env": settings, "token.txt": token} {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
@@ -117,6 +103,26 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// newReadersClerk is the instance of a page's reader: its tokens, one of its users, and
+// what a file of settings says of it.
+func newReadersClerk(t *testing.T) (mint *tokens.Mint, user, settings string) {
+	t.Helper()
+	instance := clerkinstance.New(clerkinstance.Options{Seed: 1})
+	if err := instance.Seed(clerkinstance.SeedOptions{Users: 50, Organizations: 3, Memberships: 30, To: time.Now().Add(-time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	api := httptest.NewServer(mux)
+	t.Cleanup(api.Close)
+	mint = tokens.New(instance, api.URL)
+	mux.Handle("/", backendapi.New(instance, backendapi.Options{SecretKeys: []string{clitest.ClerkKey}, Tokens: mint}))
+	mux.Handle("/.well-known/", mint.FrontendAPI())
+	for user = range instance.Snapshot().Users {
+		break
+	}
+	return mint, user, "CLERK_SECRET_KEY=" + clitest.ClerkKey + "\nCLERK_API_URL=" + api.URL + "/v1\nCLERK_ISSUER=" + api.URL + "\n"
 }
 
 // readersProject is the database of a page's reader, by its connection strings.

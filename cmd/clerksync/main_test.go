@@ -1,17 +1,24 @@
 package main
 
 import (
-	"os"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
 
 	"clerksync/shared/testkit/lambdatest"
 	"clerksync/shared/testkit/moto"
 	"clerksync/shared/testkit/testdb"
 )
 
-func TestMain(m *testing.M) {
-	code := testdb.Main(m)
+// tests are those of the package, and what ends behind them.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	code := testdb.Main(m.M)
 	moto.Stop()
 	lambdatest.RemoveBuilt()
-	os.Exit(code)
+	return code
 }
+
+// Scripts run the program as a process: this test binary, under its name.
+func TestMain(m *testing.M) { testscript.Main(tests{m}, map[string]func(){"clerksync": main}) }

@@ -48,9 +48,8 @@ func BenchmarkFellows(b *testing.B) {
 		// A scan begins where another one has come to, and hides where the rows lie.
 		exec(b, conn, `set synchronize_seqscans = off`)
 		exec(b, conn, fmt.Sprintf(benchCopySQL, users))
-		for _, table := range []string{"users", "users_public", "organizations", "organization_memberships", "bare_users_public", "bare_organization_memberships"} {
-			exec(b, conn, `vacuum analyze public.`+table)
-		}
+		// As autovacuum keeps a database that is in use, the catalogue included.
+		exec(b, conn, `vacuum analyze`)
 		var hundred, one string
 		if err := conn.QueryRow(b.Context(), `select 'user_' || md5('5009'), string_agg(quote_literal('user_' || md5(n::text)), ', ') from generate_series(5000, 5099) as n`).Scan(&one, &hundred); err != nil {
 			b.Fatal(err)

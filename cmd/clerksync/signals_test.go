@@ -16,6 +16,7 @@ import (
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/shared/devstack/clerkdouble/backendapi"
 	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/need"
 )
 
 // process is the program with nothing but settings in its environment.
@@ -122,7 +123,7 @@ func TestDev_EndsInOrderWithItsTerminal(t *testing.T) {
 		return strings.Contains(term.Stdout(), "\n") || strings.Contains(term.Stderr(), "no PostgreSQL server found")
 	})
 	if !strings.Contains(term.Stdout(), "\n") {
-		t.Skip(term.Stderr())
+		need.Missing(t, term.Stderr())
 	}
 	// A shell repeats what the terminal has said.
 	if err := errors.Join(child.Process.Signal(syscall.SIGHUP), child.Process.Signal(syscall.SIGHUP)); err != nil {

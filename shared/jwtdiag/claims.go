@@ -328,7 +328,7 @@ func (x *diagnosis) organization() organization {
 	if raw, there := x.payload.value("o"); there && jsonkind.Of(raw) != "null" {
 		o := x.payload.object("o")
 		if o == nil {
-			return organization{problem: "o is " + jsonkind.Of(raw) + " in place of an object"}
+			return organization{problem: "o is " + jsonkind.Of(raw) + " instead of an object"}
 		}
 		id, isText := o.text("id")
 		role, _ := o.text("rol")
@@ -343,7 +343,7 @@ func (x *diagnosis) organization() organization {
 	}
 	id, isText := asText(raw)
 	if !isText || id == "" {
-		return organization{problem: "org_id is " + jsonkind.Of(raw) + " in place of an id"}
+		return organization{problem: "org_id is " + jsonkind.Of(raw) + " instead of an id"}
 	}
 	role, _ := x.payload.text("org_role")
 	return organization{id: id, role: withPrefix(role), there: true}
@@ -393,7 +393,7 @@ func (x *diagnosis) checkPermissions() *check {
 		raw, there := x.payload.value("org_permissions")
 		list, isList := asTexts(raw)
 		if there && !isList && jsonkind.Of(raw) != "null" {
-			return warned(id, "The permissions (org_permissions) are "+jsonkind.Of(raw)+" in place of a list of texts", "They count as none.", "")
+			return warned(id, "The permissions (org_permissions) are "+jsonkind.Of(raw)+" instead of a list of texts", "They count as none.", "")
 		}
 		x.permissions = list
 		return passed(id, granted(list), "")
@@ -403,7 +403,7 @@ func (x *diagnosis) checkPermissions() *check {
 		raw, there := o.value(name)
 		value, isText := asText(raw)
 		if there && !isText && jsonkind.Of(raw) != "null" {
-			return "", name + " is " + jsonkind.Of(raw) + " in place of a text"
+			return "", name + " is " + jsonkind.Of(raw) + " instead of a text"
 		}
 		return value, ""
 	}

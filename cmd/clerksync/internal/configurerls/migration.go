@@ -55,7 +55,7 @@ func writeMigration(dir string, table catalog.Name, text string, now time.Time) 
 	path = filepath.Join(dir, stamp.Format(stampLayout)+suffix)
 	switch err := console.WriteNewFile(path, text); {
 	case errors.Is(err, fs.ErrExist):
-		return "", false, fmt.Errorf("writing a migration: somebody made %s just now; run the same command again", path)
+		return "", false, fmt.Errorf("writing a migration: another process made %s just now; run the same command again", path)
 	case err != nil:
 		return "", false, fmt.Errorf("writing a migration: %w", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// WriteFile writes a file that is there whole or not at all, in place of an earlier one.
+// WriteFile writes a file, whole or not at all; it replaces an earlier one.
 // What is no file, such as /dev/stdout, is written to as it is.
 func WriteFile(path, text string) error {
 	mode := fs.FileMode(0o644)           // part of a repository, which others read

@@ -15,7 +15,7 @@ import (
 // Command is dev, as kong reads it.
 type Command struct {
 	Addr        string        `help:"Where the gateway listens (default: ${default})." default:"127.0.0.1:8787" placeholder:"HOST:PORT"`
-	Postgres    string        `help:"Main version of the embedded PostgreSQL, 15 or 17 (default: whichever is found)." enum:",15,17" default:"" placeholder:"15|17"`
+	Postgres    string        `help:"Main version of the embedded PostgreSQL, 15 or 17 (default: the one that is found)." enum:",15,17" default:"" placeholder:"15|17"`
 	Data        console.Path  `help:"Keep the embedded database in this folder (default: throw it away)." placeholder:"DIR"`
 	Seed        uint64        `help:"Seed of the Clerk double: one seed, one history (default: ${default})." default:"1" placeholder:"N"`
 	Users       int           `help:"How many people sign up at the start (default: ${default})." default:"20" placeholder:"N"`

@@ -13,6 +13,7 @@ import (
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/testkit/lambdatest"
+	"clerksync/shared/testkit/need"
 )
 
 // No process can clean up after its own SIGKILL: the kernel has to, and what waits for that.
@@ -64,7 +65,7 @@ func startBuilt(t *testing.T, flags ...string) (*clitest.Terminal, *exec.Cmd, <-
 		return strings.Contains(term.Stdout(), "\n") || strings.Contains(term.Stderr(), "no PostgreSQL server found")
 	})
 	if !strings.Contains(term.Stdout(), "\n") {
-		t.Skip(term.Stderr())
+		need.Missing(t, term.Stderr())
 	}
 	return term, child, done
 }

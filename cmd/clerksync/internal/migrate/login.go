@@ -109,7 +109,7 @@ func (cmd loginCommand) retire(ctx context.Context, c console.Console, session *
 		case !errors.Is(err, migrate.ErrNotYet) && time.Now().After(deadline):
 			return connect.Explain(err)
 		case time.Now().After(deadline):
-			return console.Hint(err, fmt.Sprintf("\"%s --retire --wait 30m\" waits for it; --force does not, and locks out whoever still needs it", again))
+			return console.Hint(err, fmt.Sprintf("\"%s --retire --wait 30m\" waits for it; --force does not, and locks out everything that still needs it", again))
 		}
 		if text := err.Error(); text != said {
 			c.Say("clerksync: waiting: %s", text)

@@ -27,7 +27,7 @@ type Command struct {
 	AllowDeletions bool         `help:"Let any number of deletions through that Clerk has confirmed."`
 	MaxDeleteShare float64      `help:"Stop before more than this share of one kind is deleted (default: ${default})." default:"0.1" placeholder:"SHARE"`
 	MaxDeletes     int64        `help:"Stop before more than this many of one kind are deleted (default: ${default})." default:"10000" placeholder:"N"`
-	AcceptInstance bool         `help:"Take the secret key's Clerk instance for the right one, whichever the copy was of."`
+	AcceptInstance bool         `help:"Take the secret key's Clerk instance for the right one, also if the copy is of another."`
 	RateShare      *float64     `help:"Share of Clerk's rate limit to use (default: SYNC_RATE_SHARE, or 0.2)." placeholder:"SHARE"`
 	Workers        int          `help:"How many requests may be under way at once (default: ${default})." default:"16" placeholder:"N"`
 }

@@ -28,7 +28,7 @@ type Command struct {
 	All            bool            `help:"Show the checks that passed, too."`
 	Offline        bool            `help:"Ask nothing over the network, neither Clerk nor Supabase nor the database."`
 	NoDatabase     bool            `help:"Leave the database alone."`
-	PEM            console.Once    `help:"File with the instance's public key, in place of its key set." name:"pem" placeholder:"FILE"`
+	PEM            console.Once    `help:"File with the instance's public key, used instead of its key set." name:"pem" placeholder:"FILE"`
 	PublishableKey console.Once    `help:"Publishable key of the instance." placeholder:"KEY"`
 	Issuer         console.Once    `help:"Issuer that the token must name." placeholder:"URL"`
 	JWKSURL        console.Once    `help:"Where the instance publishes its keys." name:"jwks-url" placeholder:"URL"`

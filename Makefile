@@ -136,7 +136,7 @@ fuzz: ## Run every fuzz target for FUZZTIME=10s
 	done
 
 .PHONY: schema
-schema: ## Write sql/schema.sql, what the SQL files lead to, anew (needs pg_dump 15)
+schema: ## Write sql/schema.sql and sql/migrate/rights.txt, what the SQL files lead to, anew (needs pg_dump 15)
 	CLERKSYNC_TEST_POSTGRES=15 go test ./sql/migrate -run '^TestSchemaDump' -count 1 -update
 
 .PHONY: settings

@@ -3564,6 +3564,22 @@ $$;
 
 
 --
+-- Name: migrated(); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.migrated() RETURNS jsonb
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  select jsonb_build_object(
+    'history', coalesce((
+      select jsonb_agg(jsonb_build_object('version', m.version, 'name', m.name, 'checksum', m.checksum, 'applied_at', m.applied_at))
+      from clerk_sync.migrations as m), '[]'),
+    'rules', (select jsonb_build_object('checksum', r.checksum, 'revision', r.revision, 'applied_at', r.applied_at) from clerk_sync.rules as r))
+$$;
+
+
+--
 -- Name: misshapen(jsonb, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -7290,6 +7306,14 @@ GRANT ALL ON FUNCTION clerk_sync.memberships_left() TO clerksync_writer;
 
 REVOKE ALL ON FUNCTION clerk_sync.memberships_of(object text, id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.memberships_of(object text, id text) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION migrated(); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.migrated() FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.migrated() TO clerksync_writer;
 
 
 --

@@ -89,6 +89,8 @@ type Exchange struct {
 	Attempt int
 	// Duration goes from sending to the end of the body, without the wait before.
 	Duration time.Duration
+	// ServedAt is what the answer's Date header says, to the second; zero without one.
+	ServedAt time.Time
 	// Bytes are those of the body, unpacked.
 	Bytes int64
 	// Err is "" for an answer that could be used, and otherwise a stable code:
@@ -126,6 +128,7 @@ type BackendStats struct {
 // also wraps what the last attempt met, so ask about the deadline first.
 type Backend struct {
 	key     secret.Value
+	kind    InstanceKind
 	url     string
 	client  *http.Client
 	observe func(Exchange)
@@ -160,6 +163,7 @@ func NewBackend(o BackendOptions) (*Backend, error) {
 	}
 	b := &Backend{
 		key:     secret.New(key),
+		kind:    kind,
 		url:     base,
 		client:  &http.Client{Transport: newTransport()},
 		observe: o.Observe,
@@ -353,6 +357,20 @@ func (b *Backend) Instance(ctx context.Context) (Instance, error) {
 	})
 	return instance, err
 }
+
+// JWKS reads the instance's public keys as a JSON Web Key Set: GET /jwks. They are those
+// that its Frontend API publishes. Clerk's limit does not count it.
+func (b *Backend) JWKS(ctx context.Context) ([]byte, error) {
+	var keys []byte
+	err := b.ask(ctx, question{template: "/jwks", path: "/jwks"}, func(body []byte, _ time.Time) error {
+		keys = bytes.Clone(body)
+		return nil
+	})
+	return keys, err
+}
+
+// Kind is what the secret key says of its instance.
+func (b *Backend) Kind() InstanceKind { return b.kind }
 
 // Stats returns the sums so far.
 func (b *Backend) Stats() BackendStats {

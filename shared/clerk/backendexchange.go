@@ -103,7 +103,7 @@ func (b *Backend) attempt(ctx context.Context, q question, number int, read func
 	}()
 
 	requestedAt := time.Now().UTC()
-	status, failure := b.exchange(ctx, q, body)
+	status, servedAt, failure := b.exchange(ctx, q, body)
 	took := time.Since(requestedAt)
 	if failure == nil {
 		failure = answerError(status, body.Bytes(), func(body []byte) error { return read(body, requestedAt) })
@@ -114,7 +114,7 @@ func (b *Backend) attempt(ctx context.Context, q question, number int, read func
 	}
 	b.bytesRead.Add(int64(body.Len()))
 	if b.observe != nil {
-		seen := Exchange{Path: q.template, Status: status, Attempt: number, Duration: took, Bytes: int64(body.Len())}
+		seen := Exchange{Path: q.template, Status: status, Attempt: number, Duration: took, Bytes: int64(body.Len()), ServedAt: servedAt}
 		switch {
 		case failure != nil && ctx.Err() != nil:
 			seen.Err = "canceled"
@@ -127,8 +127,8 @@ func (b *Backend) attempt(ctx context.Context, q question, number int, read func
 }
 
 // exchange sends a question and reads the body of the answer. The status is 0 if
-// none came.
-func (b *Backend) exchange(ctx context.Context, q question, body *bytes.Buffer) (int, *BackendError) {
+// none came, and the time zero if the answer has no Date.
+func (b *Backend) exchange(ctx context.Context, q question, body *bytes.Buffer) (status int, servedAt time.Time, failure *BackendError) {
 	ctx, cancel := context.WithTimeoutCause(ctx, attemptTimeout, errAttemptTimeout)
 	defer cancel()
 	address := b.url + q.path
@@ -137,7 +137,7 @@ func (b *Backend) exchange(ctx context.Context, q question, body *bytes.Buffer) 
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
-		return 0, &BackendError{reason: "the request cannot be made", code: "unexpected"}
+		return 0, servedAt, &BackendError{reason: "the request cannot be made", code: "unexpected"}
 	}
 	request.Header.Set("Authorization", "Bearer "+b.key.Reveal())
 	request.Header.Set("Clerk-API-Version", APIVersion)
@@ -146,27 +146,28 @@ func (b *Backend) exchange(ctx context.Context, q question, body *bytes.Buffer) 
 
 	response, err := b.client.Do(request)
 	if err != nil {
-		return 0, connectionError(ctx, 0, err)
+		return 0, servedAt, connectionError(ctx, 0, err)
 	}
 	defer response.Body.Close()
+	servedAt, _ = http.ParseTime(response.Header.Get("Date"))
 	if response.StatusCode/100 != 2 {
 		// An error whose body breaks off is still an error of that status.
 		_, _ = body.ReadFrom(io.LimitReader(response.Body, maxErrorBody))
-		return response.StatusCode, statusError(response.StatusCode, response.Header, body.Bytes())
+		return response.StatusCode, servedAt, statusError(response.StatusCode, response.Header, body.Bytes())
 	}
 	if response.ContentLength > 0 && response.ContentLength <= maxBody {
 		body.Grow(int(response.ContentLength) + bytes.MinRead)
 	}
 	if _, err = body.ReadFrom(io.LimitReader(response.Body, maxBody+1)); err != nil {
-		return response.StatusCode, connectionError(ctx, response.StatusCode, err)
+		return response.StatusCode, servedAt, connectionError(ctx, response.StatusCode, err)
 	}
 	if body.Len() > maxBody {
-		return response.StatusCode, &BackendError{
+		return response.StatusCode, servedAt, &BackendError{
 			Status: response.StatusCode, code: "too_large",
 			reason: fmt.Sprintf("more than %d MiB; ask for fewer at a time", maxBody>>20),
 		}
 	}
-	return response.StatusCode, nil
+	return response.StatusCode, servedAt, nil
 }
 
 // answerError hands the body of a success to read, unless it is none of Clerk's.

@@ -236,10 +236,13 @@ func (r release) inspect(ctx context.Context, tx pgx.Tx, opts Options) (database
 	case !rulesTable:
 		return d, fmt.Errorf("%w, and nothing leads from there to here: drop the schemas clerk_sync and clerk and the copy's four tables, and migrate anew", ErrUnreleased)
 	}
-	if err := readHistory(ctx, tx, d.steps, r.revision); err != nil {
+	found, err := readHistory(ctx, tx)
+	if err != nil {
 		return d, err
 	}
-	var err error
+	if err := found.mark(d.steps, r.revision); err != nil {
+		return d, err
+	}
 	d.names, err = usedNames(ctx, tx, opts)
 	return d, err
 }
@@ -255,46 +258,59 @@ func chosen(opts Options) names {
 	return n
 }
 
-// readHistory marks the steps that the database has.
-func readHistory(ctx context.Context, tx pgx.Tx, steps []Step, known int) error {
-	rows, err := tx.Query(ctx, `select version, name, checksum, applied_at from clerk_sync.migrations`)
-	if err != nil {
-		return fmt.Errorf("reading clerk_sync.migrations (connect as the role that migrated): %w", err)
-	}
-	var version int64
-	var name, sum string
-	var at time.Time
-	var problems []error
-	_, err = pgx.ForEachRow(rows, []any{&version, &name, &sum, &at}, func() error {
-		for i := range steps {
-			s := &steps[i]
-			if s.isRules() || s.version != version {
-				continue
-			}
-			s.AppliedAt = at
-			if s.Checksum != sum {
-				problems = append(problems, fmt.Errorf("%w: %s has checksum %.12s here and %.12s in the database", ErrChanged, s, s.Checksum, sum))
-			}
-			return nil
-		}
-		problems = append(problems, fmt.Errorf("%w: it has migration %s; use the release that made it", ErrUnknown, name))
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading clerk_sync.migrations (connect as the role that migrated): %w", err)
-	}
+// history is what a database says of its migrations.
+type history struct {
+	Files []struct {
+		Version   int64     `json:"version"`
+		Name      string    `json:"name"`
+		Checksum  string    `json:"checksum"`
+		AppliedAt time.Time `json:"applied_at"`
+	} `json:"history"`
+	// Rules is nil in a database whose rules were never applied.
+	Rules *struct {
+		Checksum  string     `json:"checksum"`
+		Revision  int        `json:"revision"`
+		AppliedAt *time.Time `json:"applied_at"`
+	} `json:"rules"`
+}
 
-	var revision int
-	var applied *time.Time
-	if err := tx.QueryRow(ctx, `select coalesce(checksum, ''), coalesce(revision, 0), applied_at from clerk_sync.rules`).Scan(&sum, &revision, &applied); err != nil {
-		return fmt.Errorf("reading clerk_sync.rules: %w", err)
+// readHistory reads it as the role that migrated.
+func readHistory(ctx context.Context, tx pgx.Tx) (history, error) {
+	var h history
+	err := tx.QueryRow(ctx, `
+		select jsonb_build_object(
+		  'history', coalesce((select jsonb_agg(to_jsonb(m)) from clerk_sync.migrations as m), '[]'),
+		  'rules', (select jsonb_build_object('checksum', coalesce(r.checksum, ''), 'revision', coalesce(r.revision, 0), 'applied_at', r.applied_at)
+		            from clerk_sync.rules as r))`).Scan(&h)
+	if err != nil {
+		return h, fmt.Errorf("reading clerk_sync.migrations and clerk_sync.rules (connect as the role that migrated): %w", err)
 	}
-	if revision > known {
-		problems = append(problems, fmt.Errorf("%w: it has the rules of a later release (revision %d, and %d here); use that release", ErrUnknown, revision, known))
+	return h, nil
+}
+
+// mark notes in the steps when the database got them, and fails for what they are not.
+func (h history) mark(steps []Step, known int) error {
+	var problems []error
+	for _, file := range h.Files {
+		i := slices.IndexFunc(steps, func(s Step) bool { return !s.isRules() && s.version == file.Version })
+		if i < 0 {
+			problems = append(problems, fmt.Errorf("%w: it has migration %s; use the release that made it", ErrUnknown, file.Name))
+			continue
+		}
+		steps[i].AppliedAt = file.AppliedAt
+		if steps[i].Checksum != file.Checksum {
+			problems = append(problems, fmt.Errorf("%w: %s has checksum %.12s here and %.12s in the database", ErrChanged, steps[i], steps[i].Checksum, file.Checksum))
+		}
+	}
+	if h.Rules == nil {
+		return errors.Join(problems...)
+	}
+	if h.Rules.Revision > known {
+		problems = append(problems, fmt.Errorf("%w: it has the rules of a later release (revision %d, and %d here); use that release", ErrUnknown, h.Rules.Revision, known))
 	}
 	for i := range steps {
-		if steps[i].isRules() && steps[i].Checksum == sum && applied != nil {
-			steps[i].AppliedAt = *applied
+		if steps[i].isRules() && steps[i].Checksum == h.Rules.Checksum && h.Rules.AppliedAt != nil {
+			steps[i].AppliedAt = *h.Rules.AppliedAt
 		}
 	}
 	return errors.Join(problems...)
@@ -387,7 +403,7 @@ func (d database) makes(schema string) []string {
 
 // checkTaken finds relations of the team's before a file runs into them. Functions
 // are found when the rules are applied.
-func (d database) checkTaken(ctx context.Context, tx pgx.Tx) error {
+func (d database) checkTaken(ctx context.Context, tx Querier) error {
 	if !d.fresh {
 		return nil
 	}

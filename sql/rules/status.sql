@@ -134,6 +134,17 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select s.exposed_schema, s.helpers_schema from clerk_sync.settings as s
 $$;
 
+-- Which migrations the database has, for logins that may not read their history: a
+-- program compares it with its own.
+create or replace function clerk_sync.migrated() returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object(
+    'history', coalesce((
+      select jsonb_agg(jsonb_build_object('version', m.version, 'name', m.name, 'checksum', m.checksum, 'applied_at', m.applied_at))
+      from clerk_sync.migrations as m), '[]'),
+    'rules', (select jsonb_build_object('checksum', r.checksum, 'revision', r.revision, 'applied_at', r.applied_at) from clerk_sync.rules as r))
+$$;
+
 -- What the diagnostics may learn beyond what a user sees by itself: whether the
 -- copy knows a user, its active organization and its membership there, and when
 -- the copy last heard from Clerk. States, the role's key and a time; no columns
@@ -170,10 +181,10 @@ comment on function clerk_sync.copy_state(text, text) is
 revoke execute on function
   clerk_sync.count_rows(regclass, text, bigint), clerk_sync.count_objects(text), clerk_sync.count_events(),
   clerk_sync.last_runs(), clerk_sync.count_endings(),
-  clerk_sync.status(), clerk_sync.last_event_at(), clerk_sync.schemas(), clerk_sync.copy_state(text, text)
+  clerk_sync.status(), clerk_sync.last_event_at(), clerk_sync.schemas(), clerk_sync.migrated(), clerk_sync.copy_state(text, text)
 from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.count_objects(text), clerk_sync.count_events(), clerk_sync.last_runs(), clerk_sync.count_endings(),
-  clerk_sync.status(), clerk_sync.last_event_at(), clerk_sync.schemas()
+  clerk_sync.status(), clerk_sync.last_event_at(), clerk_sync.schemas(), clerk_sync.migrated()
 to clerksync_writer;
 grant execute on function clerk_sync.schemas(), clerk_sync.copy_state(text, text) to clerksync_diagnostics;

@@ -218,6 +218,7 @@ func samples() []sample {
 	add("clerk_sync.end_run", run+`, 'complete', null, 0, '{}'`)
 	add("clerk_sync.recent_runs", ``)
 	add("clerk_sync.last_event_at", ``)
+	add("clerk_sync.migrated", ``)
 	add("clerk_sync.status", ``)
 	add("clerk_sync.purge", ``)
 	add("clerk_sync.copy_state", `'user_p1', 'org_p1'`)

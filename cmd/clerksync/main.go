@@ -7,6 +7,7 @@
 //	clerksync configure-rls          row level security of tables: written, proved, linted; an audit log
 //	clerksync test-jwt               what is the matter with a token, in one sentence
 //	clerksync status                 what the copy holds, beside what Clerk does
+//	clerksync doctor                 what is the matter with the whole set-up, the first cause first
 //	clerksync events list|replay     what arrived, and what to do about it
 //	clerksync deletions list|show    what deleted objects held, while it is held back
 //
@@ -29,6 +30,7 @@ import (
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/cmd/clerksync/internal/deletions"
 	"clerksync/cmd/clerksync/internal/dev"
+	"clerksync/cmd/clerksync/internal/doctor"
 	"clerksync/cmd/clerksync/internal/events"
 	"clerksync/cmd/clerksync/internal/migrate"
 	"clerksync/cmd/clerksync/internal/status"
@@ -46,6 +48,7 @@ type program struct {
 	ConfigureRLS configurerls.Command `cmd:"" name:"configure-rls" help:"Write, prove and lint row level security; audit tables."`
 	TestJWT      testjwt.Command      `cmd:"" name:"test-jwt" help:"Say what is the matter with a token: for Clerk, for Supabase and in the database."`
 	Status       status.Command       `cmd:"" help:"Show what the copy and Clerk hold, the last full sync and when a webhook last came."`
+	Doctor       doctor.Command       `cmd:"" help:"Look over the whole set-up and name the first cause of what is wrong."`
 	Events       events.Command       `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
 	Deletions    deletions.Command    `cmd:"" help:"List, show and drop what is held back of deleted objects."`
 }

@@ -1,4 +1,5 @@
-// Package awsaccount reads what an account of AWS lets the stack do.
+// Package awsaccount reads what an account of AWS lets the stack do, and how a deployed
+// stack is: its outputs, schedule, failure queues and alarms. It changes nothing there.
 package awsaccount
 
 import (
@@ -41,7 +42,7 @@ func ReadConcurrency(ctx context.Context, lookup config.Lookup) (Concurrency, er
 	}
 	settings, err := lambda.NewFromConfig(cfg).GetAccountSettings(ctx, &lambda.GetAccountSettingsInput{})
 	if err != nil {
-		return Concurrency{}, explain(ctx, err)
+		return Concurrency{}, explainCall(ctx, err, "Lambda", "lambda:GetAccountSettings")
 	}
 	limit := settings.AccountLimit
 	if limit == nil || limit.UnreservedConcurrentExecutions == nil || limit.ConcurrentExecutions <= 0 {
@@ -50,9 +51,10 @@ func ReadConcurrency(ctx context.Context, lookup config.Lookup) (Concurrency, er
 	return Concurrency{Region: cfg.Region, Limit: int(limit.ConcurrentExecutions), Unreserved: int(*limit.UnreservedConcurrentExecutions)}, nil
 }
 
-func explain(ctx context.Context, err error) error {
+// explainCall gives an error of the SDK its name and says which right a refusal asks for.
+func explainCall(ctx context.Context, err error, service, right string) error {
 	if api, ok := errors.AsType[smithy.APIError](err); ok && strings.HasPrefix(api.ErrorCode(), "AccessDenied") {
-		return fmt.Errorf("%w (%s): it needs lambda:GetAccountSettings", config.ErrAccessDenied, api.ErrorCode())
+		return fmt.Errorf("%w (%s): it needs %s", config.ErrAccessDenied, api.ErrorCode(), right)
 	}
-	return fmt.Errorf("asking Lambda for the account's limits: %w", config.ExplainAWS(ctx, err, "Lambda"))
+	return fmt.Errorf("asking %s: %w", service, config.ExplainAWS(ctx, err, service))
 }

@@ -561,6 +561,12 @@ func TestBackend_TellsOfEveryExchange(t *testing.T) {
 			{Path: "/users/{id}", Status: 200, Attempt: 5, Bytes: 9, Err: "not_json"},
 			{Path: "/users/{id}", Status: 200, Attempt: 6, Bytes: 15},
 		}
+		for i, e := range seen {
+			if answered := e.Status != 0; e.ServedAt.IsZero() == answered {
+				t.Errorf("exchange %d was served at %s, want the answer's Date", i+1, e.ServedAt)
+			}
+			seen[i].ServedAt = time.Time{}
+		}
 		if diff := cmp.Diff(want, seen); diff != "" {
 			t.Errorf("exchanges: -want +got\n%s", diff)
 		}

@@ -103,8 +103,8 @@ func timeMember(value json.RawMessage) time.Time {
 	return time.Time{}
 }
 
-// Management asks Supabase's Management API about one project. It only reads. It sends nothing before its first question,
-// never has two questions under way, serves an answer again for a minute and a failure for ten seconds, and is safe for
+// Management asks Supabase's Management API about one project. It only reads, and sends nothing before its first question.
+// About providers it never has two questions under way, serves an answer again for a minute and a failure for ten seconds, and is safe for
 // concurrent use. Make it with [NewManagement].
 type Management struct {
 	token   secret.Value
@@ -189,7 +189,7 @@ func (m *Management) ThirdPartyAuth(ctx context.Context) ([]ThirdPartyAuth, erro
 	}
 	// A question does not end with the call that asked it: others may wait for the answer, and the next call needs it
 	// anyway. Its own limit ends it.
-	done := m.questions.DoChan(m.project, func() (any, error) { return m.keep(m.ask(context.WithoutCancel(ctx))) })
+	done := m.questions.DoChan(m.project, func() (any, error) { return m.keep(m.askProviders(context.WithoutCancel(ctx))) })
 	m.mu.Unlock()
 	select {
 	case r := <-done:
@@ -198,6 +198,51 @@ func (m *Management) ThirdPartyAuth(ctx context.Context) ([]ThirdPartyAuth, erro
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for Supabase's Management API: %w", context.Cause(ctx))
 	}
+}
+
+func (m *Management) askProviders(ctx context.Context) ([]ThirdPartyAuth, error) {
+	return ask(ctx, m, "/config/auth/third-party-auth", func(body []byte) ([]ThirdPartyAuth, error) {
+		// A list that is null is none.
+		var list []ThirdPartyAuth
+		if err := json.Unmarshal(body, &list); err != nil || list == nil {
+			return nil, errors.New("something that is not a list of providers")
+		}
+		return list, nil
+	})
+}
+
+// ProjectStatus is a project's, such as "ACTIVE_HEALTHY" or "INACTIVE" for one that is paused: GET /v1/projects/{ref}. It
+// needs the permission project_admin_read.
+func (m *Management) ProjectStatus(ctx context.Context) (string, error) {
+	return ask(ctx, m, "", func(body []byte) (string, error) {
+		var project struct {
+			Status string `json:"status"`
+		}
+		if err := json.Unmarshal(body, &project); err != nil || project.Status == "" {
+			return "", errors.New("something that is not a project")
+		}
+		return project.Status, nil
+	})
+}
+
+// ExposedSchemas are those that the project's Data API serves: GET /v1/projects/{ref}/postgrest. It needs the permission
+// data_api_config_read. What else the answer holds, a secret among it, is not kept.
+func (m *Management) ExposedSchemas(ctx context.Context) ([]string, error) {
+	return ask(ctx, m, "/postgrest", func(body []byte) ([]string, error) {
+		var settings struct {
+			Schemas *string `json:"db_schema"`
+		}
+		if err := json.Unmarshal(body, &settings); err != nil || settings.Schemas == nil {
+			return nil, errors.New("something that is not the Data API's configuration")
+		}
+		var names []string
+		for name := range strings.SplitSeq(*settings.Schemas, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				names = append(names, name)
+			}
+		}
+		return names, nil
+	})
 }
 
 // keep has an answer served again for a while, and returns it.

@@ -16,7 +16,7 @@ var (
 	// ErrManagementToken says that the access token is not, or no longer, valid: status 401.
 	ErrManagementToken = errors.New("the access token was refused")
 	// ErrManagementForbidden says that the token is valid and may not read this: status 403.
-	ErrManagementForbidden = errors.New("the access token may not read the project's auth configuration")
+	ErrManagementForbidden = errors.New("the access token may not read this of the project")
 	// ErrProjectNotFound says that there is no such project: status 404.
 	ErrProjectNotFound = errors.New("there is no such project")
 	// ErrManagementLimited says that the requests of this minute are used up: status 429.

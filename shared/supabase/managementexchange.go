@@ -3,7 +3,6 @@ package supabase
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,32 +35,38 @@ func newManagementTransport() *http.Transport {
 	}
 }
 
-// ask sends the question, and once more where that may help and the limit leaves time for it.
-func (m *Management) ask(ctx context.Context) ([]ThirdPartyAuth, error) {
+// ask reads something of the project, and once more where that may help and the limit leaves time for it. read takes the
+// body; its error says what the body is instead.
+func ask[T any](ctx context.Context, m *Management, path string, read func([]byte) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, m.limit, fmt.Errorf("no answer within %s", m.limit))
 	defer cancel()
 	delays := backoff.NewExponentialBackOff()
 	delays.InitialInterval = managementDelay
-	list, err := backoff.Retry(ctx, func() ([]ThirdPartyAuth, error) {
-		list, failure := m.attempt(ctx)
-		switch {
-		case failure == nil:
-			return list, nil
-		case ctx.Err() != nil || !failure.transient:
-			return nil, backoff.Permanent(failure)
+	found, err := backoff.Retry(ctx, func() (T, error) {
+		var none T
+		body, failure := m.attempt(ctx, path)
+		if failure == nil {
+			found, err := read(body)
+			if err == nil {
+				return found, nil
+			}
+			failure = &managementError{kind: ErrManagementUnavailable, status: http.StatusOK, reason: err.Error()}
 		}
-		return nil, failure
+		if ctx.Err() != nil || !failure.transient {
+			return none, backoff.Permanent(failure)
+		}
+		return none, failure
 	}, backoff.WithBackOff(delays), backoff.WithMaxTries(managementAttempts), backoff.WithMaxElapsedTime(m.limit))
 	if _, known := errors.AsType[*managementError](err); err != nil && !known {
 		// The limit has ended the pause before the second attempt.
 		err = &managementError{kind: ErrManagementUnavailable, reason: err.Error()}
 	}
-	return list, err
+	return found, err
 }
 
-// attempt sends the question once.
-func (m *Management) attempt(ctx context.Context) ([]ThirdPartyAuth, *managementError) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+"/v1/projects/"+m.project+"/config/auth/third-party-auth", http.NoBody)
+// attempt sends the question once and returns the body of a success.
+func (m *Management) attempt(ctx context.Context, path string) ([]byte, *managementError) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+"/v1/projects/"+m.project+path, http.NoBody)
 	if err != nil {
 		return nil, &managementError{kind: ErrManagementUnavailable, reason: "the request cannot be made"}
 	}
@@ -84,12 +89,7 @@ func (m *Management) attempt(ctx context.Context) ([]ThirdPartyAuth, *management
 	case len(body) > maxManagementBody:
 		return nil, &managementError{kind: ErrManagementUnavailable, status: response.StatusCode, reason: fmt.Sprintf("more than %d MiB", maxManagementBody>>20)}
 	}
-	// A list that is null is none.
-	var list []ThirdPartyAuth
-	if err := json.Unmarshal(body, &list); err != nil || list == nil {
-		return nil, &managementError{kind: ErrManagementUnavailable, status: response.StatusCode, reason: "something that is not a list of providers"}
-	}
-	return list, nil
+	return body, nil
 }
 
 // exchangeError says why no answer, or only a part of one, came. It does not repeat errors that could hold what was

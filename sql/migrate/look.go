@@ -17,7 +17,7 @@ type Querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// ErrNotMigrated: the database has nothing of clerksync.
+// ErrNotMigrated says that the database has nothing of clerksync.
 var ErrNotMigrated = errors.New("nothing of clerksync is in this database")
 
 // Look compares the migrations of a database with those of this program and returns the

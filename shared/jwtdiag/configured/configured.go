@@ -161,6 +161,13 @@ func Check(c config.Diagnostics) error {
 	return err
 }
 
+// Addresses are what follows from a configuration: the issuer of the instance's tokens
+// and where its keys are, empty where that is not known. Its errors are those of [Check].
+func Addresses(c config.Diagnostics) (issuer, keySet string, err error) {
+	f, err := derive(c)
+	return f.issuer, f.keySetURL, err
+}
+
 // Checked returns a function that configures as the given one does, and fails
 // with what [Check] finds, so that whoever else uses a part of the configuration
 // learns of all its problems. A configuration is checked once.

@@ -24,6 +24,7 @@
 package managementdouble
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -59,6 +60,11 @@ type Options struct {
 	Tokens map[string]Access
 	// Projects are the references of those that exist; nil means every one.
 	Projects []string
+	// Statuses are those of projects that are not ACTIVE_HEALTHY, by reference.
+	Statuses map[string]string
+	// Schemas are those that the Data API of each project serves, with commas; "" means
+	// "public,graphql_public".
+	Schemas string
 	// Limit of requests a minute; 0 means DefaultLimit, and less any number.
 	Limit int
 	// Latency is how long every answer takes.
@@ -134,6 +140,8 @@ func New(o Options) *API {
 	a.routes.Handle("POST "+collection, a.serve(ReadWrite, http.StatusCreated, a.create))
 	a.routes.Handle("GET "+collection+"/{tpa_id}", a.serve(Read, http.StatusOK, a.read))
 	a.routes.Handle("DELETE "+collection+"/{tpa_id}", a.serve(ReadWrite, http.StatusOK, a.remove))
+	a.routes.Handle("GET /v1/projects/{ref}", a.serve(Read, http.StatusOK, a.readProject))
+	a.routes.Handle("GET /v1/projects/{ref}/postgrest", a.serve(Read, http.StatusOK, a.readDataAPI))
 	a.routes.Handle("/", a.serve(NoAccess, http.StatusOK, func(r *http.Request) (any, *failure) {
 		return nil, &failure{http.StatusNotFound, fmt.Sprintf("Cannot %s %s", r.Method, r.URL.Path)}
 	}))
@@ -316,6 +324,28 @@ func (a *API) remove(r *http.Request) (any, *failure) {
 	provider := a.projects[ref][i]
 	a.projects[ref] = slices.Delete(a.projects[ref], i, i+1)
 	return provider, nil
+}
+
+// readProject answers V1ProjectWithDatabaseResponse.
+func (a *API) readProject(r *http.Request) (any, *failure) {
+	ref := r.PathValue("ref")
+	return map[string]any{
+		"id": ref, "ref": ref, "organization_id": "tsrqponmlkjihgfedcba", "organization_slug": "tsrqponmlkjihgfedcba", "name": "double",
+		"region": "eu-central-1", "created_at": "2026-01-01T00:00:00Z", "status": cmp.Or(a.options.Statuses[ref], "ACTIVE_HEALTHY"),
+		"database": map[string]any{"host": "db." + ref + ".supabase.co", "version": "17.6.1.018", "postgres_engine": "17", "release_channel": "ga"},
+	}, nil
+}
+
+// readDataAPI answers PostgrestConfigWithJWTSecretResponse. The real one asks a project
+// that is paused, and fails.
+func (a *API) readDataAPI(r *http.Request) (any, *failure) {
+	if a.options.Statuses[r.PathValue("ref")] != "" {
+		return nil, &failure{http.StatusInternalServerError, "Failed to retrieve project's postgrest config"}
+	}
+	return map[string]any{
+		"db_schema": cmp.Or(a.options.Schemas, "public,graphql_public"), "max_rows": 1000, "db_extra_search_path": "public, extensions",
+		"db_pool": nil, "jwt_secret": "not-a-real-secret-of-forty-characters-xx",
+	}, nil
 }
 
 var uuidPattern = regexp.MustCompile(`^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)

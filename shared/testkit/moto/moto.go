@@ -137,7 +137,8 @@ func (s *Server) NewQueue(t testing.TB, attributes map[string]string) string {
 func (s *Server) Environment() map[string]string {
 	return map[string]string{
 		"AWS_REGION": Region, "AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey,
-		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.URL, "AWS_ENDPOINT_URL_SQS": s.URL,
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": s.URL, "AWS_ENDPOINT_URL_SQS": s.URL, "AWS_ENDPOINT_URL_CLOUDFORMATION": s.URL,
+		"AWS_ENDPOINT_URL_SCHEDULER": s.URL, "AWS_ENDPOINT_URL_CLOUDWATCH": s.URL, "AWS_ENDPOINT_URL_LAMBDA": s.URL,
 	}
 }
 

@@ -18,9 +18,11 @@ import (
 
 // Exit codes.
 const (
-	ExitOK          = 0
-	ExitFailed      = 1
-	ExitUsage       = 2
+	ExitOK     = 0
+	ExitFailed = 1
+	ExitUsage  = 2
+	// ExitUnknown: nothing failed, and something that was asked for stayed unknown.
+	ExitUnknown     = 3
 	ExitInterrupted = 130
 )
 
@@ -115,6 +117,8 @@ func Conclude(ctx context.Context, c console.Console, err error) int {
 	} else {
 		if _, usage := errors.AsType[*console.UsageError](err); usage {
 			code = ExitUsage
+		} else if _, unknown := errors.AsType[*console.UnknownError](err); unknown {
+			code = ExitUnknown
 		}
 		c.Say("clerksync: error: %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))
 	}

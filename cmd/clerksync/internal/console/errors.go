@@ -35,3 +35,14 @@ func Refuse(is bool, format string, args ...any) error {
 	}
 	return fmt.Errorf(format, args...)
 }
+
+// UnknownError says that nothing failed, and that something which was asked for could not
+// be found out.
+type UnknownError struct{ err error }
+
+// Unknown makes an error that one.
+func Unknown(err error) error { return &UnknownError{err} }
+
+func (e *UnknownError) Error() string { return e.err.Error() }
+
+func (e *UnknownError) Unwrap() error { return e.err }

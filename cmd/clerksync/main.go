@@ -65,7 +65,9 @@ func main() {
 	// A write to a reader that has gone away then fails, and the program ends in order; the
 	// signal would end it at once. It says nothing by itself: connections raise it, too.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	os.Exit(run(ctx, os.Args[1:], console.Process()))
+	c := console.Process()
+	c.Version = version
+	os.Exit(run(ctx, os.Args[1:], c))
 }
 
 // endings are the signals that end the program in order, but for what the caller had

@@ -50,7 +50,7 @@ func newHandler(lookup config.Lookup, logs io.Writer) (*handler, func()) {
 			backend, err := clerk.NewBackend(clerk.BackendOptions{
 				SecretKey: current.SecretKey, URL: current.APIURL, Share: current.RateShare, Observe: logExchange(ctx, f.Logger),
 			})
-			return fullsync.Options{Clerk: backend, Store: store, Logger: f.Logger, InstanceID: current.InstanceID, InstanceOrigin: current.InstanceOrigin}, err
+			return fullsync.Options{Clerk: backend, Store: store, Logger: f.Logger, Version: version, InstanceID: current.InstanceID, InstanceOrigin: current.InstanceOrigin}, err
 		},
 		run:     fullsync.Run,
 		refresh: f.Refresh,

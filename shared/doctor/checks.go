@@ -124,9 +124,24 @@ var checks = []check{
 		needs: []string{"database.connection"}, run: checkLint,
 	},
 	{
+		id: "rls.probe", about: "what every kind of caller may do with each exposed table", deep: true,
+		why:   "Policies are tried, not read.",
+		needs: []string{"database.migrations"}, run: checkProbe,
+	},
+	{
+		id: "supabase.advisors", about: "what Supabase's own security advisors say of the project",
+		why:   "They know things that no statement shows, such as the version of Postgres and the settings of the platform.",
+		needs: []string{"supabase.project"}, run: checkAdvisors,
+	},
+	{
 		id: "sync.run", about: "when everything was last synced, and how that ended",
 		why:   "What a webhook loses stays lost until the next full sync.",
 		needs: []string{"database.migrations"}, run: checkFullSync,
+	},
+	{
+		id: "sync.version", about: "whether the functions are of this program's version",
+		why:   "Functions of another version apply other rules than the ones this program has migrated and explains.",
+		needs: []string{"sync.run"}, run: checkVersion,
 	},
 	{
 		id: "webhook.freshness", about: "whether webhooks have come for what has changed in Clerk",
@@ -147,6 +162,11 @@ var checks = []check{
 		id: "aws.stack", about: "the stack on AWS",
 		why:   "The functions are in it.",
 		needs: []string{"config.settings"}, run: checkStack,
+	},
+	{
+		id: "webhook.endpoint", about: "whether the endpoint is at the webhook's address",
+		why:   "A redirect, a login page or a firewall in front of it swallows every webhook.",
+		needs: []string{"config.settings"}, after: []string{"aws.stack"}, run: checkEndpoint,
 	},
 	{
 		id: "aws.secret", about: "the settings that the deployed functions have",

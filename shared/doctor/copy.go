@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/finding"
+	"clerksync/shared/fullsync"
 	"clerksync/shared/mirror"
 )
 
@@ -58,6 +60,26 @@ func checkFullSync(ctx context.Context, x *examination) finding.Finding {
 		return fail("Full syncs are overdue", detail+" The stack makes one every 6 hours.", "Look at the schedule and the log of the function full-sync (docs/operations.md, full-sync-overdue); "+now+" for the moment.")
 	}
 	return pass("Full syncs are complete", "%s", detail)
+}
+
+// checkVersion compares the version that made the last scheduled sync with this program's.
+func checkVersion(_ context.Context, x *examination) finding.Finding {
+	const name = "Which version the functions have is not known"
+	run := x.status.LastComplete
+	var report fullsync.Report
+	switch {
+	case run == nil || run.Trigger != "schedule":
+		return skip(name, "No scheduled full sync was complete yet, which would tell.", "")
+	case json.Unmarshal(run.Report, &report) != nil || report.Version == "":
+		return skip(name, "The last one does not tell.", "")
+	case x.Version == "" || x.Version == "dev":
+		return skip(name, "This program is a build without a version.", "")
+	case report.Version != x.Version:
+		return warn("The functions are of another version than this program",
+			fmt.Sprintf("The last scheduled full sync was made by %s, this is %s.", report.Version, x.Version),
+			"Deploy this version (sam build, sam deploy), or use the program of that one.")
+	}
+	return pass("The functions are of this program's version", "%s.", x.Version)
 }
 
 // checkFreshness compares when a webhook last came with when a user last changed in Clerk.

@@ -12,7 +12,9 @@ import (
 	"clerksync/shared/finding"
 	"clerksync/shared/mirror"
 	"clerksync/shared/netaddr"
+	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/lint"
+	"clerksync/shared/rls/probe"
 	"clerksync/shared/supabase"
 	"clerksync/sql/migrate"
 )
@@ -208,6 +210,60 @@ func checkOwnInstance(ctx context.Context, x *examination) finding.Finding {
 			"Correct CLERK_SECRET_KEY or DATABASE_URL, which belong together. If the copy is to change its instance, read docs/full-sync.md on --accept-instance.")
 	}
 	return pass("The copy is of the secret key's instance", "")
+}
+
+// maxProbed bounds how many tables are probed, each with some hundred round trips.
+const maxProbed = 25
+
+// checkProbe plays every kind of caller on the tables of the schemas that the copy is in
+// and that the Data API serves by default.
+func checkProbe(ctx context.Context, x *examination) finding.Finding {
+	const name = "No caller was played"
+	conn, err := pgx.ConnectConfig(ctx, x.config.Connection())
+	if err != nil {
+		return skip(name, sentence(supabase.Explain(err)), "")
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	rows, err := conn.Query(ctx, `
+		select n.nspname, c.relname from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+		where c.relkind in ('r', 'p') and n.nspname in ('public', $1) order by 1, 2 limit $2`, x.used.Schema, maxProbed+1)
+	var tables []catalog.Name
+	if err == nil {
+		tables, err = pgx.CollectRows(rows, pgx.RowToStructByPos[catalog.Name])
+	}
+	if err != nil {
+		return skip(name, sentence(supabase.Explain(err)), "")
+	}
+	more := len(tables) > maxProbed
+	tables = tables[:min(len(tables), maxProbed)]
+	report, err := probe.Run(ctx, conn, probe.Options{Tables: tables})
+	switch {
+	case errors.Is(err, probe.ErrPrivileges):
+		return skip(name, "The login of DATABASE_URL may not.", "Run clerksync configure-rls test with the owner's connection string.")
+	case err != nil:
+		return skip(name, sentence(supabase.Explain(err)), "")
+	}
+	var failed, other []string
+	for _, f := range report.Findings() {
+		text := strings.TrimSpace(f.Object + ": " + f.Title)
+		switch f.Status {
+		case finding.Fail:
+			failed = append(failed, text)
+		case finding.Warn, finding.Skip:
+			other = append(other, text)
+		case finding.Pass:
+		}
+	}
+	const remedy = "Run clerksync configure-rls test on the table: it shows which policy decides."
+	switch {
+	case len(failed) > 0:
+		return fail("Callers may do what they should not", some(failed)+".", remedy)
+	case len(other) > 0:
+		return warn("Not everything that callers may do is as usual", some(other)+".", remedy)
+	case more:
+		return skip("Not every table was probed", fmt.Sprintf("There are more than %d.", maxProbed), "Run clerksync configure-rls test on the others.")
+	}
+	return pass("Nobody may do what they should not", "%d tables were probed.", len(tables))
 }
 
 func checkLint(ctx context.Context, x *examination) finding.Finding {

@@ -35,6 +35,10 @@ type Options struct {
 	Lookup config.Lookup
 	// Stack is the name of the deployed stack; "" means that none is looked at.
 	Stack string
+	// WebhookURL is where webhooks are sent; "" means the stack's own.
+	WebhookURL string
+	// Version is this program's; "" means that it is not known.
+	Version string
 	// Token is a session token to judge; zero means none.
 	Token secret.Value
 	// Deep adds what takes longer: a sample of the copy compared with Clerk.

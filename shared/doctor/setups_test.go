@@ -56,7 +56,12 @@ type setup struct {
 	// elapsed is how much later than it is the examination is made.
 	elapsed time.Duration
 	deep    bool
-	stack   *stack
+	version string
+	// differs, if set, is what else differs.
+	differs func(*setup)
+	// deployed is whether there is a stack, which takes time.
+	deployed bool
+	stack    *stack
 	// management are Supabase's, for the project; issuers are what it trusts.
 	management managementdouble.Options
 	issuers    []string
@@ -331,8 +336,13 @@ func (s *setup) examine(name string) doctor.Report {
 	if name != "nothing-migrated" && name != "users-taken" {
 		s.fill()
 	}
-	s.stack = newStack(s)
+	if s.deployed {
+		s.stack = newStack(s)
+	}
 	accidents()[name](s)
+	if s.differs != nil {
+		s.differs(s)
+	}
 	s.supabase = managementdouble.New(s.management)
 	management := httptest.NewServer(s.supabase)
 	s.Cleanup(management.Close)
@@ -346,7 +356,7 @@ func (s *setup) examine(name string) doctor.Report {
 		s.registered()
 	}
 	o := doctor.Options{
-		Stack:  s.stack.deploy(),
+		Stack: s.stack.deploy(), Version: s.version,
 		Lookup: func(key string) (string, bool) { value, ok := s.settings[key]; return value, ok },
 		Deep:   s.deep,
 		Now:    func() time.Time { return time.Now().Add(s.elapsed) },
@@ -406,7 +416,7 @@ func TestExamine_NamesTheCauseFirst(t *testing.T) {
 			if accidents()[l.name] == nil {
 				t.Fatalf("nothing makes the set-up in which %s", l.what)
 			}
-			s := &setup{T: t, users: 12}
+			s := &setup{T: t, users: 12, deployed: l.cause == "-" || strings.HasPrefix(l.cause, "aws.")}
 			report := s.examine(l.name)
 			text, err := json.MarshalIndent(report, "", " ")
 			if err != nil {

@@ -136,6 +136,25 @@ func checkProviderKeys(_ context.Context, x *examination) finding.Finding {
 	return pass("Supabase has the instance's keys", "They were fetched %s.", ago(x.now().Sub(x.ours.ResolvedAt)))
 }
 
+func checkAdvisors(ctx context.Context, x *examination) finding.Finding {
+	advice, err := x.management.SecurityAdvice(ctx)
+	if err != nil {
+		return skip("Supabase's advisors were not asked", sentence(err), "Give the access token the permission advisors_read.")
+	}
+	levels := map[string][]string{}
+	for _, a := range advice {
+		levels[a.Level] = append(levels[a.Level], a.Name+": "+a.Detail)
+	}
+	const remedy = "The Supabase dashboard has each under Advisors; clerksync configure-rls lint says which of them are in order, and why."
+	switch {
+	case len(levels["ERROR"]) > 0:
+		return fail("Supabase's advisors find errors", some(levels["ERROR"]), remedy)
+	case len(levels["WARN"]) > 0:
+		return warn("Supabase's advisors warn", some(levels["WARN"]), remedy)
+	}
+	return pass("Supabase's advisors find nothing grave", "They were asked about security.")
+}
+
 func checkExposed(ctx context.Context, x *examination) finding.Finding {
 	schemas, err := x.management.ExposedSchemas(ctx)
 	if err != nil {

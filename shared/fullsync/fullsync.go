@@ -74,6 +74,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Trigger says who began the run, for the history: "schedule", "cli"….
 	Trigger string
+	// Version is the program's, for the history; "" leaves it out.
+	Version string
 	// InstanceID pins the Clerk instance; "" means the one of the last run.
 	InstanceID string
 	// InstanceOrigin says where the pin was read, for the refusal: "environment".
@@ -138,12 +140,14 @@ type Report struct {
 	// "out_of_time", "interrupted", "clerk_unavailable", "clerk_rate_limited",
 	// "key_refused", "database_unavailable", "lock_lost", "wrong_instance",
 	// "too_many_deletions", "list_incomplete", "busy" or "failed".
-	Reason     string    `json:"reason,omitempty"`
-	DryRun     bool      `json:"dry_run,omitempty"`
-	Resumed    bool      `json:"resumed"`
-	Initial    bool      `json:"initial"` // no run was complete before: drift means nothing yet
-	InstanceID string    `json:"instance_id"`
-	StartedAt  time.Time `json:"started_at"`
+	Reason     string `json:"reason,omitempty"`
+	DryRun     bool   `json:"dry_run,omitempty"`
+	Resumed    bool   `json:"resumed"`
+	Initial    bool   `json:"initial"` // no run was complete before: drift means nothing yet
+	InstanceID string `json:"instance_id"`
+	// Version is that of the program which ended the run.
+	Version   string    `json:"version,omitempty"`
+	StartedAt time.Time `json:"started_at"`
 	// DurationMS is how long this call took, in milliseconds.
 	DurationMS int64 `json:"duration_ms"`
 

@@ -132,7 +132,7 @@ func (e *engine) begin(ctx context.Context, recorded bool) error {
 	if err != nil {
 		return fmt.Errorf("asking whose secret key it is: %w", err)
 	}
-	report.InstanceID = instance.ID
+	report.InstanceID, report.Version = instance.ID, e.options.Version
 	if e.options.InstanceID != "" && instance.ID != e.options.InstanceID {
 		origin := ""
 		if e.options.InstanceOrigin != "" {

@@ -245,6 +245,28 @@ func (m *Management) ExposedSchemas(ctx context.Context) ([]string, error) {
 	})
 }
 
+// Advice is something that Supabase's advisors find.
+type Advice struct {
+	// Name is the lint's, such as "rls_disabled_in_public"; Level is "ERROR", "WARN" or "INFO".
+	Name   string `json:"name"`
+	Level  string `json:"level"`
+	Detail string `json:"detail"`
+}
+
+// SecurityAdvice is what the security advisors find: GET /v1/projects/{ref}/advisors/security, which Supabase calls
+// experimental. It needs the permission advisors_read.
+func (m *Management) SecurityAdvice(ctx context.Context) ([]Advice, error) {
+	return ask(ctx, m, "/advisors/security", func(body []byte) ([]Advice, error) {
+		var found struct {
+			Lints *[]Advice `json:"lints"`
+		}
+		if err := json.Unmarshal(body, &found); err != nil || found.Lints == nil {
+			return nil, errors.New("something that is not a list of advice")
+		}
+		return *found.Lints, nil
+	})
+}
+
 // keep has an answer served again for a while, and returns it.
 func (m *Management) keep(list []ThirdPartyAuth, err error) ([]ThirdPartyAuth, error) {
 	served := managementTTL

@@ -65,6 +65,8 @@ type Options struct {
 	// Schemas are those that the Data API of each project serves, with commas; "" means
 	// "public,graphql_public".
 	Schemas string
+	// Lints are what the security advisors find.
+	Lints []Lint
 	// Limit of requests a minute; 0 means DefaultLimit, and less any number.
 	Limit int
 	// Latency is how long every answer takes.
@@ -76,6 +78,13 @@ type Options struct {
 	HTTPClient *http.Client
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
+}
+
+// Lint is what an advisor finds.
+type Lint struct {
+	Name   string `json:"name"`
+	Level  string `json:"level"`
+	Detail string `json:"detail"`
 }
 
 // Registration is what a provider is registered with.
@@ -142,6 +151,9 @@ func New(o Options) *API {
 	a.routes.Handle("DELETE "+collection+"/{tpa_id}", a.serve(ReadWrite, http.StatusOK, a.remove))
 	a.routes.Handle("GET /v1/projects/{ref}", a.serve(Read, http.StatusOK, a.readProject))
 	a.routes.Handle("GET /v1/projects/{ref}/postgrest", a.serve(Read, http.StatusOK, a.readDataAPI))
+	a.routes.Handle("GET /v1/projects/{ref}/advisors/security", a.serve(Read, http.StatusOK, func(*http.Request) (any, *failure) {
+		return map[string]any{"lints": append([]Lint{}, a.options.Lints...)}, nil
+	}))
 	a.routes.Handle("/", a.serve(NoAccess, http.StatusOK, func(r *http.Request) (any, *failure) {
 		return nil, &failure{http.StatusNotFound, fmt.Sprintf("Cannot %s %s", r.Method, r.URL.Path)}
 	}))

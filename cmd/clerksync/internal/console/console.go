@@ -21,6 +21,8 @@ type Console struct {
 	StdoutTTY, StderrTTY bool
 	// Lookup reads the environment, and the file of --env-file where one is given.
 	Lookup func(key string) (string, bool)
+	// Version is the program's.
+	Version string
 	// JSON asks for machine-readable data on Stdout.
 	JSON bool
 	// Now is the clock that tokens are judged by; nil means the system's.

@@ -21,8 +21,9 @@ import (
 // Command is doctor, as kong reads it.
 type Command struct {
 	Stack     console.Once `help:"Also look at this stack on AWS." placeholder:"NAME"`
+	URL       console.Once `help:"Where webhooks are sent (default: the stack's own address)." name:"url" placeholder:"URL"`
 	Token     console.Once `help:"Judge the session token in this file, too; - is stdin." placeholder:"FILE"`
-	Deep      bool         `help:"Also compare a sample of the copy with Clerk. It takes up to two minutes."`
+	Deep      bool         `help:"Also compare a sample of the copy with Clerk, and play every kind of caller on each table. It takes up to two minutes."`
 	All       bool         `help:"Show the checks that passed, too."`
 	Fix       bool         `help:"Offer what may safely be done about it, and do it after consent. Never a grant, a policy or a key."`
 	Yes       bool         `help:"Consent to what --fix offers."`
@@ -43,7 +44,7 @@ Examples:
 
 What hangs on something that failed is skipped, so that the first failure is a cause. What cannot be looked at is skipped with the reason,
 and never passes. docs/troubleshooting.md has a section for each check. The exit code is 1 where a check failed, and 3 where none
-failed but one that was asked for (--stack, --token, --deep) could not be made.`
+failed but one that was asked for (--stack, --url, --token, --deep) could not be made.`
 }
 
 // Validate is called while the command line is parsed.
@@ -64,7 +65,7 @@ type examined struct {
 
 // Run is the command.
 func (cmd Command) Run(ctx context.Context, c console.Console) error {
-	o := doctor.Options{Lookup: c.Lookup, Stack: string(cmd.Stack), Deep: cmd.Deep, Now: c.Now}
+	o := doctor.Options{Lookup: c.Lookup, Stack: string(cmd.Stack), WebhookURL: string(cmd.URL), Version: c.Version, Deep: cmd.Deep, Now: c.Now}
 	if cmd.Token != "" {
 		text, err := cmd.token(ctx, c)
 		if err != nil {
@@ -122,7 +123,7 @@ func (cmd Command) outcome(report doctor.Report) error {
 	if err := console.ToMend(report.Findings); err != nil {
 		return console.Hint(err, fmt.Sprintf("mend %s first; docs/troubleshooting.md has a section on it", report.Cause().ID))
 	}
-	asked := map[string]bool{"aws.stack": cmd.Stack != "", "token.role": cmd.Token != "", "sync.drift": cmd.Deep}
+	asked := map[string]bool{"aws.stack": cmd.Stack != "", "token.role": cmd.Token != "", "sync.drift": cmd.Deep, "webhook.endpoint": cmd.URL != ""}
 	for _, f := range report.Findings {
 		if asked[f.ID] && f.Status == finding.Skip {
 			return console.Unknown(fmt.Errorf("%s was asked for and stayed unknown: %s", f.ID, f.Detail))

@@ -1,6 +1,7 @@
 package rls
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,8 @@ import (
 // reason and what to do.
 var ErrAudit = errors.New("the table cannot be audited")
 
-// AuditedTable is a table whose changes are recorded in clerk_sync.audit_log.
+// AuditedTable is a table whose changes are recorded in clerk_sync.audit_log. Its
+// fields are in the order of the query in [AuditedTables].
 type AuditedTable struct {
 	catalog.Name `json:"table"`
 	// Ignored are the columns whose changes alone are not recorded.
@@ -90,14 +92,7 @@ func explainAudit(err error) error {
 
 // AuditedTables lists the audited tables by name.
 func AuditedTables(ctx context.Context, q catalog.Querier) ([]AuditedTable, error) {
-	rows, err := q.Query(ctx, "select table_schema, table_name, ignored, complete from clerk_sync.audited_tables()")
-	if err != nil {
-		return nil, fmt.Errorf("listing audited tables: %w", explainAudit(err))
-	}
-	tables, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t AuditedTable, err error) {
-		err = row.Scan(&t.Schema, &t.Table, &t.Ignored, &t.Complete)
-		return t, err
-	})
+	tables, err := catalog.Collect(ctx, q, pgx.RowToStructByPos[AuditedTable], "select table_schema, table_name, ignored, complete from clerk_sync.audited_tables()")
 	if err != nil {
 		return nil, fmt.Errorf("listing audited tables: %w", explainAudit(err))
 	}
@@ -105,6 +100,7 @@ func AuditedTables(ctx context.Context, q catalog.Querier) ([]AuditedTable, erro
 }
 
 // AuditRecord is one change of one row: who, what and which fields; never a value.
+// Its fields are in the order of the query in [AuditLog].
 type AuditRecord struct {
 	ID int64     `json:"id"`
 	At time.Time `json:"at"`
@@ -143,21 +139,10 @@ type AuditQuery struct {
 // AuditLog returns the latest records first. Only the owner of the database and
 // service_role may read them.
 func AuditLog(ctx context.Context, q catalog.Querier, query AuditQuery) ([]AuditRecord, error) {
-	if query.Most == 0 {
-		query.Most = 50
-	}
-	rows, err := q.Query(ctx, `
+	records, err := catalog.Collect(ctx, q, pgx.RowToStructByPos[AuditRecord], `
 		select id, at, actor_kind, user_id, impersonator, org_id, login, role, cause, table_schema, table_name, action, row_id, new_row_id, changed
 		from clerk_sync.recent_audit(nullif($1::text, ''), nullif($2::text, ''), nullif($3::text, ''), nullif($4::text, ''), nullif($5::bigint, 0), $6::integer)`,
-		query.Table.Schema, query.Table.Table, query.RowID, query.UserID, query.Before, query.Most)
-	if err != nil {
-		return nil, fmt.Errorf("reading the audit log: %w", explainAudit(err))
-	}
-	records, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r AuditRecord, err error) {
-		err = row.Scan(&r.ID, &r.At, &r.Actor, &r.UserID, &r.Impersonator, &r.OrgID, &r.Login, &r.Role, &r.Cause,
-			&r.Schema, &r.Table, &r.Action, &r.RowID, &r.NewRowID, &r.Changed)
-		return r, err
-	})
+		query.Table.Schema, query.Table.Table, query.RowID, query.UserID, query.Before, cmp.Or(query.Most, 50))
 	if err != nil {
 		return nil, fmt.Errorf("reading the audit log: %w", explainAudit(err))
 	}

@@ -14,14 +14,7 @@ const usersPublic = "users_public"
 
 // bind finds the columns that the words of the rules stand for.
 func (b *builder) bind() {
-	uses := func(words ...string) bool {
-		for _, rule := range b.rules {
-			if rule.uses(words...) {
-				return true
-			}
-		}
-		return false
-	}
+	uses := func(words ...string) bool { return anyUses(b.rules, words...) }
 	storage := b.spec.Table == storageObjects
 	if uses(wordOwner, wordFellow) {
 		choice := b.table.OwnerColumn(b.db.Copy, b.db.Helpers)
@@ -33,7 +26,7 @@ func (b *builder) bind() {
 		}
 		b.binding.owner = b.subject("owner", "owner-column", "whose row it is", b.spec.OwnerColumn, choice)
 	}
-	if uses(wordMember, wordPermission, wordActiveOrg, wordActivePermission) {
+	if uses(organizationWords...) {
 		if storage {
 			// Storage has no column for it: the first folder of the path is the organization's id.
 			b.binding.organization = "(storage.foldername(name))[1]"
@@ -42,7 +35,7 @@ func (b *builder) bind() {
 				b.spec.OrganizationColumn, b.table.OrganizationColumn(b.db.Copy, b.db.Helpers))
 		}
 	}
-	if insert := b.rules[catalog.Insert]; b.binding.organization != "" && insert.uses(wordMember, wordActiveOrg, wordPermission, wordActivePermission) && !insert.uses(wordOwner) {
+	if insert := b.rules[catalog.Insert]; b.binding.organization != "" && insert.uses(organizationWords...) && !insert.uses(wordOwner) {
 		b.checkAuthor(insert)
 	}
 	if uses(wordPublished) {
@@ -82,16 +75,12 @@ func (b *builder) subject(what, flag, means, given string, choice catalog.Choice
 		if len(choice.Others) == 0 {
 			remedy += fmt.Sprintf(", or add one: alter table %s add column %s_id text not null;", b.spec.Table, map[string]string{"owner": "owner", "organization": "org"}[what])
 		}
-		b.find(finding.Finding{ID: id, Status: finding.Fail, Title: "It is not clear which column to compare", Detail: detail, Remedy: remedy})
+		b.fail(id, "It is not clear which column to compare", detail, remedy)
 		return ""
 	}
 	column, ok := b.table.Column(name)
 	if !ok {
-		b.find(finding.Finding{
-			ID: id, Status: finding.Fail, Title: "There is no such column",
-			Detail: fmt.Sprintf("The table has no column %s. It has %s.", catalog.QuoteIdentifier(name), columnList(b.table)),
-			Remedy: fmt.Sprintf("Name another with --%s.", flag),
-		})
+		b.noColumn(id, name, fmt.Sprintf("Name another with --%s.", flag))
 		return ""
 	}
 	if given == "" && choice.Why != "" {
@@ -114,6 +103,10 @@ func (b *builder) subject(what, flag, means, given string, choice catalog.Choice
 	}
 	b.columns = append(b.columns, name)
 	return catalog.QuoteIdentifier(name)
+}
+
+func (b *builder) noColumn(id, name, remedy string) {
+	b.fail(id, "There is no such column", fmt.Sprintf("The table has no column %s. It has %s.", catalog.QuoteIdentifier(name), columnList(b.table)), remedy)
 }
 
 // refuseType explains why a column cannot hold Clerk ids, and how to change it.
@@ -160,19 +153,17 @@ func (b *builder) refuseType(what string, column catalog.Column) {
 	b.find(f)
 }
 
+// columnList names the first of the columns, with their types.
 func columnList(t catalog.Table) string {
+	const most = 12
 	if len(t.Columns) == 0 {
 		return "none"
 	}
-	var names []string
-	for i, c := range t.Columns {
-		if i == 12 {
-			names = append(names, "…")
-			break
-		}
-		names = append(names, catalog.QuoteIdentifier(c.Name)+" "+c.Type)
+	list := catalog.List(t.Columns[:min(len(t.Columns), most)], func(c catalog.Column) string { return catalog.QuoteIdentifier(c.Name) + " " + c.Type })
+	if len(t.Columns) > most {
+		list += ", …"
 	}
-	return strings.Join(names, ", ")
+	return list
 }
 
 // published writes the condition that a row is published.
@@ -181,10 +172,7 @@ func (b *builder) published() string {
 	if name == "" {
 		name = b.table.PublishedColumn().Column
 	}
-	fail := func(title, detail, remedy string) string {
-		b.find(finding.Finding{ID: "rls.column.published", Status: finding.Fail, Title: title, Detail: detail, Remedy: remedy})
-		return ""
-	}
+	const id = "rls.column.published"
 	column, ok := b.table.Column(name)
 	quoted := catalog.QuoteIdentifier(name)
 	if ok {
@@ -192,12 +180,13 @@ func (b *builder) published() string {
 	}
 	switch {
 	case name == "":
-		return fail("It is not clear which column says that a row is published",
+		b.fail(id, "It is not clear which column says that a row is published",
 			fmt.Sprintf("None of its columns has a usual name. It has %s.", columnList(b.table)),
 			"Name it with --published column or --published column=value.")
+		return ""
 	case !ok:
-		return fail("There is no such column", fmt.Sprintf("The table has no column %s. It has %s.", quoted, columnList(b.table)),
-			"Name another with --published.")
+		b.noColumn(id, name, "Name another with --published.")
+		return ""
 	case column.Base == "bool" && !given:
 		return quoted
 	case column.Base == "timestamptz" && !given:
@@ -207,12 +196,14 @@ func (b *builder) published() string {
 	case !given && name == "visibility":
 		value = "public"
 	case !given:
-		return fail("The column needs a value", fmt.Sprintf("%s is %s: which of its values means published?", quoted, column.Type),
+		b.fail(id, "The column needs a value", fmt.Sprintf("%s is %s: which of its values means published?", quoted, column.Type),
 			fmt.Sprintf("Say it with --published %s=value.", name))
+		return ""
 	}
 	if len(column.Labels) > 0 && !slices.Contains(column.Labels, value) {
-		return fail("The column has no such value", fmt.Sprintf("%s knows %s.", quoted, strings.Join(column.Labels, ", ")),
+		b.fail(id, "The column has no such value", fmt.Sprintf("%s knows %s.", quoted, strings.Join(column.Labels, ", ")),
 			fmt.Sprintf("Say which means published, with --published %s=value.", name))
+		return ""
 	}
 	return quoted + " = " + catalog.QuoteLiteral(value)
 }

@@ -121,10 +121,7 @@ func (b *builder) build(exposed []string) error {
 	b.binding.helpers = b.db.Helpers
 	b.table, err = catalog.ReadTable(b.ctx, b.tx, b.spec.Table)
 	if errors.Is(err, catalog.ErrNotFound) {
-		b.find(finding.Finding{
-			ID: "rls.table.missing", Status: finding.Fail, Title: "There is no such table",
-			Detail: err.Error(), Remedy: `Check schema and case; a name with capitals needs double quotes, as in '"Notes"'.`,
-		})
+		b.fail("rls.table.missing", "There is no such table", err.Error(), `Check schema and case; a name with capitals needs double quotes, as in '"Notes"'.`)
 		return nil
 	}
 	if err != nil {
@@ -139,10 +136,7 @@ func (b *builder) build(exposed []string) error {
 		return b.drop()
 	}
 	if !b.db.HasHelpers {
-		b.find(finding.Finding{
-			ID: "rls.helpers", Status: finding.Fail, Title: "The functions that policies call are missing",
-			Detail: "The database was not migrated, or by an earlier release.", Remedy: `Run "clerksync migrate up" first.`,
-		})
+		b.fail("rls.helpers", "The functions that policies call are missing", "The database was not migrated, or by an earlier release.", `Run "clerksync migrate up" first.`)
 		return nil
 	}
 	if b.spec.Pattern != "" || len(b.spec.Rules) > 0 {
@@ -164,11 +158,9 @@ func (b *builder) build(exposed []string) error {
 		return nil
 	}
 	if len(b.rules) == 0 && !b.table.RowSecurity {
-		b.find(finding.Finding{
-			ID: "rls.disabled", Status: finding.Fail, Title: "Row level security is off",
-			Detail: "A restriction narrows what policies allow; switched on with restrictions alone the table would be closed to everybody.",
-			Remedy: "Choose who reads and writes in the same step, with --pattern or --select, --insert, --update and --delete.",
-		})
+		b.fail("rls.disabled", "Row level security is off",
+			"A restriction narrows what policies allow; switched on with restrictions alone the table would be closed to everybody.",
+			"Choose who reads and writes in the same step, with --pattern or --select, --insert, --update and --delete.")
 		return nil
 	}
 	wanted := b.policies()
@@ -198,6 +190,10 @@ func (b *builder) find(f finding.Finding) {
 	b.plan.Findings = append(b.plan.Findings, f)
 }
 
+func (b *builder) fail(id, title, detail, remedy string) {
+	b.find(finding.Finding{ID: id, Status: finding.Fail, Title: title, Detail: detail, Remedy: remedy})
+}
+
 func (b *builder) add(format string, args ...any) {
 	b.plan.Statements = append(b.plan.Statements, Statement{SQL: fmt.Sprintf(format, args...)})
 }
@@ -208,48 +204,45 @@ func (b *builder) remove(format string, args ...any) {
 
 // checkTable finds out whether the relation can have policies of ours.
 func (b *builder) checkTable() {
-	fail := func(id, title, detail, remedy string) {
-		b.find(finding.Finding{ID: id, Status: finding.Fail, Title: title, Detail: detail, Remedy: remedy})
-	}
 	t, name := b.table, b.spec.Table
 	switch t.Kind {
 	case catalog.Ordinary, catalog.Partitioned:
 	case catalog.View:
-		fail("rls.table.view", "A view has no policies of its own",
+		b.fail("rls.table.view", "A view has no policies of its own",
 			"It shows what its tables' policies allow, and only where it reads as the caller; otherwise it reads as its owner, past every policy.",
 			fmt.Sprintf("Run configure-rls on the tables it reads, and: alter view %s set (security_invoker = true);", name))
 		return
 	case catalog.MaterializedView:
-		fail("rls.table.materialized_view", "A materialized view cannot have policies",
+		b.fail("rls.table.materialized_view", "A materialized view cannot have policies",
 			"Whoever may read it reads all of it.",
 			fmt.Sprintf("Move it to a schema that is not exposed, or: revoke all on table %s from public, anon, authenticated;", name))
 		return
 	case catalog.Foreign:
-		fail("rls.table.foreign", "A foreign table cannot have policies",
+		b.fail("rls.table.foreign", "A foreign table cannot have policies",
 			"Whoever may read it reads all of it.",
 			fmt.Sprintf("Move it to a schema that is not exposed and read it through a function, or: revoke all on table %s from public, anon, authenticated;", name))
 		return
 	default:
-		fail("rls.table.kind", "This is not a table", fmt.Sprintf("%s is a %s.", name, t.Kind), "Name a table.")
+		b.fail("rls.table.kind", "This is not a table", fmt.Sprintf("%s is a %s.", name, t.Kind), "Name a table.")
 		return
 	}
 	switch {
 	case name == storageObjects:
 		return // Supabase lets a project's owner make policies here, and nothing else.
 	case platform.Owns(name.Schema):
-		fail("rls.table.platform", "The table belongs to the platform", "Schema "+name.Schema+" is Supabase's or Postgres' own.", "Name a table of your own.")
+		b.fail("rls.table.platform", "The table belongs to the platform", "Schema "+name.Schema+" is Supabase's or Postgres' own.", "Name a table of your own.")
 	case b.db.Helpers.Is(name.Schema) || name.Schema == "clerk_sync":
-		fail("rls.table.private", "The table is not for applications", "Schema "+name.Schema+" is clerksync's own and is never exposed.", "Name a table of your own.")
+		b.fail("rls.table.private", "The table is not for applications", "Schema "+name.Schema+" is clerksync's own and is never exposed.", "Name a table of your own.")
 	case t.Extension != "":
-		fail("rls.table.extension", "The table belongs to an extension", "Extension "+t.Extension+" made it; an update of that would undo the change.", "Name a table of your own.")
+		b.fail("rls.table.extension", "The table belongs to an extension", "Extension "+t.Extension+" made it; an update of that would undo the change.", "Name a table of your own.")
 	case t.Temporary:
-		fail("rls.table.temporary", "The table is temporary", "It ends with its session.", "Name a table that stays.")
+		b.fail("rls.table.temporary", "The table is temporary", "It ends with its session.", "Name a table that stays.")
 	case !t.Owned:
-		fail("rls.table.owner", "Only the table's owner can change its policies",
+		b.fail("rls.table.owner", "Only the table's owner can change its policies",
 			fmt.Sprintf("It belongs to %s; the connection is %s's.", t.Owner, b.db.User),
 			fmt.Sprintf("Connect as %s, or: alter table %s owner to %s;", t.Owner, name, catalog.QuoteIdentifier(b.db.User)))
 	case b.isPartition():
-		fail("rls.table.partition", "This is a partition",
+		b.fail("rls.table.partition", "This is a partition",
 			fmt.Sprintf("Applications read %s, whose policies then decide.", t.Parents[0]),
 			fmt.Sprintf("Run configure-rls on %s; it closes the partitions too.", t.Parents[0]))
 	}
@@ -284,41 +277,34 @@ func (b *builder) checkCopy() {
 	if !b.isCopy() || len(b.rules) == 0 {
 		return
 	}
-	if b.spec.Table.Table != usersPublic {
-		b.find(finding.Finding{
-			ID: "rls.copy", Status: finding.Fail, Title: "The copy has its own policies",
-			Detail: "Its tables are written by clerksync only, and readable by those whom they concern.",
-			Remedy: "Restrictions can be added with --require; who reads users_public can be chosen; for anything else make a table of your own that refers to this one.",
-		})
-		return
-	}
+	const title = "The copy has its own policies"
 	reader := b.rules[catalog.Select]
-	if !reader.IsNobody() && !slices.Contains([]string{wordFellow, wordSignedIn, wordEveryone}, reader.word) ||
-		!b.rules[catalog.Insert].IsNobody() || !b.rules[catalog.Update].IsNobody() || !b.rules[catalog.Delete].IsNobody() {
-		b.find(finding.Finding{
-			ID: "rls.copy", Status: finding.Fail, Title: "The copy has its own policies",
-			Detail: "users_public is written by clerksync only.",
-			Remedy: "Choose its readers with --select fellow, --select signed-in or --select everyone, and nothing else.",
-		})
+	switch {
+	case b.spec.Table.Table != usersPublic:
+		b.fail("rls.copy", title, "Its tables are written by clerksync only, and readable by those whom they concern.",
+			"Restrictions can be added with --require; who reads users_public can be chosen; for anything else make a table of your own that refers to this one.")
+	case !reader.IsNobody() && !slices.Contains([]string{wordFellow, wordSignedIn, wordEveryone}, reader.word), b.writable():
+		b.fail("rls.copy", title, "users_public is written by clerksync only.",
+			"Choose its readers with --select fellow, --select signed-in or --select everyone, and nothing else.")
 	}
 }
 
 // checkBlind warns of writing without reading: Postgres looks for the rows of an
 // UPDATE or DELETE, and returns what was inserted, under the policy for SELECT.
 func (b *builder) checkBlind() {
-	if len(b.rules) == 0 || !b.rules[catalog.Select].IsNobody() {
+	if !b.rules[catalog.Select].IsNobody() || !b.writable() {
 		return
 	}
-	for _, command := range []catalog.Command{catalog.Insert, catalog.Update, catalog.Delete} {
-		if !b.rules[command].IsNobody() {
-			b.find(finding.Finding{
-				ID: "rls.rules.blind", Status: finding.Warn, Title: "Rows can be written and not read",
-				Detail: "Without a rule for select an update or delete finds no rows, and an insert that returns the row (.insert().select()) is refused with 42501.",
-				Remedy: "Give a rule with --select, at least for the rows that the caller writes.",
-			})
-			return
-		}
-	}
+	b.find(finding.Finding{
+		ID: "rls.rules.blind", Status: finding.Warn, Title: "Rows can be written and not read",
+		Detail: "Without a rule for select an update or delete finds no rows, and an insert that returns the row (.insert().select()) is refused with 42501.",
+		Remedy: "Give a rule with --select, at least for the rows that the caller writes.",
+	})
+}
+
+// writable reports whether the rules let anybody write.
+func (b *builder) writable() bool {
+	return slices.ContainsFunc(catalog.Writes(), func(command catalog.Command) bool { return !b.rules[command].IsNobody() })
 }
 
 // checkNames warns of roles and permissions that the copy does not know.
@@ -345,11 +331,7 @@ func (b *builder) checkNames() error {
 			continue
 		}
 		table := catalog.Name{Schema: string(b.db.Helpers), Table: names.table}
-		rows, err := b.tx.Query(b.ctx, "select key from "+table.SQL()+" where deleted_at is null and key is not null order by key")
-		if err != nil {
-			return err
-		}
-		known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		known, err := catalog.Collect(b.ctx, b.tx, pgx.RowTo[string], "select key from "+table.SQL()+" where deleted_at is null and key is not null order by key")
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", table, err)
 		}

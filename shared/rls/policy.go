@@ -1,6 +1,7 @@
 package rls
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -19,6 +20,9 @@ import (
 
 // public is the role that everyone has.
 const public = "public"
+
+// callers are the roles by which the Data API's callers come to a table.
+var callers = []string{public, platform.Anon, platform.Authenticated}
 
 // shippedReaders is the policy that migrations make on users_public.
 const shippedReaders = "users_public_read_fellows"
@@ -108,7 +112,7 @@ func (b *builder) restrictive(r Restriction) []catalog.Policy {
 		return []catalog.Policy{p}
 	}
 	var policies []catalog.Policy
-	for _, command := range []catalog.Command{catalog.Insert, catalog.Update, catalog.Delete} {
+	for _, command := range catalog.Writes() {
 		p.Name, p.Command, p.Using, p.Check = b.policyName(name+"_"+string(command)), command, condition, condition
 		if command == catalog.Insert {
 			p.Using = ""
@@ -161,19 +165,15 @@ func (b *builder) written(policies []catalog.Policy) ([]catalog.Policy, error) {
 			}
 			b.find(finding.Finding{
 				ID: "rls.policy.invalid", Status: finding.Fail, Title: "The database refuses the condition",
-				Detail: fmt.Sprintf("%s (SQLSTATE %s), in: %s", pgErr.Message, pgErr.Code, cmpOr(p.Using, p.Check)),
+				Detail: fmt.Sprintf("%s (SQLSTATE %s), in: %s", pgErr.Message, pgErr.Code, cmp.Or(p.Using, p.Check)),
 				Remedy: "Name other columns, or another value with --published column=value.",
 			})
 			return nil, nil
 		}
 	}
-	rows, err := savepoint.Query(b.ctx, `
+	expressions, err := catalog.Collect(b.ctx, savepoint, pgx.RowToStructByPos[struct{ Name, Using, Check string }], `
 		select polname, coalesce(pg_get_expr(polqual, polrelid), ''), coalesce(pg_get_expr(polwithcheck, polrelid), '')
 		from pg_catalog.pg_policy where polrelid = 'pg_temp.`+twin+`'::regclass`)
-	if err != nil {
-		return nil, err
-	}
-	expressions, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ Name, Using, Check string }])
 	if err != nil {
 		return nil, err
 	}
@@ -188,15 +188,6 @@ func (b *builder) written(policies []catalog.Policy) ([]catalog.Policy, error) {
 		}
 	}
 	return written, savepoint.Rollback(b.ctx)
-}
-
-func cmpOr(texts ...string) string {
-	for _, text := range texts {
-		if text != "" {
-			return text
-		}
-	}
-	return ""
 }
 
 // createPolicy is the statement that makes a policy.
@@ -287,7 +278,7 @@ func same(a, b catalog.Policy) bool {
 // them is enough to let a row through.
 func (b *builder) checkOthers() {
 	for _, p := range b.table.Policies {
-		api := slices.ContainsFunc([]string{public, platform.Anon, platform.Authenticated}, func(role string) bool { return slices.Contains(p.Roles, role) })
+		api := slices.ContainsFunc(p.Roles, func(role string) bool { return slices.Contains(callers, role) })
 		if !p.Permissive || !api || b.isOurs(p) || b.shipped(p) {
 			continue
 		}
@@ -299,7 +290,7 @@ func (b *builder) checkOthers() {
 			if len(named) == 0 {
 				b.find(finding.Finding{
 					ID: "rls.policy.others", Status: finding.Warn, Object: p.Name, Title: "A policy does not say which bucket it is for",
-					Detail: fmt.Sprintf("It holds for bucket %s too, and lets through whatever it lets through: using %s check %s", b.spec.Bucket, cmpOr(p.Using, "-"), cmpOr(p.Check, "-")),
+					Detail: fmt.Sprintf("It holds for bucket %s too, and lets through whatever it lets through: using %s check %s", b.spec.Bucket, cmp.Or(p.Using, "-"), cmp.Or(p.Check, "-")),
 					Remedy: "Add bucket_id = '…' to its conditions.",
 				})
 				continue
@@ -312,7 +303,7 @@ func (b *builder) checkOthers() {
 		b.find(finding.Finding{
 			ID: "rls.policy.others", Status: finding.Fail, Object: p.Name, Title: "Another policy lets rows through",
 			Detail: fmt.Sprintf("Permissive policies add up, so for %s to %s it opens what the new ones close: using %s check %s",
-				p.Command, strings.Join(p.Roles, ", "), cmpOr(p.Using, "-"), cmpOr(p.Check, "-")),
+				p.Command, strings.Join(p.Roles, ", "), cmp.Or(p.Using, "-"), cmp.Or(p.Check, "-")),
 			Remedy: fmt.Sprintf("Remove such policies in the same step with --replace, or yourself: drop policy %s on %s;", catalog.QuoteIdentifier(p.Name), b.spec.Table),
 		})
 	}

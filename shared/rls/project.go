@@ -85,20 +85,13 @@ func (b *builder) project() error {
 func (b *builder) publicColumns() ([]string, bool) {
 	key := b.table.PrimaryKey()
 	if len(key) == 0 {
-		b.find(finding.Finding{
-			ID: "rls.projection.key", Status: finding.Fail, Title: "The table has no primary key",
-			Detail: "A projection needs one, to know which row is which.",
-			Remedy: fmt.Sprintf("alter table %s add primary key (…);", b.spec.Table),
-		})
+		b.fail("rls.projection.key", "The table has no primary key", "A projection needs one, to know which row is which.",
+			fmt.Sprintf("alter table %s add primary key (…);", b.spec.Table))
 		return nil, false
 	}
 	for _, name := range b.spec.PublicColumns {
 		if _, ok := b.table.Column(name); !ok {
-			b.find(finding.Finding{
-				ID: "rls.projection.column", Status: finding.Fail, Title: "There is no such column",
-				Detail: fmt.Sprintf("The table has no column %s. It has %s.", catalog.QuoteIdentifier(name), columnList(b.table)),
-				Remedy: "Name others with --public-columns.",
-			})
+			b.noColumn("rls.projection.column", name, "Name others with --public-columns.")
 			return nil, false
 		}
 	}
@@ -116,7 +109,7 @@ type projectionTrigger struct{ name, definition string }
 // projectionTriggers keep the projection, whoever writes to the table.
 func (b *builder) projectionTriggers(target catalog.Name, columns []string) []projectionTrigger {
 	call := fmt.Sprintf("execute function clerk_sync.project_rows(%s, %s, %s, %s)", catalog.QuoteLiteral(target.Schema),
-		catalog.QuoteLiteral(target.Table), catalog.QuoteLiteral(arrayText(b.table.PrimaryKey())), catalog.QuoteLiteral(arrayText(columns)))
+		catalog.QuoteLiteral(target.Table), catalog.QuoteLiteral(catalog.ArrayText(b.table.PrimaryKey()...)), catalog.QuoteLiteral(catalog.ArrayText(columns...)))
 	var triggers []projectionTrigger
 	for _, t := range []struct{ event, referencing string }{
 		{"insert", "referencing new table as written "},
@@ -131,26 +124,13 @@ func (b *builder) projectionTriggers(target catalog.Name, columns []string) []pr
 	return triggers
 }
 
-// arrayText writes an array as Postgres reads it from a text.
-func arrayText(values []string) string {
-	quoted := make([]string, len(values))
-	for i, v := range values {
-		quoted[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
-	}
-	return "{" + strings.Join(quoted, ",") + "}"
-}
-
 func (b *builder) makeProjection(target catalog.Name, columns []string, reader Rule, comment string, triggers []projectionTrigger) {
-	var definitions, quoted, key []string
+	var definitions []string
 	for _, name := range columns {
 		c, _ := b.table.Column(name)
 		definitions = append(definitions, "  "+catalog.QuoteIdentifier(name)+" "+c.Type)
-		quoted = append(quoted, catalog.QuoteIdentifier(name))
 	}
-	for _, name := range b.table.PrimaryKey() {
-		key = append(key, catalog.QuoteIdentifier(name))
-	}
-	b.add("create table %s (\n%s,\n  primary key (%s)\n)", target, strings.Join(definitions, ",\n"), strings.Join(key, ", "))
+	b.add("create table %s (\n%s,\n  primary key (%s)\n)", target, strings.Join(definitions, ",\n"), catalog.QuoteIdentifiers(b.table.PrimaryKey()))
 	b.add("comment on table %s is %s", target, catalog.QuoteLiteral(comment))
 	b.add("alter table %s enable row level security", target)
 	// Projects of before 2026 grant everything on a new table.
@@ -170,7 +150,7 @@ func (b *builder) makeProjection(target catalog.Name, columns []string, reader R
 	for _, t := range triggers {
 		b.add("%s", t.definition)
 	}
-	list := strings.Join(quoted, ", ")
+	list := catalog.QuoteIdentifiers(columns)
 	b.add("insert into %s (%s)\nselect %s from %s\non conflict do nothing", target, list, list, b.spec.Table)
 }
 

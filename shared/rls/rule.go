@@ -51,6 +51,9 @@ const (
 	wordNobody           = "nobody"
 )
 
+// organizationWords are those that compare the row's organization.
+var organizationWords = []string{wordMember, wordPermission, wordActiveOrg, wordActivePermission}
+
 // Words are all words, in the order in which they are explained.
 func Words() []Word {
 	return []Word{
@@ -66,15 +69,6 @@ func Words() []Word {
 		{wordEveryone, "", "anybody, also without a token"},
 		{wordNobody, "", "nobody but the service"},
 	}
-}
-
-func isWord(name string) (Word, bool) {
-	words := Words()
-	i := slices.IndexFunc(words, func(w Word) bool { return w.Name == name })
-	if i < 0 {
-		return Word{}, false
-	}
-	return words[i], true
 }
 
 // maxRule is the length of a rule's text in bytes.
@@ -177,19 +171,19 @@ func (p *parser) single() (Rule, error) {
 		return rule, err
 	}
 	name := p.peek()
-	word, known := isWord(name)
+	i := slices.IndexFunc(Words(), func(w Word) bool { return w.Name == name })
 	switch {
 	case name == "":
 		return Rule{}, errors.New("it ends too soon")
-	case !known:
-		return Rule{}, fmt.Errorf("there is no rule %q; there are %s", name, wordList())
+	case i < 0:
+		return Rule{}, fmt.Errorf("there is no rule %q; there are %s", name, nameList(Words()))
 	}
 	p.tokens = p.tokens[1:]
 	args, err := p.arguments()
 	if err != nil {
 		return Rule{}, fmt.Errorf("%s: %w", name, err)
 	}
-	return newWord(word, args)
+	return newWord(Words()[i], args)
 }
 
 func newWord(word Word, args []string) (Rule, error) {
@@ -257,13 +251,8 @@ func checkArgument(word, arg string) (string, error) {
 	return arg, nil
 }
 
-func wordList() string {
-	var names []string
-	for _, w := range Words() {
-		names = append(names, w.Name)
-	}
-	return strings.Join(names, ", ")
-}
+// nameList names the words that there are.
+func nameList(words []Word) string { return catalog.List(words, func(w Word) string { return w.Name }) }
 
 // String is the rule as [ParseRule] reads it.
 func (r Rule) String() string {
@@ -288,6 +277,16 @@ func (r Rule) String() string {
 // uses reports whether one of the words is in the rule.
 func (r Rule) uses(words ...string) bool {
 	return slices.Contains(words, r.word) || slices.ContainsFunc(r.terms, func(t Rule) bool { return t.uses(words...) })
+}
+
+// anyUses reports whether one of the words is in some of the rules.
+func anyUses(rules map[catalog.Command]Rule, words ...string) bool {
+	for _, rule := range rules {
+		if rule.uses(words...) {
+			return true
+		}
+	}
+	return false
 }
 
 // each calls f for every word of the rule.
@@ -406,9 +405,5 @@ func (r Rule) sql(b binding) string {
 }
 
 func array(texts []string) string {
-	quoted := make([]string, len(texts))
-	for i, text := range texts {
-		quoted[i] = catalog.QuoteLiteral(text)
-	}
-	return "array[" + strings.Join(quoted, ", ") + "]"
+	return "array[" + catalog.List(texts, catalog.QuoteLiteral) + "]"
 }

@@ -204,7 +204,7 @@ func (s Spec) pattern() (map[catalog.Command]Rule, error) {
 	case PatternReadOnly:
 		return every(reader, single(wordNobody)), nil
 	default:
-		return nil, fmt.Errorf("there is no pattern %q; there are %s", s.Pattern, patternList())
+		return nil, fmt.Errorf("there is no pattern %q; there are %s", s.Pattern, nameList(Patterns()))
 	}
 }
 
@@ -261,14 +261,6 @@ func (s Spec) roleBased() (map[catalog.Command]Rule, error) {
 	return every(combine("or", append([]Rule{s.member()}, inApplication...)...), combine("or", append([]Rule{write}, inApplication...)...)), nil
 }
 
-func patternList() string {
-	var names []string
-	for _, p := range Patterns() {
-		names = append(names, p.Name)
-	}
-	return strings.Join(names, ", ")
-}
-
 // Check finds what is wrong with a spec before a database is asked: everything at
 // once, in an error that matches [ErrSpec].
 func (s Spec) Check() error {
@@ -304,16 +296,12 @@ func (s Spec) Check() error {
 		}
 		seen[r.Name] = true
 	}
-	for _, command := range []catalog.Command{catalog.Insert, catalog.Update, catalog.Delete} {
+	for _, command := range catalog.Writes() {
 		if rules[command].uses(wordEveryone) {
 			say("%s: everyone would write, also who is not signed in; let a function with the service key do it, after its own checks", command)
 		}
 	}
-	claim := false
-	for _, rule := range rules {
-		claim = claim || rule.uses(wordAppRole)
-	}
-	if claim {
+	if anyUses(rules, wordAppRole) {
 		if err := checkClaim(s.Claim); err != nil {
 			problems = append(problems, err)
 		}

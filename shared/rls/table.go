@@ -58,16 +58,14 @@ func (b *builder) grantTable() {
 		return
 	}
 	wanted := b.grants()
-	for _, role := range []string{public, platform.Anon, platform.Authenticated} {
+	for _, role := range callers {
 		var grant, revoke, columns []string
 		for _, g := range b.table.Grants {
-			if g.Role != role {
-				continue
-			}
 			switch {
-			case g.Column == "" && !slices.Contains(wanted[role], g.Privilege):
+			case g.Role != role || slices.Contains(wanted[role], g.Privilege):
+			case g.Column == "":
 				revoke = append(revoke, g.Privilege)
-			case g.Column != "" && !slices.Contains(wanted[role], g.Privilege):
+			default:
 				revoke = append(revoke, fmt.Sprintf("%s (%s)", g.Privilege, catalog.QuoteIdentifier(g.Column)))
 			}
 		}
@@ -148,13 +146,17 @@ func (b *builder) setDefaults() {
 	if insert.IsNobody() || b.spec.Bucket != "" {
 		return
 	}
+	fails := func(c catalog.Column) bool { return strings.Contains(c.Default, "auth.uid()") }
+	report := func(status finding.Status, c catalog.Column, remedy string) {
+		b.find(finding.Finding{
+			ID: "rls.column.default", Status: status, Object: c.Name, Title: "The column's default fails for Clerk's users",
+			Detail: "auth.uid() casts the Clerk id to uuid: 22P02 with every insert that leaves the column out.",
+			Remedy: fmt.Sprintf("alter table %s alter column %s %s;", b.spec.Table, catalog.QuoteIdentifier(c.Name), remedy),
+		})
+	}
 	for _, column := range b.table.Columns {
-		if strings.Contains(column.Default, "auth.uid()") && !slices.Contains(b.columns, column.Name) {
-			b.find(finding.Finding{
-				ID: "rls.column.default", Status: finding.Warn, Object: column.Name, Title: "The column's default fails for Clerk's users",
-				Detail: "auth.uid() casts the Clerk id to uuid: 22P02 with every insert that leaves the column out.",
-				Remedy: fmt.Sprintf("alter table %s alter column %s drop default;", b.spec.Table, catalog.QuoteIdentifier(column.Name)),
-			})
+		if fails(column) && !slices.Contains(b.columns, column.Name) {
+			report(finding.Warn, column, "drop default")
 		}
 	}
 	for _, d := range []struct {
@@ -162,22 +164,17 @@ func (b *builder) setDefaults() {
 		used         bool
 	}{
 		{b.binding.owner, b.db.Helpers.String() + ".user_id()", insert.uses(wordOwner)},
-		{b.binding.organization, b.db.Helpers.String() + ".org_id()", insert.uses(wordMember, wordPermission, wordActiveOrg, wordActivePermission)},
+		{b.binding.organization, b.db.Helpers.String() + ".org_id()", insert.uses(organizationWords...)},
 	} {
 		if !d.used {
 			continue
 		}
 		i := slices.IndexFunc(b.table.Columns, func(c catalog.Column) bool { return catalog.QuoteIdentifier(c.Name) == d.quoted })
 		column := b.table.Columns[i]
-		fails := strings.Contains(column.Default, "auth.uid()")
 		switch {
-		case column.Default != "" && !fails:
-		case fails && b.spec.WithoutDefault:
-			b.find(finding.Finding{
-				ID: "rls.column.default", Status: finding.Fail, Object: column.Name, Title: "The column's default fails for Clerk's users",
-				Detail: "auth.uid() casts the Clerk id to uuid: 22P02 with every insert that leaves the column out.",
-				Remedy: fmt.Sprintf("alter table %s alter column %s set default %s;", b.spec.Table, d.quoted, d.call),
-			})
+		case column.Default != "" && !fails(column):
+		case fails(column) && b.spec.WithoutDefault:
+			report(finding.Fail, column, "set default "+d.call)
 		case !b.spec.WithoutDefault:
 			b.add("alter table %s alter column %s set default %s", b.spec.Table, d.quoted, d.call)
 		}
@@ -229,7 +226,7 @@ func (b *builder) closeChildren() {
 		if !child.RowSecurity && child.Kind != catalog.Foreign {
 			b.add("alter table %s enable row level security", child.Name)
 		}
-		for _, role := range []string{public, platform.Anon, platform.Authenticated} {
+		for _, role := range callers {
 			if slices.ContainsFunc(child.Grants, func(g catalog.Grant) bool { return g.Role == role }) {
 				b.remove("revoke all on %s from %s", child.Name, role)
 			}

@@ -38,7 +38,7 @@ func parse(source string, table catalog.Table) expression {
 		switch {
 		case outer < 0:
 			e.query[i] = -1
-		case e.subselect(outer):
+		case e.Subselect(outer):
 			e.query[i] = outer
 		default:
 			e.query[i] = e.query[outer]
@@ -100,21 +100,21 @@ func (e expression) partAt(i int) (p part, start, end int, ok bool) {
 	switch {
 	case (before.Is("any") || before.Is("all") || before.Is("some")) && e.At(i+1).Is("array"):
 		return part{}, 0, 0, false // the array inside is the part
-	case e.subselect(i) && (before.Is("in") || before.Is("any") || before.Is("all") || before.Is("some")):
+	case e.Subselect(i) && (before.Is("in") || before.Is("any") || before.Is("all") || before.Is("some")):
 		p.text = e.Text(start, end)
 		p.sql, p.list, p.decisive = "ARRAY"+p.text, true, !before.Is("all")
 		return p, start, end, true
-	case e.subselect(i) && before.Is("array"):
+	case e.Subselect(i) && before.Is("array"):
 		start = i - 1
 		p.list = true
 		p.decisive = e.At(i-2).Is("(") && (e.At(i-3).Is("any") || e.At(i-3).Is("some"))
-	case e.subselect(i) && before.Is("exists"):
+	case e.Subselect(i) && before.Is("exists"):
 		start = i - 1
-	case e.subselect(i):
-	case before.IsIdentifier() && e.At(i-2).Is(".") && e.At(i-3).IsIdentifier():
-		start = i - 3 // a call
-	case before.IsIdentifier() && !(before.Kind == sqltext.Word && slices.Contains(notFunctions, before.Text)):
-		start = i - 1
+	case e.Subselect(i):
+	default:
+		if _, _, first, ok := e.Call(i); ok {
+			start = first
+		}
 	}
 	if !e.calls(start, end) {
 		return part{}, 0, 0, false
@@ -125,16 +125,6 @@ func (e expression) partAt(i int) (p part, start, end int, ok bool) {
 	p.text = e.Text(start, end)
 	p.sql = p.text
 	return p, start, end, true
-}
-
-// notFunctions stand before parentheses and call nothing.
-var notFunctions = []string{
-	"all", "and", "any", "array", "as", "by", "case", "distinct", "else", "exists", "filter", "from", "in", "is", "on",
-	"or", "not", "over", "select", "some", "then", "using", "values", "when", "where", "with", "row", "like", "ilike",
-}
-
-func (e expression) subselect(open int) bool {
-	return e.At(open).Is("(") && (e.At(open+1).Is("select") || e.At(open+1).Is("with"))
 }
 
 // reads reports whether tokens read a row: a column of the table by its bare
@@ -173,7 +163,7 @@ func (e expression) reads(from, to int) bool {
 func (e expression) calls(from, to int) bool {
 	for i := from; i <= to; i++ {
 		switch {
-		case e.subselect(i):
+		case e.Subselect(i):
 			return true
 		case e.Tokens[i].Is("(") && e.At(i-1).IsIdentifier() && e.At(i-2).Is(".") && i-3 >= from:
 			return true
@@ -187,33 +177,7 @@ func (e expression) calls(from, to int) bool {
 // casts is the last token of the casts that follow a token.
 func (e expression) casts(end int) int {
 	for e.At(end + 1).Is("::") {
-		i := end + 2
-		for e.At(i + 1).Is(".") {
-			i += 2
-		}
-		switch t := e.At(i); {
-		case t.Is("character"), t.Is("bit"), t.Is("double"):
-			if e.At(i+1).Is("varying") || e.At(i+1).Is("precision") {
-				i++
-			}
-		case t.Is("timestamp"), t.Is("time"):
-			if e.At(i+1).Is("(") && e.Pair[i+1] > 0 {
-				i = e.Pair[i+1]
-			}
-			if e.At(i+2).Is("time") && e.At(i+3).Is("zone") {
-				i += 3
-			}
-		}
-		if e.At(i+1).Is("(") && e.Pair[i+1] > 0 {
-			i = e.Pair[i+1]
-		}
-		for e.At(i+1).Is("[") && e.At(i+2).Is("]") {
-			i += 2
-		}
-		if i >= len(e.Tokens) {
-			return end
-		}
-		end = i
+		end = e.TypeEnd(end + 1)
 	}
 	return end
 }
@@ -221,8 +185,7 @@ func (e expression) casts(end int) int {
 // callsUID reports whether auth.uid() is called.
 func (e expression) callsUID() bool {
 	for i := range e.Tokens {
-		if e.At(i).Is(".") && e.At(i-1).Text == "auth" && e.At(i-1).IsIdentifier() &&
-			e.At(i+1).Text == "uid" && e.At(i+1).IsIdentifier() && e.At(i+2).Is("(") {
+		if schema, name, _, ok := e.Call(i); ok && schema == "auth" && name == "uid" {
 			return true
 		}
 	}
@@ -247,24 +210,15 @@ func (e expression) claimsOnly(helpers catalog.Helpers) bool {
 		if t.Is("from") || t.Is("join") || t.Is("table") {
 			return false
 		}
-		if !t.Is("(") || !e.At(i-1).IsIdentifier() {
+		schema, name, _, ok := e.Call(i)
+		if !ok || e.At(i-2).Is("::") || e.At(i-2).Is("character") { // varchar(20)
 			continue
-		}
-		name, schema := e.At(i-1), ""
-		if e.At(i-2).Is(".") && e.At(i-3).IsIdentifier() {
-			schema = e.At(i - 3).Text
 		}
 		if helpers.Is(schema) {
 			schema = "{{helpers}}"
 		}
-		switch {
-		case schema == "" && name.Kind == sqltext.Word && slices.Contains(notFunctions, name.Text):
-		case schema == "" && name.Text == "current_setting":
-			if e.At(i+1).Kind != sqltext.Literal || !strings.HasPrefix(e.At(i+1).Text, "request.") {
-				return false
-			}
-		case e.At(i - 2).Is("::"), e.At(i - 2).Is("character"): // varchar(20)
-		case !slices.Contains(claimFunctions[schema], name.Text):
+		setting := schema == "" && name == "current_setting" && e.At(i+1).Kind == sqltext.Literal && strings.HasPrefix(e.At(i+1).Text, "request.")
+		if !setting && !slices.Contains(claimFunctions[schema], name) {
 			return false
 		}
 	}

@@ -143,28 +143,22 @@ func (l *look) claimsFinding(claims, jwt answer, asked []helper, said []answer) 
 		}
 		return f
 	}
-	var parts []string
-	status, title, remedy := finding.Pass, "Postgres reads the claims", ""
-	worse := func(s finding.Status, t, r string) {
-		if status == finding.Pass || status == finding.Warn && s == finding.Fail {
-			status, title, remedy = s, t, r
-		}
-	}
+	j := judgement{Finding: finding.Finding{Status: finding.Pass, Title: "Postgres reads the claims"}}
 	callable, there := l.facts.Helpers["auth.jwt"]
 	switch {
 	case !there:
-		parts = append(parts, "auth.jwt() is not there, so this is no Supabase project's database")
+		j.say("auth.jwt() is not there, so this is no Supabase project's database")
 	case !callable:
-		parts = append(parts, fmt.Sprintf("auth.jwt() is not granted to %s", l.caller.role))
-		worse(finding.Fail, "The role may not read its own claims", fmt.Sprintf("grant usage on schema auth to %s;\nPolicies that call auth.jwt() or auth.uid() fail without it.", l.caller.role))
+		j.fault(fmt.Sprintf("auth.jwt() is not granted to %s", l.caller.role),
+			finding.Fail, "The role may not read its own claims", fmt.Sprintf("grant usage on schema auth to %s;\nPolicies that call auth.jwt() or auth.uid() fail without it.", l.caller.role))
 	case jwt.refused != nil:
-		parts = append(parts, "auth.jwt() fails: "+l.said(jwt.refused))
-		worse(finding.Fail, "auth.jwt() fails for this caller", l.advice(jwt.refused.Code, "auth.jwt()"))
+		j.fault("auth.jwt() fails: "+l.said(jwt.refused),
+			finding.Fail, "auth.jwt() fails for this caller", l.advice(jwt.refused.Code, "auth.jwt()"))
 	case jwt.text(0) != "true":
-		parts = append(parts, "auth.jwt() is something else than the claims that were set")
-		worse(finding.Fail, "auth.jwt() does not return the claims", "Look at the definition of auth.jwt(): select pg_get_functiondef('auth.jwt()'::regprocedure);")
+		j.fault("auth.jwt() is something else than the claims that were set",
+			finding.Fail, "auth.jwt() does not return the claims", "Look at the definition of auth.jwt(): select pg_get_functiondef('auth.jwt()'::regprocedure);")
 	default:
-		parts = append(parts, "auth.jwt() is the token's claims")
+		j.say("auth.jwt() is the token's claims")
 	}
 
 	if len(asked) < len(helpers) {
@@ -179,36 +173,36 @@ func (l *look) claimsFinding(claims, jwt answer, asked []helper, said []answer) 
 			}
 		}
 		if len(refused) > 0 {
-			parts = append(parts, fmt.Sprintf("%s not granted to %s", strings.Join(refused, ", ")+plural(int64(len(refused)), " is", " are"), l.caller.role))
-			worse(finding.Fail, "The role may not call clerksync's helpers", fmt.Sprintf("grant usage on schema %s to %s;\ngrant execute on all functions in schema %[1]s to %[2]s;", l.database.Helpers, l.caller.role))
+			j.fault(fmt.Sprintf("%s not granted to %s", strings.Join(refused, ", ")+plural(int64(len(refused)), " is", " are"), l.caller.role),
+				finding.Fail, "The role may not call clerksync's helpers", fmt.Sprintf("grant usage on schema %s to %s;\ngrant execute on all functions in schema %[1]s to %[2]s;", l.database.Helpers, l.caller.role))
 		}
 		if len(absent) > 0 {
-			parts = append(parts, strings.Join(absent, ", ")+plural(int64(len(absent)), " is", " are")+" not there")
-			worse(finding.Warn, "clerksync's helpers are not there", `Apply the migrations: "clerksync migrate up".`)
+			j.fault(strings.Join(absent, ", ")+plural(int64(len(absent)), " is", " are")+" not there",
+				finding.Warn, "clerksync's helpers are not there", `Apply the migrations: "clerksync migrate up".`)
 		}
 	}
 	for i, a := range said {
 		name := l.database.Helpers.String() + "." + asked[i].name
 		switch {
 		case a.refused != nil:
-			parts = append(parts, name+"() fails: "+l.said(a.refused))
-			worse(finding.Fail, name+"() fails for this caller", l.advice(a.refused.Code, "auth.jwt()"))
+			j.fault(name+"() fails: "+l.said(a.refused),
+				finding.Fail, name+"() fails for this caller", l.advice(a.refused.Code, "auth.jwt()"))
 		case asked[i].name == "org_permissions" && a.text(0) == "":
-			parts = append(parts, name+"() is empty")
+			j.say(name + "() is empty")
+		case asked[i].name == "user_id" && a.text(0) == "":
+			j.fault(name+"() is NULL", finding.Warn, "The claims name no user",
+				"Policies that compare with the user match nothing. Send a session token of Clerk, whose sub is the user.")
 		case a.text(0) == "":
-			parts = append(parts, name+"() is NULL")
+			j.say(name + "() is NULL")
 		default:
-			parts = append(parts, name+"() is "+a.text(0))
-		}
-		if asked[i].name == "user_id" && a.refused == nil && a.text(0) == "" {
-			worse(finding.Warn, "The claims name no user", "Policies that compare with the user match nothing. Send a session token of Clerk, whose sub is the user.")
+			j.say(name + "() is " + a.text(0))
 		}
 	}
-	detail := sentence(strings.Join(parts, "; "))
+	f := j.finding()
 	if l.facts.PreRequest != "" {
-		detail += fmt.Sprintf(" The Data API calls %s before each request, which is left out here and may change what is read.", l.facts.PreRequest)
+		f.Detail += fmt.Sprintf(" The Data API calls %s before each request, which is left out here and may change what is read.", l.facts.PreRequest)
 	}
-	return finding.Finding{Status: status, Title: title, Detail: detail, Remedy: remedy}
+	return f
 }
 
 // uidFinding is about what auth.uid() does for this caller.

@@ -3,6 +3,7 @@ package access
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"clerksync/shared/finding"
@@ -45,7 +46,7 @@ func (l *look) judge(r relation, t *Table, guarded bool, parts [][]part) finding
 		}
 		f.Remedy = fmt.Sprintf("alter table %s enable row level security;", r.Name)
 		if len(r.Policies) == 0 {
-			f.Remedy += "\nAnd say who may do what: " + l.configure(r)
+			f.Remedy += "\nAnd say who may do what: " + r.Configure(l.database.Helpers)
 		}
 	case permissive(t.Policies) == 0:
 		l.noPolicy(r, t, &f)
@@ -54,11 +55,7 @@ func (l *look) judge(r relation, t *Table, guarded bool, parts [][]part) finding
 		l.byPolicy(r, t, parts, &f)
 	}
 	if !r.Select {
-		names := make([]string, len(r.Readable))
-		for i, c := range r.Readable {
-			names[i] = catalog.QuoteIdentifier(c)
-		}
-		f.Detail = strings.TrimSpace(fmt.Sprintf("%s %s may select only the columns %s: a request for all of them (select=*) answers %s.", f.Detail, role, strings.Join(names, ", "), codeNoPrivilege))
+		f.Detail = strings.TrimSpace(fmt.Sprintf("%s %s may select only the columns %s: a request for all of them (select=*) answers %s.", f.Detail, role, catalog.QuoteIdentifiers(r.Readable), codeNoPrivilege))
 	}
 	return f
 }
@@ -139,11 +136,7 @@ func (l *look) failing(r relation, t *Table) finding.Finding {
 }
 
 func policyNames(policies []Policy) string {
-	var names []string
-	for _, p := range policies {
-		names = append(names, catalog.QuoteIdentifier(p.Name))
-	}
-	return strings.Join(names, ", ")
+	return catalog.List(policies, func(p Policy) string { return catalog.QuoteIdentifier(p.Name) })
 }
 
 // judgeView judges a view.
@@ -185,25 +178,10 @@ func (l *look) noPolicy(r relation, t *Table, f *finding.Finding) {
 	} else {
 		f.Detail += " There are: " + strings.Join(others, "; ") + "."
 	}
-	f.Remedy = l.configure(r)
+	f.Remedy = r.Configure(l.database.Helpers)
 	if role == platform.Anon {
 		f.Detail += " For callers who are not signed in that is usually meant: send a token whose role claim is authenticated."
 	}
-}
-
-// configure is the command that writes policies for a table.
-func (l *look) configure(r relation) string {
-	pattern := "owner"
-	if r.OwnerColumn("", l.database.Helpers).Column == "" && r.OrganizationColumn("", l.database.Helpers).Column != "" {
-		pattern = "organization"
-	}
-	name := r.Name.String()
-	if strings.ContainsFunc(name, func(c rune) bool {
-		return !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '.')
-	}) {
-		name = "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
-	}
-	return "clerksync configure-rls " + name + " --pattern " + pattern
 }
 
 // byPolicy says which policies let rows through, or why none does.
@@ -335,9 +313,9 @@ func (l *look) told(p part, v Value) string {
 	case v.Code != "":
 		return fmt.Sprintf("%s fails with SQLSTATE %s", expression, v.Code)
 	case v.Value == nil:
-		return expression + " is NULL" + l.why(p)
+		return expression + " is NULL" + l.lack(p).why
 	case p.list && *v.Value == "{}":
-		return expression + " is empty" + l.why(p)
+		return expression + " is empty" + l.lack(p).why
 	case v.Withheld || *v.Value == "true" || *v.Value == "false":
 		return expression + " is " + *v.Value
 	default:
@@ -345,35 +323,55 @@ func (l *look) told(p part, v Value) string {
 	}
 }
 
-// why says what a part lacks that is NULL or empty.
-func (l *look) why(p part) string {
-	has := func(text string) bool { return strings.Contains(p.text, l.database.Helpers.Fill(text)) }
-	switch {
-	case has("'o.id'") || has("'o.rol'") || has("'o.slg'"):
-		return " (the name is taken as one claim, not as a path)"
-	case has("{{helpers}}.org_id()") || has("{{helpers}}.org_role()") || has("{{helpers}}.org_permissions()") || has("'o'") || has("'org_id'") || has("'org_role'") || has("{o,"):
-		return " (no organization is active in the token)"
-	case has("{{helpers}}.my_org_ids"):
-		return " (the copy knows no such membership of the caller)"
-	case has("{{helpers}}.user_id()") || has("'sub'") || has("auth.uid()"):
-		return " (the token names no user)"
-	default:
-		return ""
-	}
+// lack is why a part that reads the caller's claims, or the copy, is NULL or empty.
+type lack struct {
+	// reads are what such a part holds, for [catalog.Helpers.Fill].
+	reads       []string
+	why, remedy string
+	// absent: the remedy is for what is not there, and not for what is false.
+	absent bool
 }
 
-func (l *look) remedyFor(p part, v Value) string {
-	switch l.why(p) {
-	case " (the name is taken as one claim, not as a path)":
-		return l.database.Helpers.Fill("Write -> 'o' ->> 'id' in place of ->> 'o.id', or use (select {{helpers}}.org_id()).")
-	case " (no organization is active in the token)":
-		if v.Value == nil || p.list {
-			return l.database.Helpers.Fill("Make an organization active before the token is fetched (setActive), or take the caller's organizations from the copy: organization = any (array(select {{helpers}}.my_org_ids())).")
+// lacks are told in this order: the first that a part reads.
+var lacks = []lack{
+	{
+		reads:  []string{"'o.id'", "'o.rol'", "'o.slg'"},
+		why:    " (the name is taken as one claim, not as a path)",
+		remedy: "Write -> 'o' ->> 'id' in place of ->> 'o.id', or use (select {{helpers}}.org_id()).",
+	},
+	{
+		reads: []string{"{{helpers}}.org_id()", "{{helpers}}.org_role()", "{{helpers}}.org_permissions()", "'o'", "'org_id'", "'org_role'", "{o,"},
+		why:   " (no organization is active in the token)",
+		remedy: "Make an organization active before the token is fetched (setActive), or take the caller's organizations from the copy: " +
+			"organization = any (array(select {{helpers}}.my_org_ids())).",
+		absent: true,
+	},
+	{
+		reads:  []string{"{{helpers}}.my_org_ids"},
+		why:    " (the copy knows no such membership of the caller)",
+		remedy: `Look at mirror.user: a membership that the copy lacks is fetched with "clerksync sync-users".`,
+	},
+	{
+		reads:  []string{"{{helpers}}.user_id()", "'sub'", "auth.uid()"},
+		why:    " (the token names no user)",
+		remedy: "Send a session token of a signed-in user.",
+	},
+}
+
+func (l *look) lack(p part) lack {
+	for _, x := range lacks {
+		if slices.ContainsFunc(x.reads, func(text string) bool { return strings.Contains(p.text, l.database.Helpers.Fill(text)) }) {
+			return x
 		}
-	case " (the copy knows no such membership of the caller)":
-		return `Look at mirror.user: a membership that the copy lacks is fetched with "clerksync sync-users".`
-	case " (the token names no user)":
-		return "Send a session token of a signed-in user."
 	}
-	return ""
+	return lack{}
+}
+
+// remedyFor is what to do about a part that lets no row through.
+func (l *look) remedyFor(p part, v Value) string {
+	x := l.lack(p)
+	if x.absent && v.Value != nil && !p.list {
+		return ""
+	}
+	return l.database.Helpers.Fill(x.remedy)
 }

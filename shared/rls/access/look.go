@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -297,8 +296,7 @@ func plural(n int64, one, many string) string {
 func (l *look) uses(r relation) []string {
 	var places []string
 	for _, p := range r.Policies {
-		applies := slices.ContainsFunc(l.facts.Is, func(role string) bool { return slices.Contains(p.Roles, role) }) || slices.Contains(p.Roles, "public")
-		if applies && r.RowSecurity && (parse(p.Using, r.Table).callsUID() || parse(p.Check, r.Table).callsUID()) {
+		if r.RowSecurity && p.Applies(p.Command, l.facts.Is...) && (parse(p.Using, r.Table).callsUID() || parse(p.Check, r.Table).callsUID()) {
 			places = append(places, fmt.Sprintf("policy %s (%s)", catalog.QuoteIdentifier(p.Name), p.Command))
 		}
 	}

@@ -3,7 +3,6 @@ package access
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -52,9 +51,9 @@ func (l *look) lookUp(ctx context.Context, who identity) error {
 	if who.organization != "" {
 		organization = &who.organization
 	}
-	var text string
+	var s state
 	refused, err := l.own(ctx, func() error {
-		return l.QueryRow(ctx, "select clerk_sync.copy_state($1::text, $2::text)::text", who.user, organization).Scan(&text)
+		return catalog.ReadJSON(ctx, l, &s, "select clerk_sync.copy_state($1::text, $2::text)::text", who.user, organization)
 	})
 	if err != nil {
 		return err
@@ -62,83 +61,90 @@ func (l *look) lookUp(ctx context.Context, who identity) error {
 	if refused != nil {
 		return skip("The copy cannot be asked", sentence(plainText(refused)), "")
 	}
-	var s state
-	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		return fmt.Errorf("reading the state of the copy: %w", err)
-	}
 	l.mirror = s.finding(who, cmp.Or(l.database.Copy, catalog.DefaultSchema), l.database.Helpers)
 	return nil
+}
+
+// judgement grows from what is said of several things; the worst of them, and of
+// those the first, gives the title.
+type judgement struct {
+	finding.Finding
+	said []string
+}
+
+func (j *judgement) say(text string) { j.said = append(j.said, text) }
+
+// fault says what is wrong.
+func (j *judgement) fault(text string, status finding.Status, title, remedy string) {
+	j.say(text)
+	if j.Status == finding.Pass || j.Status == finding.Warn && status == finding.Fail {
+		j.Status, j.Title, j.Remedy = status, title, remedy
+	}
+}
+
+func (j *judgement) finding() finding.Finding {
+	j.Detail = sentence(strings.Join(j.said, "; "))
+	return j.Finding
 }
 
 // finding judges the state. Tokens are a snapshot that is up to a minute old, and
 // webhooks take a moment: what differs may be right soon.
 func (s state) finding(who identity, copySchema string, helpers catalog.Helpers) finding.Finding {
-	f := finding.Finding{Status: finding.Pass, Title: "The copy knows the user"}
-	var said []string
-	worse := func(status finding.Status, title, remedy string) {
-		if f.Status == finding.Pass || f.Status == finding.Warn && status == finding.Fail {
-			f.Status, f.Title, f.Remedy = status, title, remedy
-		}
-	}
+	j := judgement{Finding: finding.Finding{Status: finding.Pass, Title: "The copy knows the user"}}
 	fetch := fmt.Sprintf(`Fetch it now: "clerksync sync-users%s". If it stays away, check the webhook endpoint: "clerksync status" and "clerksync events" show what arrives.`, flag("--user", who.user))
 
 	switch s.User {
 	case live:
-		said = append(said, "the user is in the copy")
+		j.say("the user is in the copy")
 	case placeholder:
-		said = append(said, "the user's row holds the id alone: it was made by a membership or by ensure_user(), and no event of the user itself has come yet")
-		worse(finding.Warn, "The copy waits for the user's data", fetch)
+		j.fault("the user's row holds the id alone: it was made by a membership or by ensure_user(), and no event of the user itself has come yet",
+			finding.Warn, "The copy waits for the user's data", fetch)
 	case deleted:
-		said = append(said, "the copy has the user as deleted, which is final: policies that go through the copy let nothing through")
-		worse(finding.Fail, "The user is deleted in the copy", `Clerk said that the user was deleted; tokens outlive that by a minute at most. If the user still exists, a full sync tells: "clerksync sync-users".`)
+		j.fault("the copy has the user as deleted, which is final: policies that go through the copy let nothing through",
+			finding.Fail, "The user is deleted in the copy", `Clerk said that the user was deleted; tokens outlive that by a minute at most. If the user still exists, a full sync tells: "clerksync sync-users".`)
 	default:
-		said = append(said, "the user is not in the copy: foreign keys to users refuse rows, and policies that go through the copy let nothing through")
-		worse(finding.Warn, "The user is not in the copy", fetch+fmt.Sprintf(` Applications that write right after sign-up call "select %s.ensure_user()" first.`, catalog.QuoteIdentifier(copySchema)))
+		j.fault("the user is not in the copy: foreign keys to users refuse rows, and policies that go through the copy let nothing through",
+			finding.Warn, "The user is not in the copy", fetch+fmt.Sprintf(` Applications that write right after sign-up call "select %s.ensure_user()" first.`, catalog.QuoteIdentifier(copySchema)))
 	}
 
 	if who.organization != "" {
-		s.organization(who, helpers, &said, worse)
+		s.organization(who, helpers, &j)
 	}
 	if s.LastEventAt != nil {
-		said = append(said, "the last verified webhook was received at "+s.LastEventAt.UTC().Format(time.RFC3339))
+		j.say("the last verified webhook was received at " + s.LastEventAt.UTC().Format(time.RFC3339))
 	} else {
-		said = append(said, "no webhook was ever received")
-		worse(finding.Warn, "No webhook was ever received", `Register the endpoint with Clerk and look at "clerksync events"; until then the copy knows what full syncs read.`)
+		j.fault("no webhook was ever received",
+			finding.Warn, "No webhook was ever received", `Register the endpoint with Clerk and look at "clerksync events"; until then the copy knows what full syncs read.`)
 	}
-	f.Detail = sentence(strings.Join(said, "; "))
-	return f
+	return j.finding()
 }
 
-func (s state) organization(who identity, helpers catalog.Helpers, said *[]string, worse func(finding.Status, string, string)) {
+func (s state) organization(who identity, helpers catalog.Helpers, j *judgement) {
 	const sync = `Fetch it now: "clerksync sync-users%s". A token is a snapshot of up to a minute, and webhooks take a moment: if the difference stays, check the webhook endpoint.`
 	remedy := fmt.Sprintf(sync, flag("--organization", who.organization))
 	switch s.Organization {
 	case live, placeholder:
 	case deleted:
-		*said = append(*said, "the token's active organization is deleted in the copy")
-		worse(finding.Warn, "The active organization is deleted in the copy", remedy)
+		j.fault("the token's active organization is deleted in the copy",
+			finding.Warn, "The active organization is deleted in the copy", remedy)
 	default:
-		*said = append(*said, "the token's active organization is not in the copy")
-		worse(finding.Warn, "The active organization is not in the copy", remedy)
+		j.fault("the token's active organization is not in the copy",
+			finding.Warn, "The active organization is not in the copy", remedy)
 	}
 	switch {
 	case s.Membership == deleted:
-		*said = append(*said, "the membership in it has ended, so "+helpers.String()+".my_org_ids() leaves it out")
-		worse(finding.Warn, "The membership in the active organization has ended", remedy)
+		j.fault("the membership in it has ended, so "+helpers.String()+".my_org_ids() leaves it out",
+			finding.Warn, "The membership in the active organization has ended", remedy)
 	case s.Membership != live:
-		*said = append(*said, "the membership in it is not in the copy, so "+helpers.String()+".my_org_ids() leaves it out")
-		worse(finding.Warn, "The membership in the active organization is not in the copy", remedy)
+		j.fault("the membership in it is not in the copy, so "+helpers.String()+".my_org_ids() leaves it out",
+			finding.Warn, "The membership in the active organization is not in the copy", remedy)
 	case who.role != "" && s.Role != who.role:
-		role := s.Role
-		if role == "" {
-			role = "none"
-		}
-		*said = append(*said, fmt.Sprintf("the membership's role is %s in the copy and %s in the token", role, who.role))
-		worse(finding.Warn, "The role in the copy is not that of the token", remedy)
+		j.fault(fmt.Sprintf("the membership's role is %s in the copy and %s in the token", cmp.Or(s.Role, "none"), who.role),
+			finding.Warn, "The role in the copy is not that of the token", remedy)
 	case s.Role != "":
-		*said = append(*said, "the membership in the active organization is there, as "+s.Role)
+		j.say("the membership in the active organization is there, as " + s.Role)
 	default:
-		*said = append(*said, "the membership in the active organization is there")
+		j.say("the membership in the active organization is there")
 	}
 }
 

@@ -2,11 +2,9 @@ package access
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
-
+	"clerksync/shared/rls/catalog"
 	"clerksync/shared/rls/internal/request"
 )
 
@@ -35,12 +33,8 @@ func LookUpRole(ctx context.Context, db Beginner, name string) (Role, error) {
 		return Role{}, fmt.Errorf("asking about a role: %w", err)
 	}
 	defer func() { _ = request.Rollback(ctx, tx) }() // nothing was written
-	var text string
-	if err := tx.QueryRow(ctx, roleSQL, pgx.QueryExecModeExec, name).Scan(&text); err != nil {
-		return Role{}, fmt.Errorf("asking about a role: %w", err)
-	}
 	var r Role
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
+	if err := catalog.ReadJSON(ctx, request.Session{Tx: tx}, &r, roleSQL, name); err != nil {
 		return Role{}, fmt.Errorf("asking about a role: %w", err)
 	}
 	return r, nil

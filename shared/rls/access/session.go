@@ -100,15 +100,12 @@ func (s *session) own(ctx context.Context, read func() error) (refused *pgconn.P
 	if err == nil {
 		return nil, nil
 	}
-	if !errors.As(err, &refused) {
-		if s.Tx.Conn().IsClosed() || ctx.Err() != nil {
-			return nil, interrupted(ctx, err)
-		}
-		return nil, err
-	}
-	s.dirty = true
-	if s.Tx.Conn().IsClosed() || ctx.Err() != nil {
+	refused, s.dirty = errors.AsType[*pgconn.PgError](err)
+	switch {
+	case s.Tx.Conn().IsClosed() || ctx.Err() != nil:
 		return nil, interrupted(ctx, err)
+	case refused == nil:
+		return nil, err
 	}
 	return refused, nil
 }

@@ -133,7 +133,7 @@ func (l *look) readRows(ctx context.Context, r relation, t *Table) (finding.Find
 	guarded := r.RowSecurity && !l.facts.RoleBypasses && (!r.Owns || r.Forced)
 	if guarded {
 		for _, p := range r.Policies {
-			if p.Applies(catalog.Select, "") || slices.ContainsFunc(l.facts.Is, func(role string) bool { return p.Applies(catalog.Select, role) }) {
+			if p.Applies(catalog.Select, l.facts.Is...) {
 				t.Policies = append(t.Policies, Policy{Name: p.Name, Permissive: p.Permissive, Using: p.Using, Passes: -1})
 			}
 		}

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"slices"
 )
@@ -38,16 +37,12 @@ var databaseSQL string
 // otherwise exposed says so, and where that is empty too it is public and the
 // schema of the copy.
 func ReadDatabase(ctx context.Context, q Querier, exposed []string) (Database, error) {
-	var text string
-	if err := q.QueryRow(ctx, databaseSQL).Scan(&text); err != nil {
-		return Database{}, fmt.Errorf("reading the database's settings: %w", err)
-	}
 	var read struct {
 		Database
 		HelpersIn []string `json:"helpers_in"`
 		Schemas   bool     `json:"schemas"`
 	}
-	if err := json.Unmarshal([]byte(text), &read); err != nil {
+	if err := ReadJSON(ctx, q, &read, databaseSQL); err != nil {
 		return Database{}, fmt.Errorf("reading the database's settings: %w", err)
 	}
 	d := read.Database

@@ -135,8 +135,30 @@ func QuoteIdentifier(name string) string {
 	return name
 }
 
+// QuoteIdentifiers quotes a list of identifiers likewise.
+func QuoteIdentifiers(names []string) string { return List(names, QuoteIdentifier) }
+
+// List writes a list as both people and SQL have it.
+func List[T any](items []T, text func(T) string) string {
+	texts := make([]string, len(items))
+	for i, item := range items {
+		texts[i] = text(item)
+	}
+	return strings.Join(texts, ", ")
+}
+
 // QuoteLiteral writes a string constant. Backslashes keep their meaning under
 // standard_conforming_strings, which every supported server has on.
 func QuoteLiteral(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+}
+
+// ArrayText writes an array of texts as Postgres reads it from a text.
+func ArrayText(values ...string) string {
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = `"` + escape.Replace(v) + `"`
+	}
+	return "{" + strings.Join(quoted, ",") + "}"
 }

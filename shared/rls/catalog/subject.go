@@ -48,6 +48,25 @@ func (t Table) PublishedColumn() Choice {
 	return t.choose(publishedNames, Name{}, "", nil)
 }
 
+// Configure is the command that writes a table's policies: for the rows of an
+// organization where only that is what the columns tell.
+func (t Table) Configure(helpers Helpers) string {
+	pattern := "owner"
+	if t.OwnerColumn("", helpers).Column == "" && t.OrganizationColumn("", helpers).Column != "" {
+		pattern = "organization"
+	}
+	return "clerksync configure-rls " + shellWord(t.Name.String()) + " --pattern " + pattern
+}
+
+// shellWord quotes a word for a shell where that is needed.
+func shellWord(text string) string {
+	plain := func(c rune) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' || c == '_' }
+	if strings.ContainsFunc(text, func(c rune) bool { return !plain(c) }) {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	return text
+}
+
 // choose weighs columns: a foreign key to the copy says more than a default, and
 // that more than a name.
 func (t Table) choose(names []string, parent Name, parentKey string, defaults []string) Choice {

@@ -18,6 +18,24 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
+// Collect reads each row of an answer.
+func Collect[T any](ctx context.Context, q Querier, read pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, read)
+}
+
+// ReadJSON reads an answer of one text, which is JSON.
+func ReadJSON(ctx context.Context, q Querier, to any, sql string, args ...any) error {
+	var text string
+	if err := q.QueryRow(ctx, sql, args...).Scan(&text); err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(text), to)
+}
+
 // Kind is what kind of relation a name stands for.
 type Kind string
 
@@ -147,6 +165,9 @@ const (
 // Commands are the four that a policy can be for, without [All].
 func Commands() []Command { return []Command{Select, Insert, Update, Delete} }
 
+// Writes are those that change rows.
+func Writes() []Command { return Commands()[1:] }
+
 // Policy is a policy, its expressions as the database writes them.
 type Policy struct {
 	Name       string  `json:"name"`
@@ -160,11 +181,11 @@ type Policy struct {
 	Comment string `json:"comment"`
 }
 
-// Applies reports whether the policy is for a command run by a role, which of
-// its own is also a member of public.
-func (p Policy) Applies(command Command, role string) bool {
+// Applies reports whether the policy is for a command run by who has these roles,
+// and public as everybody has it.
+func (p Policy) Applies(command Command, roles ...string) bool {
 	return (p.Command == All || p.Command == command) &&
-		(slices.Contains(p.Roles, "public") || slices.Contains(p.Roles, role))
+		slices.ContainsFunc(p.Roles, func(role string) bool { return role == "public" || slices.Contains(roles, role) })
 }
 
 // Grant is one privilege of one role.
@@ -200,16 +221,12 @@ var tableSQL string
 // ReadTable reads one relation of any kind. The error matches [ErrNotFound] if
 // there is none, and says what it could have been.
 func ReadTable(ctx context.Context, q Querier, name Name) (Table, error) {
-	var text string
-	err := q.QueryRow(ctx, tableSQL, name.Schema, name.Table).Scan(&text)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Table{}, notFound(ctx, q, name)
-	}
-	if err != nil {
-		return Table{}, fmt.Errorf("reading table %s: %w", name, err)
-	}
 	var t Table
-	if err := json.Unmarshal([]byte(text), &t); err != nil {
+	err := ReadJSON(ctx, q, &t, tableSQL, name.Schema, name.Table)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return Table{}, notFound(ctx, q, name)
+	case err != nil:
 		return Table{}, fmt.Errorf("reading table %s: %w", name, err)
 	}
 	return t, nil
@@ -219,11 +236,7 @@ func ReadTable(ctx context.Context, q Querier, name Name) (Table, error) {
 var similarSQL string
 
 func notFound(ctx context.Context, q Querier, name Name) error {
-	rows, err := q.Query(ctx, similarSQL, name.Schema, name.Table)
-	if err != nil {
-		return fmt.Errorf("looking for table %s: %w", name, err)
-	}
-	similar, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Name])
+	similar, err := Collect(ctx, q, pgx.RowToStructByPos[Name], similarSQL, name.Schema, name.Table)
 	switch {
 	case err != nil:
 		return fmt.Errorf("looking for table %s: %w", name, err)

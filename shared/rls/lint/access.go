@@ -12,13 +12,14 @@ import (
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/request"
 	"clerksync/shared/rls/internal/sqltext"
 	"clerksync/sql/platform"
 )
 
 // policyRoles finds policies for everybody, and for roles that need none.
 func (l *linter) policyRoles() {
-	everybody := map[*relation][]*policy{}
+	everybody := map[*relation][]policy{}
 	for r, p := range l.policies {
 		if len(p.Bypassing) > 0 && len(p.Bypassing) == len(p.Roles) {
 			l.add(r.Schema, finding.Finding{
@@ -30,19 +31,18 @@ func (l *linter) policyRoles() {
 		}
 		reachable := slices.ContainsFunc(p.commands(), func(c string) bool { return r.reaches(platform.Anon, c) })
 		if slices.Contains(p.Roles, "public") && p.Permissive && reachable {
-			everybody[r] = append(everybody[r], p)
+			everybody[r] = append(everybody[r], *p)
 		}
 	}
 	for r, policies := range everybody {
-		var names, alters []string
+		var alters []string
 		for _, p := range policies {
-			names = append(names, catalog.QuoteIdentifier(p.Name))
 			alters = append(alters, fmt.Sprintf("alter policy %s on %s to authenticated;", catalog.QuoteIdentifier(p.Name), r))
 		}
 		l.add(r.Schema, finding.Finding{
 			ID: "policy_to_public", Status: finding.Warn, Object: r.String(),
 			Title:  "Policies hold for callers without a token",
-			Detail: fmt.Sprintf("%s: without a role of its own a policy is for anon too, which may use the table.", list(names)),
+			Detail: fmt.Sprintf("%s: without a role of its own a policy is for anon too, which may use the table.", policyNames(policies)),
 			Remedy: strings.Join(alters, " ") + " Name anon where callers without a token are meant.",
 		})
 	}
@@ -81,12 +81,7 @@ func (l *linter) policyGrants() {
 		}
 		var idle, statements []string
 		for _, role := range apiRoles {
-			var unused []string
-			for _, c := range commands {
-				if r.may(role, c) && !r.lets(c, role) {
-					unused = append(unused, c)
-				}
-			}
+			unused := only(commands, func(c string) bool { return r.may(role, c) && !r.lets(c, role) })
 			if len(unused) > 0 {
 				idle = append(idle, role+" may "+list(unused))
 				statements = append(statements, revoke(list(unused), r.String(), slices.DeleteFunc(r.holders(unused...), func(h string) bool { return h != role && h != "public" })))
@@ -104,10 +99,10 @@ func (l *linter) policyGrants() {
 }
 
 func (p *policy) verb() string {
-	if p.Command == "all" {
+	if p.Command == catalog.All {
 		return "do anything with the table"
 	}
-	return p.Command
+	return string(p.Command)
 }
 
 // lets reports whether some permissive policy is for a command and role.
@@ -140,12 +135,7 @@ func (l *linter) writesWithoutSelect() {
 			if r.reaches(role, "select") && r.lets("select", role) {
 				continue
 			}
-			var blind []string
-			for _, c := range []string{"update", "delete"} {
-				if r.reaches(role, c) && r.lets(c, role) {
-					blind = append(blind, c)
-				}
-			}
+			blind := only([]string{"update", "delete"}, func(c string) bool { return r.reaches(role, c) && r.lets(c, role) })
 			if len(blind) > 0 {
 				l.add(r.Schema, finding.Finding{
 					ID: "write_without_select", Status: finding.Warn, Object: r.String(),
@@ -227,19 +217,16 @@ func (l *linter) sequences() {
 			if c.Sequence == nil {
 				continue
 			}
-			var stuck []string
-			for _, role := range l.roles {
+			stuck := only(l.roles, func(role string) bool {
 				inserts := r.reaches(role, "insert") && (!r.RowSecurity || role == "service_role" || r.lets("insert", role))
-				if inserts && !slices.Contains(c.Sequence.Usable, role) {
-					stuck = append(stuck, role)
-				}
-			}
+				return inserts && !slices.Contains(c.Sequence.Usable, role)
+			})
 			if len(stuck) == 0 {
 				continue
 			}
 			name := catalog.Name{Schema: c.Sequence.Schema, Table: c.Sequence.Name}
 			l.add(r.Schema, finding.Finding{
-				ID: "sequence_without_usage", Status: finding.Fail, Object: "column " + catalog.QuoteIdentifier(c.Name) + " of " + r.String(),
+				ID: "sequence_without_usage", Status: finding.Fail, Object: r.nameOf(c.Name),
 				Title:  "Rows cannot be inserted: the sequence is not granted",
 				Detail: fmt.Sprintf("%s may insert into the table, but not take the next value of %s: SQLSTATE 42501.", list(stuck), name),
 				Remedy: fmt.Sprintf("grant usage, select on sequence %s to %s;", name, list(stuck)),
@@ -259,12 +246,7 @@ func (l *linter) inheritance() {
 		if guarded == nil {
 			continue
 		}
-		var open []string
-		for _, role := range apiRoles {
-			if slices.ContainsFunc(commands, func(c string) bool { return r.reaches(role, c) }) {
-				open = append(open, role)
-			}
-		}
+		open := r.reachedBy(commands...)
 		if len(open) == 0 {
 			continue
 		}
@@ -360,15 +342,13 @@ func (l *linter) storageOwner() {
 
 // withOwnerID is an expression that compares the owner's id from the token.
 func (l *linter) withOwnerID(e expression, r *relation) string {
-	var b strings.Builder
-	done := 0
+	var edits []edit
 	for i, t := range e.Tokens {
 		if name, ok := e.column(i, r); ok && name == "owner" {
-			b.WriteString(e.Source[done:t.Start] + "owner_id")
-			done = t.End
+			edits = append(edits, edit{t.Start, t.End, "owner_id"})
 		}
 	}
-	return l.withClerkID(parse(b.String()+e.Source[done:], l.Helpers))
+	return l.withClerkID(parse(e.with(edits), l.Helpers))
 }
 
 //go:embed buckets.sql
@@ -383,10 +363,9 @@ func (l *linter) buckets(ctx context.Context, tx pgx.Tx) error {
 	if table == nil || objects == nil || table.column("public") == nil {
 		return nil
 	}
-	var broad []*policy
-	for i := range objects.Policies {
-		p := &objects.Policies[i]
-		if p.Permissive && (p.Command == "select" || p.Command == "all") && p.api() && (p.Using == "" || isTrue(p.Using) || oneBucket.MatchString(p.Using)) {
+	var broad []policy
+	for _, p := range objects.Policies {
+		if p.Permissive && p.isFor("select") && p.api() && (p.Using == "" || isTrue(p.Using) || oneBucket.MatchString(p.Using)) {
 			broad = append(broad, p)
 		}
 	}
@@ -394,7 +373,7 @@ func (l *linter) buckets(ctx context.Context, tx pgx.Tx) error {
 		return nil
 	}
 	buckets, err := publicBuckets(ctx, tx)
-	if denied(err) {
+	if request.Code(err) == "42501" {
 		l.add("storage", finding.Finding{
 			ID: "public_bucket_allows_listing", Status: finding.Skip, Object: "storage.buckets",
 			Title:  "Which buckets are public is not for this role to read",
@@ -406,20 +385,20 @@ func (l *linter) buckets(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return err
 	}
-	for _, b := range buckets {
-		var names, drops []string
+	for _, id := range buckets {
+		var lists []policy
+		var drops []string
 		for _, p := range broad {
 			match := oneBucket.FindStringSubmatch(p.Using)
-			if match == nil || strings.ReplaceAll(match[1], "''", "'") == b[0] {
-				names = append(names, catalog.QuoteIdentifier(p.Name))
-				drops = append(drops, dropPolicy(p, objects))
+			if match == nil || strings.ReplaceAll(match[1], "''", "'") == id {
+				lists, drops = append(lists, p), append(drops, dropPolicy(&p, objects))
 			}
 		}
-		if len(names) > 0 {
+		if len(lists) > 0 {
 			l.add("storage", finding.Finding{
-				ID: "public_bucket_allows_listing", Status: finding.Warn, Object: "bucket " + b[0],
+				ID: "public_bucket_allows_listing", Status: finding.Warn, Object: "bucket " + id,
 				Title:  "Everybody may list the objects of a public bucket",
-				Detail: fmt.Sprintf("By %s clients may list all of it; objects of a public bucket are served by their URL without any policy.", list(names)),
+				Detail: fmt.Sprintf("By %s clients may list all of it; objects of a public bucket are served by their URL without any policy.", policyNames(lists)),
 				Remedy: strings.Join(drops, " "),
 			})
 		}
@@ -429,23 +408,17 @@ func (l *linter) buckets(ctx context.Context, tx pgx.Tx) error {
 
 // publicBuckets runs in a savepoint: a refusal must not end the transaction. It
 // is a refusal, too, where row security would hide buckets.
-func publicBuckets(ctx context.Context, tx pgx.Tx) (buckets [][2]string, err error) {
+func publicBuckets(ctx context.Context, tx pgx.Tx) (ids []string, err error) {
 	err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "set local row_security = off"); err != nil {
 			return err
 		}
-		rows, err := querier{tx}.Query(ctx, bucketsSQL)
-		if err != nil {
-			return err
-		}
-		buckets, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (b [2]string, err error) {
-			return b, row.Scan(&b[0], &b[1])
-		})
+		ids, err = catalog.Collect(ctx, request.Session{Tx: tx}, pgx.RowTo[string], bucketsSQL)
 		if err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, "set local row_security = on")
 		return err
 	})
-	return buckets, err
+	return ids, err
 }

@@ -1,2 +1,2 @@
 -- The buckets whose objects anybody may fetch by their URL.
-select b.id::text, b.name::text from storage.buckets as b where b.public order by b.id
+select b.id::text from storage.buckets as b where b.public order by b.id

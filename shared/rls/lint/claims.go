@@ -167,8 +167,8 @@ func (l *linter) rolePrefix(at place) {
 
 // calledWith reports whether a token is an argument of a function.
 func (e expression) calledWith(i int) bool {
-	open := e.Outer[i]
-	return open > 0 && e.At(open-1).IsIdentifier() && !slices.Contains(notFunctions, e.At(open-1).Text)
+	_, _, _, ok := e.Call(e.Outer[i])
+	return ok
 }
 
 // unsafeMetadata finds policies that trust what a user writes in the browser.

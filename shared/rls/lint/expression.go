@@ -43,26 +43,13 @@ func (c call) String() string {
 	return c.schema + "." + c.name + "()"
 }
 
-// notFunctions stand before parentheses and call nothing.
-var notFunctions = []string{
-	"all", "and", "any", "array", "as", "by", "case", "check", "distinct", "else", "exists", "filter", "from", "if", "in", "into", "is", "on",
-	"or", "not", "over", "returning", "select", "some", "then", "using", "values", "when", "where", "while", "with",
-}
-
 // calls are the calls of functions, in their order.
 func (e expression) calls() []call {
 	var calls []call
-	for i, t := range e.Tokens {
-		if !t.Is("(") || e.Pair[i] < 0 || !e.At(i-1).IsIdentifier() {
-			continue
+	for i, end := range e.Pair {
+		if schema, name, start, ok := e.Call(i); ok && end > i {
+			calls = append(calls, call{schema, name, start, i, end})
 		}
-		c := call{name: e.Tokens[i-1].Text, start: i - 1, open: i, end: e.Pair[i]}
-		if e.At(i-2).Is(".") && e.At(i-3).IsIdentifier() {
-			c.schema, c.start = e.Tokens[i-3].Text, i-3
-		} else if e.Tokens[i-1].Kind == sqltext.Word && slices.Contains(notFunctions, c.name) {
-			continue
-		}
-		calls = append(calls, c)
 	}
 	return calls
 }
@@ -79,10 +66,8 @@ func (e expression) selects(i int) []int {
 	return found
 }
 
-// subselect reports whether a parenthesis opens a sub-select.
-func (e expression) subselect(open int) bool {
-	return e.At(open).Is("(") && e.Pair[open] >= 0 && (e.At(open+1).Is("select") || e.At(open+1).Is("with"))
-}
+// subselect reports whether a parenthesis opens a sub-select that ends.
+func (e expression) subselect(open int) bool { return e.Subselect(open) && e.Pair[open] >= 0 }
 
 // column reports whether a token is the name of a column of the policy's own
 // table: with the table inside of a sub-select, bare elsewhere.
@@ -154,6 +139,9 @@ type claim struct {
 	end   int // the last token of the path
 }
 
+// reads is the claim that a call returns.
+func (c call) reads(path ...string) claim { return claim{path, c.start, c.end} }
+
 func (c claim) first() string {
 	if len(c.path) == 0 {
 		return ""
@@ -168,35 +156,33 @@ func (e expression) claims() []claim {
 	for _, c := range e.calls() {
 		switch {
 		case c.isAuth("jwt"), e.helper(c, "claims"):
-			found = append(found, e.follow(c, nil))
+			found = append(found, e.follow(c))
 		case e.helper(c, "claim"):
-			found = append(found, claim{path: e.pathArgument(c), start: c.start, end: c.end})
+			found = append(found, c.reads(e.pathArgument(c)...))
 		case (c.schema == "" || c.schema == "pg_catalog") && c.name == "current_setting" && e.At(c.open+1).Kind == sqltext.Literal:
 			setting := e.At(c.open + 1).Text
 			switch {
 			case setting == "request.jwt.claims":
-				found = append(found, e.follow(c, nil))
+				found = append(found, e.follow(c))
 			case strings.HasPrefix(setting, "request.jwt.claim."):
-				found = append(found, claim{path: []string{strings.TrimPrefix(setting, "request.jwt.claim.")}, start: c.start, end: c.end})
+				found = append(found, c.reads(strings.TrimPrefix(setting, "request.jwt.claim.")))
 			}
 		case e.helper(c, "user_id"), c.isAuth("uid"):
-			found = append(found, claim{path: []string{"sub"}, start: c.start, end: c.end})
+			found = append(found, c.reads("sub"))
 		case e.helper(c, "org_id"):
-			found = append(found, claim{path: []string{"o", "id"}, start: c.start, end: c.end})
+			found = append(found, c.reads("o", "id"))
 		case e.helper(c, "org_role"):
-			found = append(found, claim{path: []string{"o", "rol"}, start: c.start, end: c.end})
-		case c.isAuth("role"):
-			found = append(found, claim{path: []string{"role"}, start: c.start, end: c.end})
-		case c.isAuth("email"):
-			found = append(found, claim{path: []string{"email"}, start: c.start, end: c.end})
+			found = append(found, c.reads("o", "rol"))
+		case c.isAuth("role"), c.isAuth("email"):
+			found = append(found, c.reads(c.name))
 		}
 	}
 	return found
 }
 
 // follow walks the operators behind claims: "-> 'o' ->> 'id'".
-func (e expression) follow(c call, path []string) claim {
-	found := claim{path: path, start: c.start, end: c.end}
+func (e expression) follow(c call) claim {
+	found := c.reads()
 	for i := c.end + 1; i < len(e.Tokens); i++ {
 		switch t := e.Tokens[i]; {
 		case t.Is("->"), t.Is("->>"):
@@ -220,19 +206,19 @@ func (e expression) follow(c call, path []string) claim {
 			i++
 			found.path, found.end = append(found.path, splitPath(e.At(i).Text)...), i
 		case t.Is("::"):
-			i = e.typeEnd(i)
+			i = e.TypeEnd(i)
 		case t.Is("as") && e.At(i+1).IsIdentifier():
 			i++
 		case t.Is(")"):
 			// nullif(…, '') and the like end here: what follows is about their result.
-			if open := e.Pair[i]; open > 0 && e.At(open-1).IsIdentifier() && !slices.Contains(notFunctions, e.At(open-1).Text) {
+			if _, _, _, ok := e.Call(e.Pair[i]); ok {
 				return found
 			}
 		case t.Is(",") && e.At(i+1).Kind == sqltext.Literal && e.At(i+1).Text == "" && e.nullif(i):
 			// nullif(current_setting(…), ''): the same claims.
 			i++
 			if e.At(i + 1).Is("::") {
-				i = e.typeEnd(i + 1)
+				i = e.TypeEnd(i + 1)
 			}
 			if e.At(i + 1).Is(")") {
 				i++
@@ -247,26 +233,6 @@ func (e expression) follow(c call, path []string) claim {
 // nullif reports whether a token is directly in the parentheses of nullif.
 func (e expression) nullif(i int) bool {
 	return e.Outer[i] > 0 && e.At(e.Outer[i]-1).Is("nullif")
-}
-
-// typeEnd is the last token of the type behind a "::".
-func (e expression) typeEnd(i int) int {
-	i++
-	for e.At(i + 1).Is(".") {
-		i += 2
-	}
-	if e.At(i).Is("character") || e.At(i).Is("double") || e.At(i).Is("bit") {
-		if e.At(i+1).Is("varying") || e.At(i+1).Is("precision") {
-			i++
-		}
-	}
-	if e.At(i+1).Is("(") && e.Pair[i+1] > 0 {
-		i = e.Pair[i+1]
-	}
-	for e.At(i+1).Is("[") && e.At(i+2).Is("]") {
-		i += 2
-	}
-	return i
 }
 
 // pathArgument reads the path that is given to the helper claim.
@@ -301,14 +267,13 @@ func (e expression) cast(end int, to string) bool {
 			if e.At(i + 1).Is(to) {
 				return true
 			}
-			i = e.typeEnd(i)
+			i = e.TypeEnd(i)
 		case t.Is("as") && e.At(i+1).Is(to) && e.Outer[i] > 0 && e.At(e.Outer[i]-1).Is("cast"):
 			return true
 		case t.Is("as") && e.At(i+1).IsIdentifier():
 			i++
 		case t.Is(")"):
-			if open := e.Pair[i]; open > 0 && e.At(open-1).IsIdentifier() && !slices.Contains(notFunctions, e.At(open-1).Text) &&
-				!e.At(open-1).Is("cast") && !e.At(open-1).Is("coalesce") && !e.At(open-1).Is("nullif") {
+			if _, name, _, ok := e.Call(e.Pair[i]); ok && !slices.Contains([]string{"cast", "coalesce", "nullif"}, name) {
 				return false
 			}
 		case t.Is(",") && e.nullif(i) && e.At(i+1).Kind == sqltext.Literal:
@@ -318,6 +283,32 @@ func (e expression) cast(end int, to string) bool {
 		}
 	}
 	return false
+}
+
+// edit puts a text in the place of a part of the source.
+type edit struct {
+	start, end int
+	text       string
+}
+
+// with is the source with edits, which are in its order; one inside of another is
+// left out.
+func (e expression) with(edits []edit) string {
+	var b strings.Builder
+	done := 0
+	for _, x := range edits {
+		if x.start >= done {
+			b.WriteString(e.Source[done:x.start] + x.text)
+			done = x.end
+		}
+	}
+	return b.String() + e.Source[done:]
+}
+
+// inSubselect puts a call into a sub-select of its own.
+func (e expression) inSubselect(c call) edit {
+	start, end := e.Tokens[c.start].Start, e.Tokens[c.end].End
+	return edit{start, end, "(select " + e.Source[start:end] + ")"}
 }
 
 // node is a clause taken apart at its ands and ors.

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"clerksync/shared/rls/catalog"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -56,7 +58,7 @@ func FuzzParse(f *testing.F) {
 			end = token.End
 		}
 		l := &linter{model: &model{}}
-		p := &policy{Name: "p", Command: "all", Using: source, using: e}
+		p := &policy{Policy: catalog.Policy{Name: "p", Command: catalog.All, Using: source}, using: e}
 		root, _ := e.whole()
 		_ = e.passedByNull(root)
 		_ = e.comparedAsText(r)

@@ -34,8 +34,7 @@ func (l *linter) places(yield func(place) bool) {
 	}
 	for r := range l.own {
 		for _, c := range r.Columns {
-			object := "column " + catalog.QuoteIdentifier(c.Name) + " of " + r.String()
-			if c.Default != "" && !yield(place{r.Schema, object, "default", parse(c.Default, l.Helpers), r, nil, nil}) {
+			if c.Default != "" && !yield(place{r.Schema, r.nameOf(c.Name), "default", parse(c.Default, l.Helpers), r, nil, nil}) {
 				return
 			}
 		}
@@ -187,21 +186,18 @@ func (e expression) uuids(r *relation) []string {
 
 // withClerkID is an expression that asks Clerk's token in place of auth.uid().
 func (l *linter) withClerkID(e expression) string {
-	var b strings.Builder
-	done := 0
+	var edits []edit
 	for _, c := range e.calls() {
 		if !c.isAuth("uid") {
 			continue
 		}
-		b.WriteString(e.Source[done:e.Tokens[c.start].Start])
-		if e.At(c.start - 1).Is("select") {
-			b.WriteString(l.userID())
-		} else {
-			b.WriteString("(select " + l.userID() + ")")
+		id := l.userID()
+		if !e.At(c.start - 1).Is("select") {
+			id = "(select " + id + ")"
 		}
-		done = e.Tokens[c.end].End
+		edits = append(edits, edit{e.Tokens[c.start].Start, e.Tokens[c.end].End, id})
 	}
-	return b.String() + e.Source[done:]
+	return e.with(edits)
 }
 
 // authKey is lint 0021, and a foreign key to auth.users, where no Clerk user is.
@@ -286,7 +282,7 @@ func (l *linter) userIDTypes() {
 		}
 		if name := l.uuidOwner(r); name != "" {
 			l.add(r.Schema, finding.Finding{
-				ID: "user_id_uuid_column", Status: finding.Warn, Object: "column " + catalog.QuoteIdentifier(name) + " of " + r.String(),
+				ID: "user_id_uuid_column", Status: finding.Warn, Object: r.nameOf(name),
 				Title:  "A column for the owner of a row cannot hold a Clerk id",
 				Detail: fmt.Sprintf("%s is uuid and refers to no table that would translate it; a Clerk id (user_…) is text.", catalog.QuoteIdentifier(name)),
 				Remedy: fmt.Sprintf("alter table %s alter column %s type text;\nThen: %s", r, catalog.QuoteIdentifier(name), l.configure(r)),

@@ -3,7 +3,6 @@ package lint
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
@@ -53,7 +51,7 @@ func Run(ctx context.Context, db Beginner, o Options) (findings []finding.Findin
 			findings, err = nil, fmt.Errorf("ending the transaction: %w", rollbackErr)
 		}
 	}()
-	q := querier{tx}
+	q := request.Session{Tx: tx}
 	timeout := cmp.Or(o.StatementTimeout, DefaultStatementTimeout)
 	// Without a search path the database writes every name with its schema. The
 	// planner takes queries of the catalogue for so dear that it would compile
@@ -65,17 +63,16 @@ func Run(ctx context.Context, db Beginner, o Options) (findings []finding.Findin
 	}
 
 	m, err := readModel(ctx, q, o.Exposed)
-	if denied(err) {
+	switch code := request.Code(err); {
+	case code == "42501":
 		return []finding.Finding{{
 			ID: "lint.catalogue", Status: finding.Skip, Title: "The database's catalogue is not for this role to read",
 			Detail: "A query of pg_catalog was refused (SQLSTATE 42501).",
 			Remedy: "Connect as the role that owns the tables: in a Supabase project that is postgres.",
 		}}, nil
-	}
-	if canceled(err) {
+	case code == "57014":
 		return nil, fmt.Errorf("linting: a query of the catalogue was stopped, the limit is %s: %w", timeout, err)
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("linting: %w", err)
 	}
 	l := &linter{model: m, schemas: o.Schemas}
@@ -197,27 +194,10 @@ func (l *linter) ownFunctions(yield func(*function) bool) {
 }
 
 func (l *linter) missingRoles() []string {
-	return slices.DeleteFunc(slices.Clone(apiRoles), func(role string) bool { return slices.Contains(l.roles, role) })
+	return only(apiRoles, func(role string) bool { return !slices.Contains(l.roles, role) })
 }
 
 // users is the table of Clerk's users, where it is or would be.
 func (l *linter) users() string {
 	return catalog.Name{Schema: cmp.Or(l.Copy, catalog.DefaultSchema), Table: "users"}.String()
-}
-
-// querier is a transaction whose queries prepare nothing, which a transaction
-// pooler would not keep.
-type querier struct{ tx pgx.Tx }
-
-func (q querier) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	return q.tx.Query(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
-}
-
-func (q querier) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	return q.tx.QueryRow(ctx, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
-}
-
-func denied(err error) bool {
-	var e *pgconn.PgError
-	return errors.As(err, &e) && e.Code == "42501"
 }

@@ -98,23 +98,17 @@ type foreignKey struct {
 }
 
 type policy struct {
-	Name       string   `json:"name"`
-	Command    string   `json:"command"`
-	Permissive bool     `json:"permissive"`
-	Roles      []string `json:"roles"`
+	catalog.Policy
 	// Bypassing are those of the roles that no policy holds for.
 	Bypassing []string `json:"bypassing"`
-	Using     string   `json:"using"`
-	Check     string   `json:"check"`
 	Functions []int64  `json:"functions"`
 
 	using, check expression
 }
 
 type trigger struct {
-	Name       string `json:"name"`
+	catalog.Trigger
 	Function   int64  `json:"function"`
-	Enabled    bool   `json:"enabled"`
 	Definition string `json:"definition"`
 }
 
@@ -160,12 +154,8 @@ func readModel(ctx context.Context, q catalog.Querier, exposed []string) (*model
 		function: map[int64]*function{},
 		byName:   map[catalog.Name]*relation{},
 	}
-	var text string
-	if err := q.QueryRow(ctx, schemasSQL).Scan(&text); err != nil {
-		return nil, fmt.Errorf("listing schemas: %w", err)
-	}
 	var known struct{ Schemas, Roles []string }
-	if err := json.Unmarshal([]byte(text), &known); err != nil {
+	if err := catalog.ReadJSON(ctx, q, &known, schemasSQL); err != nil {
 		return nil, fmt.Errorf("listing schemas: %w", err)
 	}
 	m.exists, m.roles = known.Schemas, known.Roles
@@ -193,18 +183,14 @@ func readModel(ctx context.Context, q catalog.Querier, exposed []string) (*model
 
 // readObjects reads one JSON object a row.
 func readObjects[T any](ctx context.Context, q catalog.Querier, sql string, schemas []string) ([]*T, error) {
-	rows, err := q.Query(ctx, sql, schemas)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*T, error) {
+	return catalog.Collect(ctx, q, func(row pgx.CollectableRow) (*T, error) {
 		var text string
 		if err := row.Scan(&text); err != nil {
 			return nil, err
 		}
 		object := new(T)
 		return object, json.Unmarshal([]byte(text), object)
-	})
+	}, sql, schemas)
 }
 
 func (r *relation) name() catalog.Name { return catalog.Name{Schema: r.Schema, Table: r.Name} }
@@ -252,19 +238,21 @@ func (r *relation) reaches(role, privilege string) bool {
 	return r.may(role, privilege) || slices.Contains(r.ColumnPrivileges[role], privilege)
 }
 
+// reachedBy are the roles of the API that hold one of the privileges on some of it.
+func (r *relation) reachedBy(privileges ...string) []string {
+	return only(apiRoles, func(role string) bool {
+		return slices.ContainsFunc(privileges, func(p string) bool { return r.reaches(role, p) })
+	})
+}
+
 // readers are the roles of the API that may select from it.
 func (r *relation) readers() []string {
-	return slices.DeleteFunc(slices.Clone(apiRoles), func(role string) bool { return !r.may(role, "select") })
+	return only(apiRoles, func(role string) bool { return r.may(role, "select") })
 }
 
 // holders are the grantees to revoke a privilege from: public where everybody has it.
 func (r *relation) holders(privileges ...string) []string {
-	var holders []string
-	for _, role := range apiRoles {
-		if slices.ContainsFunc(privileges, func(p string) bool { return r.reaches(role, p) }) {
-			holders = append(holders, role)
-		}
-	}
+	holders := r.reachedBy(privileges...)
 	if slices.ContainsFunc(privileges, func(p string) bool { return slices.Contains(r.PublicPrivileges, p) }) {
 		holders = append(holders, "public")
 	}
@@ -273,28 +261,25 @@ func (r *relation) holders(privileges ...string) []string {
 
 // holds reports whether a policy is for a command that a role runs.
 func (p *policy) holds(command, role string) bool {
-	return (p.Command == "all" || p.Command == command) && (slices.Contains(p.Roles, "public") || slices.Contains(p.Roles, role))
+	return p.Applies(catalog.Command(command), role)
 }
+
+// isFor reports whether a policy is for a command.
+func (p *policy) isFor(command string) bool { return slices.Contains(p.commands(), command) }
 
 // commands are those that a policy is for.
 func (p *policy) commands() []string {
-	if p.Command == "all" {
+	if p.Command == catalog.All {
 		return commands
 	}
-	return []string{p.Command}
+	return []string{string(p.Command)}
 }
 
 var commands = []string{"select", "insert", "update", "delete"}
 
 // clauses are the policy's expressions, those that there are.
 func (p *policy) clauses() []expression {
-	var found []expression
-	for _, e := range []expression{p.using, p.check} {
-		if len(e.Tokens) > 0 {
-			found = append(found, e)
-		}
-	}
-	return found
+	return slices.DeleteFunc([]expression{p.using, p.check}, func(e expression) bool { return len(e.Tokens) == 0 })
 }
 
 // api reports whether the policy is for a role of the API.
@@ -304,6 +289,15 @@ func (p *policy) api() bool {
 
 func (p *policy) on(r *relation) string {
 	return "policy " + catalog.QuoteIdentifier(p.Name) + " on " + r.String()
+}
+
+// nameOf is a column as findings call it.
+func (r *relation) nameOf(column string) string {
+	return "column " + catalog.QuoteIdentifier(column) + " of " + r.String()
+}
+
+func policyNames(policies []policy) string {
+	return catalog.List(policies, func(p policy) string { return catalog.QuoteIdentifier(p.Name) })
 }
 
 func (f *function) String() string {
@@ -320,6 +314,11 @@ func (f *function) ddl() string {
 	default:
 		return "function"
 	}
+}
+
+// only are those of the names that are wanted.
+func only(names []string, wanted func(string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !wanted(name) })
 }
 
 // mine reports whether a schema is the user's, or clerksync's.

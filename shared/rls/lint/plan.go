@@ -4,15 +4,14 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/request"
 	"clerksync/sql/platform"
 )
 
@@ -25,7 +24,7 @@ var planSQL string
 func (l *linter) callsItself() {
 	for r, p := range l.policies {
 		// Reading asks the policies for select, whatever the command.
-		if !mine(r.Schema) || !r.RowSecurity || !p.api() || p.Command != "select" && p.Command != "all" {
+		if !mine(r.Schema) || !r.RowSecurity || !p.api() || !p.isFor("select") {
 			continue
 		}
 		for _, oid := range p.Functions {
@@ -101,7 +100,7 @@ func (l *linter) plans(ctx context.Context, tx pgx.Tx) error {
 	for from := 0; from < len(statements); from += plansAtOnce {
 		batch := statements[from:min(from+plansAtOnce, len(statements))]
 		plans, err := planned(ctx, tx, batch)
-		if denied(err) || canceled(err) {
+		if code := request.Code(err); code == "42501" || code == "57014" {
 			l.skipPlans("The database refused to plan statements as a role of the Data API, or took longer than the limit of a statement.")
 			return nil
 		}
@@ -135,7 +134,7 @@ func (l *linter) circles() {
 		l.add(r.Schema, finding.Finding{
 			ID: "policy_recursive", Status: finding.Fail, Object: r.String(),
 			Title:  "Policies read each other in a circle",
-			Detail: fmt.Sprintf("Every %s fails with SQLSTATE 42P17: %s. Its policies read %s.", p.command, p.Circle, list(names(l.readBy(r)))),
+			Detail: fmt.Sprintf("Every %s fails with SQLSTATE 42P17: %s. Its policies read %s.", p.command, p.Circle, catalog.List(l.readBy(r), (*relation).String)),
 			Remedy: "Move the look-up into a function that no policy holds for, security definer with a search path that names no schema of yours, in a schema that the Data API does not serve: " +
 				"create function … returns setof text language sql stable security definer set search_path = pg_catalog, pg_temp; then column = any (array(select …)). " +
 				"For organizations of Clerk there is " + l.Helpers.String() + ".my_org_ids().",
@@ -188,14 +187,6 @@ func (l *linter) readBy(r *relation) []*relation {
 		}
 	}
 	return found
-}
-
-func names(relations []*relation) []string {
-	texts := make([]string, len(relations))
-	for i, r := range relations {
-		texts[i] = r.String()
-	}
-	return texts
 }
 
 // statement is one to plan.
@@ -269,15 +260,5 @@ func planned(ctx context.Context, tx pgx.Tx, statements []statement) (plans []pl
 	if _, err := sub.Exec(ctx, planSQL); err != nil {
 		return nil, err
 	}
-	var text string
-	if err := (querier{sub}).QueryRow(ctx, "select current_setting('clerksync.lint_plans')").Scan(&text); err != nil {
-		return nil, err
-	}
-	return plans, json.Unmarshal([]byte(text), &plans)
-}
-
-// canceled reports whether the database ended a statement at its limit.
-func canceled(err error) bool {
-	var e *pgconn.PgError
-	return errors.As(err, &e) && e.Code == "57014"
+	return plans, catalog.ReadJSON(ctx, request.Session{Tx: sub}, &plans, "select current_setting('clerksync.lint_plans')")
 }

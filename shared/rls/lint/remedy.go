@@ -7,28 +7,13 @@ import (
 	"clerksync/shared/rls/catalog"
 )
 
-// configure is the command that generates a table's policies: for the rows of an
-// organization where only that is what the columns tell.
+// configure is the command that generates a table's policies.
 func (l *linter) configure(r *relation) string {
-	var t catalog.Table
+	t := catalog.Table{Name: r.name()}
 	for _, c := range r.Columns {
 		t.Columns = append(t.Columns, catalog.Column{Name: c.Name, Default: c.Default, Generated: c.Generated})
 	}
-	pattern := "owner"
-	if t.OwnerColumn("", l.Helpers).Column == "" && t.OrganizationColumn("", l.Helpers).Column != "" {
-		pattern = "organization"
-	}
-	return "clerksync configure-rls " + shell(r.String()) + " --pattern " + pattern
-}
-
-// shell quotes a word for a shell where that is needed.
-func shell(text string) string {
-	for _, c := range text {
-		if c != '.' && c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-		}
-	}
-	return text
+	return t.Configure(l.Helpers)
 }
 
 func enable(r *relation) string { return fmt.Sprintf("alter table %s enable row level security;", r) }

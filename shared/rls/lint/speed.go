@@ -32,7 +32,7 @@ func (l *linter) policyIndexes() {
 		}
 		for _, c := range a.without {
 			l.add(r.Schema, finding.Finding{
-				ID: "policy_column_unindexed", Status: finding.Warn, Object: "column " + catalog.QuoteIdentifier(c) + " of " + r.String(),
+				ID: "policy_column_unindexed", Status: finding.Warn, Object: r.nameOf(c),
 				Title:  "A policy looks rows up by a column without an index",
 				Detail: fmt.Sprintf("Every statement reads the whole table to find the caller's rows by %s.", catalog.QuoteIdentifier(c)),
 				Remedy: fmt.Sprintf("create index concurrently on %s (%s);", r, catalog.QuoteIdentifier(c)),
@@ -112,19 +112,14 @@ func (e expression) lookup(n node, r *relation) access {
 
 // withArrays is a clause whose "column in (select …)" are "column = any (array(select …))".
 func (e expression) withArrays(r *relation) string {
-	var b strings.Builder
-	done, closing := 0, map[int]bool{}
+	var edits []edit
 	for i, t := range e.Tokens {
-		switch {
-		case t.Is("in") && e.subselect(i+1) && !e.correlated(i+1, r) && len(e.selects(i)) == 0:
-			b.WriteString(e.Source[done:t.Start] + "= any (array(")
-			done, closing[e.Pair[i+1]] = e.Tokens[i+1].End, true
-		case closing[i]:
-			b.WriteString(e.Source[done:t.End] + ")")
-			done = t.End
+		if t.Is("in") && e.subselect(i+1) && !e.correlated(i+1, r) && len(e.selects(i)) == 0 {
+			end := e.Tokens[e.Pair[i+1]].End
+			edits = append(edits, edit{t.Start, e.Tokens[i+1].End, "= any (array("}, edit{end, end, ")"})
 		}
 	}
-	return b.String() + e.Source[done:]
+	return e.with(edits)
 }
 
 // onlyColumn is the token of the column that a side of a comparison consists of,
@@ -145,12 +140,7 @@ func (e expression) onlyColumn(n node, r *relation) int {
 
 // claimOrSelect: the value comes from the caller.
 func (e expression) claimOrSelect(n node) bool {
-	for i := n.from; i <= n.to; i++ {
-		if e.Tokens[i].Is("select") {
-			return true
-		}
-	}
-	return slices.ContainsFunc(e.claims(), func(c claim) bool { return c.start >= n.from && c.end <= n.to })
+	return e.has(n.from, n.to, "select") || slices.ContainsFunc(e.claims(), func(c claim) bool { return c.start >= n.from && c.end <= n.to })
 }
 
 func (e expression) dependsOnRow(n node, r *relation) bool {
@@ -235,15 +225,11 @@ func (l *linter) called(p *policy, c call) *function {
 // wrappedOwn is a clause with the calls that do not depend on the row in
 // sub-selects of their own.
 func (l *linter) wrappedOwn(p *policy, e expression, r *relation) string {
-	var b strings.Builder
-	done := 0
+	var edits []edit
 	for _, c := range e.calls() {
-		if l.called(p, c) == nil || e.Tokens[c.start].Start < done || e.once(c.start, r) || e.dependsOnRow(node{from: c.open, to: c.end}, r) {
-			continue
+		if l.called(p, c) != nil && !e.once(c.start, r) && !e.dependsOnRow(node{from: c.open, to: c.end}, r) {
+			edits = append(edits, e.inSubselect(c))
 		}
-		start, end := e.Tokens[c.start].Start, e.Tokens[c.end].End
-		b.WriteString(e.Source[done:start] + "(select " + e.Source[start:end] + ")")
-		done = end
 	}
-	return b.String() + e.Source[done:]
+	return e.with(edits)
 }

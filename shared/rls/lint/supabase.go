@@ -63,13 +63,9 @@ func (l *linter) authUsersExposed() {
 		if len(path) > 1 && l.allInvoker(path) && users.RowSecurity {
 			continue
 		}
-		names := make([]string, len(path))
-		for i, v := range path {
-			names[i] = v.String()
-		}
 		detail := fmt.Sprintf("%s may select from it, and it reads auth.users", list(r.readers()))
 		if len(path) > 1 {
-			detail += " by way of " + list(names[1:])
+			detail += " by way of " + catalog.List(path[1:], (*relation).String)
 		}
 		l.add(r.Schema, finding.Finding{
 			ID: "auth_users_exposed", Status: finding.Fail, Object: r.String(),
@@ -166,17 +162,13 @@ func (e expression) perRequestCalls() []call {
 
 // wrapped is the expression with every such call in a sub-select of its own.
 func (e expression) wrapped() string {
-	var b strings.Builder
-	done := 0
+	var edits []edit
 	for _, c := range e.perRequestCalls() {
-		if e.At(c.start - 1).Is("select") {
-			continue
+		if !e.At(c.start - 1).Is("select") {
+			edits = append(edits, e.inSubselect(c))
 		}
-		start, end := e.Tokens[c.start].Start, e.Tokens[c.end].End
-		b.WriteString(e.Source[done:start] + "(select " + e.Source[start:end] + ")")
-		done = end
 	}
-	return b.String() + e.Source[done:]
+	return e.with(edits)
 }
 
 // multiplePermissive is lint 0006, one finding a table. It looks at partitioned
@@ -204,17 +196,14 @@ func (l *linter) multiplePermissive() {
 		for _, role := range slices.Sorted(maps.Keys(roles)) {
 			for _, command := range commands {
 				var group []*policy
+				var names []string
 				for i := range r.Policies {
 					if p := &r.Policies[i]; p.Permissive && p.holds(command, role) {
-						group = append(group, p)
+						group, names = append(group, p), append(names, catalog.QuoteIdentifier(p.Name))
 					}
 				}
 				if len(group) < 2 {
 					continue
-				}
-				var names []string
-				for _, p := range group {
-					names = append(names, catalog.QuoteIdentifier(p.Name))
 				}
 				seen = append(seen, fmt.Sprintf("%s for %s: %s", command, role, strings.Join(names, " and ")))
 				if remedy == "" {
@@ -283,7 +272,7 @@ func (l *linter) rowSecurity() {
 		}
 		remedy := enable(r) + " Then say who may do what: " + l.configure(r)
 		if r.Extension {
-			remedy = "The table belongs to an extension: " + revoke("all", r.String(), r.holders("select", "insert", "update", "delete"))
+			remedy = "The table belongs to an extension: " + revoke("all", r.String(), r.holders(commands...))
 		}
 		l.add(r.Schema, finding.Finding{
 			ID: "rls_disabled_in_public", Status: finding.Fail, Object: r.String(),
@@ -303,7 +292,7 @@ func (l *linter) rowSecurity() {
 				ID: "sensitive_columns_exposed", Status: finding.Fail, Object: r.String(),
 				Title:  "A table with secrets in it has no row level security",
 				Detail: fmt.Sprintf("%s may read %s of every row.", list(readers), list(columns)),
-				Remedy: revoke("all", r.String(), r.holders("select", "insert", "update", "delete")) + " " + enable(r),
+				Remedy: revoke("all", r.String(), r.holders(commands...)) + " " + enable(r),
 			})
 		}
 	}
@@ -312,14 +301,10 @@ func (l *linter) rowSecurity() {
 func (l *linter) policiesAndSwitch(r *relation) {
 	switch {
 	case len(r.Policies) > 0 && !r.RowSecurity:
-		var names []string
-		for _, p := range r.Policies {
-			names = append(names, catalog.QuoteIdentifier(p.Name))
-		}
 		l.add(r.Schema, finding.Finding{
 			ID: "policy_exists_rls_disabled", Status: finding.Fail, Object: r.String(),
 			Title:  "Policies hold for nobody: row level security is off",
-			Detail: "The table has the policies " + list(names) + ", which do nothing.",
+			Detail: "The table has the policies " + policyNames(r.Policies) + ", which do nothing.",
 			Remedy: enable(r),
 		})
 	case len(r.Policies) == 0 && r.RowSecurity:
@@ -328,13 +313,7 @@ func (l *linter) policiesAndSwitch(r *relation) {
 			Title:  "A table is closed to the Data API",
 			Detail: "Row level security is on, there is no policy, and no role of the Data API holds a privilege: closed on purpose.",
 		}
-		var open []string
-		for _, role := range apiRoles {
-			if slices.ContainsFunc(commands, func(c string) bool { return r.reaches(role, c) }) {
-				open = append(open, role)
-			}
-		}
-		if len(open) > 0 && l.IsExposed(r.Schema) {
+		if open := r.reachedBy(commands...); len(open) > 0 && l.IsExposed(r.Schema) {
 			f.Status, f.Title = finding.Warn, "Nobody gets a row of a table that is open to the Data API"
 			f.Detail = fmt.Sprintf("%s may use the table, and there is no policy that lets a row through.", list(open))
 			f.Remedy = l.configure(r) + "; or, to close the table: " + revoke("all", r.String(), r.holders(commands...))
@@ -348,14 +327,8 @@ func (l *linter) policiesAndSwitch(r *relation) {
 func (l *linter) reachable(r *relation) {
 	var open []string
 	for _, role := range apiRoles {
-		var may []string
-		for _, c := range commands {
-			if r.reaches(role, c) {
-				may = append(may, c)
-			}
-		}
-		if len(may) > 0 {
-			open = append(open, role+" may "+strings.Join(may, ", "))
+		if may := only(commands, func(c string) bool { return r.reaches(role, c) }); len(may) > 0 {
+			open = append(open, role+" may "+list(may))
 		}
 	}
 	if len(open) == 0 || r.Extension {
@@ -453,7 +426,7 @@ func (l *linter) views() {
 				ID: "foreign_table_in_api", Status: finding.Warn, Object: r.String(),
 				Title:  "A foreign table is open to the Data API",
 				Detail: fmt.Sprintf("%s may read every row of it: a foreign table can have no policies.", list(readers)),
-				Remedy: revoke("all", r.String(), r.holders("select", "insert", "update", "delete")) + " Or move it to a schema that the Data API does not serve.",
+				Remedy: revoke("all", r.String(), r.holders(commands...)) + " Or move it to a schema that the Data API does not serve.",
 			})
 		}
 	}

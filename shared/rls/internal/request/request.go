@@ -55,6 +55,14 @@ func Rollback(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
+// Code is the SQLSTATE of an error of the database, empty for others.
+func Code(err error) string {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return refused.Code
+	}
+	return ""
+}
+
 // Refusal is a statement of a script that the database refused.
 type Refusal struct {
 	// Step is the statement's position in its script, from 0.
@@ -73,8 +81,8 @@ func (s Session) Script(ctx context.Context, statements ...string) ([]*pgconn.Re
 	if err == nil {
 		return results, nil, nil
 	}
-	var refused *pgconn.PgError
-	if !errors.As(err, &refused) || conn.IsClosed() || ctx.Err() != nil {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || conn.IsClosed() || ctx.Err() != nil {
 		return nil, nil, err
 	}
 	step := len(results)

@@ -11,7 +11,10 @@
 // an operator and a string.
 package sqltext
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Kind is what a token is.
 type Kind int
@@ -86,6 +89,63 @@ func (s SQL) At(i int) Token {
 // Text is the source from one token up to and with another.
 func (s SQL) Text(from, to int) string {
 	return s.Source[s.Tokens[from].Start:s.Tokens[to].End]
+}
+
+// Subselect reports whether a parenthesis opens a sub-select.
+func (s SQL) Subselect(open int) bool {
+	return s.At(open).Is("(") && (s.At(open+1).Is("select") || s.At(open+1).Is("with"))
+}
+
+// notFunctions stand before parentheses and call nothing.
+var notFunctions = []string{
+	"all", "and", "any", "array", "as", "by", "case", "check", "distinct", "else", "exists", "filter", "from", "if", "ilike", "in", "into",
+	"is", "like", "not", "on", "or", "over", "returning", "row", "select", "some", "then", "using", "values", "when", "where", "while", "with",
+}
+
+// Call is the function whose arguments a parenthesis opens: its schema, which is
+// empty where the text has none, its name, and the first token of both.
+func (s SQL) Call(open int) (schema, name string, start int, ok bool) {
+	before := s.At(open - 1)
+	switch {
+	case !s.At(open).Is("(") || !before.IsIdentifier():
+		return "", "", 0, false
+	case s.At(open-2).Is(".") && s.At(open-3).IsIdentifier():
+		return s.At(open - 3).Text, before.Text, open - 3, true
+	default:
+		return "", before.Text, open - 1, before.Kind == Quoted || !slices.Contains(notFunctions, before.Text)
+	}
+}
+
+// TypeEnd is the last token of the type behind a "::".
+func (s SQL) TypeEnd(cast int) int {
+	i := cast + 1
+	for s.At(i + 1).Is(".") {
+		i += 2
+	}
+	switch t := s.At(i); {
+	case t.Is("character"), t.Is("bit"), t.Is("double"):
+		if s.At(i+1).Is("varying") || s.At(i+1).Is("precision") {
+			i++
+		}
+	case t.Is("timestamp"), t.Is("time"):
+		i = s.skip(i)
+		if s.At(i+2).Is("time") && s.At(i+3).Is("zone") { // with or without
+			i += 3
+		}
+	}
+	i = s.skip(i)
+	for s.At(i+1).Is("[") && s.At(i+2).Is("]") {
+		i += 2
+	}
+	return min(i, len(s.Tokens)-1)
+}
+
+// skip is the end of the parentheses behind a token, or the token itself.
+func (s SQL) skip(i int) int {
+	if s.At(i+1).Is("(") && s.Pair[i+1] > 0 {
+		return s.Pair[i+1]
+	}
+	return i
 }
 
 func tokenize(source string) []Token {

@@ -60,6 +60,15 @@ func postgrestSays(code, message string) *refusal {
 	return &refusal{status: 401, code: code, message: message}
 }
 
+// Answers that several checks lead to.
+var (
+	badCrypto    = postgrestSays("PGRST301", "JWT cryptographic operation failed")
+	noKey        = postgrestSays("PGRST301", "No suitable key or wrong key type")
+	noMatch      = clerkSays("jwk-kid-mismatch")
+	badAlgorithm = clerkSays("token-invalid-algorithm")
+	unverifiable = clerkSays("token-verification-failed")
+)
+
 // expectedParts is what PostgREST says of a token that has not three parts.
 func expectedParts(token string) string {
 	if token == "" {

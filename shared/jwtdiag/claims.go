@@ -16,11 +16,7 @@ import (
 
 // checkIssuer compares iss exactly. Neither Clerk's verifier, unless told to, nor
 // PostgREST compares it: it tells which instance the token is of.
-func (x *diagnosis) checkIssuer() *check {
-	const id = "claim.iss"
-	if x.payload == nil {
-		return skipped(id, "The issuer is not known", x.unread("payload"), "")
-	}
+func (x *diagnosis) checkIssuer(id string) *check {
 	raw, there := x.payload.value("iss")
 	issuer, isText := asText(raw)
 	want := x.options.Issuer
@@ -82,11 +78,7 @@ func nearly(got, want string) string {
 }
 
 // checkParty is about azp, the origin that asked for the token.
-func (x *diagnosis) checkParty() *check {
-	const id = "claim.azp"
-	if x.payload == nil {
-		return skipped(id, "The authorized party is not known", x.unread("payload"), "")
-	}
+func (x *diagnosis) checkParty(id string) *check {
 	raw, there := x.payload.value("azp")
 	party, isText := asText(raw)
 	parties := x.options.AuthorizedParties
@@ -122,11 +114,7 @@ func (x *diagnosis) checkParty() *check {
 }
 
 // checkAudience is about aud. Session tokens have none.
-func (x *diagnosis) checkAudience() *check {
-	const id = "claim.aud"
-	if x.payload == nil {
-		return skipped(id, "The audience is not known", x.unread("payload"), "")
-	}
+func (x *diagnosis) checkAudience(id string) *check {
 	raw, there := x.payload.value("aud")
 	_, one := asText(raw)
 	_, several := asTexts(raw)
@@ -148,17 +136,13 @@ var (
 )
 
 // checkSubject is about sub, who the token is about.
-func (x *diagnosis) checkSubject() *check {
-	const id = "claim.sub"
-	if x.payload == nil {
-		return skipped(id, "The subject is not known", x.unread("payload"), "")
-	}
+func (x *diagnosis) checkSubject(id string) *check {
 	raw, there := x.payload.value("sub")
 	subject, isText := asText(raw)
 	switch {
 	case !there || !isText:
 		return failed(id, "The token is about nobody: it has no sub", "sub is "+orMissing(there, jsonkind.Of(raw))+". Policies that ask for the user match no row.", useSessionToken).
-			refusedBy(clerkSays("token-verification-failed"), nil)
+			refusedBy(unverifiable, nil)
 	case subject == "":
 		return failed(id, "The token is about nobody: its sub is empty", "Policies that ask for the user match no row.", useSessionToken)
 	case userID.MatchString(subject):
@@ -198,11 +182,7 @@ func (x *diagnosis) role() (role string, said bool) {
 }
 
 // checkRole is about the claim role.
-func (x *diagnosis) checkRole() *check {
-	const id = "claim.role"
-	if x.payload == nil {
-		return skipped(id, "The role is not known", x.unread("payload"), "")
-	}
+func (x *diagnosis) checkRole(id string) *check {
 	const activate = `Clerk dashboard: Configure, Integrations, Supabase, activate; or Sessions, Customize session token: {"role": "authenticated"}. Then sign in anew or wait a minute.`
 	role, said := x.role()
 	raw := x.payload.first["role"]
@@ -258,13 +238,9 @@ func notGrantedTo(role string) *refusal {
 }
 
 // checkStatus is about sts, whether the session has tasks left.
-func (x *diagnosis) checkStatus() *check {
-	const id = "claim.sts"
-	if x.payload == nil || x.kind != Session {
-		return skipped(id, "The session's state does not apply", x.notSession(), "")
-	}
+func (x *diagnosis) checkStatus(id string) *check {
 	raw, there := x.payload.value("sts")
-	status, isText := asText(raw)
+	status, _ := asText(raw)
 	switch {
 	case !there:
 		return passed(id, "The token says nothing about the session's state, so it is active", "")
@@ -275,28 +251,12 @@ func (x *diagnosis) checkStatus() *check {
 			"Clerk's libraries treat the user as signed out until it is done; Supabase does not know the claim and lets the user in.",
 			x.helpers.Fill("Let the user finish (<TaskChooseOrganization /> and its like). In policies: (select {{helpers}}.session_is_active()), as configure-rls --require active-session writes it."))
 	default:
-		what := show(status)
-		if !isText {
-			what = jsonkind.Of(raw)
-		}
-		return warned(id, "The session's state (sts) is "+what+", which is not known", "Known are active and pending; the helpers in the database count anything else as not active.", "")
+		return warned(id, "The session's state (sts) is "+shownOrKind(raw)+", which is not known", "Known are active and pending; the helpers in the database count anything else as not active.", "")
 	}
-}
-
-// notSession says why something of a session token does not apply.
-func (x *diagnosis) notSession() string {
-	if x.payload == nil {
-		return x.unread("payload")
-	}
-	return "this is " + x.kind.String()
 }
 
 // checkVersion is about v.
-func (x *diagnosis) checkVersion() *check {
-	const id = "claim.version"
-	if x.payload == nil || x.kind != Session {
-		return skipped(id, "The version does not apply", x.notSession(), "")
-	}
+func (x *diagnosis) checkVersion(id string) *check {
 	raw, there := x.payload.value("v")
 	hasOne := slices.ContainsFunc(x.payload.names, func(name string) bool { return strings.HasPrefix(name, "org_") })
 	switch {
@@ -322,9 +282,6 @@ type organization struct {
 }
 
 func (x *diagnosis) organization() organization {
-	if x.payload == nil {
-		return organization{}
-	}
 	if raw, there := x.payload.value("o"); there && jsonkind.Of(raw) != "null" {
 		o := x.payload.object("o")
 		if o == nil {
@@ -357,11 +314,7 @@ func withPrefix(role string) string {
 }
 
 // checkOrganization is about the active organization.
-func (x *diagnosis) checkOrganization() *check {
-	const id = "claim.org"
-	if x.payload == nil || x.kind != Session && x.kind != Template && x.kind != LegacyTemplate {
-		return skipped(id, "The organization does not apply", x.notSession(), "")
-	}
+func (x *diagnosis) checkOrganization(id string) *check {
 	o := x.organization()
 	switch {
 	case o.problem != "":
@@ -380,13 +333,9 @@ func (x *diagnosis) checkOrganization() *check {
 }
 
 // checkPermissions decodes what the token grants in the active organization.
-func (x *diagnosis) checkPermissions() *check {
-	const id = "claim.permissions"
+func (x *diagnosis) checkPermissions(id string) *check {
 	o := x.organization()
-	switch {
-	case x.payload == nil || x.kind != Session:
-		return skipped(id, "Permissions do not apply", x.notSession(), "")
-	case !o.there:
+	if !o.there {
 		return skipped(id, "The token grants no permissions", "no organization is active in it", "")
 	}
 	if !x.payload.has("o") {
@@ -436,11 +385,7 @@ func granted(list []string) string {
 // listed writes the first of a list, and how many more there are.
 func listed(list []string) string {
 	const most = 20
-	var shown []string
-	for _, text := range list[:min(len(list), most)] {
-		shown = append(shown, cut(text))
-	}
-	text := strings.Join(shown, ", ")
+	text := catalog.List(list[:min(len(list), most)], cut)
 	if len(list) > most {
 		text += fmt.Sprintf(" and %d more", len(list)-most)
 	}

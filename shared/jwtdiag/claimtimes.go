@@ -24,7 +24,7 @@ func (m moment) odd(id, name string, missing *refusal) *check {
 		return nil
 	case !m.number:
 		c := failed(id, fmt.Sprintf("The claim %s is %s, and has to be a number of seconds", name, jsonkind.Of(m.raw)), "Times in tokens are seconds since 1970, as numbers.", useSessionToken).
-			refusedBy(clerkSays("token-verification-failed"), notNumber)
+			refusedBy(unverifiable, notNumber)
 		if jsonkind.Of(m.raw) == "null" {
 			c.supabase = nil // read as missing
 		}
@@ -38,29 +38,25 @@ func (m moment) odd(id, name string, missing *refusal) *check {
 }
 
 // checkExpiry is about exp.
-func (x *diagnosis) checkExpiry() *check {
-	const id = "claim.exp"
-	if x.payload == nil {
-		return skipped(id, "When the token expires is not known", x.unread("payload"), "")
-	}
+func (x *diagnosis) checkExpiry(id string) *check {
 	m, issued := readMoment(x.payload, "exp"), readMoment(x.payload, "iat")
 	expired := postgrestSays("PGRST303", "JWT expired")
+	byClerk, byPostgREST := m.jsBefore(x.now.Add(-clerkSkew)), m.whole < x.now.Add(-postgrestSkew).Unix()
 	if c := m.odd(id, "exp", expired); c != nil {
-		if m.jsBefore(x.now.Add(-clerkSkew)) {
+		if byClerk {
 			c.clerk = clerkSays("token-expired")
 		}
 		return c
 	}
 	if !m.there {
 		return failed(id, "The token never expires: it has no exp", "Clerk's verifier and Realtime refuse it; the Data API takes it.", useSessionToken).
-			refusedBy(clerkSays("token-verification-failed"), nil)
+			refusedBy(unverifiable, nil)
 	}
 	left := time.Duration(m.whole-x.now.Unix()) * time.Second
 	if far(m.whole, x.now) {
-		return warned(id, "The token expires in a time that no calendar has", "exp is "+show(string(m.raw))+"; milliseconds in place of seconds look like this.", useSessionToken).
-			refusedBy(pick(m.jsBefore(x.now.Add(-clerkSkew)), clerkSays("token-expired")), pick(m.whole < x.now.Unix()-int64(postgrestSkew.Seconds()), expired))
+		return warned(id, "The token expires in a time that no calendar has", m.milliseconds("exp"), useSessionToken).
+			refusedBy(pick(byClerk, clerkSays("token-expired")), pick(byPostgREST, expired))
 	}
-	byClerk, byPostgREST := m.jsBefore(x.now.Add(-clerkSkew)), m.whole < x.now.Add(-postgrestSkew).Unix()
 	switch {
 	case left <= 0:
 		detail := "exp is " + m.time().Format(time.RFC3339) + ", and now it is " + x.now.UTC().Format(time.RFC3339) + "."
@@ -85,6 +81,11 @@ func (x *diagnosis) checkExpiry() *check {
 	}
 }
 
+// milliseconds says of a time that no calendar has where such times come from.
+func (m moment) milliseconds(name string) string {
+	return name + " is " + show(string(m.raw)) + "; milliseconds in place of seconds look like this."
+}
+
 func pick(is bool, r *refusal) *refusal {
 	if is {
 		return r
@@ -102,18 +103,15 @@ func far(seconds int64, now time.Time) bool {
 }
 
 // checkNotBefore is about nbf, checkIssuedAt about iat.
-func (x *diagnosis) checkNotBefore() *check {
-	return x.checkStart("claim.nbf", "nbf", "The token is not valid yet, for another %s", "token-not-active-yet", "JWT not yet valid")
+func (x *diagnosis) checkNotBefore(id string) *check {
+	return x.checkStart(id, "nbf", "The token is not valid yet, for another %s", "token-not-active-yet", "JWT not yet valid")
 }
 
-func (x *diagnosis) checkIssuedAt() *check {
-	return x.checkStart("claim.iat", "iat", "The token was made %s in the future", "token-iat-in-the-future", "JWT issued at future")
+func (x *diagnosis) checkIssuedAt(id string) *check {
+	return x.checkStart(id, "iat", "The token was made %s in the future", "token-iat-in-the-future", "JWT issued at future")
 }
 
 func (x *diagnosis) checkStart(id, name, title, code, message string) *check {
-	if x.payload == nil {
-		return skipped(id, "The claim "+name+" is not known", x.unread("payload"), "")
-	}
 	m := readMoment(x.payload, name)
 	byClerk := m.jsAfter(x.now.Add(clerkSkew))
 	if c := m.odd(id, name, nil); c != nil {
@@ -135,14 +133,13 @@ func (x *diagnosis) checkStart(id, name, title, code, message string) *check {
 	byPostgREST := m.whole > x.now.Add(postgrestSkew).Unix()
 	switch {
 	case byClerk || byPostgREST:
-		if ahead == 0 {
-			return failed(id, "The claim "+name+" is a time that no calendar has", name+" is "+show(string(m.raw))+"; milliseconds in place of seconds look like this.", useSessionToken).
-				refusedBy(pick(byClerk, clerkSays(code)), pick(byPostgREST, postgrestSays("PGRST303", message)))
-		}
-		return failed(id, fmt.Sprintf(title, seconds(ahead)),
+		c := failed(id, fmt.Sprintf(title, seconds(ahead)),
 			fmt.Sprintf("The clock here is %s behind the one that made the token, or more. Clerk forgives %s, the Data API %s.", seconds(ahead), seconds(clerkSkew), seconds(postgrestSkew)),
-			"Set the clock of the machine that verifies, as with NTP; in a container, that of its host.").
-			refusedBy(pick(byClerk, clerkSays(code)), pick(byPostgREST, postgrestSays("PGRST303", message)))
+			"Set the clock of the machine that verifies, as with NTP; in a container, that of its host.")
+		if ahead == 0 {
+			c = failed(id, "The claim "+name+" is a time that no calendar has", m.milliseconds(name), useSessionToken)
+		}
+		return c.refusedBy(pick(byClerk, clerkSays(code)), pick(byPostgREST, postgrestSays("PGRST303", message)))
 	case ahead > time.Second:
 		return warned(id, "The clock here is at least "+seconds(ahead)+" behind the one that made the token", fmt.Sprintf("Clerk forgives %s, the Data API %s.", seconds(clerkSkew), seconds(postgrestSkew)),
 			"Set the clock of this machine, as with NTP.")

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,19 +40,17 @@ func (x *diagnosis) checkAlgorithm() *check {
 func (x *diagnosis) algorithm(id string) *check {
 	raw, there := x.header.value("alg")
 	alg, isText := asText(raw)
-	badCrypto := postgrestSays("PGRST301", "JWT cryptographic operation failed")
-	invalid := clerkSays("token-invalid-algorithm")
 	switch {
 	case !there || !isText:
-		return failed(id, "The header names no algorithm", "alg is "+orMissing(there, jsonkind.Of(raw))+".", useSessionToken).refusedBy(invalid, badCrypto)
+		return failed(id, "The header names no algorithm", "alg is "+orMissing(there, jsonkind.Of(raw))+".", useSessionToken).refusedBy(badAlgorithm, badCrypto)
 	case alg == "none":
 		return failed(id, "The token is not signed: its algorithm is none", "Anybody can write such a token. Nobody may accept it.", useSessionToken).
-			refusedBy(invalid, postgrestSays("PGRST301", "Wrong or unsupported encoding algorithm"))
+			refusedBy(badAlgorithm, postgrestSays("PGRST301", "Wrong or unsupported encoding algorithm"))
 	case x.header.has("enc"):
-		return failed(id, "The header is that of an encrypted token", "It has the parameter enc.", useSessionToken).refusedBy(invalidUnless(alg), badCrypto)
+		return failed(id, "The header is that of an encrypted token", "It has the parameter enc.", useSessionToken).refusedBy(pick(!slices.Contains(clerkAlgorithms, alg), badAlgorithm), badCrypto)
 	case strings.HasPrefix(alg, "HS"):
 		detail := "Clerk signs with the instance's RSA key (RS256). A shared secret is what the deprecated JWT template and Supabase's own keys use."
-		c := failed(id, fmt.Sprintf("The token is signed with a shared secret (%s)", alg), detail, useSessionToken).refusedBy(invalid, nil)
+		c := failed(id, fmt.Sprintf("The token is signed with a shared secret (%s)", alg), detail, useSessionToken).refusedBy(badAlgorithm, nil)
 		if !slices.Contains(postgrestAlgorithms, alg) {
 			c.supabase = badCrypto
 		}
@@ -59,16 +58,16 @@ func (x *diagnosis) algorithm(id string) *check {
 		c.supabaseOpen = c.supabase == nil
 		return c
 	case !slices.Contains(postgrestAlgorithms, alg) && !slices.Contains(clerkAlgorithms, alg):
-		return failed(id, "The algorithm "+show(alg)+" is not one that Clerk or Supabase knows", "Clerk signs with RS256.", useSessionToken).refusedBy(invalid, badCrypto)
+		return failed(id, "The algorithm "+show(alg)+" is not one that Clerk or Supabase knows", "Clerk signs with RS256.", useSessionToken).refusedBy(badAlgorithm, badCrypto)
 	case !slices.Contains(clerkAlgorithms, alg):
-		return failed(id, "The algorithm is "+alg+", and Clerk signs with RS256", "Supabase's own tokens use such algorithms.", useSessionToken).refusedBy(invalid, nil)
+		return failed(id, "The algorithm is "+alg+", and Clerk signs with RS256", "Supabase's own tokens use such algorithms.", useSessionToken).refusedBy(badAlgorithm, nil)
 	}
 	if refused := x.checkType(id); refused != nil {
 		return refused
 	}
 	if alg != "RS256" {
 		return failed(id, "The algorithm is "+alg+", and the instance's keys are for RS256", "Both refuse a token whose algorithm is not the key's own.", useSessionToken).
-			refusedBy(clerkSays("token-verification-failed"), nil)
+			refusedBy(unverifiable, nil)
 	}
 	return passed(id, "RS256, as Clerk signs", "")
 }
@@ -83,26 +82,11 @@ func (x *diagnosis) checkType(id string) *check {
 	}
 	raw, there := x.header.value("typ")
 	typ, isText := asText(raw)
-	var refusedByPostgREST *refusal
-	if there && !isText && jsonkind.Of(raw) != "null" {
-		refusedByPostgREST = postgrestSays("PGRST301", "JWT cryptographic operation failed")
-	}
 	if there && typ != "JWT" {
-		what := show(typ)
-		if !isText {
-			what = jsonkind.Of(raw)
-		}
-		return failed(id, "The type in the header (typ) is "+what+", and a session token's is JWT", "Clerk's verifier compares it exactly.", useSessionToken).
-			refusedBy(clerkSays("token-invalid"), refusedByPostgREST)
+		return failed(id, "The type in the header (typ) is "+shownOrKind(raw)+", and a session token's is JWT", "Clerk's verifier compares it exactly.", useSessionToken).
+			refusedBy(clerkSays("token-invalid"), pick(!isText && jsonkind.Of(raw) != "null", badCrypto))
 	}
 	return nil
-}
-
-func invalidUnless(alg string) *refusal {
-	if slices.Contains(clerkAlgorithms, alg) {
-		return nil
-	}
-	return clerkSays("token-invalid-algorithm")
 }
 
 func orMissing(there bool, kind string) string {
@@ -110,6 +94,14 @@ func orMissing(there bool, kind string) string {
 		return "missing"
 	}
 	return kind
+}
+
+// shownOrKind is a text, or of anything else what it is.
+func shownOrKind(raw json.RawMessage) string {
+	if text, isText := asText(raw); isText {
+		return show(text)
+	}
+	return jsonkind.Of(raw)
 }
 
 // unread says why a part is not known.

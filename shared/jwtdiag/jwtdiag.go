@@ -3,6 +3,7 @@ package jwtdiag
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -130,12 +131,7 @@ func (d *Diagnoser) Diagnose(ctx context.Context, r Request) Report {
 	x.lookUpRole(ctx)
 	view := x.look(ctx, r.Tables)
 	x.helpers = view.Helpers
-	for _, ask := range []func() *check{
-		x.checkIssuer, x.checkExpiry, x.checkNotBefore, x.checkIssuedAt, x.checkParty, x.checkAudience, x.checkSubject, x.checkRole, x.checkStatus,
-		x.checkVersion, x.checkOrganization, x.checkPermissions,
-	} {
-		x.add(ask())
-	}
+	x.checkClaims()
 	verdicts := x.verdicts()
 	x.subordinate()
 	report := Report{
@@ -151,6 +147,41 @@ func (d *Diagnoser) Diagnose(ctx context.Context, r Request) Report {
 		report.Cause, report.Sentence = conclude(report.Findings, verdicts, report.Causes)
 	}
 	return report
+}
+
+// checkClaims looks at each claim, where there are any and it applies to the kind.
+func (x *diagnosis) checkClaims() {
+	session, withOrganization := []Kind{Session}, []Kind{Session, Template, LegacyTemplate}
+	for _, c := range []struct {
+		id string
+		// unknown is what is told where the claims cannot be read.
+		unknown string
+		// of are the kinds that have the claim; none: every kind.
+		of    []Kind
+		check func(id string) *check
+	}{
+		{"claim.iss", "The issuer is not known", nil, x.checkIssuer},
+		{"claim.exp", "When the token expires is not known", nil, x.checkExpiry},
+		{"claim.nbf", "The claim nbf is not known", nil, x.checkNotBefore},
+		{"claim.iat", "The claim iat is not known", nil, x.checkIssuedAt},
+		{"claim.azp", "The authorized party is not known", nil, x.checkParty},
+		{"claim.aud", "The audience is not known", nil, x.checkAudience},
+		{"claim.sub", "The subject is not known", nil, x.checkSubject},
+		{"claim.role", "The role is not known", nil, x.checkRole},
+		{"claim.sts", "The session's state does not apply", session, x.checkStatus},
+		{"claim.version", "The version does not apply", session, x.checkVersion},
+		{"claim.org", "The organization does not apply", withOrganization, x.checkOrganization},
+		{"claim.permissions", "Permissions do not apply", session, x.checkPermissions},
+	} {
+		switch {
+		case x.payload == nil:
+			x.add(skipped(c.id, c.unknown, x.unread("payload"), ""))
+		case c.of != nil && !slices.Contains(c.of, x.kind):
+			x.add(skipped(c.id, c.unknown, "this is "+x.kind.String(), ""))
+		default:
+			x.add(c.check(c.id))
+		}
+	}
 }
 
 func (x *diagnosis) add(c *check) { x.checks[c.ID] = c }

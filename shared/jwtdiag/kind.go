@@ -1,6 +1,8 @@
 package jwtdiag
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"clerksync/shared/clerk"
@@ -57,32 +59,119 @@ const (
 	NoToken Kind = "not_a_token"
 )
 
-// names are the kinds in words, to stand after "this is".
-var names = map[Kind]string{
-	Session: "a Clerk session token", Template: "a token of a Clerk JWT template", OAuth: "an OAuth access token of Clerk",
-	Machine: "a machine token of Clerk", LegacyTemplate: "a token of the deprecated JWT template for Supabase",
-	SupabaseAnon: "the project's anon key", SupabaseService: "the project's service_role key", SupabaseSession: "a session token of Supabase Auth",
-	Foreign: "a token of neither Clerk nor Supabase", Encrypted: "an encrypted token", Malformed: "a damaged token",
-	ClerkSecretKey: "a Clerk secret key", ClerkPublishableKey: "a Clerk publishable key", WebhookSecret: "a webhook signing secret",
-	ClerkAPIKey: "a Clerk API key", OpaqueMachine: "an opaque machine token of Clerk", OpaqueOAuth: "an opaque OAuth token of Clerk",
-	DevBrowser:             "the id of a browser in a Clerk development instance",
-	SupabasePublishableKey: "a Supabase publishable key", SupabaseSecretKey: "a Supabase secret key", SupabaseAccessToken: "a Supabase access token",
-	ConnectionString: "a database connection string", ClerkID: "an id of Clerk", PublicKey: "a public key", PrivateKey: "a private key",
-	Empty: "nothing", NoToken: "no token",
+// kindFacts is what is told of a kind.
+type kindFacts struct {
+	// name is the kind in words, to stand after "this is".
+	name string
+	// signed: a token whose parts can be read. Nobody takes anything else for one.
+	signed bool
+	// title is that of the finding; empty for one that says that it is no session
+	// token. The detail may hold {{evidence}}, what speaks for the kind.
+	title, detail string
+	// remedy is empty where it is to send a session token.
+	remedy string
+	// replaceIn is where a secret is replaced that somebody else may have seen.
+	replaceIn string
 }
+
+var kindsKnown = map[Kind]kindFacts{
+	Session: {name: "a Clerk session token", signed: true},
+	Template: {
+		name: "a token of a Clerk JWT template", signed: true,
+		detail: "Templates carry no session, organization or version of their own, cost a request each, and live as long as the template says.",
+	},
+	OAuth: {
+		name: "an OAuth access token of Clerk", signed: true,
+		title: "This is an OAuth access token, not a session token", detail: "Clerk gives it to other applications. {{evidence}}.",
+	},
+	Machine: {
+		name: "a machine token of Clerk", signed: true,
+		title: "This is a machine token, not a session token", detail: "It speaks for a machine, not for a user. {{evidence}}.",
+	},
+	LegacyTemplate: {
+		name: "a token of the deprecated JWT template for Supabase", signed: true,
+		title: "This is a token of the deprecated JWT template for Supabase",
+		detail: "{{evidence}}. That integration was deprecated in April 2025; such tokens count only as long as the project trusts its old JWT secret, " +
+			"which was not checked.",
+		remedy: "Activate the Supabase integration in the Clerk dashboard, add Clerk as a third-party provider in Supabase, and call getToken() without a template.",
+	},
+	SupabaseAnon: {
+		name: "the project's anon key", signed: true,
+		title: "This is the project's anon key, not a user's token", detail: "Requests with it run as anon. It belongs in the header apikey.",
+	},
+	SupabaseService: {
+		name: "the project's service_role key", signed: true,
+		title:  "This is the project's service_role key: row level security does not hold for it",
+		detail: "Whoever has it reads and writes every row. In a user's hands it opens the whole database.",
+		remedy: "Never let it leave the server. If it was in a browser, an app or a repository, replace it in the project's API settings.\n" + useSessionToken,
+	},
+	SupabaseSession: {
+		name: "a session token of Supabase Auth", signed: true,
+		title:  "This is a session token of Supabase Auth, not of Clerk",
+		detail: "The client is still signed in with Supabase Auth, or was made without the option accessToken. {{evidence}}.",
+		remedy: `createClient(url, key, { accessToken: async () => session?.getToken() ?? null })`,
+	},
+	Foreign: {
+		name: "a token of neither Clerk nor Supabase", signed: true,
+		title: "This token is of neither Clerk nor Supabase", detail: "{{evidence}}.",
+	},
+	Encrypted: {
+		name:  "an encrypted token",
+		title: "This is an encrypted token (JWE), which neither Clerk nor Supabase makes", detail: "{{evidence}}.",
+	},
+	Malformed:           {name: "a damaged token"},
+	ClerkSecretKey:      {name: "a Clerk secret key", detail: "It gives full access to the Clerk instance.", replaceIn: "the Clerk dashboard, under API keys"},
+	ClerkPublishableKey: {name: "a Clerk publishable key", detail: "It is public, and names the instance."},
+	WebhookSecret: {
+		name: "a webhook signing secret", detail: "Whoever has it can forge webhooks.", replaceIn: "the endpoint's page of the Clerk dashboard",
+	},
+	ClerkAPIKey: {
+		name: "a Clerk API key", replaceIn: "the Clerk dashboard",
+		detail: "Clerk's API keys and machine secret keys are opaque: only Clerk's API can verify them, and Supabase never can.",
+	},
+	OpaqueMachine: {name: "an opaque machine token of Clerk", detail: opaque},
+	OpaqueOAuth:   {name: "an opaque OAuth token of Clerk", detail: opaque},
+	DevBrowser: {
+		name:   "the id of a browser in a Clerk development instance",
+		detail: "Clerk's own pages know a browser by it, and it proves nothing to anybody else.",
+	},
+	SupabasePublishableKey: {
+		name:   "a Supabase publishable key",
+		detail: "It belongs in the header apikey. As a Bearer token it counts only where it equals the apikey, and then as anon.",
+	},
+	SupabaseSecretKey: {
+		name: "a Supabase secret key", replaceIn: "the project's API settings",
+		detail: "It runs as service_role, for which row level security does not hold.",
+	},
+	SupabaseAccessToken: {
+		name: "a Supabase access token", replaceIn: "the account's access tokens",
+		detail: "It gives access to the account's projects through the Management API.",
+	},
+	ConnectionString: {
+		name: "a database connection string", replaceIn: "the project's database settings",
+		detail: "With its password whoever has it can connect to the database.",
+	},
+	ClerkID: {name: "an id of Clerk", detail: "An id says who it is about and proves nothing."},
+	PublicKey: {
+		name: "a public key", detail: "It verifies tokens and is none.",
+		remedy: "Give the key as CLERK_JWT_KEY or with --pem, and a token as the token.\n" + useSessionToken,
+	},
+	PrivateKey: {name: "a private key", detail: "Whoever has it can sign as its owner.", remedy: "Replace the key pair.\n" + useSessionToken},
+	Empty: {
+		name: "nothing", title: "Nothing was given",
+		detail: "The request carried no token: it counts as signed out, and Supabase runs it as anon.",
+		remedy: "Await getToken(): before Clerk has loaded, and for who is signed out, it gives null.",
+	},
+	NoToken: {name: "no token", title: "This is no token", detail: "A token has three parts with dots between them, and begins with eyJ."},
+}
+
+const opaque = "It is opaque: only Clerk's API can verify it, and Supabase never can."
 
 // String is the kind in words, to stand after "this is".
-func (k Kind) String() string { return names[k] }
+func (k Kind) String() string { return kindsKnown[k].name }
 
 // isJWT reports whether the kind is a signed token whose parts can be read.
-func (k Kind) isJWT() bool {
-	switch k {
-	case Session, Template, OAuth, Machine, LegacyTemplate, SupabaseAnon, SupabaseService, SupabaseSession, Foreign:
-		return true
-	default:
-		return false
-	}
-}
+func (k Kind) isJWT() bool { return kindsKnown[k].signed }
 
 // prefixes begin what is neither a JSON web token nor a credential that package
 // secret knows.
@@ -181,107 +270,43 @@ func (x *diagnosis) recogniseJWT() (Kind, string) {
 // checkKind says what was given, and whether it is what requests should carry.
 func (x *diagnosis) checkKind(evidence string) *check {
 	c := passed("token.kind", capital(x.kind.String()), evidence)
-	clerkInvalid := &refusal{code: "token-invalid"}
-	badToken := &refusal{status: 401, code: "PGRST301", message: expectedParts(x.paste.token)}
-	// wrong is what nobody takes for a token.
-	wrong := func(detail, remedy string) *check {
-		c.fail("This is "+x.kind.String()+", not a session token", detail, remedy)
-		c.clerk, c.supabase = clerkInvalid, badToken
+	facts, known := kindsKnown[x.kind]
+	switch {
+	case x.kind == Session || !known:
 		return c
+	case x.kind == Template:
+		c.Detail = join(c.Detail, facts.detail)
+		return c
+	case x.kind == Malformed:
+		return skipped(c.ID, "What kind of token this is cannot be told", "it cannot be read", "")
 	}
-	exposed := func(where string) string {
-		return "It was pasted somewhere: replace it in " + where + " if anybody else could have seen it.\n" + useSessionToken
+	title := cmp.Or(facts.title, "This is "+facts.name+", not a session token")
+	detail := strings.ReplaceAll(facts.detail, "{{evidence}}", capital(evidence))
+	remedy := cmp.Or(facts.remedy, useSessionToken)
+	if facts.replaceIn != "" {
+		remedy = "It was pasted somewhere: replace it in " + facts.replaceIn + " if anybody else could have seen it.\n" + useSessionToken
 	}
 	switch x.kind {
-	case Session:
-		return c
-	case Template:
-		c.Detail = join(c.Detail, "Templates carry no session, organization or version of their own, cost a request each, and live as long as the template says.")
-		return c
-	case OAuth:
-		c.fail("This is an OAuth access token, not a session token", "Clerk gives it to other applications. "+capital(evidence)+".", useSessionToken)
-		return c
-	case Machine:
-		c.fail("This is a machine token, not a session token", "It speaks for a machine, not for a user. "+capital(evidence)+".", useSessionToken)
-		if cat, _ := x.header.text("cat"); cat == clerk.MachineCategory {
-			c.clerk = clerkInvalid
-		}
-		return c
-	case LegacyTemplate:
-		c.fail("This is a token of the deprecated JWT template for Supabase",
-			capital(evidence)+". That integration was deprecated in April 2025; such tokens count only as long as the project trusts its old JWT secret, which was not checked.",
-			"Activate the Supabase integration in the Clerk dashboard, add Clerk as a third-party provider in Supabase, and call getToken() without a template.")
-		return c
-	case SupabaseAnon:
-		c.fail("This is the project's anon key, not a user's token", "Requests with it run as anon. It belongs in the header apikey.", useSessionToken)
-		return c
-	case SupabaseService:
-		c.fail("This is the project's service_role key: row level security does not hold for it",
-			"Whoever has it reads and writes every row. In a user's hands it opens the whole database.",
-			"Never let it leave the server. If it was in a browser, an app or a repository, replace it in the project's API settings.\n"+useSessionToken)
-		return c
-	case SupabaseSession:
-		c.fail("This is a session token of Supabase Auth, not of Clerk", "The client is still signed in with Supabase Auth, or was made without the option accessToken. "+capital(evidence)+".",
-			`createClient(url, key, { accessToken: async () => session?.getToken() ?? null })`)
-		return c
-	case Foreign:
-		c.fail("This token is of neither Clerk nor Supabase", capital(evidence)+".", useSessionToken)
-		return c
-	case Encrypted:
-		c.fail("This is an encrypted token (JWE), which neither Clerk nor Supabase makes", capital(evidence)+".", useSessionToken)
-		c.clerk, c.supabase = clerkInvalid, badToken
-		return c
-	case ClerkSecretKey:
-		return wrong("It gives full access to the Clerk instance.", exposed("the Clerk dashboard, under API keys"))
 	case ClerkPublishableKey:
-		detail := "It is public, and names the instance."
 		if key, err := clerk.ParsePublishableKey(x.paste.token); err == nil {
 			detail += " Its Frontend API is https://" + key.FrontendAPI + ": that is the issuer of its tokens."
 		}
-		return wrong(detail, useSessionToken)
-	case WebhookSecret:
-		return wrong("Whoever has it can forge webhooks.", exposed("the endpoint's page of the Clerk dashboard"))
-	case ClerkAPIKey:
-		return wrong("Clerk's API keys and machine secret keys are opaque: only Clerk's API can verify them, and Supabase never can.", exposed("the Clerk dashboard"))
-	case OpaqueMachine, OpaqueOAuth:
-		return wrong("It is opaque: only Clerk's API can verify it, and Supabase never can.", useSessionToken)
-	case DevBrowser:
-		return wrong("Clerk's own pages know a browser by it, and it proves nothing to anybody else.", useSessionToken)
-	case SupabasePublishableKey:
-		return wrong("It belongs in the header apikey. As a Bearer token it counts only where it equals the apikey, and then as anon.", useSessionToken)
-	case SupabaseSecretKey:
-		return wrong("It runs as service_role, for which row level security does not hold.", exposed("the project's API settings"))
-	case SupabaseAccessToken:
-		return wrong("It gives access to the account's projects through the Management API.", exposed("the account's access tokens"))
-	case ConnectionString:
-		return wrong("With its password whoever has it can connect to the database.", exposed("the project's database settings"))
-	case ClerkID:
-		return wrong("An id says who it is about and proves nothing.", useSessionToken)
-	case PublicKey:
-		return wrong("It verifies tokens and is none.", "Give the key as CLERK_JWT_KEY or with --pem, and a token as the token.\n"+useSessionToken)
-	case PrivateKey:
-		return wrong("Whoever has it can sign as its owner.", "Replace the key pair.\n"+useSessionToken)
-	case Empty:
-		c.fail("Nothing was given", "The request carried no token: it counts as signed out, and Supabase runs it as anon.", "Await getToken(): before Clerk has loaded, and for who is signed out, it gives null.")
-		c.clerk = clerkInvalid
-		c.supabase = &refusal{status: 401, code: "PGRST301", message: "Empty JWT is sent in Authorization header"}
-		return c
-	case Malformed:
-		return skipped(c.ID, "What kind of token this is cannot be told", "it cannot be read", "")
 	case NoToken:
-		detail := "A token has three parts with dots between them, and begins with eyJ."
-		switch x.paste.token {
-		case "null", "undefined", "NaN", "[object Object]", "[object Promise]", "false":
-			c.fail("This is the word "+show(x.paste.token)+": getToken() had no value yet, or was not awaited", detail,
-				"Await getToken(), and send no Authorization header where it gives null.")
-		default:
-			c.fail("This is no token", detail, useSessionToken)
+		if slices.Contains([]string{"null", "undefined", "NaN", "[object Object]", "[object Promise]", "false"}, x.paste.token) {
+			title = "This is the word " + show(x.paste.token) + ": getToken() had no value yet, or was not awaited"
+			remedy = "Await getToken(), and send no Authorization header where it gives null."
 		}
-		c.clerk, c.supabase = clerkInvalid, badToken
-		return c
 	default:
-		return c
 	}
+	c.fail(title, detail, remedy)
+	cat, _ := x.header.text("cat")
+	if !facts.signed || x.kind == Machine && cat == clerk.MachineCategory {
+		c.clerk = clerkSays("token-invalid")
+	}
+	if !facts.signed {
+		c.supabase = postgrestSays("PGRST301", expectedParts(x.paste.token))
+	}
+	return c
 }
 
 const useSessionToken = "Send what getToken() of Clerk's session gives, without a template: in a browser await window.Clerk.session.getToken()."

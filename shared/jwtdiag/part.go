@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -201,13 +202,10 @@ func (x *diagnosis) checkFormat() *check {
 
 // checkShape is about what readers of well-formed tokens stumble over.
 func (x *diagnosis) checkShape(id string) *check {
-	var repeated []string
-	for _, o := range []*object{x.header, x.payload} {
-		for _, name := range o.repeated {
-			repeated = append(repeated, show(name))
+	if repeated := slices.Concat(x.header.repeated, x.payload.repeated); len(repeated) > 0 {
+		for i, name := range repeated {
+			repeated[i] = show(name)
 		}
-	}
-	if len(repeated) > 0 {
 		return failed(id, "A name stands twice in the token: "+listed(repeated),
 			"Readers differ: PostgREST takes the first value, JavaScript and Go the last. What a tool shows is not what Postgres gets.",
 			"Find out who makes such tokens; Clerk does not.")
@@ -219,36 +217,27 @@ func (x *diagnosis) checkShape(id string) *check {
 	if x.paste.several {
 		remarks = append(remarks, "There are several different tokens in it; the first was looked at")
 	}
+	with := func(first string) string { return join(slices.Concat([]string{first}, remarks)...) }
 	if len(x.paste.broken) > 0 {
 		return warned(id, "There were "+strings.Join(x.paste.broken, " and ")+" inside the token",
-			join(append([]string{"They were taken out to look at it. Sent like that, it is refused"}, remarks...)...),
+			with("They were taken out to look at it. Sent like that, it is refused"),
 			"If they came with the copying, all is well. If the program sends them, read the token from its source in one piece.")
 	}
-	if doubled(x.paste.around, `the scheme "Bearer"`) {
-		return warned(id, `The scheme "Bearer" stands twice in front of the token`, join(append([]string{"Sent like that, it is refused"}, remarks...)...),
+	if strings.Count(strings.Join(x.paste.around, ", "), bearerScheme) > 1 {
+		return warned(id, `The scheme "Bearer" stands twice in front of the token`, with("Sent like that, it is refused"),
 			`Send Authorization: Bearer and the token, once.`)
 	}
 	size := len(x.paste.token)
 	if size > cookieSize {
 		return warned(id, fmt.Sprintf("The token has %d bytes, more than a cookie holds", size),
-			join(append([]string{fmt.Sprintf("Browsers drop cookies above %d bytes, so the session is lost there; some servers refuse such a header", cookieSize)}, remarks...)...),
+			with(fmt.Sprintf("Browsers drop cookies above %d bytes, so the session is lost there; some servers refuse such a header", cookieSize)),
 			"Keep custom claims below 1.2 kilobytes together: ids in the token, the rest from the database.")
 	}
 	const deep = 64
 	if x.payload.depth > deep {
-		return warned(id, fmt.Sprintf("The claims are nested %d deep", x.payload.depth), join(append([]string{"Some readers give up on that"}, remarks...)...), "Keep claims flat.")
+		return warned(id, fmt.Sprintf("The claims are nested %d deep", x.payload.depth), with("Some readers give up on that"), "Keep claims flat.")
 	}
 	return passed(id, "Three parts that can be read", join(remarks...))
-}
-
-func doubled(list []string, what string) bool {
-	n := 0
-	for _, item := range list {
-		if item == what {
-			n++
-		}
-	}
-	return n > 1
 }
 
 // unreadableClaims is what PostgREST says of claims that it cannot read; nil where it can.

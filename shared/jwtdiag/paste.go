@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -29,6 +30,8 @@ var (
 	jwtShape   = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
 	assignment = regexp.MustCompile(`^(?:export\s+|const\s+|let\s+)?[A-Za-z_][A-Za-z0-9_.-]{0,40}\s*=\s*`)
 )
+
+const bearerScheme = `the scheme "Bearer"`
 
 // quotes are the marks that shells, editors and letters put around a value.
 var quotes = []string{`""`, "''", "``", "“”", "‘’", "„“", "«»", "<>"}
@@ -81,16 +84,16 @@ func (p *paste) peel() {
 		text = cookieHead.ReplaceAllString(text, "")
 		if found := cookieName.FindAllStringSubmatch(text, -1); len(found) > 0 {
 			value := found[0][2]
+			p.several = p.several || slices.ContainsFunc(found, func(f []string) bool { return f[2] != value })
 			if unescaped, err := url.QueryUnescape(value); err == nil {
 				value = unescaped
 			}
-			p.several = p.several || differ(found)
 			take(value, "a cookie string ("+found[0][1]+")")
 		}
 	case scheme.MatchString(text):
 		take(scheme.ReplaceAllString(text, ""), "the name of a header")
 	case bearer.MatchString(text):
-		take(bearer.ReplaceAllString(text, ""), `the scheme "Bearer"`)
+		take(bearer.ReplaceAllString(text, ""), bearerScheme)
 	case strings.HasPrefix(text, "{"):
 		if inner, name := inJSON(text); inner != "" {
 			take(inner, "a JSON object ("+name+")")
@@ -120,15 +123,6 @@ func (p *paste) peel() {
 func isAssignment(text string) bool {
 	name := assignment.FindString(text)
 	return name != "" && strings.Trim(text[len(name):], "= ") != "" && opaqueKind(text) == "" && !strings.HasPrefix(text, "eyJ")
-}
-
-func differ(found [][]string) bool {
-	for _, f := range found {
-		if f[2] != found[0][2] {
-			return true
-		}
-	}
-	return false
 }
 
 // inJSON finds the token in the answer of an API that hands them out.

@@ -8,14 +8,13 @@ import (
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/jwtdiag/keyset"
+	"clerksync/shared/rls/catalog"
 	"clerksync/shared/supabase"
 )
 
 // rotation is how long Supabase may take to notice that a provider's keys have
 // changed (Supabase's documentation of third-party auth).
 const rotation = 30 * time.Minute
-
-const noSuitableKey = "No suitable key or wrong key type"
 
 // checkProvider says whether the Supabase project trusts who signed the token.
 func (x *diagnosis) checkProvider() *check {
@@ -42,27 +41,22 @@ func (x *diagnosis) checkProvider() *check {
 		return open(skipped(id, "Whether the project trusts this Clerk instance could not be found out", x.providersErr.Error(), "Or look: "+setUp))
 	case len(x.providers) == 0:
 		return failed(id, "The project has no third-party provider: it trusts no Clerk instance", "Registrations are lost when a project is moved or restored, too.", setUp).
-			refusedBy(nil, postgrestSays("PGRST301", noSuitableKey))
+			refusedBy(nil, noKey)
 	}
 
 	issuer, _ := x.payload.text("iss")
 	kid, hasKid := x.kid()
 	alg, _ := x.header.text("alg")
-	var issuers []string
+	issuers := catalog.List(x.providers, func(p supabase.ThirdPartyAuth) string { return show(p.OIDCIssuerURL) })
 	var ours *supabase.ThirdPartyAuth
 	var keys []keyset.Key
 	for i, p := range x.providers {
-		issuers = append(issuers, show(p.OIDCIssuerURL))
 		if strings.TrimSuffix(p.OIDCIssuerURL, "/") == strings.TrimSuffix(issuer, "/") && issuer != "" {
 			ours = &x.providers[i]
 		}
 		keys = append(keys, resolved(p)...)
 	}
-	x.provided = new(bool)
-	for _, k := range x.trying(keys, alg) {
-		*x.provided = *x.provided || x.verify(alg, k)
-	}
-	refused := postgrestSays("PGRST301", noSuitableKey)
+	x.provided = new(x.tried(keys, alg))
 	known := *x.provided || slices.ContainsFunc(keys, func(k keyset.Key) bool { return k.ID == kid })
 	switch {
 	case x.payload == nil:
@@ -70,35 +64,26 @@ func (x *diagnosis) checkProvider() *check {
 	case ours != nil && (known || !hasKid && len(resolved(*ours)) > 0):
 		return passed(id, "The project trusts this Clerk instance", registration(*ours, x.now))
 	case known:
-		return warned(id, "The project has the token's key, under another issuer", "Registered: "+strings.Join(issuers, ", ")+". The token names "+show(issuer)+". The Data API compares keys, not issuers; Realtime may do otherwise.", setUp)
+		return warned(id, "The project has the token's key, under another issuer", "Registered: "+issuers+". The token names "+show(issuer)+". The Data API compares keys, not issuers; Realtime may do otherwise.", setUp)
 	case ours != nil && len(resolved(*ours)) == 0:
 		return failed(id, "The project trusts this Clerk instance and has none of its keys", "Supabase could not resolve them from "+show(ours.OIDCIssuerURL)+".",
-			"Open "+strings.TrimSuffix(ours.OIDCIssuerURL, "/")+"/.well-known/openid-configuration in a browser; then remove the provider in the dashboard and add it again.").refusedBy(nil, refused)
+			"Open "+strings.TrimSuffix(ours.OIDCIssuerURL, "/")+"/.well-known/openid-configuration in a browser; then remove the provider in the dashboard and add it again.").refusedBy(nil, noKey)
 	case ours != nil:
-		var ids []string
-		for _, k := range resolved(*ours) {
-			ids = append(ids, show(k.ID))
-		}
 		return failed(id, "The project trusts this Clerk instance and does not have the token's key",
-			fmt.Sprintf("It has %s, the token names %s. %s New keys are noticed within %s.", strings.Join(ids, ", "), show(kid), registration(*ours, x.now), span(rotation)),
-			"After a rotation wait that long; to be faster remove the provider in the dashboard and add it again. If nothing was rotated, the token is of another instance.").refusedBy(nil, refused)
+			fmt.Sprintf("It has %s, the token names %s. %s New keys are noticed within %s.", keyIDs(resolved(*ours)), show(kid), registration(*ours, x.now), span(rotation)),
+			"After a rotation wait that long; to be faster remove the provider in the dashboard and add it again. If nothing was rotated, the token is of another instance.").refusedBy(nil, noKey)
 	default:
-		return failed(id, "The project does not trust the token's issuer "+show(issuer), "Registered: "+strings.Join(issuers, ", ")+"."+mixUp(issuer, x.providers), setUp).
-			refusedBy(nil, refused)
+		return failed(id, "The project does not trust the token's issuer "+show(issuer), "Registered: "+issuers+"."+mixUp(issuer, x.providers), setUp).
+			refusedBy(nil, noKey)
 	}
 }
 
-// trying are the keys that PostgREST tries: of the algorithm's kind, and with the
-// token's key id where it has one (jose-jwt, Jose.Jwk.canDecodeJws).
-func (x *diagnosis) trying(keys []keyset.Key, alg string) []keyset.Key {
+// tried reports whether a key that PostgREST tries made the signature: it tries
+// those of the algorithm's kind, and with the token's key id where it has one
+// (jose-jwt, Jose.Jwk.canDecodeJws).
+func (x *diagnosis) tried(keys []keyset.Key, alg string) bool {
 	kid, there := x.kid()
-	var list []keyset.Key
-	for _, k := range keys {
-		if fits(alg, k) && (!there || k.ID == kid) {
-			list = append(list, k)
-		}
-	}
-	return list
+	return slices.ContainsFunc(keys, func(k keyset.Key) bool { return (!there || k.ID == kid) && x.verify(alg, k) })
 }
 
 // resolved are the keys that Supabase has of a provider.
@@ -143,13 +128,12 @@ func mixUp(issuer string, providers []supabase.ThirdPartyAuth) string {
 // none against them: from the keys that the project has, or, where those are not
 // known, as if it had the instance's.
 func (x *diagnosis) unsuitable() *refusal {
-	refused := postgrestSays("PGRST301", noSuitableKey)
 	alg, _ := x.header.text("alg")
 	switch {
 	case !x.wantsKeys() || strings.HasPrefix(alg, "HS") || x.kind == SupabaseSession:
 		return nil
 	case x.provided != nil:
-		return pick(!*x.provided, refused)
+		return pick(!*x.provided, noKey)
 	case x.noKeys || x.verified:
 		return nil
 	}
@@ -160,12 +144,7 @@ func (x *diagnosis) unsuitable() *refusal {
 		}
 		keys = append(keys, k)
 	}
-	for _, k := range x.trying(keys, alg) {
-		if x.verify(alg, k) {
-			return nil
-		}
-	}
-	return refused
+	return pick(!x.tried(keys, alg), noKey)
 }
 
 // surfaces say how the parts of Supabase treat the token, each in its own way.

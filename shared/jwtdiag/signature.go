@@ -10,6 +10,7 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/jsonkind"
 	"clerksync/shared/jwtdiag/keyset"
+	"clerksync/shared/rls/catalog"
 )
 
 // kid is the header's key id as JavaScript reads it.
@@ -110,22 +111,14 @@ func (x *diagnosis) checkKeyID() *check {
 	}
 	raw, there := x.header.value("kid")
 	kid, isText := asText(raw)
+	unmatched := pick(!x.noKeys && len(x.candidates()) == 0, noMatch)
 	switch {
 	case !there || kid == "" && isText:
-		c := failed(id, "The header names no key (kid)", "Clerk always names one. Without it Clerk's verifier finds no key, Realtime refuses the token, and the Data API tries every key.", useSessionToken)
-		if !x.noKeys && len(x.candidates()) == 0 {
-			c.clerk = clerkSays("jwk-kid-mismatch")
-		}
-		return c
+		return failed(id, "The header names no key (kid)", "Clerk always names one. Without it Clerk's verifier finds no key, Realtime refuses the token, and the Data API tries every key.", useSessionToken).
+			refusedBy(unmatched, nil)
 	case !isText:
-		c := failed(id, "The key id (kid) is "+jsonkind.Of(raw), "It has to be a string.", useSessionToken)
-		if !x.noKeys && len(x.candidates()) == 0 {
-			c.clerk = clerkSays("jwk-kid-mismatch")
-		}
-		if jsonkind.Of(raw) != "null" {
-			c.supabase = postgrestSays("PGRST301", "JWT cryptographic operation failed")
-		}
-		return c
+		return failed(id, "The key id (kid) is "+jsonkind.Of(raw), "It has to be a string.", useSessionToken).
+			refusedBy(unmatched, pick(jsonkind.Of(raw) != "null", badCrypto))
 	}
 
 	pinned := x.options.InstanceID
@@ -137,14 +130,10 @@ func (x *diagnosis) checkKeyID() *check {
 		return passed(id, "Signed by the instance that is configured: "+kid, "The signature was not checked with it.")
 	case x.noKeys:
 		return skipped(id, "The key id "+show(kid)+" was compared with nothing", "the instance's keys are not known", "")
-	case len(x.candidates()) == 0:
-		var known []string
-		for _, k := range x.keys.Keys {
-			known = append(known, show(k.ID))
-		}
+	case unmatched != nil:
 		return failed(id, "No key of the instance has the token's key id "+show(kid),
-			join("The instance's keys are "+strings.Join(known, ", "), x.otherInstance()), x.oneInstance()).
-			refusedBy(clerkSays("jwk-kid-mismatch"), nil)
+			join("The instance's keys are "+keyIDs(x.keys.Keys), x.otherInstance()), x.oneInstance()).
+			refusedBy(unmatched, nil)
 	case mixed && !slices.ContainsFunc(x.keys.Keys, func(k keyset.Key) bool { return k.ID == "" }):
 		return warned(id, "The token's key is among the instance's, and is not the one of CLERK_INSTANCE_ID", "The token names "+show(kid)+", the setting "+pinned+".", "Compare CLERK_INSTANCE_ID with the kid of the instance's keys.")
 	case mixed:
@@ -234,6 +223,10 @@ func signatureSize(keys []keyset.Key) int {
 		}
 	}
 	return 0
+}
+
+func keyIDs(keys []keyset.Key) string {
+	return catalog.List(keys, func(k keyset.Key) string { return show(k.ID) })
 }
 
 func orGiven(kid string) string {

@@ -52,5 +52,5 @@ func newHandler(lookup config.Lookup, logs io.Writer) (lambda.Handler, func(), e
 		Logger:   f.Logger,
 		Observer: metrics{f.Metrics},
 	})
-	return &handler{apigateway.New(answers).Bounded(endpoint.Path, endpoint.DefaultMaxBody)}, f.DB.Close, err
+	return &handler{apigateway.New(answers).Bounded(endpoint.Path, endpoint.MaxBody)}, f.DB.Close, err
 }

@@ -23,7 +23,7 @@ func corpus() []jwttest.Case {
 	var cases []jwttest.Case
 	for _, c := range jwttest.Corpus() {
 		body, _ := json.Marshal(jwtdiag.Request{Token: c.Token})
-		if strings.TrimSpace(c.Token) != "" && len(body) <= endpoint.DefaultMaxBody {
+		if strings.TrimSpace(c.Token) != "" && len(body) <= endpoint.MaxBody {
 			cases = append(cases, c)
 		}
 	}

@@ -18,10 +18,9 @@ import (
 // Path is where questions go, and where the page is.
 const Path = "/diagnostics/jwt"
 
-// DefaultMaxBody is the size of the largest body taken, in bytes, unless
-// Options say otherwise. Clerk's session tokens are below 4 KiB, since they are
-// cookies.
-const DefaultMaxBody = 64 << 10
+// MaxBody is the size of the largest body taken, in bytes. Clerk's session tokens
+// are below 4 KiB, since they are cookies.
+const MaxBody = 64 << 10
 
 // How long things may take. The function's own limit is 10 s, so an answer
 // within 8 s always gets out.
@@ -71,10 +70,6 @@ type Options struct {
 	// (DNS rebinding). None means any.
 	Hosts []string
 
-	// MaxBody is the size of the largest body taken, in bytes; 0 means
-	// DefaultMaxBody.
-	MaxBody int64
-
 	// Logger gets one line for every request. Nil means none.
 	Logger *slog.Logger
 
@@ -100,9 +95,6 @@ func New(options Options) (*Handler, error) {
 	if options.Diagnose == nil {
 		problems = append(problems, errors.New("diagnostics handler: Options.Diagnose is not set"))
 	}
-	if options.MaxBody < 0 {
-		problems = append(problems, fmt.Errorf("diagnostics handler: Options.MaxBody is negative: %d", options.MaxBody))
-	}
 	var hosts []host
 	for _, text := range options.Hosts {
 		h := parseHost(text)
@@ -113,9 +105,6 @@ func New(options Options) (*Handler, error) {
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
-	}
-	if options.MaxBody == 0 {
-		options.MaxBody = DefaultMaxBody
 	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
@@ -171,10 +160,10 @@ func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if refused := checkHeaders(r.Header); refused.Status != 0 {
 		return refuse(refused, nil)
 	}
-	if r.ContentLength > h.options.MaxBody {
+	if r.ContentLength > MaxBody {
 		return refuse(bodyTooLarge, nil)
 	}
-	body, err := httpapi.ReadBody(w, r, h.options.MaxBody, h.bodyLimit)
+	body, err := httpapi.ReadBody(w, r, MaxBody, h.bodyLimit)
 	if err != nil {
 		return refuse(httpapi.BodyRefusal(err, bodyTooLarge), err)
 	}

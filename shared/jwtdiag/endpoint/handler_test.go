@@ -222,7 +222,7 @@ func TestHandler_RefusesRequestsOfAnotherForm(t *testing.T) {
 		{"two content types", func(r *http.Request) { r.Header.Add("Content-Type", "application/json") }, 415, "unsupported_media_type", ""},
 		{"two content types joined", set("Content-Type", "text/plain, application/json"), 415, "unsupported_media_type", ""},
 		{"gzip", set("Content-Encoding", "gzip"), 415, "unsupported_encoding", ""},
-		{"announced too large", func(r *http.Request) { r.ContentLength = endpoint.DefaultMaxBody + 1 }, 413, "body_too_large", ""},
+		{"announced too large", func(r *http.Request) { r.ContentLength = endpoint.MaxBody + 1 }, 413, "body_too_large", ""},
 
 		{"page of another site", set("Sec-Fetch-Site", "cross-site"), 403, "cross_site", ""},
 		{"page of a neighbour", set("Sec-Fetch-Site", "same-site"), 403, "cross_site", ""},
@@ -243,7 +243,7 @@ func TestHandler_RefusesRequestsOfAnotherForm(t *testing.T) {
 		}, 403, "cross_site", ""},
 		{"too large and gzipped", func(r *http.Request) {
 			r.Header.Set("Content-Encoding", "gzip")
-			r.ContentLength = endpoint.DefaultMaxBody + 1
+			r.ContentLength = endpoint.MaxBody + 1
 		}, 415, "unsupported_encoding", ""},
 	}
 	for _, test := range tests {
@@ -678,11 +678,11 @@ func TestHandler_TellsTheObserver(t *testing.T) {
 
 func TestNew_NamesEverythingThatIsWrong(t *testing.T) {
 	t.Parallel()
-	handler, err := endpoint.New(endpoint.Options{MaxBody: -1, Hosts: []string{"", "http://localhost"}})
+	handler, err := endpoint.New(endpoint.Options{Hosts: []string{"", "http://localhost"}})
 	if err == nil {
 		t.Fatalf("New = %v, want an error", handler)
 	}
-	for _, want := range []string{"Options.Diagnose is not set", "Options.MaxBody is negative: -1", `Options.Hosts has ""`, `Options.Hosts has "http://localhost"`} {
+	for _, want := range []string{"Options.Diagnose is not set", `Options.Hosts has ""`, `Options.Hosts has "http://localhost"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("New: error = %q, want it to say %q", err, want)
 		}
@@ -710,21 +710,16 @@ func TestHandler_TakesBodiesUpToTheLimit(t *testing.T) {
 		frame := `{"token":""}`
 		return `{"token":"` + strings.Repeat("x", size-len(frame)) + `"}`
 	}
-	for _, limit := range []int64{0, 1000} {
-		size := int(limit)
-		if size == 0 {
-			size = endpoint.DefaultMaxBody
-		}
-		b := setup(t, func(o *endpoint.Options) { o.MaxBody = limit })
-		if w := b.answer(question(t, sized(size))); w.Code != http.StatusOK {
-			t.Errorf("limit %d, body of %d bytes: answer = %d %s, want 200", limit, size, w.Code, w.Body)
-		}
-		wantError(t, b.answer(question(t, sized(size+1))), 413, "body_too_large")
-		// Not announced.
-		r := question(t, sized(size+1))
-		r.ContentLength = -1
-		wantError(t, b.answer(r), 413, "body_too_large")
+	const size = endpoint.MaxBody
+	b := setup(t, nil)
+	if w := b.answer(question(t, sized(size))); w.Code != http.StatusOK {
+		t.Errorf("body of %d bytes: answer = %d %s, want 200", size, w.Code, w.Body)
 	}
+	wantError(t, b.answer(question(t, sized(size+1))), 413, "body_too_large")
+	// Not announced.
+	r := question(t, sized(size+1))
+	r.ContentLength = -1
+	wantError(t, b.answer(r), 413, "body_too_large")
 }
 
 // send writes a request by hand and returns the status of the answer.

@@ -12,25 +12,23 @@ package jwttest
 
 import (
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
 
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/keyset"
@@ -82,11 +80,7 @@ func PEM() string {
 func JWKS() []byte { return jwksOf(Instance, &Key().PublicKey) }
 
 func jwksOf(kid string, key *rsa.PublicKey) []byte {
-	text := base64.RawURLEncoding.EncodeToString
-	set := map[string]any{"keys": []map[string]any{{
-		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": text(key.N.Bytes()), "e": text(big.NewInt(int64(key.E)).Bytes()),
-	}}}
-	return marshal(set)
+	return marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key, KeyID: kid, Algorithm: "RS256", Use: "sig"}}})
 }
 
 func marshal(v any) []byte {
@@ -216,34 +210,34 @@ func SignText(header, payload string) string {
 }
 
 // SignInput signs with the instance's key and RS256, whatever a header says.
-func SignInput(input string) string { return signInput(input, Key(), crypto.SHA256) }
+func SignInput(input string) string { return signInput(jwt.SigningMethodRS256, Key(), input) }
 
-func signInput(input string, key *rsa.PrivateKey, hash crypto.Hash) string {
-	h := hash.New()
-	h.Write([]byte(input))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, key, hash, h.Sum(nil))
+func signInput(method jwt.SigningMethod, key any, input string) string {
+	signature, err := method.Sign(input, key)
 	if err != nil {
 		panic(err)
 	}
 	return input + "." + Encode(string(signature))
 }
 
-// SignOther signs with another key.
-func SignOther(header, claims Object) string {
-	return signInput(Encode(header.JSON())+"."+Encode(claims.JSON()), OtherKey(), crypto.SHA256)
+// signWith signs with a key, without a look at the header.
+func signWith(method jwt.SigningMethod, key any, header, claims Object) string {
+	return signInput(method, key, Encode(header.JSON())+"."+Encode(claims.JSON()))
 }
 
-// signAs signs with a hash and writes it into the header.
-func signAs(alg string, hash crypto.Hash) string {
-	return signInput(Encode(Header().With("alg", quoted(alg)).JSON())+"."+Encode(Claims().JSON()), Key(), hash)
+// SignOther signs with another key.
+func SignOther(header, claims Object) string {
+	return signWith(jwt.SigningMethodRS256, OtherKey(), header, claims)
+}
+
+// signAs signs with a method and writes it into the header.
+func signAs(method jwt.SigningMethod, key any, header, claims Object) string {
+	return signWith(method, key, header.With("alg", quoted(method.Alg())), claims)
 }
 
 // hs256 signs with a shared secret.
 func hs256(header, claims Object) string {
-	input := Encode(header.With("alg", `"HS256"`).JSON()) + "." + Encode(claims.JSON())
-	mac := hmac.New(sha256.New, []byte("a shared secret of a project, long enough"))
-	mac.Write([]byte(input))
-	return input + "." + Encode(string(mac.Sum(nil)))
+	return signAs(jwt.SigningMethodHS256, []byte("a shared secret of a project, long enough"), header, claims)
 }
 
 // es256 and eddsa sign with keys that nobody knows.
@@ -252,13 +246,7 @@ func es256(header, claims Object) string {
 	if err != nil {
 		panic(err)
 	}
-	input := Encode(header.With("alg", `"ES256"`).JSON()) + "." + Encode(claims.JSON())
-	sum := sha256.Sum256([]byte(input))
-	r, s, err := ecdsa.Sign(rand.Reader, key, sum[:])
-	if err != nil {
-		panic(err)
-	}
-	return input + "." + Encode(string(r.FillBytes(make([]byte, 32)))+string(s.FillBytes(make([]byte, 32))))
+	return signAs(jwt.SigningMethodES256, key, header, claims)
 }
 
 func eddsa(header, claims Object) string {
@@ -266,9 +254,5 @@ func eddsa(header, claims Object) string {
 	if err != nil {
 		panic(err)
 	}
-	input := Encode(header.With("alg", `"EdDSA"`).JSON()) + "." + Encode(claims.JSON())
-	return input + "." + Encode(string(ed25519.Sign(key, []byte(input))))
+	return signAs(jwt.SigningMethodEdDSA, key, header, claims)
 }
-
-// The hashes of RS384 and RS512 have to be linked.
-var _ = sha512.New

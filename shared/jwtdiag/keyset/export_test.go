@@ -12,6 +12,7 @@ import (
 const (
 	UnknownInterval = unknownInterval
 	FailureInterval = failureInterval
+	TTL             = ttl
 	MaxStale        = maxStale
 	FetchLimit      = fetchLimit
 	MaxBody         = maxBody

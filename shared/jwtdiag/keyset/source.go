@@ -18,8 +18,8 @@ import (
 
 // How often a Source fetches.
 const (
-	// DefaultTTL is how long fetched keys serve before they are fetched again; Clerk's own libraries keep them as long.
-	DefaultTTL = 5 * time.Minute
+	// ttl is how long fetched keys serve before they are fetched again; Clerk's own libraries keep them as long.
+	ttl = 5 * time.Minute
 	// unknownInterval is between a fetch and the next one for the sake of a key that the set at hand does not have.
 	unknownInterval = time.Minute
 	// failureInterval is between a failed fetch and the next one.
@@ -34,8 +34,6 @@ type SourceOptions struct {
 	URL string
 	// RootCAs are who may vouch for the server; nil means the system's.
 	RootCAs *x509.CertPool
-	// TTL is how long keys serve before they are fetched again; 0 means DefaultTTL. Less than a minute is a minute.
-	TTL time.Duration
 	// Now is the clock; nil means the system's, by the wall: it has to count the time in which a Lambda sandbox is
 	// frozen between requests.
 	Now func() time.Time
@@ -62,7 +60,6 @@ type SourceOptions struct {
 type Source struct {
 	url    *url.URL
 	name   string
-	ttl    time.Duration
 	now    func() time.Time
 	dialer *dialer
 	client *http.Client
@@ -84,17 +81,13 @@ func NewSource(o SourceOptions) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.TTL == 0 {
-		o.TTL = DefaultTTL
-	}
 	if o.Now == nil {
 		o.Now = func() time.Time { return time.Now().Round(0) }
 	}
 	d := newDialer(netaddr.IsLoopback(u.Hostname()))
 	return &Source{
 		url: u, name: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(),
-		ttl: max(o.TTL, unknownInterval), now: o.Now,
-		dialer: d, client: newClient(d, o.RootCAs),
+		now: o.Now, dialer: d, client: newClient(d, o.RootCAs),
 	}, nil
 }
 
@@ -162,7 +155,7 @@ func (s *Source) serves(now time.Time, kid string) bool {
 }
 
 func (s *Source) fresh(now time.Time) bool {
-	return len(s.set.Keys) > 0 && within(now, s.set.FetchedAt, s.ttl)
+	return len(s.set.Keys) > 0 && within(now, s.set.FetchedAt, ttl)
 }
 
 // within reports whether a moment is less than d ago. One in the future, after a clock was set back, is not.

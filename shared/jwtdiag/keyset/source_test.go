@@ -112,7 +112,7 @@ func TestSource_KeepsKeys(t *testing.T) {
 			t.Error("something was asked before anybody wanted keys")
 		}
 		ask(t, e, source, "ins_1", "fresh", 1)
-		pass(keyset.DefaultTTL - time.Second)
+		pass(keyset.TTL - time.Second)
 		ask(t, e, source, "ins_1", "fresh", 1)
 		ask(t, e, source, "", "fresh", 1)
 		pass(time.Second)
@@ -177,7 +177,7 @@ func TestSource_ServesOlderKeysForADay(t *testing.T) {
 		first := ask(t, e, source, "ins_1", "fresh", 1)
 		// What answers with no keys is no reason to forget those that were there.
 		e.set("", http.StatusNotFound)
-		pass(keyset.DefaultTTL)
+		pass(keyset.TTL)
 		set := ask(t, e, source, "ins_1", "stale", 2)
 		var failure *keyset.FetchError
 		if !errors.As(set.Stale, &failure) || failure.Status != http.StatusNotFound {
@@ -187,7 +187,7 @@ func TestSource_ServesOlderKeysForADay(t *testing.T) {
 			t.Errorf("the older keys are %+v, want those of %s", set, first.FetchedAt)
 		}
 		ask(t, e, source, "ins_1", "stale", 2)
-		pass(keyset.MaxStale - keyset.DefaultTTL - time.Second)
+		pass(keyset.MaxStale - keyset.TTL - time.Second)
 		ask(t, e, source, "ins_1", "stale", 3)
 		pass(time.Second)
 		ask(t, e, source, "ins_1", "error", 3)
@@ -258,7 +258,7 @@ func TestSource_ServesOlderKeysToWhoeverLeaves(t *testing.T) {
 		source := e.source(t, keyset.SourceOptions{URL: keysURL})
 		ask(t, e, source, "ins_1", "fresh", 1)
 		e.hold = make(chan struct{})
-		pass(keyset.DefaultTTL)
+		pass(keyset.TTL)
 		ctx, cancel := context.WithTimeout(t.Context(), keyset.FetchLimit/2)
 		defer cancel()
 		set, err := source.Keys(ctx, "ins_1")
@@ -341,7 +341,7 @@ func TestSource_NeverFetchesInStorms(t *testing.T) {
 					if !failed[last] {
 						success = last
 					}
-					if gap < keyset.FailureInterval || gap < keyset.UnknownInterval && (!failed[last] || e.asked[i].Sub(success) < keyset.DefaultTTL) {
+					if gap < keyset.FailureInterval || gap < keyset.UnknownInterval && (!failed[last] || e.asked[i].Sub(success) < keyset.TTL) {
 						t.Errorf("fetch %d began %s after another that failed: %v, %s after the last good one", i, gap, failed[last], e.asked[i].Sub(success))
 					}
 				}

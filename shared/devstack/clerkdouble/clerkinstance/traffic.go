@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,12 +104,7 @@ var errNoActor = errors.New("no one to do it")
 
 // impossible tells what cannot happen now from what went wrong.
 func impossible(err error) bool {
-	for _, reason := range []error{errNoActor, ErrNotFound, ErrMember, ErrInUse} {
-		if errors.Is(err, reason) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]error{errNoActor, ErrNotFound, ErrMember, ErrInUse}, func(reason error) bool { return errors.Is(err, reason) })
 }
 
 // choose weighs the acts by how often a live instance sees them, except that

@@ -13,19 +13,18 @@ package tokens
 
 import (
 	"cmp"
-	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/binary"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
 
 	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 )
@@ -114,29 +113,14 @@ func (m *Mint) RotateKey(r Rotation) {
 	m.published = append(m.published, signingKey{cmp.Or(r.KeyID, m.instance.ID()), key})
 }
 
-// jsonWebKey is a key as Clerk publishes it (Clerk OpenAPI bapi, GET /jwks).
-type jsonWebKey struct {
-	Use string `json:"use"`
-	Kty string `json:"kty"`
-	Kid string `json:"kid"`
-	Alg string `json:"alg"`
-	N   string `json:"n"`
-	E   string `json:"e"`
-}
-
-// JWKS returns the key set, {"keys":[…]}.
+// JWKS returns the key set, {"keys":[…]}, as Clerk publishes it (Clerk OpenAPI bapi,
+// GET /jwks).
 func (m *Mint) JWKS() []byte {
-	set := struct {
-		Keys []jsonWebKey `json:"keys"`
-	}{}
+	var set jose.JSONWebKeySet
 	for _, k := range m.keys() {
-		exponent := binary.BigEndian.AppendUint32(nil, uint32(k.key.E))[1:]
-		set.Keys = append(set.Keys, jsonWebKey{
-			Use: "sig", Kty: "RSA", Kid: k.id, Alg: "RS256",
-			N: base64.RawURLEncoding.EncodeToString(k.key.N.Bytes()), E: base64.RawURLEncoding.EncodeToString(exponent),
-		})
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: &k.key.PublicKey, KeyID: k.id, Algorithm: "RS256", Use: "sig"})
 	}
-	// Texts always have a JSON form.
+	// An RSA key always has a JSON form.
 	body, _ := json.Marshal(set)
 	return body
 }
@@ -161,29 +145,14 @@ func (m *Mint) Sign(header, claims map[string]any) (string, error) {
 			delete(complete, name)
 		}
 	}
-	return encodeToken(complete, claims, func(text []byte) ([]byte, error) {
-		digest := sha256.Sum256(text)
-		return rsa.SignPKCS1v15(nil, key.key, crypto.SHA256, digest[:])
-	})
+	return sign(jwt.SigningMethodRS256, key.key, complete, claims)
 }
 
-// encodeToken writes a token in the compact form of RFC 7515.
-func encodeToken(header, claims map[string]any, sign func(text []byte) ([]byte, error)) (string, error) {
-	encode := base64.RawURLEncoding.AppendEncode
-	var token []byte
-	for i, part := range []map[string]any{header, claims} {
-		text, err := json.Marshal(part)
-		if err != nil {
-			return "", fmt.Errorf("encoding a token: %w", err)
-		}
-		if i > 0 {
-			token = append(token, '.')
-		}
-		token = encode(token, text)
-	}
-	signature, err := sign(token)
+// sign writes a token, whatever its header says of the method.
+func sign(method jwt.SigningMethod, key any, header, claims map[string]any) (string, error) {
+	token, err := (&jwt.Token{Method: method, Header: header, Claims: jwt.MapClaims(claims)}).SignedString(key)
 	if err != nil {
 		return "", fmt.Errorf("signing a token: %w", err)
 	}
-	return string(encode(append(token, '.'), signature)), nil
+	return token, nil
 }

@@ -28,7 +28,7 @@ const (
 	tokenLifetime = time.Minute
 	// tokenSkew is how long before its making a session token is valid.
 	tokenSkew = 10 * time.Second
-	// templateSkew is what templates have that name none.
+	// templateSkew is that of templates.
 	templateSkew = 5 * time.Second
 )
 

@@ -2,12 +2,12 @@ package tokens
 
 import (
 	"cmp"
-	"crypto/hmac"
-	"crypto/sha256"
 	"fmt"
 	"maps"
 	"strings"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/secret"
@@ -24,8 +24,6 @@ type Template struct {
 	Claims map[string]any
 	// Lifetime is from making to exp; 0 means a minute.
 	Lifetime time.Duration
-	// AllowedClockSkew is from nbf to making; 0 means 5 seconds.
-	AllowedClockSkew time.Duration
 	// SigningKey, if set, signs instead of the instance's key, by HS256 and
 	// without a kid: the template of Clerk's former Supabase integration has the
 	// project's JWT secret there.
@@ -61,11 +59,7 @@ func (m *Mint) TemplateToken(name string, o Options) (string, error) {
 		return m.Sign(header, claims)
 	}
 	header["alg"], header["typ"] = "HS256", "JWT"
-	return encodeToken(header, claims, func(text []byte) ([]byte, error) {
-		mac := hmac.New(sha256.New, []byte(t.SigningKey.Reveal()))
-		mac.Write(text)
-		return mac.Sum(nil), nil
-	})
+	return sign(jwt.SigningMethodHS256, []byte(t.SigningKey.Reveal()), header, claims)
 }
 
 func (m *Mint) templateClaims(name string, o Options) (Template, map[string]any, error) {
@@ -86,7 +80,7 @@ func (m *Mint) templateClaims(name string, o Options) (Template, map[string]any,
 	for _, claim := range templateClaims {
 		delete(claims, claim)
 	}
-	addTimes(claims, m.moment(o.At), cmp.Or(o.Lifetime, t.Lifetime, tokenLifetime), cmp.Or(t.AllowedClockSkew, templateSkew))
+	addTimes(claims, m.moment(o.At), cmp.Or(o.Lifetime, t.Lifetime, tokenLifetime), templateSkew)
 	claims["iss"], claims["sub"], claims["jti"] = m.issuer, p.Session.UserID, newTokenID()
 	if o.AuthorizedParty != "" {
 		claims["azp"] = o.AuthorizedParty

@@ -264,14 +264,12 @@ func (r Rule) String() string {
 	case r.join == "":
 		return r.word + "(" + strings.Join(r.args, ", ") + ")"
 	}
-	texts := make([]string, len(r.terms))
-	for i, term := range r.terms {
-		texts[i] = term.String()
+	return catalog.Join(r.terms, " "+r.join+" ", func(term Rule) string {
 		if term.join != "" && r.join == "and" {
-			texts[i] = "(" + texts[i] + ")"
+			return "(" + term.String() + ")"
 		}
-	}
-	return strings.Join(texts, " "+r.join+" ")
+		return term.String()
+	})
 }
 
 // uses reports whether one of the words is in the rule.
@@ -349,14 +347,13 @@ type binding struct {
 // anything around it once a row.
 func (r Rule) sql(b binding) string {
 	if r.join != "" {
-		texts := make([]string, len(r.terms))
-		for i, term := range r.terms {
-			texts[i] = term.sql(b)
-			if term.join != "" || strings.Contains(texts[i], " or ") || strings.Contains(texts[i], " and ") {
-				texts[i] = "(" + texts[i] + ")"
+		return catalog.Join(r.terms, " "+r.join+" ", func(term Rule) string {
+			text := term.sql(b)
+			if term.join != "" || strings.Contains(text, " or ") || strings.Contains(text, " and ") {
+				return "(" + text + ")"
 			}
-		}
-		return strings.Join(texts, " "+r.join+" ")
+			return text
+		})
 	}
 	helper := b.helpers.String() + "."
 	switch r.word {
@@ -370,11 +367,9 @@ func (r Rule) sql(b binding) string {
 		}
 		return b.organization + " = any (array(select " + helper + "my_org_ids_with_role(" + array(r.args) + ")))"
 	case wordPermission:
-		var each []string
-		for _, p := range r.args {
-			each = append(each, b.organization+" = any (array(select "+helper+"my_org_ids_with_permission("+catalog.QuoteLiteral(p)+")))")
-		}
-		return strings.Join(each, " or ")
+		return catalog.Join(r.args, " or ", func(p string) string {
+			return b.organization + " = any (array(select " + helper + "my_org_ids_with_permission(" + catalog.QuoteLiteral(p) + ")))"
+		})
 	case wordActiveOrg:
 		active := b.organization + " = (select " + helper + "org_id())"
 		if len(r.args) == 0 {
@@ -382,12 +377,10 @@ func (r Rule) sql(b binding) string {
 		}
 		return active + " and (select " + helper + "org_role() = any (" + array(r.args) + "))"
 	case wordActivePermission:
-		var each []string
-		for _, p := range r.args {
-			each = append(each, "(select "+helper+"has_org_permission("+catalog.QuoteLiteral(p)+"))")
-		}
-		granted := strings.Join(each, " or ")
-		if len(each) > 1 {
+		granted := catalog.Join(r.args, " or ", func(p string) string {
+			return "(select " + helper + "has_org_permission(" + catalog.QuoteLiteral(p) + "))"
+		})
+		if len(r.args) > 1 {
 			granted = "(" + granted + ")"
 		}
 		return b.organization + " = (select " + helper + "org_id()) and " + granted

@@ -139,12 +139,15 @@ func QuoteIdentifier(name string) string {
 func QuoteIdentifiers(names []string) string { return List(names, QuoteIdentifier) }
 
 // List writes a list as both people and SQL have it.
-func List[T any](items []T, text func(T) string) string {
+func List[T any](items []T, text func(T) string) string { return Join(items, ", ", text) }
+
+// Join writes items behind each other.
+func Join[T any](items []T, separator string, text func(T) string) string {
 	texts := make([]string, len(items))
 	for i, item := range items {
 		texts[i] = text(item)
 	}
-	return strings.Join(texts, ", ")
+	return strings.Join(texts, separator)
 }
 
 // QuoteLiteral writes a string constant. Backslashes keep their meaning under
@@ -156,9 +159,5 @@ func QuoteLiteral(text string) string {
 // ArrayText writes an array of texts as Postgres reads it from a text.
 func ArrayText(values ...string) string {
 	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`)
-	quoted := make([]string, len(values))
-	for i, v := range values {
-		quoted[i] = `"` + escape.Replace(v) + `"`
-	}
-	return "{" + strings.Join(quoted, ",") + "}"
+	return "{" + Join(values, ",", func(v string) string { return `"` + escape.Replace(v) + `"` }) + "}"
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -243,11 +242,7 @@ func notFound(ctx context.Context, q Querier, name Name) error {
 	case len(similar) == 0:
 		return fmt.Errorf("%w: %s", ErrNotFound, name)
 	}
-	texts := make([]string, len(similar))
-	for i, s := range similar {
-		texts[i] = s.String()
-	}
-	return fmt.Errorf("%w: %s; did you mean %s?", ErrNotFound, name, strings.Join(texts, " or "))
+	return fmt.Errorf("%w: %s; did you mean %s?", ErrNotFound, name, Join(similar, " or ", Name.String))
 }
 
 // Column returns a column by its name.

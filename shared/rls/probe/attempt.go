@@ -170,24 +170,20 @@ func (p *prober) cell(ctx context.Context, s *scene, persona Persona, command Co
 	}
 	s.limited(persona, refused)
 	cell := Cell{Persona: persona.ID, Command: command}
-	rows := int64(0)
-	if refused == nil {
-		rows = results[len(results)-1].CommandTag.RowsAffected()
-	}
 	cell.Outcome, cell.Text, cell.SQLState = outcome(refused)
+	done := false
 	switch {
+	case refused != nil && refused.Step <= len(t.before)+1:
+		cell.Outcome, cell.Text = Error, "not tried"
+		cell.Decisions = []Decision{{By: ByData, Detail: p.said(refused)}}
+		return cell, nil
 	case refused != nil:
-	case rows > 0:
-		cell.Text = "ok"
+	case results[len(results)-1].CommandTag.RowsAffected() > 0:
+		cell.Text, done = "ok", true
 	default:
 		cell.Outcome, cell.Text = Deny, "none"
 	}
-	if refused != nil && refused.Step <= len(t.before)+1 {
-		cell.Outcome, cell.Text, cell.SQLState = Error, "not tried", refused.Err.Code
-		cell.Decisions = []Decision{{By: ByData, Detail: p.said(refused)}}
-		return cell, nil
-	}
-	cell.Decisions, err = p.decide(ctx, s, persona, t, refused, rows > 0)
+	cell.Decisions, err = p.decide(ctx, s, persona, t, refused, done)
 	return cell, err
 }
 
@@ -212,16 +208,7 @@ func outcome(refused *refusal) (Outcome, string, string) {
 
 // selectCell counts the prober's rows that a persona sees.
 func (p *prober) selectCell(ctx context.Context, s *scene, persona Persona) (Cell, error) {
-	rights := s.Roles[persona.Role]
-	list, columns := "*", columnNames(s.Table)
-	if granted := rights.Columns["select"]; !rights.mayAll("select") && len(granted) > 0 {
-		columns = granted
-		names := make([]string, len(granted))
-		for i, c := range granted {
-			names[i] = quote(c)
-		}
-		list = strings.Join(names, ", ")
-	}
+	list, columns := s.readable(s.Roles[persona.Role])
 	where := make([]string, 0, len(s.rows)+1)
 	for _, row := range s.rows {
 		where = append(where, "("+row.where+")")
@@ -286,6 +273,14 @@ func (p *prober) selectCell(ctx context.Context, s *scene, persona Persona) (Cel
 		cell.Outcome = Deny
 	}
 	return cell, nil
+}
+
+// readable is what a client asks for: every column, or those that its role may see.
+func (s *scene) readable(rights roleRights) (list string, columns []string) {
+	if granted := rights.Columns["select"]; !rights.mayAll("select") && len(granted) > 0 {
+		return quoteAll(granted), granted
+	}
+	return "*", columnNames(s.Table)
 }
 
 func count(b bool) int {
@@ -371,24 +366,12 @@ func (p *prober) insertTry(s *scene, persona Persona, row map[string]string, ret
 	added := p.asIf(s, persona, t.before, t.sql, over(s.own().columns, values))
 	t.asks = []ask{{command: catalog.Insert, check: true, made: added}}
 	if returning {
-		list, columns := "*", columnNames(s.Table)
-		if granted := rights.Columns["select"]; !rights.mayAll("select") && len(granted) > 0 {
-			columns = granted
-			list = quoteAll(granted)
-		}
+		list, columns := s.readable(rights)
 		t.sql += " returning " + list
 		t.needs = append(t.needs, need{"select", columns})
 		t.asks = append(t.asks, ask{command: catalog.Select, made: added})
 	}
 	return t
-}
-
-func quoteAll(columns []string) string {
-	names := make([]string, len(columns))
-	for i, c := range columns {
-		names[i] = quote(c)
-	}
-	return strings.Join(names, ", ")
 }
 
 func (p *prober) updateTry(s *scene, persona Persona, row probeRow, column, value string) try {
@@ -523,10 +506,7 @@ func (p *prober) probeView(ctx context.Context, v *plan, report *TableReport) er
 	if !ofOwner {
 		own, others = p.cast.orgA, []string{p.cast.orgB}
 	}
-	in := literal(own)
-	for _, id := range others {
-		in += ", " + literal(id)
-	}
+	in := catalog.List(append([]string{own}, others...), literal)
 	sql := fmt.Sprintf("select clerksync_key from (select %s::text as clerksync_key, * from %s where %s::text in (%s)) as seen", quote(column), v.SQL(), quote(column), in)
 	tally := func(results []*pgconn.Result) (mine, strangers int) {
 		for _, row := range results[len(results)-1].Rows {
@@ -590,10 +570,4 @@ func (t *plan) through() Decision {
 	}
 }
 
-func nameList(names []catalog.Name) string {
-	texts := make([]string, len(names))
-	for i, name := range names {
-		texts[i] = name.String()
-	}
-	return strings.Join(texts, ", ")
-}
+func nameList(names []catalog.Name) string { return catalog.List(names, catalog.Name.String) }

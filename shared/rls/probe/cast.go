@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -14,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/rls/catalog"
+	"clerksync/shared/rls/internal/request"
 )
 
 var (
@@ -136,10 +136,12 @@ func (p *prober) said(refused *refusal) string {
 	return p.clean(refused.Err).Error()
 }
 
+type member struct{ user, org, role, deleted string }
+
 // members are who belongs to which organization, in the copy.
-func (p *prober) members() []struct{ user, org, role, deleted string } {
+func (p *prober) members() []member {
 	c := p.cast
-	list := []struct{ user, org, role, deleted string }{
+	list := []member{
 		{c.owner, c.orgA, roleMember, null},
 		{c.member, c.orgA, roleMember, null},
 		{c.admin, c.orgA, roleAdmin, null},
@@ -149,7 +151,7 @@ func (p *prober) members() []struct{ user, org, role, deleted string } {
 		{c.stranger2, c.orgB, roleMember, null},
 	}
 	for _, role := range slices.Sorted(maps.Keys(c.extra)) {
-		list = append(list, struct{ user, org, role, deleted string }{c.extra[role], c.orgA, role, null})
+		list = append(list, member{c.extra[role], c.orgA, role, null})
 	}
 	return list
 }
@@ -208,8 +210,7 @@ func (p *prober) populate(ctx context.Context) error {
 		"insert into "+in("organization_memberships")+" (clerk_membership_id, clerk_org_id, clerk_user_id, role, permissions, deleted_at, sync_version) values "+strings.Join(memberships, ", "),
 		"insert into "+helper("organization_permissions")+" (clerk_permission_id, key, sync_version) values "+strings.Join(permissions, ", "),
 		"insert into "+helper("organization_roles")+" (clerk_role_id, key, permission_ids, sync_version) values "+strings.Join(roles, ", "))
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "42501" {
+	if request.Code(err) == "42501" {
 		return fmt.Errorf("%w: %w; connect as the role that ran clerksync's migrations", ErrPrivileges, err)
 	}
 	return err

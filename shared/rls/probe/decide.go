@@ -182,7 +182,7 @@ func (a ask) of(policy catalog.Policy, t truth) answer {
 
 // applies reports whether a policy is for a command of a role that has these rights.
 func applies(policy catalog.Policy, command catalog.Command, rights roleRights) bool {
-	return policy.Applies(command, "") || slices.ContainsFunc(rights.Is, func(role string) bool { return policy.Applies(command, role) })
+	return policy.Applies(command, rights.Is...)
 }
 
 // verdict puts the answers of all policies together, as Postgres does.
@@ -383,7 +383,7 @@ func (t *plan) missing(rights roleRights, attempt try) []string {
 		return list
 	}
 	for _, column := range attempt.omitted {
-		for _, sequence := range t.sequences(column) {
+		for _, sequence := range t.attribute(column).Sequences {
 			if !slices.Contains(rights.Sequences, sequence) {
 				list = append(list, "usage on the sequence of "+catalog.QuoteIdentifier(column))
 			}

@@ -162,7 +162,7 @@ func judgeErrors(s *scene, report *TableReport) {
 		for _, d := range c.Decisions {
 			names := catalog.QuoteIdentifier(s.Name.Table)
 			if len(d.Policies) > 0 {
-				names = quotedList(d.Policies)
+				names = catalog.QuoteIdentifiers(d.Policies)
 			}
 			switch {
 			case d.By == ByTimeout:
@@ -209,7 +209,7 @@ func (p *prober) judgePolicies(s *scene, report *TableReport) {
 		asked, ever := false, false
 		for _, persona := range p.personas {
 			rights := s.Roles[persona.Role]
-			if !s.watched(persona) || !slices.ContainsFunc([]catalog.Command{catalog.Select, catalog.Insert, catalog.Update, catalog.Delete}, func(c catalog.Command) bool { return applies(policy, c, rights) }) {
+			if !s.watched(persona) || !slices.ContainsFunc(catalog.Commands(), func(c catalog.Command) bool { return applies(policy, c, rights) }) {
 				continue
 			}
 			for key, truths := range s.truths {
@@ -243,11 +243,9 @@ func (p *prober) judgePolicies(s *scene, report *TableReport) {
 func (s *scene) uncovered(policy catalog.Policy) []string {
 	rights := s.Roles[platform.Authenticated]
 	var list []string
-	for _, command := range []catalog.Command{catalog.Select, catalog.Insert, catalog.Update, catalog.Delete} {
-		if policy.Command != command || !applies(policy, command, rights) {
-			continue
-		}
-		if !rights.mayAll(string(command)) && len(rights.Columns[string(command)]) == 0 {
+	for _, command := range catalog.Commands() {
+		may := rights.mayAll(string(command)) || len(rights.Columns[string(command)]) > 0
+		if policy.Command == command && applies(policy, command, rights) && !may {
 			list = append(list, string(command))
 		}
 	}

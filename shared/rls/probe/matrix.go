@@ -112,7 +112,11 @@ func (t *TableReport) personas() []PersonaID {
 // the callers whom no policy holds back.
 func grid(t TableReport, separator string, alarm bool) string {
 	commands := t.commands()
-	rows := [][]string{append([]string{"persona"}, commandTexts(commands)...)}
+	heading := []string{"persona"}
+	for _, command := range commands {
+		heading = append(heading, string(command))
+	}
+	rows := [][]string{heading}
 	for _, persona := range t.personas() {
 		name := string(persona)
 		if alarm && persona == ServiceRole {
@@ -143,14 +147,6 @@ func grid(t TableReport, separator string, alarm bool) string {
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 	return b.String()
-}
-
-func commandTexts(commands []CommandID) []string {
-	list := make([]string, len(commands))
-	for i, c := range commands {
-		list[i] = string(c)
-	}
-	return list
 }
 
 // reasons are the lines that say what decided a command, each with the personas

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/finding"
 	"clerksync/shared/rls/catalog"
@@ -107,8 +106,7 @@ func Run(ctx context.Context, db Beginner, o Options) (report Report, err error)
 func (p *prober) prepare(ctx context.Context) error {
 	var err error
 	p.database, err = catalog.ReadDatabase(ctx, p.session, p.options.Exposed)
-	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "42501" {
+	if request.Code(err) == "42501" {
 		return fmt.Errorf("%w: %w; %s", ErrPrivileges, err, connectAs)
 	}
 	if err != nil {

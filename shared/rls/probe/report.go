@@ -148,7 +148,7 @@ type Decision struct {
 // String is the decision in a sentence without a full stop.
 func (d Decision) String() string {
 	asked := strings.TrimSpace(string(d.Command) + " " + d.Clause)
-	list := quotedList(d.Policies)
+	list := catalog.QuoteIdentifiers(d.Policies)
 	detail := ""
 	if d.Detail != "" {
 		detail = ": " + d.Detail
@@ -185,14 +185,6 @@ func (d Decision) String() string {
 	default:
 		return "not explained by policies or grants of this table" + detail
 	}
-}
-
-func quotedList(names []string) string {
-	quoted := make([]string, len(names))
-	for i, name := range names {
-		quoted[i] = catalog.QuoteIdentifier(name)
-	}
-	return strings.Join(quoted, ", ")
 }
 
 // Cell finds the cell of a persona and a command.

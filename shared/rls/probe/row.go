@@ -174,7 +174,7 @@ func (p *prober) parent(ctx context.Context, name catalog.Name, referenced []str
 		return made, nil
 	}
 	if slices.Contains(path, name) || len(path) > maxDepth {
-		return nil, fmt.Errorf("%w: the foreign keys %s lead in a circle, or further than %d tables", errNoRow, pathText(append(path, name)), maxDepth)
+		return nil, fmt.Errorf("%w: the foreign keys %s lead in a circle, or further than %d tables", errNoRow, catalog.Join(append(path, name), " → ", catalog.Name.String), maxDepth)
 	}
 	t, err := p.plan(ctx, name)
 	if err != nil {
@@ -216,21 +216,11 @@ func (p *prober) parent(ctx context.Context, name catalog.Name, referenced []str
 	return answer, nil
 }
 
-func pathText(path []catalog.Name) string {
-	texts := make([]string, len(path))
-	for i, name := range path {
-		texts[i] = name.String()
-	}
-	return strings.Join(texts, " → ")
-}
-
 // present reads columns of any row that has the forced values.
 func (p *prober) present(ctx context.Context, t *plan, columns []string, forced map[string]string) (map[string]string, bool, error) {
 	sql := "select " + texts("r", columns) + " from " + t.SQL() + " as r"
-	sep := " where "
-	for _, column := range slices.Sorted(maps.Keys(forced)) {
-		sql += sep + quote(column) + " = " + literal(forced[column])
-		sep = " and "
+	if len(forced) > 0 {
+		sql += " where " + equal(forced)
 	}
 	results, refused, err := p.attempt(ctx, sql+" limit 1")
 	if err != nil {
@@ -359,12 +349,11 @@ func (t *plan) made(fields [][]byte) probeRow {
 		row.key = string(fields[1]) + string(fields[2])
 		return row
 	}
-	var conditions, key []string
-	for _, column := range t.key {
-		conditions = append(conditions, quote(column)+" = "+literal(row.columns[column]))
-		key = append(key, row.columns[column])
+	values, key := map[string]string{}, make([]string, len(t.key))
+	for i, column := range t.key {
+		values[column], key[i] = row.columns[column], row.columns[column]
 	}
-	row.where, row.key = strings.Join(conditions, " and "), strings.Join(key, "\x01")
+	row.where, row.key = equal(values), strings.Join(key, "\x01")
 	return row
 }
 
@@ -382,24 +371,29 @@ func (t *plan) keyExpression() string {
 
 // insertSQL is an insert of one row; returning may be empty.
 func insertSQL(t *plan, values map[string]string, returning string) string {
-	sql := insertInto(t, values)
+	sql := "insert into " + t.SQL() + " as clerksync_row"
+	if len(values) == 0 {
+		sql += " default values"
+	} else {
+		columns := slices.Sorted(maps.Keys(values))
+		sql += " (" + quoteAll(columns) + ") values (" + catalog.List(columns, func(c string) string { return literal(values[c]) }) + ")"
+	}
 	if returning != "" {
 		sql += " returning " + returning
 	}
 	return sql
 }
 
-func insertInto(t *plan, values map[string]string) string {
-	columns := slices.Sorted(maps.Keys(values))
-	if len(columns) == 0 {
-		return "insert into " + t.SQL() + " as clerksync_row default values"
+// equal is the condition that columns have values.
+func equal(values map[string]string) string {
+	var conditions []string
+	for _, column := range slices.Sorted(maps.Keys(values)) {
+		conditions = append(conditions, quote(column)+" = "+literal(values[column]))
 	}
-	names, literals := make([]string, len(columns)), make([]string, len(columns))
-	for i, column := range columns {
-		names[i], literals[i] = quote(column), literal(values[column])
-	}
-	return "insert into " + t.SQL() + " as clerksync_row (" + strings.Join(names, ", ") + ") values (" + strings.Join(literals, ", ") + ")"
+	return strings.Join(conditions, " and ")
 }
+
+func quoteAll(columns []string) string { return catalog.List(columns, quote) }
 
 func quote(identifier string) string { return pgx.Identifier{identifier}.Sanitize() }
 
@@ -412,11 +406,7 @@ func literal(value string) string {
 }
 
 func texts(alias string, columns []string) string {
-	parts := make([]string, len(columns))
-	for i, column := range columns {
-		parts[i] = quote(alias) + "." + quote(column) + "::text"
-	}
-	return strings.Join(parts, ", ")
+	return catalog.List(columns, func(c string) string { return quote(alias) + "." + quote(c) + "::text" })
 }
 
 func columnNames(t catalog.Table) []string {

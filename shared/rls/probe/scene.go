@@ -53,10 +53,7 @@ type whose struct {
 func (p *prober) groups(t *plan) []whose {
 	ownA, strangerB := subject{p.cast.owner, p.cast.orgA}, subject{p.cast.stranger, p.cast.orgB}
 	list := []whose{{who: ownA, own: true}, {who: strangerB}}
-	if t.columns.Published == "" {
-		return list
-	}
-	if !t.single() {
+	if t.columns.Published != "" && !t.single() {
 		list = append(list, whose{who: ownA, own: true, published: true}, whose{who: strangerB, published: true})
 	}
 	return list
@@ -115,13 +112,7 @@ func (p *prober) makeRows(ctx context.Context, s *scene) error {
 func (p *prober) findInCopy(ctx context.Context, s *scene) error {
 	find := func(who subject) (probeRow, bool, error) {
 		keys, _ := p.inCopy(s.Name, who)
-		sql := "select " + s.returning() + " from " + s.SQL() + " as clerksync_row"
-		sep := " where "
-		for _, column := range slices.Sorted(maps.Keys(keys)) {
-			sql += sep + quote(column) + " = " + literal(keys[column])
-			sep = " and "
-		}
-		results, refused, err := p.attempt(ctx, sql)
+		results, refused, err := p.attempt(ctx, "select "+s.returning()+" from "+s.SQL()+" as clerksync_row where "+equal(keys))
 		if err != nil {
 			return probeRow{}, false, err
 		}
@@ -223,10 +214,11 @@ func (p *prober) rehearse(ctx context.Context, s *scene) error {
 		if refused == nil || refused.Err.Code != "23514" {
 			break // anything else is of this row alone
 		}
-		if mended, err := p.mend(ctx, s.plan, refused.Err, values, nil); err != nil || !mended {
-			if err != nil {
-				return err
-			}
+		mended, err := p.mend(ctx, s.plan, refused.Err, values, nil)
+		if err != nil {
+			return err
+		}
+		if !mended {
 			break
 		}
 	}
@@ -263,7 +255,7 @@ func (s *scene) clear(values map[string]string, keep string) []string {
 	var statements []string
 	for _, k := range s.Keys {
 		about := func(c string) bool { return c == s.columns.Owner || c == s.columns.Organization }
-		if k.Partial || len(k.Columns) == 0 || slices.ContainsFunc(k.Columns, func(c string) bool { return !about(c) }) {
+		if !k.whole() || slices.ContainsFunc(k.Columns, func(c string) bool { return !about(c) }) {
 			continue
 		}
 		var conditions []string

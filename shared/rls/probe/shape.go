@@ -3,7 +3,6 @@ package probe
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,18 +12,9 @@ import (
 
 // shape is what making rows of a relation, and reading refusals, needs to know.
 type shape struct {
-	Attributes []struct {
-		Name string `json:"name"`
-		Type int64  `json:"type"`
-		// Identity is "a" where a value can never be given, "d" where it is a default.
-		Identity  string  `json:"identity"`
-		Sequences []int64 `json:"sequences"`
-	} `json:"attributes"`
-	Types map[string]sqlType `json:"types"`
-	Keys  []struct {
-		Columns []string `json:"columns"`
-		Partial bool     `json:"partial"`
-	} `json:"keys"`
+	Attributes []attribute        `json:"attributes"`
+	Types      map[string]sqlType `json:"types"`
+	Keys       []key              `json:"keys"`
 	// Bounds are those of each leaf partition, from the top down.
 	Bounds [][]struct {
 		Bound   string   `json:"bound"`
@@ -38,6 +28,24 @@ type shape struct {
 
 	// domains are values that the checks of domains accept, by the domain's oid.
 	domains map[int64][]string
+}
+
+// key is a unique index.
+type key struct {
+	Columns []string `json:"columns"`
+	Partial bool     `json:"partial"`
+}
+
+// whole reports whether it is of columns alone, for every row.
+func (k key) whole() bool { return !k.Partial && len(k.Columns) > 0 }
+
+// attribute is what the catalogue knows of a column beyond [catalog.Column].
+type attribute struct {
+	Name string `json:"name"`
+	Type int64  `json:"type"`
+	// Identity is "a" where a value can never be given, "d" where it is a default.
+	Identity  string  `json:"identity"`
+	Sequences []int64 `json:"sequences"`
 }
 
 // sqlType is a type, and what it stands on.
@@ -67,37 +75,34 @@ type roleRights struct {
 
 // function is one that a policy calls.
 type function struct {
-	Schema   string `json:"schema"`
-	Name     string `json:"name"`
-	Definer  bool   `json:"definer"`
-	Volatile bool   `json:"volatile"`
+	Schema string `json:"schema"`
+	Name   string `json:"name"`
 }
 
 //go:embed shape.sql
 var shapeSQL string
 
 func readShape(ctx context.Context, s session, t catalog.Table) (shape, error) {
-	var text string
-	if err := s.QueryRow(ctx, shapeSQL, strconv.FormatUint(uint64(t.OID), 10)).Scan(&text); err != nil {
-		return shape{}, fmt.Errorf("reading what %s is made of: %w", t.Name, err)
-	}
 	x := shape{domains: map[int64][]string{}}
-	if err := json.Unmarshal([]byte(text), &x); err != nil {
+	if err := catalog.ReadJSON(ctx, s, &x, shapeSQL, strconv.FormatUint(uint64(t.OID), 10)); err != nil {
 		return shape{}, fmt.Errorf("reading what %s is made of: %w", t.Name, err)
 	}
 	return x, nil
 }
 
+// attribute is one of the columns; nothing, where there is none of that name.
+func (x shape) attribute(column string) attribute {
+	if i := slices.IndexFunc(x.Attributes, func(a attribute) bool { return a.Name == column }); i >= 0 {
+		return x.Attributes[i]
+	}
+	return attribute{}
+}
+
 // typeOf is the type of a column, unwrapped from domains: base is what values are
 // of, outer what the column was declared as.
 func (x shape) typeOf(column string) (base, outer sqlType) {
-	for _, c := range x.Attributes {
-		if c.Name == column {
-			outer = x.Types[strconv.FormatInt(c.Type, 10)]
-			return x.unwrap(outer), outer
-		}
-	}
-	return sqlType{}, sqlType{}
+	outer = x.Types[strconv.FormatInt(x.attribute(column).Type, 10)]
+	return x.unwrap(outer), outer
 }
 
 func (x shape) below(t sqlType) sqlType { return x.Types[strconv.FormatInt(t.Below, 10)] }
@@ -110,46 +115,17 @@ func (x shape) unwrap(t sqlType) sqlType {
 }
 
 // alwaysGenerated reports whether a value for an identity column would be refused.
-func (x shape) alwaysGenerated(column string) bool {
-	for _, c := range x.Attributes {
-		if c.Name == column {
-			return c.Identity == "a"
-		}
-	}
-	return false
-}
-
-func (x shape) sequences(column string) []int64 {
-	for _, c := range x.Attributes {
-		if c.Name == column {
-			return c.Sequences
-		}
-	}
-	return nil
-}
+func (x shape) alwaysGenerated(column string) bool { return x.attribute(column).Identity == "a" }
 
 // unique reports whether a key of these columns alone, in any order, is enforced.
 func (x shape) unique(columns ...string) bool {
-	for _, k := range x.Keys {
-		if k.Partial || len(k.Columns) == 0 {
-			continue
-		}
-		outside := func(c string) bool { return !slices.Contains(columns, c) }
-		if !slices.ContainsFunc(k.Columns, outside) {
-			return true
-		}
-	}
-	return false
+	outside := func(c string) bool { return !slices.Contains(columns, c) }
+	return slices.ContainsFunc(x.Keys, func(k key) bool { return k.whole() && !slices.ContainsFunc(k.Columns, outside) })
 }
 
 // inKey reports whether a column is part of any unique key.
 func (x shape) inKey(column string) bool {
-	for _, k := range x.Keys {
-		if slices.Contains(k.Columns, column) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(x.Keys, func(k key) bool { return slices.Contains(k.Columns, column) })
 }
 
 // may reports whether a role has a privilege on one column, by itself or through

@@ -124,7 +124,7 @@ select jsonb_build_object(
   'functions', (
     -- What its policies call, but for what belongs to Postgres itself.
     select coalesce(jsonb_agg(distinct jsonb_build_object(
-      'schema', n.nspname, 'name', f.proname, 'definer', f.prosecdef, 'volatile', f.provolatile = 'v')), '[]')
+      'schema', n.nspname, 'name', f.proname)), '[]')
     from pg_catalog.pg_policy as p
     join pg_catalog.pg_depend as d on d.classid = 'pg_catalog.pg_policy'::regclass and d.objid = p.oid
                                   and d.refclassid = 'pg_catalog.pg_proc'::regclass

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"clerksync/shared/rls/catalog"
 	"clerksync/sql/platform"
 )
 
@@ -43,7 +44,7 @@ func (m maker) value(x shape, t sqlType, n int, key bool) (string, bool) {
 		if !ok {
 			return "{}", true
 		}
-		return "{" + quoteArrayElement(element) + "}", true
+		return catalog.ArrayText(element), true
 	case t.Kind == "e":
 		if len(t.Labels) == 0 {
 			return "", false
@@ -192,10 +193,6 @@ func fit(text string, length int) string {
 	return text
 }
 
-func quoteArrayElement(text string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
-}
-
 var (
 	quotedText = regexp.MustCompile(`'((?:[^']|'')*)'`)
 	bareNumber = regexp.MustCompile(`-?\d+(?:\.\d+)?`)
@@ -252,7 +249,7 @@ func candidates(rule string, text bool) []string {
 			}
 		}
 		add("1", "0", "2", "10", "100")
-		return limitTo(list, maxCandidates)
+		return list[:min(len(list), maxCandidates)]
 	}
 	add(stock...)
 	for _, number := range numbers {
@@ -264,12 +261,10 @@ func candidates(rule string, text bool) []string {
 			add(strings.Repeat("p", l), strings.Repeat("7", l))
 		}
 	}
-	return limitTo(list, maxCandidates)
+	return list[:min(len(list), maxCandidates)]
 }
 
 const maxCandidates = 80
-
-func limitTo(list []string, n int) []string { return list[:min(len(list), n)] }
 
 // matchingText writes a text that a pattern matches, and for another number
 // another text where the pattern leaves a choice. Postgres's patterns are near

@@ -77,7 +77,9 @@ func nearly(got, want string) string {
 	}
 }
 
-// checkParty is about azp, the origin that asked for the token.
+// checkParty is about azp, the origin that asked for the token. Clerk's verifier
+// compares it only where it is told the parties, and then refuses a token without one
+// since July 2026; PostgREST does not know the claim.
 func (x *diagnosis) checkParty(id string) *check {
 	raw, there := x.payload.value("azp")
 	party, isText := asText(raw)
@@ -113,7 +115,8 @@ func (x *diagnosis) checkParty(id string) *check {
 	return failed(id, title, "The token says "+show(party)+"; expected is "+strings.Join(list, " or ")+". The Data API does not look at it.", remedy).refusedBy(refused, nil)
 }
 
-// checkAudience is about aud. Session tokens have none.
+// checkAudience is about aud. Session tokens have none. PostgREST reads it even where
+// no audience is configured, and refuses what cannot be one (Auth/Jwt.hs).
 func (x *diagnosis) checkAudience(id string) *check {
 	raw, there := x.payload.value("aud")
 	_, one := asText(raw)
@@ -181,7 +184,9 @@ func (x *diagnosis) role() (role string, said bool) {
 	return string(raw), true
 }
 
-// checkRole is about the claim role.
+// checkRole is about the claim role. PostgREST runs a request without it as anon, and
+// otherwise takes the role that it names, if authenticator is a member of it
+// (PostgREST docs, Authentication): service_role is one of those.
 func (x *diagnosis) checkRole(id string) *check {
 	const activate = `Clerk dashboard: Configure, Integrations, Supabase, activate; or Sessions, Customize session token: {"role": "authenticated"}. Then sign in anew or wait a minute.`
 	role, said := x.role()
@@ -237,7 +242,8 @@ func notGrantedTo(role string) *refusal {
 	return &refusal{status: 403, code: "42501", message: fmt.Sprintf("permission denied to set role %q", cut(role))}
 }
 
-// checkStatus is about sts, whether the session has tasks left.
+// checkStatus is about sts, whether the session has tasks left (Clerk docs, session
+// tasks). Tokens of version 1 may leave it out.
 func (x *diagnosis) checkStatus(id string) *check {
 	raw, there := x.payload.value("sts")
 	status, _ := asText(raw)

@@ -10,13 +10,16 @@ import (
 
 // What a clock is forgiven.
 const (
+	// clerkSkew: Clerk JavaScript, backend/src/jwt/verifyJwt.ts, for exp, nbf and iat.
 	clerkSkew = clerk.ClockSkew * time.Second
 	// postgrestSkew: PostgREST, Auth/Jwt.hs.
 	postgrestSkew = 30 * time.Second
 )
 
 // odd says of a claim that is no usable time what the two make of it; nil where
-// the time is usable by both.
+// the time is usable by both. PostgREST takes a null for missing, and what is no
+// 64-bit integer for 0 (Auth/Jwt.hs and aeson); Clerk's verifier wants a number of
+// each that is there.
 func (m moment) odd(id, name string, missing *refusal) *check {
 	notNumber := postgrestSays("PGRST303", fmt.Sprintf("The JWT '%s' claim must be a number", name))
 	switch {

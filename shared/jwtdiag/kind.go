@@ -231,6 +231,13 @@ func (x *diagnosis) recognise() (Kind, string) {
 	return x.recogniseJWT()
 }
 
+// recogniseJWT asks for what is told by the least first: a name that only one maker
+// gives, then the header's cat and typ (Clerk JavaScript, jwtCategories.ts and
+// machine.ts), and last what session tokens and templates differ in. One key signs
+// them all, unless a template has its own, and cat is optional: neither decides alone.
+//
+// Keys of a project in their old form name the issuer "supabase" and one of two roles
+// (Supabase docs, API keys); tokens of Supabase Auth, the project's URL and /auth/v1.
 func (x *diagnosis) recogniseJWT() (Kind, string) {
 	header, payload := x.header, x.payload
 	alg, _ := header.text("alg")

@@ -84,7 +84,8 @@ func badBase64(err error, text string) string {
 // of eight to sixteen.
 const MaxToken = 64 << 10
 
-// cookieSize is what browsers keep of a cookie, its name and attributes included.
+// cookieSize is what browsers keep of a cookie, its name and attributes included
+// (RFC 6265, 6.1). Clerk keeps session tokens in one (its docs, session tokens).
 const cookieSize = 4096
 
 // read takes the token apart.

@@ -148,6 +148,8 @@ func (x *diagnosis) unsuitable() *refusal {
 }
 
 // surfaces say how the parts of Supabase treat the token, each in its own way.
+// Sources: supabase/realtime, which finds a key by kid and wants role and exp;
+// supabase/storage, migration 0018 (owner_id); supabase/edge-runtime#542 (verify_jwt).
 func (x *diagnosis) surfaces(data Verdict) []Surface {
 	api := Surface{Name: "data_api", Title: "Data API", Outcome: data.Outcome, Detail: data.Because}
 	realtime := Surface{Name: "realtime", Title: "Realtime", Outcome: data.Outcome, Detail: "A channel ends when the token does, unless the client brings a new one: give supabase-js the option accessToken."}

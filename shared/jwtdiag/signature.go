@@ -165,7 +165,8 @@ func (x *diagnosis) oneInstance() string {
 	return "Give the application and this set-up keys of the same Clerk instance: publishable key, secret key and the provider in Supabase belong together."
 }
 
-// checkSignature verifies, with the keys that Clerk's verifier would use.
+// checkSignature verifies, with the keys that Clerk's verifier would use. What the
+// project's own copy of the keys says is checkProvider's to tell.
 func (x *diagnosis) checkSignature() *check {
 	const id = "signature"
 	alg, _ := x.header.text("alg")

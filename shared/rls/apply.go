@@ -70,6 +70,8 @@ func apply(ctx context.Context, tx pgx.Tx, spec Spec, exposed []string, shown Pl
 	if _, err := tx.Exec(ctx, limits); err != nil {
 		return err
 	}
+	// The statements would take this lock one by one; taken first, it keeps the plan
+	// that is made under it true until the last of them.
 	if spec.Table != storageObjects { // the owner of a project may make policies there, not lock
 		if _, err := tx.Exec(ctx, "lock table "+spec.Table.SQL()+" in access exclusive mode"); err != nil {
 			return fmt.Errorf("locking the table, for which %s are allowed: %w", lockLimit, err)

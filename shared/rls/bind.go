@@ -20,6 +20,7 @@ func (b *builder) bind() {
 		choice := b.table.OwnerColumn(b.db.Copy, b.db.Helpers)
 		switch {
 		case storage:
+			// The text beside the deprecated uuid owner (Supabase Storage, migration 0018).
 			choice = catalog.Choice{Column: "owner_id"}
 		case b.isCopy():
 			choice = catalog.Choice{Column: "clerk_id"}

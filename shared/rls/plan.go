@@ -337,6 +337,7 @@ func (b *builder) checkNames() error {
 		}
 		slices.Sort(names.asked)
 		for _, name := range slices.Compact(names.asked) {
+			// Before the first full sync the copy knows none at all, which says nothing.
 			if len(known) > 0 && !slices.Contains(known, name) {
 				b.find(finding.Finding{
 					ID: "rls." + names.what + ".unknown", Status: finding.Warn, Object: name,

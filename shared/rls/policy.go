@@ -38,14 +38,17 @@ const shippedFellows = `clerk_id >= {{helpers}}.by_key((select {{helpers}}.first
     or clerk_id = any ((select {{helpers}}.near_fellow_ids())::text[])
     or ((select false) and clerk_id >= {{helpers}}.crowd_from()))`
 
-// anonRule is what remains of a rule for somebody without a token.
+// anonRule is what remains of a rule for callers without a token. What is published
+// they see only if that is asked for: it may be published to members.
 func (b *builder) anonRule(rule Rule) Rule {
 	return rule.reduce(func(word string) bool {
 		return word == wordEveryone || word == wordPublished && b.spec.Anon
 	})
 }
 
-// policies are those that are to be there, with expressions as we write them.
+// policies are those that are to be there, with expressions as we write them. An
+// update has its condition twice: using for the row as it was, and with check for
+// the row as it becomes, or an owner could give a row away and a member move it.
 func (b *builder) policies() []catalog.Policy {
 	var wanted []catalog.Policy
 	add := func(name string, command catalog.Command, rule Rule, roles ...string) {
@@ -58,7 +61,7 @@ func (b *builder) policies() []catalog.Policy {
 				condition = "(" + condition + ")"
 			}
 			bucket := "bucket_id = " + catalog.QuoteLiteral(b.spec.Bucket)
-			condition = strings.TrimSuffix(bucket+" and "+condition, " and true")
+			condition = strings.TrimSuffix(bucket+" and "+condition, " and true") // the rule everyone
 		}
 		p := catalog.Policy{Name: b.policyName(name), Command: command, Permissive: true, Roles: roles, Comment: mark + rule.String()}
 		if command != catalog.Insert {
@@ -95,7 +98,8 @@ func (b *builder) policies() []catalog.Policy {
 	return wanted
 }
 
-// restrictive are the policies of a restriction.
+// restrictive are the policies of a restriction. They are for signed-in users alone:
+// without a token there is no session that could be pending, or lack a factor.
 func (b *builder) restrictive(r Restriction) []catalog.Policy {
 	name := "require_" + strings.ReplaceAll(r.Name, "-", "_")
 	if r.Name == notImpersonate {
@@ -136,7 +140,7 @@ func (b *builder) policyName(what string) string {
 
 // shorten fits a name into what Postgres keeps, telling apart what it cuts.
 func shorten(name string) string {
-	const most, kept = 63, 54
+	const most, kept = 63, 54 // 54, "_" and eight digits
 	if len(name) <= most {
 		return name
 	}

@@ -67,6 +67,7 @@ func (b *builder) project() error {
 	}
 	wanted := fmt.Sprintf("%s (%s) for %s", b.projectionMark(), strings.Join(columns, ", "), reader)
 	triggers := b.projectionTriggers(target, columns)
+	// The comment has columns and readers; what else could have been changed is looked at.
 	intact := ours && comment == wanted && there.RowSecurity && len(there.Policies) == 1
 	for _, t := range triggers {
 		intact = intact && slices.ContainsFunc(b.table.Triggers, func(have catalog.Trigger) bool { return have.Name == t.name && have.Enabled })

@@ -344,7 +344,10 @@ type binding struct {
 
 // sql writes a reduced rule as a condition on a row. What does not depend on the
 // row is whole inside a sub-select: the database works that out once, and
-// anything around it once a row.
+// anything around it once a row. Lists are "= any (array(select …))", which looks
+// rows up by an index; "in (select …)" reads the whole table (Supabase docs, RLS
+// performance and best practices). Every test is an equality, which null does not
+// pass: a token without the claim is denied, never let through.
 func (r Rule) sql(b binding) string {
 	if r.join != "" {
 		return catalog.Join(r.terms, " "+r.join+" ", func(term Rule) string {

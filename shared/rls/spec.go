@@ -83,7 +83,7 @@ func ParseRestriction(text string) (Restriction, error) {
 	if before, inside, found := strings.Cut(name, "("); found {
 		r.Name = before
 		if _, err := fmt.Sscanf(inside, "%d)", &r.Minutes); err != nil || fmt.Sprintf("%d)", r.Minutes) != inside ||
-			r.Name != secondFactor || r.Minutes < 1 || r.Minutes > 525_600 {
+			r.Name != secondFactor || r.Minutes < 1 || r.Minutes > 525_600 { // a year
 			return Restriction{}, fmt.Errorf("restriction %q: only second-factor takes a number, of minutes from 1 to 525600", text)
 		}
 	}
@@ -312,7 +312,9 @@ func (s Spec) Check() error {
 	return fmt.Errorf("%w: %w", ErrSpec, errors.Join(problems...))
 }
 
-// checkClaim refuses claims that cannot hold an application role.
+// checkClaim refuses claims that cannot hold an application role: what users write
+// themselves, and the default claims of session tokens of both versions, which
+// custom claims cannot override (Clerk docs, session tokens).
 func checkClaim(path string) error {
 	if path == "" {
 		return errors.New("app-role needs the claim that holds the roles, such as metadata.role, " +

@@ -28,7 +28,7 @@ func readCaller(o Options) (caller, error) {
 	case "":
 		c.role = platform.Anon
 	case platform.Anon, platform.Authenticated:
-	default:
+	default: // service_role sees everything, and a role of one's own needs a login that may become it
 		problems = append(problems, fmt.Errorf("%w: role %q; only anon and authenticated can be looked at", ErrOptions, c.role))
 	}
 	members := map[string]json.RawMessage{}
@@ -44,6 +44,7 @@ func readCaller(o Options) (caller, error) {
 	if len(problems) > 0 {
 		return caller{}, errors.Join(problems...)
 	}
+	// As PostgREST does with the role that it settled on (its docs, Transactions).
 	members["role"] = json.RawMessage(`"` + c.role + `"`)
 	text, err := json.Marshal(members)
 	if err != nil {

@@ -27,8 +27,9 @@ const (
 // maxText bounds what is shown of an expression or a message, in bytes.
 const maxText = 300
 
-// plainText is an error of the database whose message cannot quote rows: about
-// the connection, the catalogue or the settings.
+// plainText is an error of the database about the connection, the catalogue or the
+// settings, whose message cannot quote rows: but for those of data (22), constraints
+// (23) and functions (P0).
 func plainText(pg *pgconn.PgError) string {
 	if len(pg.Code) == 5 && (pg.Code[:2] == "22" || pg.Code[:2] == "23" || pg.Code[:2] == "P0") || raised(pg) {
 		return "SQLSTATE " + pg.Code
@@ -62,6 +63,8 @@ func (l *look) message(pg *pgconn.PgError) string {
 			return short(pg.Message)
 		}
 		return short(before) + `"…"`
+	// Of access and names, operators, states, limits, resources, transactions, features
+	// and schemas: what their messages quote are names.
 	case class == "42" || class == "57" || class == "55" || class == "54" || class == "53" || class == "25" || class == "0A" || class == "3F":
 		return short(pg.Message)
 	default:

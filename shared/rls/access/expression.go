@@ -15,8 +15,6 @@ type part struct {
 	// sql is what to evaluate: a sub-select that may have many rows becomes an array.
 	sql  string
 	list bool // sql is an array
-	// whole: the part is the whole expression.
-	whole bool
 	// decisive: if the part is null, false or an empty list, so is the expression
 	// false or null.
 	decisive bool
@@ -64,7 +62,7 @@ func (e expression) parts() []part {
 		if !e.calls(0, last) {
 			return nil
 		}
-		return []part{{text: e.Source, sql: e.Source, whole: true, decisive: true}}
+		return []part{{text: e.Source, sql: e.Source, decisive: true}}
 	}
 	var found []part
 	var spans [][2]int

@@ -205,7 +205,8 @@ func (l *look) claimsFinding(claims, jwt answer, asked []helper, said []answer) 
 	return f
 }
 
-// uidFinding is about what auth.uid() does for this caller.
+// uidFinding is about what auth.uid() does for this caller. It is asked by itself: in
+// a policy the cast fails only once there is a row to look at.
 func (l *look) uidFinding(a answer) finding.Finding {
 	callable, there := l.facts.Helpers["auth.uid"]
 	switch {

@@ -89,7 +89,8 @@ func (l *look) notGranted(r relation, t *Table) finding.Finding {
 	return f
 }
 
-// notExposed adds that requests do not come as far as this.
+// notExposed adds that requests do not come as far as this: 406 with PGRST106
+// (PostgREST docs, Errors).
 func (l *look) notExposed(r relation, t *Table, f *finding.Finding) {
 	// Storage and Realtime reach their tables by themselves.
 	if l.database.IsExposed(r.Schema) || r.Schema == "storage" || r.Schema == "realtime" {
@@ -130,6 +131,8 @@ func (l *look) callsUID(r relation, f *finding.Finding) {
 
 // readRows counts rows as the caller, and asks the policies about them.
 func (l *look) readRows(ctx context.Context, r relation, t *Table) (finding.Finding, error) {
+	// It does not hold for who bypasses it, nor for the owner unless it is forced
+	// (PostgreSQL docs, Row Security Policies).
 	guarded := r.RowSecurity && !l.facts.RoleBypasses && (!r.Owns || r.Forced)
 	if guarded {
 		for _, p := range r.Policies {
@@ -162,13 +165,9 @@ func (l *look) readRows(ctx context.Context, r relation, t *Table) (finding.Find
 }
 
 // counting selects how many rows the caller sees, up to one more than MaxRows,
-// and for how many of them each expression is true. The inner select is of the
-// table itself, so that an expression finds in it what it expects.
-func counting(r relation, expressions ...string) string {
-	return countingFrom(r.SQL(), expressions)
-}
-
-func countingFrom(source string, expressions []string) string {
+// and for how many of them each expression is true. The source is the table, or
+// what has its name and type, so that an expression finds in it what it expects.
+func counting(source string, expressions ...string) string {
 	inner, outer := []string{"1 as seen"}, []string{"count(*)::text"}
 	for i, e := range expressions {
 		inner = append(inner, fmt.Sprintf("(%s)::boolean as clerksync_%d", e, i))
@@ -182,11 +181,11 @@ func countingFrom(source string, expressions []string) string {
 // decision.
 func (l *look) count(ctx context.Context, r relation, t *Table) ([][]part, error) {
 	expressions := usings(t)
-	statements := []string{counting(r)}
+	statements := []string{counting(r.SQL())}
 	passes := -1
 	if len(expressions) > 0 {
 		passes = 2
-		statements = append(statements, request.Set("statement_timeout", request.Milliseconds(passesLimit)), counting(r, expressions...))
+		statements = append(statements, request.Set("statement_timeout", request.Milliseconds(passesLimit)), counting(r.SQL(), expressions...))
 	}
 	parts := make([][]part, len(t.Policies))
 	place := map[string]int{} // of a part's statement
@@ -259,7 +258,7 @@ func (l *look) passes(ctx context.Context, r relation, t *Table, expressions []s
 		// fails where others let a row through before it is asked.
 		var alone []string
 		for _, e := range expressions {
-			alone = append(alone, counting(r, e))
+			alone = append(alone, counting(r.SQL(), e))
 		}
 		answers, refused, err := l.ask(ctx, r.Schema, alone...)
 		if err != nil {
@@ -332,7 +331,7 @@ func (l *look) sample(ctx context.Context, r relation, t *Table) error {
 	}
 	expressions := usings(t)
 	answers, refused, err := l.ask(ctx, r.Schema,
-		countingFrom(fmt.Sprintf("unnest(current_setting('clerksync.rows')::%s[]) as %s", r.SQL(), catalog.QuoteIdentifier(r.Name.Table)), expressions))
+		counting(fmt.Sprintf("unnest(current_setting('clerksync.rows')::%s[]) as %s", r.SQL(), catalog.QuoteIdentifier(r.Name.Table)), expressions...))
 	if err != nil || refused != nil || answers[0].refused != nil {
 		return err
 	}

@@ -55,6 +55,7 @@ func (l *linter) policyGrants() {
 		if !p.Permissive || !p.api() || !r.table() {
 			continue
 		}
+		// Postgres asks for the privilege first, and for the policy then.
 		roles := p.Roles
 		if slices.Contains(roles, "public") {
 			roles = apiRoles

@@ -234,7 +234,7 @@ func (l *linter) nullLetsThrough() {
 func (e expression) passedByNull(n node) string {
 	switch n.op {
 	case "and":
-		return ""
+		return "" // the other side has to hold, too
 	case "or":
 		for _, c := range n.children {
 			if test := e.passedByNull(c); test != "" {

@@ -77,3 +77,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestWrapped_LeavesACallInsideOfAnotherToIt(t *testing.T) {
+	t.Parallel()
+	got := parse(`(role = current_setting(('app.'::text || auth.role())))`, "").wrapped()
+	if want := `(role = (select current_setting(('app.'::text || auth.role()))))`; got != want {
+		t.Errorf("wrapped = %s, want %s", got, want)
+	}
+}

@@ -60,7 +60,8 @@ func (f *function) reads(r *relation) bool {
 	return false
 }
 
-// plansAtOnce are the statements that are planned in one.
+// plansAtOnce are the statements that are planned in one, which has the limit of a
+// statement for all of them.
 const plansAtOnce = 400
 
 // plans has the planner look at statements of the Data API's roles: whether policies

@@ -112,7 +112,10 @@ func (s *scene) has(command CommandID) bool {
 	}
 }
 
-// cell lets one persona try one command.
+// cell lets one persona try one command. Which policies a command asks, and in which
+// order, is PostgreSQL's (its docs, CREATE POLICY, "Policies Applied by Command Type"):
+// what a where clause reads has to pass those for select as well, an update has to
+// pass them twice, and so has an insert that returns its row.
 func (p *prober) cell(ctx context.Context, s *scene, persona Persona, command CommandID) (Cell, error) {
 	rights := s.Roles[persona.Role]
 	var t try

@@ -77,6 +77,8 @@ func (p *prober) refusal(ctx context.Context, s *scene, persona Persona, t try, 
 	switch {
 	case timedOut(refused.Err.Code):
 		return Decision{By: ByTimeout, Detail: said}, nil
+	// A row that with check refuses and a missing privilege have one code; the routine
+	// that raises it tells them apart.
 	case refused.Err.Code == "42501" && refused.Err.Routine == "ExecWithCheckOptions" && !inside:
 		for _, a := range t.asks {
 			if a.filter {
@@ -185,7 +187,8 @@ func applies(policy catalog.Policy, command catalog.Command, rights roleRights) 
 	return policy.Applies(command, rights.Is...)
 }
 
-// verdict puts the answers of all policies together, as Postgres does.
+// verdict puts the answers of all policies together, as Postgres does: one permissive
+// policy has to be true and every restrictive one, and null is not true.
 func (p *prober) verdict(ctx context.Context, s *scene, persona Persona, rights roleRights, a ask) (Decision, error) {
 	row, err := a.about(ctx)
 	if err != nil {

@@ -57,6 +57,7 @@ func (p *prober) explain(ctx context.Context, s *scene, report *TableReport) err
 			continue
 		}
 		for _, statement := range statements {
+			// The second plan tells a table that is too small for an index from one that has none.
 			for _, off := range []bool{false, true} {
 				var before []string
 				if off {

@@ -132,7 +132,8 @@ func colleagues(report *TableReport) bool {
 	return false
 }
 
-// judgeClaims compares personas that must fare alike.
+// judgeClaims compares personas that must fare alike: claims that users write
+// themselves must open nothing (Clerk docs, user metadata: unsafe).
 func judgeClaims(s *scene, report *TableReport, cell func(PersonaID, CommandID) Cell) {
 	var better []string
 	for _, command := range report.commands() {

@@ -320,9 +320,9 @@ func (p *prober) mend(ctx context.Context, t *plan, refused *pgconn.PgError, val
 		}
 		t.fill[c.Name] = true
 		return true, nil
-	case "23505":
+	case "23505": // unique: the next number has other values
 		return true, nil
-	case "23514":
+	case "23514": // a check, or no partition for the row
 		if refused.ConstraintName == "" || refused.Routine == "ExecFindPartition" {
 			return t.nextPartition(over), nil
 		}

@@ -53,6 +53,7 @@ func hinted(ctx context.Context, err error) error {
 		return err // which has the database's own hint
 	case errors.Is(err, rls.ErrChanged):
 		return hint("run the same command again: it shows what is to be done now")
+	// No such schema, table or function; what is the application's was found before.
 	case code == "3F000" || code == "42P01" || code == "42883":
 		return hint(`something of clerksync's is missing in the database: run "clerksync migrate up"`)
 	case code == "42501":

@@ -98,7 +98,7 @@ func (cmd testCommand) run(ctx context.Context, c console.Console) error {
 	if err != nil {
 		return err
 	}
-	changes := []probe.Change(nil)
+	changes := []probe.Change(nil) // without --expect; with it, none is an empty list
 	if expected != nil {
 		if changes, err = probe.Compare(expected, report); err != nil {
 			return err

@@ -158,6 +158,8 @@ func countInClerk(ctx context.Context, c console.Console, instance string) (*cle
 		return nil, err
 	}
 	var counts clerkCounts
+	// The other two are counted by a page's total_count: Clerk has a count of users alone
+	// (Clerk OpenAPI bapi, GET /users/count).
 	users, err := backend.CountUsers(ctx, clerk.UserQuery{})
 	if err != nil {
 		return nil, err

@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"clerksync/shared/rls/catalog"
-
 	"github.com/google/go-cmp/cmp"
+
+	"clerksync/shared/rls/catalog"
 )
 
 func TestClaims_FollowPaths(t *testing.T) {

@@ -2483,7 +2483,7 @@ $$;
 --
 
 CREATE FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], inferred boolean DEFAULT false) RETURNS bigint
-    LANGUAGE plpgsql
+    LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
@@ -3063,10 +3063,10 @@ $$;
 
 
 --
--- Name: finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: finish_window(bigint, text, jsonb); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint DEFAULT NULL::bigint, deleted_here bigint DEFAULT 0, rest jsonb DEFAULT NULL::jsonb) RETURNS void
+CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, done jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -3075,31 +3075,31 @@ CREATE FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, p
     SET enable_mergejoin TO 'off'
     SET jit TO 'off'
     AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
+declare
+  d clerk_sync.run_windows := jsonb_populate_record(null::clerk_sync.run_windows, done);
 begin
   perform clerk_sync.require_lock(run, holder);
-  insert into clerk_sync.run_windows as w (
-    run_id, object, phase, pass, position, from_ms, to_ms, next_offset, listed, requested_ms, tally, finished_at)
-  values (
-    finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, finish_window."position",
-    finish_window.from_ms, finish_window.to_ms,
-    finish_window.next_offset, finish_window.listed, finish_window.unseen_ms,
-    jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale,
-                       'deleted_here', finish_window.deleted_here, 'drift', finish_window.deleted_here), now())
-  on conflict on constraint run_windows_pkey do update set
-    from_ms = excluded.from_ms, to_ms = excluded.to_ms, next_offset = excluded.next_offset, listed = excluded.listed,
-    finished_at = excluded.finished_at, requested_ms = least(w.requested_ms, excluded.requested_ms),
-    tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'deleted_here', finish_window.deleted_here,
-      'drift', coalesce((w.tally ->> 'drift')::bigint, 0) - coalesce((w.tally ->> 'deleted_here')::bigint, 0) + finish_window.deleted_here,
-      'unchanged', least(
-      finish_window.unchanged,
-      greatest(0, finish_window.listed - finish_window.stale
-        - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))));
-  insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms, after_id)
-  select finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
-  from jsonb_to_record(finish_window.rest) as r (position integer, from_ms bigint, to_ms bigint, after_id text)
-  where finish_window.rest is not null
+  -- One in which nothing was listed is not there yet.
+  insert into clerk_sync.run_windows (run_id, object, phase, pass, position)
+  values (run, d.object, d.phase, d.pass, d.position)
   on conflict on constraint run_windows_pkey do nothing;
+  update clerk_sync.run_windows as w set
+    from_ms = d.from_ms, to_ms = d.to_ms, next_offset = d.next_offset, listed = d.listed, finished_at = now(),
+    requested_ms = least(w.requested_ms, (done ->> 'unseen_ms')::bigint),
+    tally = coalesce(w.tally, '{}') || jsonb_build_object(
+      'stale', s.stale, 'deleted_here', s.deleted_here,
+      'drift', coalesce((w.tally ->> 'drift')::bigint, 0) - coalesce((w.tally ->> 'deleted_here')::bigint, 0) + s.deleted_here,
+      'unchanged', least(s.unchanged, greatest(0, d.listed - s.stale
+        - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))))
+  from jsonb_to_record(d.tally) as s (unchanged bigint, stale bigint, deleted_here bigint)
+  where w.run_id = run and w.object = d.object and w.phase = d.phase and w.pass = d.pass and w.position = d.position;
+  if done ? 'rest' then
+    insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms, after_id)
+    select run, r.object, r.phase, r.pass, r.position, r.from_ms, r.to_ms, r.after_id
+    from jsonb_populate_record(null::clerk_sync.run_windows, done -> 'rest') as r
+    on conflict on constraint run_windows_pkey do nothing;
+  end if;
 end
 $$;
 
@@ -3545,25 +3545,6 @@ $$;
 
 
 --
--- Name: memberships_of(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
---
-
-CREATE FUNCTION clerk_sync.memberships_of(object text, id text) RETURNS text[]
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  if object = 'user' then
-    return array(select m.clerk_membership_id from public.organization_memberships as m
-                 where m.clerk_user_id = memberships_of.id and m.deleted_at is null);
-  end if;
-  return array(select m.clerk_membership_id from public.organization_memberships as m
-               where m.clerk_org_id = memberships_of.id and m.deleted_at is null);
-end
-$$;
-
-
---
 -- Name: migrated(); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3748,7 +3729,8 @@ begin
   from clerk_sync.objects as o
   cross join lateral (select count(*) as pending from clerk_sync.pending_objects(pending_deletions.run, o.object)) as a
   cross join lateral clerk_sync.count_rows(o.relation, 'deleted_at IS NULL', greatest(20000, 20 * a.pending)) as c
-  where a.pending > 0;
+  where a.pending > 0
+  order by o.position;
 end
 $$;
 
@@ -4506,7 +4488,7 @@ begin
   where l.run_id = require_lock.run and l.holder = require_lock.holder and l.expires_at > now()
   for share;
   if not found then
-    raise object_not_in_prerequisite_state using message = 'the lock of the full sync was lost';
+    raise exception using errcode = 'CS001', message = 'the lock of the full sync was lost';
   end if;
 end
 $$;
@@ -4536,10 +4518,8 @@ CREATE FUNCTION clerk_sync.run_windows(run bigint) RETURNS jsonb
     AS $$
 begin
   return (
-    select coalesce(jsonb_agg(jsonb_build_object(
-      'object', w.object, 'phase', w.phase, 'pass', w.pass, 'position', w.position, 'from_ms', w.from_ms, 'to_ms', w.to_ms,
-      'after_id', w.after_id, 'next_offset', w.next_offset, 'listed', w.listed, 'tally', w.tally, 'finished', w.finished_at is not null
-    ) order by w.object, w.pass, w.phase, w.position), '[]')
+    select coalesce(jsonb_agg(to_jsonb(w) || jsonb_build_object('finished', w.finished_at is not null)
+                              order by w.object, w.pass, w.phase, w.position), '[]')
     from clerk_sync.run_windows as w where w.run_id = run_windows.run);
 end
 $$;
@@ -7029,6 +7009,7 @@ GRANT ALL ON FUNCTION clerk_sync.delete_absent(run bigint, holder text, object t
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) TO clerksync_writer;
 
 
 --
@@ -7134,11 +7115,11 @@ GRANT ALL ON FUNCTION clerk_sync.expected_instance(accept_instance boolean) TO c
 
 
 --
--- Name: FUNCTION finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint, deleted_here bigint, rest jsonb); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION finish_window(run bigint, holder text, done jsonb); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint, deleted_here bigint, rest jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint, listed bigint, unchanged bigint, stale bigint, unseen_ms bigint, deleted_here bigint, rest jsonb) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, done jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.finish_window(run bigint, holder text, done jsonb) TO clerksync_writer;
 
 
 --
@@ -7298,14 +7279,6 @@ REVOKE ALL ON FUNCTION clerk_sync.live_memberships(object text, id text) FROM PU
 
 REVOKE ALL ON FUNCTION clerk_sync.memberships_left() FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.memberships_left() TO clerksync_writer;
-
-
---
--- Name: FUNCTION memberships_of(object text, id text); Type: ACL; Schema: clerk_sync; Owner: -
---
-
-REVOKE ALL ON FUNCTION clerk_sync.memberships_of(object text, id text) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.memberships_of(object text, id text) TO clerksync_writer;
 
 
 --

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -22,56 +21,43 @@ const (
 	patience = 45 * time.Second
 )
 
-// applier calls the store: it writes what Clerk has listed, or compares it, ends a run
-// with what retention removes, and holds the lock.
+// applier writes what Clerk has listed, or compares it, ends a run with what retention
+// removes, and holds the lock.
 type applier struct {
-	store  *mirror.Store
-	record *record
-	logger *slog.Logger
+	options Options
+	record  *record
 	// run is the record in the history of what is a run, once it has begun; else nil.
 	run *mirror.Run
 	// settled is the moment before which a webhook should have told.
-	settled      time.Time
-	dryRun       bool
-	onDifference func(mirror.Difference)
-	patience     time.Duration
+	settled time.Time
 	// slots bounds the pages that are being written, and so held in memory.
 	slots chan struct{}
 }
 
 // limited gives one call of the store its time.
-func (a *applier) limited(ctx context.Context, call func(context.Context) error) error {
+func limited(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, storeLimit, fmt.Errorf("the database did not answer within %s", storeLimit))
 	defer cancel()
 	return call(ctx)
 }
 
-// persist calls the store again while a failure may pass: a pooler or a database
-// that restarts is back in seconds. The call must be safe to repeat. Nothing else repeats
-// a call of the store: the store tries each once, and below it only the pool connects
-// anew, before a statement was sent. The lease is renewed without it: the next tick does.
-func persist[T any](ctx context.Context, a *applier, call func(context.Context) (T, error)) (T, error) {
-	try := func() (answer T, err error) {
-		err = a.limited(ctx, func(ctx context.Context) (err error) {
-			answer, err = call(ctx)
-			return err
-		})
+// persist repeats a statement of the store while a failure may pass: a pooler or a database
+// that restarts is back in seconds. Nothing else repeats one: below it only the pool
+// connects anew, before a statement was sent.
+func (o Options) persist(ctx context.Context, statement func(context.Context) error) error {
+	try := func() (struct{}, error) {
+		err := limited(ctx, statement)
 		if err != nil && (ctx.Err() != nil || !mirror.MayPass(err)) {
 			err = backoff.Permanent(err)
 		}
-		return answer, err
+		return struct{}{}, err
 	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 5*time.Second
-	return backoff.Retry(ctx, try, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(a.patience),
+	_, err := backoff.Retry(ctx, try, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(o.patience),
 		backoff.WithNotify(func(err error, next time.Duration) {
-			a.logger.WarnContext(ctx, "waiting for the database", "error", err, "retry_in_ms", next.Milliseconds())
+			o.Logger.WarnContext(ctx, "waiting for the database", "error", err, "retry_in_ms", next.Milliseconds())
 		}))
-}
-
-// persist is the function of that name for a call that answers nothing.
-func (a *applier) persist(ctx context.Context, call func(context.Context) error) error {
-	_, err := persist(ctx, a, func(ctx context.Context) (struct{}, error) { return struct{}{}, call(ctx) })
 	return err
 }
 
@@ -105,7 +91,7 @@ func (a *applier) renew(ctx context.Context, stopped <-chan struct{}, lose conte
 		case <-ticker.C:
 		}
 		asked := time.Now()
-		err := a.limited(ctx, a.run.Renew)
+		err := limited(ctx, a.run.Renew)
 		switch {
 		case err == nil:
 			held = asked
@@ -127,10 +113,10 @@ func (a *applier) purge(ctx context.Context) {
 	a.record.enter("purging")
 	total, more := &a.record.report.Purged, true
 	for i := 0; more && i < steps; i++ {
-		purged, err := persist(ctx, a, func(ctx context.Context) (mirror.Purged, error) { return a.store.Purge(ctx, step) })
+		purged, err := a.options.Store.Purge(ctx, step)
 		if err != nil {
 			_, a.record.report.PurgeFailed = verdict(err)
-			a.logger.ErrorContext(ctx, "retention was not applied", "run_id", a.record.report.RunID, "code", a.record.report.PurgeFailed, "error", err)
+			a.options.Logger.ErrorContext(ctx, "retention was not applied", "run_id", a.record.report.RunID, "code", a.record.report.PurgeFailed, "error", err)
 			return
 		}
 		total.Payloads += purged.Payloads

@@ -29,13 +29,9 @@ const (
 
 // deleter finds out what is gone from Clerk, and deletes that if it is plausible.
 type deleter struct {
-	clerk   *clerk.Backend
+	options Options
 	applier *applier
 	record  *record
-	// allow, mostShare and most are AllowDeletions, MaxDeleteShare and MaxDeletes.
-	allow     bool
-	mostShare float64
-	most      int64
 
 	mu sync.Mutex
 	// absent is what a dry run would delete.
@@ -73,9 +69,7 @@ func (d *deleter) witnessesOf(ctx context.Context, object mirror.Object, span mi
 	listed := slices.Clone(d.known[object])
 	most := witnesses + len(d.absent[object]) // of which the store knows nothing
 	d.mu.Unlock()
-	known, err = persist(ctx, d.applier, func(ctx context.Context) ([]mirror.Suspect, error) {
-		return d.applier.store.Witnesses(ctx, d.record.report.RunID, object, listed, span, most)
-	})
+	known, err = d.options.Store.Witnesses(ctx, d.record.report.RunID, object, listed, span, most)
 	known = d.withoutAbsent(object, known)
 	return known[:min(witnesses, len(known))], err
 }
@@ -112,7 +106,7 @@ func (d *deleter) finishWindow(ctx context.Context, k kind, w mirror.Window, lis
 	}
 	// What has just been made may be on its way.
 	limit := clerk.MillisOf(d.applier.settled)
-	for span, ids := range parts(mirror.Span{From: w.From, To: w.To, After: w.After, Through: w.Through}, listed) {
+	for span, ids := range parts(w.Span(), listed) {
 		if span.To == 0 || span.To > limit {
 			young := span
 			if limit > young.From {
@@ -168,11 +162,7 @@ func parts(span mirror.Span, listed map[string]clerk.Millis) iter.Seq2[mirror.Sp
 func (d *deleter) suspects(ctx context.Context, k kind, span mirror.Span, listed []string) iter.Seq2[[]mirror.Suspect, error] {
 	return func(yield func([]mirror.Suspect, error) bool) {
 		for place, more := (*mirror.Place)(nil), true; more; more = place != nil {
-			next := place
-			some, err := persist(ctx, d.applier, func(ctx context.Context) (found []mirror.Suspect, err error) {
-				found, next, err = d.applier.store.Suspects(ctx, d.record.report.RunID, k.object, span, listed, place, suspectsAtOnce)
-				return found, err
-			})
+			some, next, err := d.options.Store.Suspects(ctx, d.record.report.RunID, k.object, span, listed, place, suspectsAtOnce)
 			if place = next; !yield(some, err) || err != nil {
 				return
 			}
@@ -196,7 +186,10 @@ func (d *deleter) confirm(ctx context.Context, k kind, w *mirror.Window, suspect
 	if err != nil {
 		return err
 	}
-	absent := map[string]mirror.Suspect{}
+	absent := make(map[string]mirror.Suspect, len(suspects))
+	for _, s := range suspects {
+		absent[s.ID] = s
+	}
 	confirmedAt := time.Now()
 	for batch := range slices.Chunk(suspects, confirmBatch) {
 		page, err := d.ask(ctx, k, batch, known)
@@ -206,15 +199,11 @@ func (d *deleter) confirm(ctx context.Context, k kind, w *mirror.Window, suspect
 		if page.RequestedAt.Before(confirmedAt) {
 			confirmedAt = page.RequestedAt
 		}
-		missing := make(map[string]mirror.Suspect, len(batch))
-		for _, s := range batch {
-			missing[s.ID] = s
-		}
 		there := make([]string, 0, len(page.Items))
 		// Only the suspects: what else was answered has been applied already.
 		found := page.Select(func(item clerk.Item) bool {
-			_, suspected := missing[item.ID]
-			delete(missing, item.ID)
+			_, suspected := absent[item.ID]
+			delete(absent, item.ID)
 			there = append(there, item.ID)
 			return suspected
 		})
@@ -224,7 +213,6 @@ func (d *deleter) confirm(ctx context.Context, k kind, w *mirror.Window, suspect
 			return err
 		}
 		w.Tally.Add(tally)
-		maps.Copy(absent, missing)
 	}
 	d.record.update(k.object, func(r *ObjectReport) { r.Suspects += int64(len(suspects)) })
 	if d.applier.run == nil {
@@ -236,9 +224,7 @@ func (d *deleter) confirm(ctx context.Context, k kind, w *mirror.Window, suspect
 	if len(absent) == 0 {
 		return nil
 	}
-	return d.applier.persist(ctx, func(ctx context.Context) error {
-		return d.applier.run.NoteAbsent(ctx, k.object, slices.Collect(maps.Keys(absent)), confirmedAt)
-	})
+	return d.applier.run.NoteAbsent(ctx, k.object, slices.Collect(maps.Keys(absent)), confirmedAt)
 }
 
 // finish records a window that was read and compared.
@@ -247,7 +233,7 @@ func (d *deleter) finish(ctx context.Context, w mirror.Window) error {
 		d.record.update(w.Object, func(r *ObjectReport) { r.Add(w.Tally); r.Listed += w.Listed })
 		return nil
 	}
-	return d.applier.persist(ctx, func(ctx context.Context) error { return d.applier.run.Finish(ctx, w) })
+	return d.applier.run.Finish(ctx, w)
 }
 
 // confirmUndated looks at the rows that lie in no window: it is not known when
@@ -257,9 +243,7 @@ func (d *deleter) confirmUndated(ctx context.Context, k kind) error {
 		return nil // they are all in one window, dated or not
 	}
 	for position, after := 0, ""; ; position++ {
-		suspects, err := persist(ctx, d.applier, func(ctx context.Context) ([]mirror.Suspect, error) {
-			return d.applier.store.Undated(ctx, k.object, d.applier.settled, after, suspectsAtOnce)
-		})
+		suspects, err := d.options.Store.Undated(ctx, k.object, d.applier.settled, after, suspectsAtOnce)
 		if err != nil || len(suspects) == 0 {
 			return err
 		}

@@ -35,8 +35,8 @@ const mostLost = 3
 
 // cursor is where a window begins.
 func (l *lister) cursor(w mirror.Window) *userCursor {
-	c := &userCursor{users: l.clerk.Users, query: within(mirror.Span{From: w.From, To: w.To}), to: w.To, last: w.From, stored: w.After != ""}
-	c.query.OrderBy, c.query.Limit, c.query.StartingAfter = "+created_at", l.pageSize, w.After
+	c := &userCursor{users: l.options.Clerk.Users, query: within(w.Span()), to: w.To, last: w.From, stored: w.After != ""}
+	c.query.OrderBy, c.query.Limit, c.query.StartingAfter = "+created_at", l.options.pageSize, w.After
 	return c
 }
 

@@ -28,28 +28,29 @@ func (d *deleter) deleteAbsent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.applier.run == nil {
-		d.tellAbsent()
+	run := d.applier.run
+	if run == nil {
+		for _, o := range clerk.Objects() {
+			ids := slices.Sorted(maps.Keys(d.absent[o.Kind]))
+			d.tell(o.Kind, ids)
+			d.record.update(o.Kind, func(r *ObjectReport) { r.Drift += int64(len(ids)) })
+		}
 	}
-	if !d.allow {
+	if !d.options.AllowDeletions {
 		// Of what falls with its parents those are the cause.
-		slices.SortFunc(pending, func(a, b mirror.Pending) int { return place(a.Object) - place(b.Object) })
 		for _, p := range pending {
 			if err := d.plausible(ctx, p); err != nil {
 				return err
 			}
 		}
 	}
-	if d.applier.run == nil {
+	if run == nil {
 		return nil
 	}
 	// Children first, so that they are counted as their own.
-	slices.SortFunc(pending, func(a, b mirror.Pending) int { return place(b.Object) - place(a.Object) })
-	for _, p := range pending {
+	for _, p := range slices.Backward(pending) {
 		for taken := int64(1); taken > 0; {
-			if taken, err = persist(ctx, d.applier, func(ctx context.Context) (int64, error) {
-				return d.applier.run.DeleteAbsent(ctx, p.Object, deleteBatch)
-			}); err != nil {
+			if taken, err = run.DeleteAbsent(ctx, p.Object, deleteBatch); err != nil {
 				return err
 			}
 		}
@@ -61,9 +62,10 @@ func (d *deleter) deleteAbsent(ctx context.Context) error {
 // plausible refuses to delete too much of a kind. That lists no longer have anything of it
 // is never enough: such a list may be wrong as a whole.
 func (d *deleter) plausible(ctx context.Context, p mirror.Pending) error {
-	if p.Pending > alwaysAllowed && (p.Pending > d.most || float64(p.Pending) > d.mostShare*float64(p.Live)) {
+	share, most := d.options.MaxDeleteShare, d.options.MaxDeletes
+	if p.Pending > alwaysAllowed && (p.Pending > most || float64(p.Pending) > share*float64(p.Live)) {
 		return fmt.Errorf("%w: Clerk no longer has %d of the %d live rows of the kind %s, and at most %g of them, and %d, may be deleted unasked; nothing was",
-			ErrTooManyDeletions, p.Pending, p.Live, p.Object, d.mostShare, d.most)
+			ErrTooManyDeletions, p.Pending, p.Live, p.Object, share, most)
 	}
 	var listed int64
 	d.record.update(p.Object, func(r *ObjectReport) { listed = r.Listed })
@@ -120,22 +122,17 @@ func (d *deleter) eachIsGone(ctx context.Context, object mirror.Object) (string,
 // isGone asks for one object by itself. Other kinds than users and organizations cannot
 // be asked for, and so are not known to be gone.
 func (d *deleter) isGone(ctx context.Context, object mirror.Object, id string) (bool, error) {
-	var err error
-	switch object {
-	case mirror.Users:
-		_, err = d.clerk.User(ctx, id)
-	case mirror.Organizations:
-		_, err = d.clerk.Organization(ctx, id)
-	default:
+	ask := map[mirror.Object]func(context.Context, string) (clerk.Page, error){
+		mirror.Users: d.options.Clerk.User, mirror.Organizations: d.options.Clerk.Organization,
+	}[object]
+	if ask == nil {
 		return false, nil
 	}
-	if errors.Is(err, clerk.ErrNotFound) {
-		return true, nil
+	_, err := ask(ctx, id)
+	if err == nil || errors.Is(err, clerk.ErrNotFound) {
+		return err != nil, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("asking for %s by itself: %w", id, err)
-	}
-	return false, nil
+	return false, fmt.Errorf("asking for %s by itself: %w", id, err)
 }
 
 // pendingObjects are those of a kind that would be deleted.
@@ -143,139 +140,112 @@ func (d *deleter) pendingObjects(ctx context.Context, object mirror.Object) ([]m
 	if d.applier.run == nil {
 		return slices.Collect(maps.Values(d.absent[object])), nil
 	}
-	return persist(ctx, d.applier, func(ctx context.Context) ([]mirror.Suspect, error) {
-		return d.applier.run.PendingObjects(ctx, object)
-	})
+	return d.applier.run.PendingObjects(ctx, object)
 }
 
 // endMemberships ends what is left, a step at a time: each has the store's limit to
 // itself, however many there are.
 func (d *deleter) endMemberships(ctx context.Context) error {
 	for {
-		left, err := persist(ctx, d.applier, func(ctx context.Context) (bool, error) {
-			return d.applier.store.EndSome(ctx)
-		})
-		if err != nil || !left {
+		if left, err := d.options.Store.EndSome(ctx); err != nil || !left {
 			return err
 		}
 	}
 }
 
-// pending is what would be deleted.
+// pending is what would be deleted, parents before children.
 func (d *deleter) pending(ctx context.Context) ([]mirror.Pending, error) {
-	if d.applier.run == nil {
+	run := d.applier.run
+	if run == nil {
 		return d.pendingDry(ctx)
 	}
-	var pending []mirror.Pending
-	err := d.applier.persist(ctx, func(ctx context.Context) (err error) {
-		if pending, err = d.applier.run.Pending(ctx); err == nil && len(pending) > 0 {
-			// How much was listed, also by earlier calls.
-			err = d.applier.run.Reload(ctx)
-		}
-		return err
-	})
-	if err == nil && len(pending) > 0 {
-		d.record.count(d.applier.run.Windows)
+	pending, err := run.Pending(ctx)
+	if err != nil || len(pending) == 0 {
+		return nil, err
 	}
-	return pending, err
+	// How much was listed, also by earlier calls.
+	if err := run.Reload(ctx); err != nil {
+		return nil, err
+	}
+	d.record.count(run.Windows)
+	return pending, nil
 }
 
-// place is where a kind stands among all: parents before children.
-func place(object mirror.Object) int {
-	return slices.IndexFunc(clerk.Objects(), func(o clerk.Object) bool { return o.Kind == object })
-}
-
-func (d *deleter) pendingDry(ctx context.Context) ([]mirror.Pending, error) {
-	live := map[mirror.Object]int64{}
-	for _, object := range []mirror.Object{mirror.Users, mirror.Organizations, mirror.Memberships} {
-		counts, err := persist(ctx, d.applier, func(ctx context.Context) (mirror.Counts, error) { return d.applier.store.Count(ctx, object) })
-		if err != nil {
-			return nil, err
-		}
-		live[object] = counts.Live + counts.Placeholders
-	}
+func (d *deleter) pendingDry(ctx context.Context) (pending []mirror.Pending, err error) {
 	for _, parent := range []mirror.Object{mirror.Users, mirror.Organizations} {
 		for some := range slices.Chunk(slices.Collect(maps.Keys(d.absent[parent])), partBatch) {
-			children, err := persist(ctx, d.applier, func(ctx context.Context) ([]mirror.Suspect, error) {
-				if parent == mirror.Users {
-					return d.applier.store.Children(ctx, some, nil)
-				}
-				return d.applier.store.Children(ctx, nil, some)
-			})
+			memberships, err := d.options.Store.MembershipsOf(ctx, parent, some...)
 			if err != nil {
 				return nil, err
 			}
-			for _, m := range children {
+			for _, m := range memberships {
 				d.absent[mirror.Memberships][m.ID] = m
 			}
 		}
 	}
-	var pending []mirror.Pending
-	for object, ids := range d.absent {
-		if len(ids) == 0 {
+	for _, o := range clerk.Objects() {
+		absent := int64(len(d.absent[o.Kind]))
+		if absent == 0 {
 			continue
 		}
-		total, known := live[object]
-		if !known {
-			// All of a kind of which there are few were listed, or are absent.
-			r := d.record.report.Of(object)
-			total = r.Unchanged + r.Updated + int64(len(ids))
+		counts, err := d.options.Store.Count(ctx, o.Kind)
+		if err != nil {
+			return nil, err
 		}
-		pending = append(pending, mirror.Pending{Object: object, Pending: int64(len(ids)), Live: total})
+		pending = append(pending, mirror.Pending{Object: o.Kind, Pending: absent, Live: counts.Live + counts.Placeholders})
 	}
 	return pending, nil
 }
 
-// tellAbsent reports the deletions of a dry run.
-func (d *deleter) tellAbsent() {
-	for _, o := range clerk.Objects() {
-		object, r := o.Kind, d.record.report.Of(o.Kind)
-		for _, id := range slices.Sorted(maps.Keys(d.absent[object])) {
-			r.Deleted++
-			r.Drift++
-			d.applier.onDifference(mirror.Difference{Object: object, ID: id, Result: "deleted"})
-		}
+// tell reports the deletions of a dry run.
+func (d *deleter) tell(object mirror.Object, ids []string) {
+	for _, id := range ids {
+		d.options.OnDifference(mirror.Difference{Object: object, ID: id, Result: "deleted"})
 	}
+	d.record.update(object, func(r *ObjectReport) { r.Deleted += int64(len(ids)) })
 }
 
 // gone deletes a user or an organization that Clerk does not have, if the copy has it.
 func (d *deleter) gone(ctx context.Context, object mirror.Object, id string, asked time.Time) error {
-	var live bool
-	var memberships []string
-	err := d.applier.persist(ctx, func(ctx context.Context) (err error) {
-		if live, err = d.applier.store.IsLive(ctx, object, id); err == nil {
-			memberships, err = d.applier.store.MembershipsOf(ctx, object, id)
-		}
-		return err
-	})
+	live, err := d.options.Store.IsLive(ctx, object, id)
 	if err != nil {
 		return err
 	}
 	if !live {
 		return fmt.Errorf("%s: %w, and the copy has no live row of it", id, clerk.ErrNotFound)
 	}
-	if err := d.delete(ctx, mirror.Memberships, memberships, asked); err != nil {
+	memberships, err := d.options.Store.MembershipsOf(ctx, object, id)
+	if err != nil {
+		return err
+	}
+	if err := d.deleteUnlisted(ctx, memberships, nil, asked); err != nil {
 		return err
 	}
 	return d.delete(ctx, object, []string{id}, asked)
 }
 
-// delete deletes some objects, or says that it would.
-func (d *deleter) delete(ctx context.Context, object mirror.Object, ids []string, at time.Time) error {
+// deleteUnlisted deletes those of some memberships that Clerk did not list.
+func (d *deleter) deleteUnlisted(ctx context.Context, memberships []mirror.Suspect, listed map[string]bool, asked time.Time) error {
+	var ids []string
+	for _, m := range memberships {
+		if !listed[m.ID] {
+			ids = append(ids, m.ID)
+		}
+	}
 	if len(ids) == 0 {
 		return nil
 	}
-	if d.applier.dryRun {
-		for _, id := range ids {
-			d.applier.onDifference(mirror.Difference{Object: object, ID: id, Result: "deleted"})
-		}
-		d.record.update(object, func(r *ObjectReport) { r.Deleted += int64(len(ids)) })
+	return d.delete(ctx, mirror.Memberships, ids, asked)
+}
+
+// delete deletes some objects, or says that it would.
+func (d *deleter) delete(ctx context.Context, object mirror.Object, ids []string, at time.Time) error {
+	if d.options.DryRun {
+		d.tell(object, ids)
 		return nil
 	}
 	for some := range slices.Chunk(ids, partBatch) {
-		deleted, err := persist(ctx, d.applier, func(ctx context.Context) (int64, error) {
-			return d.applier.store.Delete(ctx, object, some, at)
-		})
+		deleted, err := d.options.Store.Delete(ctx, object, some, at)
 		if err != nil {
 			return err
 		}

@@ -25,59 +25,68 @@ var errMissed = errors.New("the list does not add up")
 // walkList reads a kind as one list, by offset and oldest first, window by window,
 // again if it was not complete.
 func (l *lister) walkList(ctx context.Context, k kind) error {
-	first, done := l.resumeList(k)
-	if !done {
-		var err error
-		for i, overlap := range overlaps {
-			pass := listPass{lister: l, kind: k, overlap: overlap}
-			pass.window = mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: first.window.Pass + i}
-			if i == 0 {
-				pass.listed, pass.window, pass.start = first.listed, first.window, first.start
-			}
-			if err = pass.walk(ctx); !errors.Is(err, errMissed) {
-				break
-			}
-			l.logger.WarnContext(ctx, "reading a list again", "object", k.object, "error", err)
-		}
-		switch {
-		case errors.Is(err, clerk.ErrNotEnabled) && k.object != mirror.Users:
-			l.logger.InfoContext(ctx, "skipped", "object", k.object, "error", err)
-			l.record.update(k.object, func(r *ObjectReport) { r.Skipped = "not_enabled" })
-			return nil
-		case errors.Is(err, errMissed):
-			return fmt.Errorf("%w: %s, %d times: %w", ErrIncomplete, k.phase, len(overlaps), err)
-		case err != nil:
-			return fmt.Errorf("reading %s: %w", k.phase, err)
-		}
+	pass, done := l.resumeList(k)
+	if done {
+		return l.deleter.confirmUndated(ctx, k)
 	}
-	return l.deleter.confirmUndated(ctx, k)
+	var err error
+	for _, overlap := range overlaps {
+		pass.overlap = overlap
+		if err = pass.walk(ctx); !errors.Is(err, errMissed) {
+			break
+		}
+		l.options.Logger.WarnContext(ctx, "reading a list again", "object", k.object, "error", err)
+		pass = l.pass(k, pass.window.Pass+1)
+	}
+	switch {
+	case err == nil:
+		return l.deleter.confirmUndated(ctx, k)
+	case l.skipped(ctx, k.object, err):
+		return nil
+	case errors.Is(err, errMissed):
+		return fmt.Errorf("%w: %s, %d times: %w", ErrIncomplete, k.phase, len(overlaps), err)
+	}
+	return fmt.Errorf("reading %s: %w", k.phase, err)
 }
 
-// passWindows are the windows of the latest pass over a list, in order.
-func (l *lister) passWindows(k kind) (windows []mirror.Window) {
+// skipped tells by an error that the instance does not have a kind, and notes that.
+func (l *lister) skipped(ctx context.Context, object mirror.Object, err error) bool {
+	if !errors.Is(err, clerk.ErrNotEnabled) || object == mirror.Users {
+		return false
+	}
+	l.options.Logger.InfoContext(ctx, "skipped", "object", object, "error", err)
+	l.record.update(object, func(r *ObjectReport) { r.Skipped = "not_enabled" })
+	return true
+}
+
+// windows are those that the run has from earlier calls, in the order of passes and positions.
+func (l *lister) windows(object mirror.Object, phase mirror.Phase) (windows []mirror.Window) {
 	if l.applier.run == nil {
 		return nil
 	}
 	for _, w := range l.applier.run.Windows {
-		if w.Object != k.object || w.Phase != mirror.PhaseList {
-			continue
+		if w.Object == object && w.Phase == phase {
+			windows = append(windows, w)
 		}
-		if len(windows) > 0 && w.Pass > windows[0].Pass {
-			windows = nil
-		}
-		windows = append(windows, w)
 	}
 	return windows
 }
 
-// resumeList returns where to go on, and whether there is nothing left.
-func (l *lister) resumeList(k kind) (at listPass, done bool) {
-	at.window = mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: 1}
-	for _, w := range l.passWindows(k) {
+func (l *lister) pass(k kind, number int) *listPass {
+	return &listPass{lister: l, kind: k, window: mirror.Window{Object: k.object, Phase: mirror.PhaseList, Pass: number}}
+}
+
+// resumeList returns the pass to go on with, and whether there is nothing left of it.
+func (l *lister) resumeList(k kind) (at *listPass, done bool) {
+	at = l.pass(k, 1)
+	for _, w := range l.windows(k.object, mirror.PhaseList) {
+		if w.Pass > at.window.Pass {
+			at, done = l.pass(k, w.Pass), false
+		}
 		if w.Finished {
 			at.listed, at.start, done = at.listed+w.Listed, w.NextOffset, w.To == 0
 		} else {
-			at.window.Pass, at.window.Position, at.window.From, at.window.After = w.Pass, w.Position, w.From, w.After
+			at.window.Position, at.window.From, at.window.After = w.Position, w.From, w.After
 		}
 	}
 	l.record.advance(at.listed)
@@ -158,7 +167,7 @@ func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
 			return
 		}
 		// Clerk may give fewer at a time than it was asked for.
-		size := l.lister.pageSize
+		size := l.lister.options.pageSize
 		if previous.end() < l.total {
 			size = len(previous.Items)
 		}
@@ -170,7 +179,7 @@ func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
 		var queue []chan fetch
 		behind := 0
 		for next := previous.offset + step; ; {
-			for ; len(queue) < l.lister.workers && next < l.total; next += step {
+			for ; len(queue) < l.lister.options.Workers && next < l.total; next += step {
 				queue = append(queue, l.ahead(ctx, next, size))
 			}
 			if len(queue) == 0 {
@@ -195,7 +204,7 @@ func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
 			l.total = page.Total
 			if previous.holds(page) {
 				// The list has become shorter, or pretends to go on.
-				if behind++; behind > stepsBack+l.lister.workers {
+				if behind++; behind > stepsBack+l.lister.options.Workers {
 					yield(listedPage{}, fmt.Errorf("%w: Clerk counts %d and lists nothing behind %d", errMissed, l.total, previous.end()))
 					return
 				}
@@ -219,7 +228,7 @@ func (p listedPage) holds(page listedPage) bool {
 // window, to be sure that nothing has moved out of sight.
 func (l *listPass) open(ctx context.Context) (listedPage, error) {
 	for offset := max(0, l.start-int64(l.overlap)); ; {
-		page, err := l.fetch(ctx, offset, l.lister.pageSize)
+		page, err := l.fetch(ctx, offset, l.lister.options.pageSize)
 		if err != nil {
 			return listedPage{}, err
 		}
@@ -228,7 +237,7 @@ func (l *listPass) open(ctx context.Context) (listedPage, error) {
 			l.lister.record.expect(l.kind.object, l.total)
 			return page, nil
 		}
-		offset = max(0, offset-int64(l.lister.pageSize)/2)
+		offset = max(0, offset-int64(l.lister.options.pageSize)/2)
 	}
 }
 

@@ -75,21 +75,16 @@ func (p *pages) fail(reason error) error {
 
 // apply applies one page of a window, or compares it.
 func (a *applier) apply(ctx context.Context, w mirror.Window, page clerk.Page) (mirror.Tally, error) {
-	var tally mirror.Tally
-	var differences []mirror.Difference
-	err := a.persist(ctx, func(ctx context.Context) (err error) {
-		switch {
-		case a.dryRun:
-			tally, differences, err = a.store.PreviewPage(ctx, w.Object, page, a.settled)
-		case a.run != nil:
-			tally, err = a.run.ApplyPage(ctx, w, page, a.settled)
-		default:
-			tally, err = a.store.ApplyPage(ctx, w.Object, page, a.settled)
+	switch {
+	case a.options.DryRun:
+		tally, differences, err := a.options.Store.PreviewPage(ctx, w.Object, page, a.settled)
+		for _, d := range differences {
+			a.options.OnDifference(d)
 		}
-		return err
-	})
-	for _, d := range differences {
-		a.onDifference(d)
+		return tally, err
+	case a.run != nil:
+		return a.run.ApplyPage(ctx, w, page, a.settled)
+	default:
+		return a.options.Store.ApplyPage(ctx, w.Object, page, a.settled)
 	}
-	return tally, err
 }

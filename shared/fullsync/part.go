@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"clerksync/shared/clerk"
@@ -14,7 +13,8 @@ import (
 // User brings one user and its memberships up to date. What Clerk no longer has
 // is deleted. It needs no lock: the rules order it among everything else.
 func User(ctx context.Context, o Options, id string) (Report, error) {
-	return newEngine(o).call(ctx, false, func(ctx context.Context, e *engine) error {
+	e := newEngine(o)
+	return e.call(ctx, false, func(ctx context.Context) error {
 		return e.lister.parent(ctx, users(o.Clerk), id, o.Clerk.User, o.Clerk.UserMemberships)
 	})
 }
@@ -22,7 +22,8 @@ func User(ctx context.Context, o Options, id string) (Report, error) {
 // Organization brings one organization and its memberships up to date, like
 // [User].
 func Organization(ctx context.Context, o Options, id string) (Report, error) {
-	return newEngine(o).call(ctx, false, func(ctx context.Context, e *engine) error {
+	e := newEngine(o)
+	return e.call(ctx, false, func(ctx context.Context) error {
 		return e.lister.parent(ctx, organizations(o.Clerk), id, o.Clerk.Organization, o.Clerk.OrganizationMemberships)
 	})
 }
@@ -32,7 +33,8 @@ func Organization(ctx context.Context, o Options, id string) (Report, error) {
 // deletions, and no changes of older organizations and memberships: Clerk has no
 // list of those.
 func Since(ctx context.Context, o Options, since time.Time) (Report, error) {
-	return newEngine(o).call(ctx, false, func(ctx context.Context, e *engine) error {
+	e := newEngine(o)
+	return e.call(ctx, false, func(ctx context.Context) error {
 		lately := func(ctx context.Context, q clerk.ListQuery) (clerk.Page, error) {
 			return o.Clerk.Users(ctx, clerk.UserQuery{OrderBy: "-updated_at", Offset: q.Offset, Limit: q.Limit})
 		}
@@ -55,10 +57,9 @@ func (l *lister) newest(ctx context.Context, k kind, order string, list listing,
 	l.record.enter(k.phase)
 	pages := l.applier.pages(ctx, mirror.Window{Object: k.object})
 	seen := map[string]bool{}
-	for q := (clerk.ListQuery{OrderBy: order, Limit: l.pageSize}); ; q.Offset += l.pageSize - overlaps[0] {
+	for q := (clerk.ListQuery{OrderBy: order, Limit: l.options.pageSize}); ; q.Offset += l.options.pageSize - overlaps[0] {
 		page, err := list(ctx, q)
-		if errors.Is(err, clerk.ErrNotEnabled) && k.object != mirror.Users {
-			l.record.update(k.object, func(r *ObjectReport) { r.Skipped = "not_enabled" })
+		if l.skipped(ctx, k.object, err) {
 			return pages.fail(nil)
 		}
 		if err != nil {
@@ -76,7 +77,7 @@ func (l *lister) newest(ctx context.Context, k kind, order string, list listing,
 		if err := pages.apply(fresh); err != nil {
 			return err
 		}
-		if old || len(page.Items) < l.pageSize {
+		if old || len(page.Items) < l.options.pageSize {
 			break
 		}
 	}
@@ -119,18 +120,15 @@ var prefixes = map[mirror.Object]string{mirror.Users: "user_", mirror.Organizati
 func (l *lister) membershipsOf(ctx context.Context, object mirror.Object, id string, list func(context.Context, string, clerk.ListQuery) (clerk.Page, error)) error {
 	l.record.enter("organization_memberships")
 	// What joins while the list is read is not known to the copy now.
-	known, err := persist(ctx, l.applier, func(ctx context.Context) ([]string, error) {
-		return l.applier.store.MembershipsOf(ctx, object, id)
-	})
+	known, err := l.options.Store.MembershipsOf(ctx, object, id)
 	if err != nil {
 		return err
 	}
 	asked := time.Now()
 	listed := map[string]bool{}
-	for q := (clerk.ListQuery{OrderBy: "+created_at", Limit: l.pageSize}); ; {
+	for q := (clerk.ListQuery{OrderBy: "+created_at", Limit: l.options.pageSize}); ; {
 		page, err := list(ctx, id, q)
-		if errors.Is(err, clerk.ErrNotEnabled) {
-			l.record.update(mirror.Memberships, func(r *ObjectReport) { r.Skipped = "not_enabled" })
+		if l.skipped(ctx, mirror.Memberships, err) {
 			return nil
 		}
 		if err != nil {
@@ -153,6 +151,5 @@ func (l *lister) membershipsOf(ctx context.Context, object mirror.Object, id str
 		}
 		q.Offset = max(0, len(listed)-overlaps[0])
 	}
-	absent := slices.DeleteFunc(known, func(membership string) bool { return listed[membership] })
-	return l.deleter.delete(ctx, mirror.Memberships, absent, asked)
+	return l.deleter.deleteUnlisted(ctx, known, listed, asked)
 }

@@ -50,43 +50,36 @@ func newEngine(o Options) *engine {
 	o.Settle = max(cmp.Or(o.Settle, DefaultSettle), 0)
 
 	began := time.Now()
-	e := &engine{options: o}
-	e.record = &record{clerk: o.Clerk, tell: o.Progress, began: began, totals: map[mirror.Object]int64{}}
-	e.record.report.StartedAt, e.record.report.DryRun = began, o.DryRun
-	e.applier = &applier{
-		store: o.Store, record: e.record, logger: o.Logger, settled: began.Add(-o.Settle), dryRun: o.DryRun,
-		onDifference: o.OnDifference, patience: o.patience, slots: make(chan struct{}, o.Workers),
-	}
-	e.deleter = &deleter{
-		clerk: o.Clerk, applier: e.applier, record: e.record, allow: o.AllowDeletions, mostShare: o.MaxDeleteShare, most: o.MaxDeletes,
+	o.Store = o.Store.Repeating(o.persist)
+	record := &record{clerk: o.Clerk, tell: o.Progress, began: began, totals: map[mirror.Object]int64{}}
+	record.report.StartedAt, record.report.DryRun = began, o.DryRun
+	applier := &applier{options: o, record: record, settled: began.Add(-o.Settle), slots: make(chan struct{}, o.Workers)}
+	deleter := &deleter{
+		options: o, applier: applier, record: record,
 		absent: map[mirror.Object]map[string]mirror.Suspect{}, known: map[mirror.Object][]string{},
 	}
 	for _, object := range clerk.Objects() {
-		e.deleter.absent[object.Kind] = map[string]mirror.Suspect{}
+		deleter.absent[object.Kind] = map[string]mirror.Suspect{}
 	}
-	e.lister = &lister{
-		clerk: o.Clerk, applier: e.applier, deleter: e.deleter, record: e.record, logger: o.Logger,
-		workers: o.Workers, windowSize: o.windowSize, pageSize: o.pageSize,
-	}
-	return e
+	lister := &lister{options: o, applier: applier, deleter: deleter, record: record}
+	return &engine{options: o, record: record, applier: applier, deleter: deleter, lister: lister}
 }
 
 // Run brings the whole copy up to date. The report is of the whole run, also of
 // what earlier calls have done of it.
 func Run(ctx context.Context, o Options) (Report, error) {
-	return newEngine(o).call(ctx, !o.DryRun, func(ctx context.Context, e *engine) error {
-		return e.applier.hold(ctx, e.walk)
-	})
+	e := newEngine(o)
+	return e.call(ctx, !o.DryRun, e.walk)
 }
 
 // call begins, works and finishes. recorded says that this is a run, with a lock and a
 // history.
-func (e *engine) call(ctx context.Context, recorded bool, work func(context.Context, *engine) error) (Report, error) {
+func (e *engine) call(ctx context.Context, recorded bool, work func(context.Context) error) (Report, error) {
 	working, cancel := withReserve(ctx, e.options.Reserve)
 	defer cancel()
 	err := e.begin(working, recorded)
 	if err == nil {
-		err = work(working, e)
+		err = e.applier.hold(working, work)
 	}
 	return e.finish(ctx, outcome(working, err))
 }
@@ -140,9 +133,7 @@ func (e *engine) begin(ctx context.Context, recorded bool) error {
 		}
 		return fmt.Errorf("%w: CLERK_INSTANCE_ID%s pins %s, and the secret key belongs to %s", ErrPinned, origin, e.options.InstanceID, instance.ID)
 	}
-	expected := func(accept bool) (string, error) {
-		return persist(ctx, e.applier, func(ctx context.Context) (string, error) { return e.options.Store.ExpectedInstance(ctx, accept) })
-	}
+	expected := func(accept bool) (string, error) { return e.options.Store.ExpectedInstance(ctx, accept) }
 	if !recorded {
 		// It does what beginning a run does.
 		of, err := expected(e.options.AcceptInstance)
@@ -151,11 +142,10 @@ func (e *engine) begin(ctx context.Context, recorded bool) error {
 		}
 		return pinned(err, instance.ID, expected)
 	}
-	begin := mirror.Begin{
+	run, err := e.options.Store.Begin(ctx, mirror.Begin{
 		Holder: rand.Text(), Lease: lease, InstanceID: instance.ID, Trigger: e.options.Trigger,
 		Fresh: e.options.Fresh, AcceptInstance: e.options.AcceptInstance,
-	}
-	run, err := persist(ctx, e.applier, func(ctx context.Context) (*mirror.Run, error) { return e.options.Store.Begin(ctx, begin) })
+	})
 	if err != nil {
 		return pinned(err, instance.ID, expected)
 	}
@@ -224,14 +214,14 @@ func (e *engine) finish(ctx context.Context, err error) (Report, error) {
 	defer cancel()
 	run, report := e.applier.run, &e.record.report
 	if run != nil {
-		if reloadErr := e.applier.persist(ctx, run.Reload); reloadErr == nil {
+		if reloadErr := run.Reload(ctx); reloadErr == nil {
 			e.record.count(run.Windows)
 		} else if err == nil {
 			err = reloadErr // unknown what it did: the next call finds it done and says so
 		}
 	}
 	var lastErr error
-	if report.LastEventAt, lastErr = persist(ctx, e.applier, e.options.Store.LastEventAt); err == nil {
+	if report.LastEventAt, lastErr = e.options.Store.LastEventAt(ctx); err == nil {
 		err = lastErr
 	}
 	e.record.sum()
@@ -246,9 +236,7 @@ func (e *engine) finish(ctx context.Context, err error) (Report, error) {
 	if err == nil && !report.Initial {
 		drift = &report.Drift
 	}
-	if endErr := e.applier.persist(ctx, func(ctx context.Context) error {
-		return run.End(ctx, string(report.State), report.Reason, drift, *report)
-	}); endErr != nil {
+	if endErr := run.End(ctx, string(report.State), report.Reason, drift, *report); endErr != nil {
 		e.options.Logger.ErrorContext(ctx, "the end of the full sync is not recorded", "error", endErr)
 		// Without its record a run is not complete, whatever was done.
 		if err == nil {

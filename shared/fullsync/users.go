@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -27,18 +25,12 @@ const (
 // lister reads what Clerk has, kind by kind and window by window, and hands the pages to
 // be applied and the windows to be compared.
 type lister struct {
-	clerk   *clerk.Backend
+	options Options
 	applier *applier
 	deleter *deleter
 	record  *record
-	logger  *slog.Logger
-	// workers is how many requests may be under way; windowSize and pageSize are smaller
-	// in tests.
-	workers, windowSize, pageSize int
-
-	mu sync.Mutex
 	// lastWindow is the last position that a window of users has.
-	lastWindow int
+	lastWindow atomic.Int64
 }
 
 // errNoCursor says that Clerk does not list users the way the windows need it.
@@ -47,13 +39,13 @@ var errNoCursor = errors.New("users are not listed by cursor and creation time")
 // walkUsers reads the users, in windows of creation time where Clerk can do that,
 // else as one list.
 func (l *lister) walkUsers(ctx context.Context) error {
-	list := users(l.clerk)
-	if len(l.passWindows(list)) == 0 {
+	list := users(l.options.Clerk)
+	if len(l.windows(list.object, mirror.PhaseList)) == 0 {
 		err := l.walkUserWindows(ctx)
 		if !errors.Is(err, errNoCursor) {
 			return err
 		}
-		l.logger.WarnContext(ctx, "reading users by offset", "error", err)
+		l.options.Logger.WarnContext(ctx, "reading users by offset", "error", err)
 	}
 	l.record.enter("users")
 	return l.walkList(ctx, list)
@@ -69,7 +61,7 @@ func (l *lister) walkUserWindows(ctx context.Context) error {
 	walking, stop := context.WithCancel(ctx)
 	defer stop()
 	var group errgroup.Group
-	group.SetLimit(l.workers)
+	group.SetLimit(l.options.Workers)
 	var noCursor atomic.Bool
 	for _, window := range spans {
 		group.Go(func() error {
@@ -89,34 +81,24 @@ func (l *lister) walkUserWindows(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	return l.deleter.confirmUndated(ctx, users(l.clerk))
+	return l.deleter.confirmUndated(ctx, users(l.options.Clerk))
 }
 
 // planUsers cuts the creation times into spans, each of a window or several, or
 // takes what was cut before. It returns those that are not finished.
 func (l *lister) planUsers(ctx context.Context) ([]mirror.Window, error) {
-	total, err := l.clerk.CountUsers(ctx, clerk.UserQuery{})
+	total, err := l.options.Clerk.CountUsers(ctx, clerk.UserQuery{})
 	if err != nil {
 		return nil, fmt.Errorf("counting users: %w", err)
 	}
 	l.record.expect(mirror.Users, total)
 
-	if l.applier.run != nil {
-		var left []mirror.Window
-		for _, w := range l.applier.run.Windows {
-			if w.Object != mirror.Users || w.Phase != mirror.PhaseSpan {
-				continue
-			}
-			l.lastWindow = max(l.lastWindow, w.Position)
-			if w.Finished {
-				l.record.advance(w.Listed)
-			} else {
-				left = append(left, w)
-			}
+	if planned := l.windows(mirror.Users, mirror.PhaseSpan); len(planned) > 0 {
+		for _, w := range planned {
+			l.record.advance(w.Listed)
 		}
-		if l.lastWindow > 0 {
-			return left, nil
-		}
+		l.lastWindow.Store(int64(planned[len(planned)-1].Position))
+		return slices.DeleteFunc(planned, func(w mirror.Window) bool { return w.Finished }), nil
 	}
 
 	cuts, err := l.cut(ctx, total)
@@ -131,11 +113,11 @@ func (l *lister) planUsers(ctx context.Context) ([]mirror.Window, error) {
 		windows[i] = mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: i + 1, From: c.From, To: c.To}
 	}
 	if l.applier.run != nil {
-		if err := l.applier.persist(ctx, func(ctx context.Context) error { return l.applier.run.Plan(ctx, mirror.Users, spans) }); err != nil {
+		if err := l.applier.run.Plan(ctx, mirror.Users, spans); err != nil {
 			return nil, err
 		}
 	}
-	l.lastWindow = len(windows)
+	l.lastWindow.Store(int64(len(windows)))
 	// What takes longest begins first.
 	slices.SortStableFunc(windows, func(a, b mirror.Window) int {
 		return cmp.Compare(cuts[b.Position-1].Users, cuts[a.Position-1].Users)
@@ -145,7 +127,7 @@ func (l *lister) planUsers(ctx context.Context) ([]mirror.Window, error) {
 
 // cut divides all time into spans to be read side by side.
 func (l *lister) cut(ctx context.Context, total int64) ([]mirror.Cut, error) {
-	if total <= leastWindows*int64(l.windowSize) {
+	if total <= leastWindows*int64(l.options.windowSize) {
 		return []mirror.Cut{{Users: total}}, nil
 	}
 	run := l.applier.run
@@ -154,7 +136,7 @@ func (l *lister) cut(ctx context.Context, total int64) ([]mirror.Cut, error) {
 		open = run.Cuts
 	}
 	if len(open) == 0 {
-		first, err := l.clerk.Users(ctx, clerk.UserQuery{OrderBy: "+created_at", Limit: 1})
+		first, err := l.options.Clerk.Users(ctx, clerk.UserQuery{OrderBy: "+created_at", Limit: 1})
 		if err != nil {
 			return nil, fmt.Errorf("looking for the first user: %w", err)
 		}
@@ -165,15 +147,15 @@ func (l *lister) cut(ctx context.Context, total int64) ([]mirror.Cut, error) {
 		open = []mirror.Cut{{From: from, To: max(clerk.MillisOf(first.RequestedAt), from+1), Users: total}}
 	}
 	count := func(ctx context.Context, span mirror.Span) (int64, error) {
-		return l.clerk.CountUsers(ctx, within(span))
+		return l.options.Clerk.CountUsers(ctx, within(span))
 	}
 	keep := func(ctx context.Context, cuts []mirror.Cut) error {
 		if run == nil {
 			return nil
 		}
-		return l.applier.persist(ctx, func(ctx context.Context) error { return run.KeepCuts(ctx, cuts) })
+		return run.KeepCuts(ctx, cuts)
 	}
-	return cutUsers(ctx, open, count, keep, l.windowSize, l.workers)
+	return cutUsers(ctx, open, count, keep, l.options.windowSize, l.options.Workers)
 }
 
 // within asks for a span and a millisecond on both sides, because Clerk does not
@@ -192,7 +174,7 @@ func within(span mirror.Span) clerk.UserQuery {
 // walkSpan reads a span by cursor.
 func (l *lister) walkSpan(ctx context.Context, w mirror.Window) error {
 	return l.walkWindows(ctx, w, reading{
-		kind: users(l.clerk),
+		kind: users(l.options.Clerk),
 		pages: func(yield func(listedPage, error) bool) {
 			for list := l.cursor(w); !list.done; {
 				page, err := list.next(ctx)
@@ -204,12 +186,7 @@ func (l *lister) walkSpan(ctx context.Context, w mirror.Window) error {
 		belongs: func(w mirror.Window, item clerk.Item) bool {
 			return item.CreatedAt >= w.From && (w.To == 0 || item.CreatedAt < w.To)
 		},
-		position: func(mirror.Window) int {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.lastWindow++
-			return l.lastWindow
-		},
+		position: func(mirror.Window) int { return int(l.lastWindow.Add(1)) },
 		complete: func(int64) error { return nil },
 	})
 }

@@ -33,7 +33,7 @@ func (l *lister) walkWindows(ctx context.Context, w mirror.Window, r reading) er
 	var held holding
 	open := func() {
 		ended = listed
-		pages, listed, held = l.applier.pages(ctx, w), make(map[string]clerk.Millis, l.windowSize), holding{}
+		pages, listed, held = l.applier.pages(ctx, w), make(map[string]clerk.Millis, l.options.windowSize), holding{}
 	}
 	finish := func(w mirror.Window) (err error) {
 		w.Listed = int64(len(listed))
@@ -63,7 +63,7 @@ func (l *lister) walkWindows(ctx context.Context, w mirror.Window, r reading) er
 			return pages.fail(fmt.Errorf("%w: %s comes behind higher ids of its moment", errMissed, late))
 		}
 		for {
-			n, closed, rest := fill(w, held, left.Items, l.windowSize, r.whole)
+			n, closed, rest := fill(w, held, left.Items, l.options.windowSize, r.whole)
 			held.add(left.Items[:n])
 			for _, item := range left.Items[:n] {
 				listed[item.ID] = item.CreatedAt

@@ -22,25 +22,17 @@ const reasonNotStorable = "not_storable"
 //
 // Every error wraps [ErrUnavailable] and holds nothing of the event.
 func (s *Store) Apply(ctx context.Context, d Delivery) (Result, error) {
-	var instance *string
-	if d.InstanceID != "" {
-		instance = &d.InstanceID
-	}
-	if endsMemberships(d) {
-		return s.applyDeletion(ctx, d, instance)
-	}
-	result, err := s.decide(ctx, nil, `select outcome, reason from clerk_sync.apply_event($1, $2::pg_catalog.jsonb, $3)`,
-		d.SvixID, string(d.Event.JSON), instance)
-	return s.applied(ctx, d, result, err)
-}
-
-// applied is the answer to an event that was handed to the rules.
-func (s *Store) applied(ctx context.Context, d Delivery, result Result, err error) (Result, error) {
-	if notStorable(err) {
+	result, left, err := s.decide(ctx, `
+		select outcome, coalesce(reason, ''), case when $4 then clerk_sync.memberships_left() else false end
+		from clerk_sync.apply_event($1, $2::pg_catalog.jsonb, nullif($3, ''))`,
+		d.SvixID, string(d.Event.JSON), d.InstanceID, endsMemberships(d))
+	switch {
+	case notStorable(err):
 		return s.Reject(ctx, d.SvixID, reasonNotStorable, d.Event.JSON)
-	}
-	if err != nil {
+	case err != nil:
 		return Result{}, fmt.Errorf("applying event %s: %w", d.SvixID, err)
+	case left:
+		s.endWithin(ctx)
 	}
 	return result, nil
 }
@@ -49,28 +41,20 @@ func (s *Store) applied(ctx context.Context, d Delivery, result Result, err erro
 // reason, a short code such as "not_json", and never applied. Errors are those
 // of [Store.Apply].
 func (s *Store) Reject(ctx context.Context, svixID, reason string, body []byte) (Result, error) {
-	result, err := s.decide(ctx, nil, `select outcome, reason from clerk_sync.reject_event($1, $2, $3)`, svixID, body, reason)
+	result, _, err := s.decide(ctx, `select outcome, coalesce(reason, ''), false from clerk_sync.reject_event($1, $2, $3)`, svixID, body, reason)
 	if err != nil {
 		return Result{}, fmt.Errorf("recording rejected event %s: %w", svixID, err)
 	}
 	return result, nil
 }
 
-// decide runs a statement that answers (outcome, reason), and more into more,
-// twice at most.
-func (s *Store) decide(ctx context.Context, more []any, sql string, args ...any) (Result, error) {
-	var result Result
-	var reason *string
-	err := repeat(ctx, func() error {
-		return s.db.QueryRow(ctx, sql, args...).Scan(append([]any{&result.Outcome, &reason}, more...)...)
+// decide runs a statement that answers an outcome, its reason, and whether memberships are
+// left to be ended, twice at most.
+func (s *Store) decide(ctx context.Context, sql string, args ...any) (result Result, left bool, err error) {
+	err = repeat(ctx, func() error {
+		return s.db.QueryRow(ctx, sql, args...).Scan(&result.Outcome, &result.Reason, &left)
 	})
-	if err != nil {
-		return Result{}, err
-	}
-	if reason != nil {
-		result.Reason = *reason
-	}
-	return result, nil
+	return result, left, err
 }
 
 // repeat tries what is safe to repeat, twice at most, and wraps the failure. It is for
@@ -126,6 +110,9 @@ func unavailable(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if pgErr.Code == "CS001" {
+			return ErrLockLost // for which waiting is for nothing
+		}
 		return &stateError{pgErr}
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)

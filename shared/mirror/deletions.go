@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // ErrNothingHeld says that nothing is held back of an object.
@@ -74,17 +72,4 @@ func (s *Store) DropDeletion(ctx context.Context, id string) ([]Dropped, error) 
 		err = fmt.Errorf("%s: %w", id, ErrNothingHeld)
 	}
 	return dropped, err
-}
-
-// collect runs a statement that answers rows, once.
-func collect[T any](ctx context.Context, s *Store, doing, sql string, args ...any) ([]T, error) {
-	rows, err := s.db.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, unavailable(ctx, err))
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[T])
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, unavailable(ctx, err))
-	}
-	return found, nil
 }

@@ -2,7 +2,6 @@ package mirror
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"clerksync/shared/clerk"
@@ -17,23 +16,9 @@ func endsMemberships(d Delivery) bool {
 	return d.Event.Type == clerk.UserDeleted || d.Event.Type == clerk.OrganizationDeleted
 }
 
-// applyDeletion is [Store.Apply] for what has memberships. Of more than one
-// transaction takes the rest is ended in further ones, as far as time allows: the
-// event is applied with its tombstone, which says it to every policy, and what is
-// left goes on with the next event or full sync.
-func (s *Store) applyDeletion(ctx context.Context, d Delivery, instance *string) (Result, error) {
-	var left bool
-	result, err := s.decide(ctx, []any{&left}, `
-		select outcome, reason, clerk_sync.memberships_left() from clerk_sync.apply_event($1, $2::jsonb, $3)`,
-		d.SvixID, string(d.Event.JSON), instance)
-	if err == nil && left {
-		s.endWithin(ctx)
-	}
-	return s.applied(ctx, d, result, err)
-}
-
-// endWithin goes on for half of the time that is left. What fails is tried again
-// by whatever comes next.
+// endWithin ends what a deletion has left of memberships, where that is more than one
+// transaction takes, for half of the time that is left: the tombstone says it to every
+// policy already. What fails is tried again with the next event or full sync.
 func (s *Store) endWithin(ctx context.Context) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -61,9 +46,5 @@ func (s *Store) EndSome(ctx context.Context) (left bool, err error) {
 }
 
 func (s *Store) endSome(ctx context.Context, patient bool) (int64, error) {
-	var dealt int64
-	if err := s.scan(ctx, []any{&dealt}, `select clerk_sync.end_some_memberships($1, $2)`, endStep, patient); err != nil {
-		return 0, fmt.Errorf("ending memberships of what was deleted: %w", err)
-	}
-	return dealt, nil
+	return one[int64](ctx, s, "ending memberships of what was deleted", `select clerk_sync.end_some_memberships($1, $2)`, endStep, patient)
 }

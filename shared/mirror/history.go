@@ -1,12 +1,12 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -103,11 +103,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 
 // Count counts users, organizations or memberships.
 func (s *Store) Count(ctx context.Context, object Object) (Counts, error) {
-	var counts Counts
-	if err := s.scan(ctx, []any{&counts}, `select clerk_sync.count_objects($1)`, object); err != nil {
-		return Counts{}, fmt.Errorf("counting objects of the kind %s: %w", object, err)
-	}
-	return counts, nil
+	return one[Counts](ctx, s, fmt.Sprintf("counting objects of the kind %s", object), `select clerk_sync.count_objects($1)`, object)
 }
 
 // tooSlow tells a statement or a lock that took too long.
@@ -151,42 +147,22 @@ type EventFilter struct {
 
 // Events lists recorded events, latest first.
 func (s *Store) Events(ctx context.Context, f EventFilter) ([]RecordedEvent, error) {
-	var outcome *Outcome
 	var before *time.Time
-	var behind *string
-	if f.Outcome != "" {
-		outcome = &f.Outcome
-	}
 	if !f.Before.IsZero() {
 		before = &f.Before
 	}
-	if f.Behind != "" {
-		behind = &f.Behind
-	}
-	if f.Limit == 0 {
-		f.Limit = 50
-	}
-	rows, err := s.db.Query(ctx, `
+	return collect[RecordedEvent](ctx, s, "listing events", `
 		select svix_id, type, outcome, coalesce(reason, ''), coalesce(detail, ''), coalesce(object_id, ''),
 		       stated_at, received_at, replayed_at, replayable
-		from clerk_sync.recent_events($1, $2, $3, $4)`, outcome, before, f.Limit, behind)
-	if err != nil {
-		return nil, fmt.Errorf("listing events: %w", unavailable(ctx, err))
-	}
-	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[RecordedEvent])
-	if err != nil {
-		return nil, fmt.Errorf("listing events: %w", unavailable(ctx, err))
-	}
-	return events, nil
+		from clerk_sync.recent_events(nullif($1, ''), $2, $3, nullif($4, ''))`, f.Outcome, before, cmp.Or(f.Limit, 50), f.Behind)
 }
 
 // Replay tries a rejected event again and returns what became of it. An event
 // that was not rejected, or whose payload is no longer kept, is left alone and
 // its recorded outcome returned. [ErrNoEvent] if the id is unknown.
 func (s *Store) Replay(ctx context.Context, svixID string) (Result, error) {
-	result, err := s.decide(ctx, nil, `select outcome, reason from clerk_sync.replay_event($1)`, svixID)
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) && pgErr.Code == "P0002" {
+	result, _, err := s.decide(ctx, `select outcome, coalesce(reason, ''), false from clerk_sync.replay_event($1)`, svixID)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "P0002" {
 		return Result{}, fmt.Errorf("replaying %s: %w", svixID, ErrNoEvent)
 	}
 	if err != nil {
@@ -217,9 +193,5 @@ type Purged struct {
 // clerk_sync.settings says, at most limit of each, and of users and organizations
 // 1000; call it again while there is more.
 func (s *Store) Purge(ctx context.Context, limit int) (Purged, error) {
-	var purged Purged
-	if err := s.db.QueryRow(ctx, `select clerk_sync.purge($1)`, limit).Scan(&purged); err != nil {
-		return Purged{}, fmt.Errorf("purging: %w", unavailable(ctx, err))
-	}
-	return purged, nil
+	return one[Purged](ctx, s, "purging", `select clerk_sync.purge($1)`, limit)
 }

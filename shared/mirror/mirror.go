@@ -21,6 +21,7 @@ package mirror
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -84,9 +85,47 @@ type DB interface {
 // usable; call [New].
 type Store struct {
 	db DB
+	// again runs each statement of the full sync, and may repeat it.
+	again func(ctx context.Context, try func(context.Context) error) error
 	// namesOnly is whether the login was seen to be one that is not shown values.
 	namesOnly atomic.Bool
 }
 
 // New returns a Store that works through db.
-func New(db DB) *Store { return &Store{db: db} }
+func New(db DB) *Store {
+	return &Store{db: db, again: func(ctx context.Context, try func(context.Context) error) error { return try(ctx) }}
+}
+
+// Repeating returns a Store that hands each statement of the full sync to again, which may
+// try it several times: all of them are safe to repeat. Without it each is tried once.
+func (s *Store) Repeating(again func(ctx context.Context, try func(context.Context) error) error) *Store {
+	return &Store{db: s.db, again: again}
+}
+
+// collect runs a statement of the full sync that answers rows, or of another caller that
+// repeats it by itself.
+func collect[T any](ctx context.Context, s *Store, doing, sql string, args ...any) (found []T, err error) {
+	err = s.again(ctx, func(ctx context.Context) error {
+		rows, err := s.db.Query(ctx, sql, args...)
+		if err == nil {
+			found, err = pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+		}
+		return failed(ctx, doing, err)
+	})
+	return found, err
+}
+
+// one is [collect] for a statement that answers one value.
+func one[T any](ctx context.Context, s *Store, doing, sql string, args ...any) (found T, err error) {
+	err = s.again(ctx, func(ctx context.Context) error {
+		return failed(ctx, doing, s.db.QueryRow(ctx, sql, args...).Scan(&found))
+	})
+	return found, err
+}
+
+func failed(ctx context.Context, doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, unavailable(ctx, err))
+}

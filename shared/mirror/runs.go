@@ -1,13 +1,12 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/clerk"
 )
@@ -43,13 +42,10 @@ type RunRecord struct {
 
 // Runs lists the latest full syncs, latest first; limit up to 1000, 0 means 20.
 func (s *Store) Runs(ctx context.Context, limit int) ([]RunRecord, error) {
-	if limit == 0 {
-		limit = 20
-	}
 	return collect[RunRecord](ctx, s, "listing full syncs", `
 		select id, state, coalesce(reason, '') as reason, trigger, instance_id, started_at, ended_at, drift,
 		       coalesce(report, 'null') as report
-		from clerk_sync.recent_runs($1)`, limit)
+		from clerk_sync.recent_runs($1)`, cmp.Or(limit, 20))
 }
 
 // Begin says how to begin a run.
@@ -90,8 +86,8 @@ type Window struct {
 	Position int    `json:"position"`
 	// From and To are creation times: From is in the window, To is not; zero is
 	// without end.
-	From clerk.Millis `json:"from_ms"`
-	To   clerk.Millis `json:"to_ms"`
+	From clerk.Millis `json:"from_ms,omitempty"`
+	To   clerk.Millis `json:"to_ms,omitempty"`
 	// After is where a list goes on within From, where one moment fills more windows
 	// than one: what was listed up to this id is in those before. Through is the id
 	// that was listed last in a window that ends within a moment. See [Span].
@@ -106,22 +102,27 @@ type Window struct {
 	Finished bool  `json:"finished"`
 	// Unseen is since when live rows were made that were neither listed nor asked
 	// for; 0 without one.
-	Unseen clerk.Millis `json:"-"`
+	Unseen clerk.Millis `json:"unseen_ms,omitempty"`
 	// Rest is the window that [Run.Finish] plans behind this one in the same step;
 	// nil for none.
-	Rest *Window `json:"-"`
+	Rest *Window `json:"rest,omitempty"`
+}
+
+// Span is what a window covers.
+func (w Window) Span() Span {
+	return Span{From: w.From, To: w.To, After: w.After, Through: w.Through}
 }
 
 // Run is a run whose lock the caller holds.
 type Run struct {
-	ID        int64
-	Resumed   bool
-	Initial   bool
-	StartedAt time.Time
+	ID        int64     `json:"run_id"`
+	Resumed   bool      `json:"-"`
+	Initial   bool      `json:"initial"`
+	StartedAt time.Time `json:"started_at"`
 	// Windows are those that were planned or finished before.
-	Windows []Window
+	Windows []Window `json:"windows"`
 	// Cuts are what was last handed to [Run.KeepCuts], if no window of users was planned since.
-	Cuts []Cut
+	Cuts []Cut `json:"cuts"`
 
 	store  *Store
 	holder string
@@ -131,32 +132,28 @@ type Run struct {
 // Begin takes the lock and begins a run, or resumes the last one. [ErrBusy] and
 // [ErrWrongInstance] if it may not.
 func (s *Store) Begin(ctx context.Context, b Begin) (*Run, error) {
-	var answer struct {
+	answer, err := one[struct {
 		Outcome   string    `json:"outcome"`
-		RunID     int64     `json:"run_id"`
-		Initial   bool      `json:"initial"`
-		StartedAt time.Time `json:"started_at"`
 		ExpiresAt time.Time `json:"expires_at"`
 		Expected  string    `json:"expected"`
-		Windows   []Window  `json:"windows"`
-		Cuts      []Cut     `json:"cuts"`
-	}
-	err := s.scan(ctx, []any{&answer}, `select clerk_sync.begin_run($1, $2, $3, $4, $5, $6)`,
+		Run
+	}](ctx, s, "beginning a full sync", `select clerk_sync.begin_run($1, $2, $3, $4, $5, $6)`,
 		b.Holder, b.Lease, b.InstanceID, b.Trigger, b.Fresh, b.AcceptInstance)
 	if err != nil {
-		return nil, fmt.Errorf("beginning a full sync: %w", err)
+		return nil, err
 	}
+	run := &answer.Run
 	switch answer.Outcome {
 	case "busy":
 		return nil, fmt.Errorf("%w: run %d holds the lock until %s, or longer while it works", ErrBusy,
-			answer.RunID, answer.ExpiresAt.UTC().Format(time.RFC3339))
+			run.ID, answer.ExpiresAt.UTC().Format(time.RFC3339))
 	case "wrong_instance":
 		return nil, WrongInstance(answer.Expected, b.InstanceID)
+	case "resumed":
+		run.Resumed = true
 	}
-	return &Run{
-		ID: answer.RunID, Resumed: answer.Outcome == "resumed", Initial: answer.Initial, StartedAt: answer.StartedAt,
-		Windows: answer.Windows, Cuts: answer.Cuts, store: s, holder: b.Holder, lease: b.Lease,
-	}, nil
+	run.store, run.holder, run.lease = s, b.Holder, b.Lease
+	return run, nil
 }
 
 // WrongInstance is the error that says which instance the copy is of, and which
@@ -165,16 +162,12 @@ func WrongInstance(expected, asked string) error {
 	return fmt.Errorf("%w: it is of %s, and the secret key belongs to %s", ErrWrongInstance, expected, asked)
 }
 
-// Renew holds the lock for another lease. [ErrLockLost] if it was lost.
+// Renew holds the lock for another lease. [ErrLockLost] if it was lost. It is tried once,
+// since what comes late is for nothing: the caller asks again soon.
 func (r *Run) Renew(ctx context.Context) error {
-	var held bool
-	if err := r.store.scan(ctx, []any{&held}, `select clerk_sync.renew_run($1, $2, $3)`, r.ID, r.holder, r.lease); err != nil {
-		return fmt.Errorf("renewing the lock of run %d: %w", r.ID, err)
-	}
-	if !held {
-		return fmt.Errorf("run %d: %w", r.ID, ErrLockLost)
-	}
-	return nil
+	held, err := one[bool](ctx, New(r.store.db), fmt.Sprintf("renewing the lock of run %d", r.ID),
+		`select clerk_sync.renew_run($1, $2, $3)`, r.ID, r.holder, r.lease)
+	return r.unlessLost(held, err)
 }
 
 // Cut is a piece of the creation times, and how many users it has.
@@ -186,11 +179,7 @@ type Cut struct {
 
 // KeepCuts remembers how far the creation times are cut, before their windows are planned.
 func (r *Run) KeepCuts(ctx context.Context, cuts []Cut) error {
-	document, err := json.Marshal(cuts)
-	if err != nil {
-		return fmt.Errorf("keeping the cuts of run %d: %w", r.ID, err)
-	}
-	return r.write(ctx, "keeping cuts", `select clerk_sync.keep_cuts($1, $2, $3::pg_catalog.jsonb)`, string(document))
+	return r.writeDocument(ctx, "keeping cuts", `select clerk_sync.keep_cuts($1, $2, $3::pg_catalog.jsonb)`, cuts)
 }
 
 // Plan records the windows of a kind before they are walked.
@@ -211,17 +200,7 @@ func (r *Run) NoteAbsent(ctx context.Context, object Object, ids []string, confi
 // Finish records a window as done, once what is absent from it was noted. Of its
 // tally only what was not written is taken: the rest is counted already.
 func (r *Run) Finish(ctx context.Context, w Window) error {
-	var rest *string
-	if w.Rest != nil {
-		document, err := json.Marshal(w.Rest)
-		if err != nil {
-			return fmt.Errorf("finishing a window in run %d: %w", r.ID, err)
-		}
-		rest = new(string(document))
-	}
-	return r.write(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::pg_catalog.jsonb)`,
-		w.Object, w.Phase, w.Pass, w.Position, nullMillis(w.From), nullMillis(w.To), w.NextOffset, w.Listed, w.Tally.Unchanged, w.Tally.Stale,
-		nullMillis(w.Unseen), w.Tally.DeletedHere, rest)
+	return r.writeDocument(ctx, "finishing a window", `select clerk_sync.finish_window($1, $2, $3::pg_catalog.jsonb)`, w)
 }
 
 // Pending is how much of a kind a run would delete, memberships also with their parents, beside how much there is, which
@@ -240,31 +219,25 @@ func (r *Run) Pending(ctx context.Context) ([]Pending, error) {
 // PendingObjects returns what of a kind is confirmed to be absent and not deleted yet, or
 // falls with its parent.
 func (r *Run) PendingObjects(ctx context.Context, object Object) ([]Suspect, error) {
-	return r.store.suspects(ctx, object, `
-		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.pending_objects($1, $2)`, r.ID, object)
+	return r.store.suspects(ctx, object, `pending_objects($1, $2)`, r.ID, object)
 }
 
 // DeleteAbsent deletes up to limit objects of a kind that are confirmed to be
 // absent and returns how many it dealt with; call it until that is 0. What it
 // deleted is told by [Run.Reload].
 func (r *Run) DeleteAbsent(ctx context.Context, object Object, limit int) (int64, error) {
-	var taken int64
-	if err := lost(r.store.scan(ctx, []any{&taken}, `select clerk_sync.delete_absent($1, $2, $3, $4)`,
-		r.ID, r.holder, object, limit)); err != nil {
-		return 0, fmt.Errorf("deleting objects of the kind %s in run %d: %w", object, r.ID, err)
-	}
-	return taken, nil
+	return one[int64](ctx, r.store, fmt.Sprintf("deleting objects of the kind %s in run %d", object, r.ID),
+		`select clerk_sync.delete_absent($1, $2, $3, $4)`, r.ID, r.holder, object, limit)
 }
 
 // Reload reads Windows again: everything that was counted, by this call and by
 // those before it.
 func (r *Run) Reload(ctx context.Context) error {
-	var windows []Window
-	if err := r.store.scan(ctx, []any{&windows}, `select clerk_sync.run_windows($1)`, r.ID); err != nil {
-		return fmt.Errorf("reading the windows of run %d: %w", r.ID, err)
+	windows, err := one[[]Window](ctx, r.store, fmt.Sprintf("reading the windows of run %d", r.ID), `select clerk_sync.run_windows($1)`, r.ID)
+	if err == nil {
+		r.Windows = windows
 	}
-	r.Windows = windows
-	return nil
+	return err
 }
 
 // End ends the run and gives back the lock. drift is nil where it means nothing.
@@ -273,35 +246,28 @@ func (r *Run) End(ctx context.Context, state, reason string, drift *int64, repor
 	if err != nil {
 		return fmt.Errorf("ending run %d: %w", r.ID, err)
 	}
-	var held bool
-	var code *string
-	if reason != "" {
-		code = &reason
-	}
-	err = r.store.scan(ctx, []any{&held}, `select clerk_sync.end_run($1, $2, $3, $4, $5, $6)`,
-		r.ID, r.holder, state, code, drift, string(document))
-	if err != nil {
-		return fmt.Errorf("ending run %d: %w", r.ID, err)
-	}
-	if !held {
-		return fmt.Errorf("run %d: %w", r.ID, ErrLockLost)
-	}
-	return nil
+	held, err := one[bool](ctx, r.store, fmt.Sprintf("ending run %d", r.ID),
+		`select clerk_sync.end_run($1, $2, $3, nullif($4, ''), $5, $6)`, r.ID, r.holder, state, reason, drift, string(document))
+	return r.unlessLost(held, err)
 }
 
 // write runs a function of a run that answers nothing.
 func (r *Run) write(ctx context.Context, what, sql string, args ...any) error {
-	var nothing any
-	if err := lost(r.store.scan(ctx, []any{&nothing}, sql, append([]any{r.ID, r.holder}, args...)...)); err != nil {
-		return fmt.Errorf("%s in run %d: %w", what, r.ID, err)
-	}
-	return nil
+	_, err := one[any](ctx, r.store, fmt.Sprintf("%s in run %d", what, r.ID), sql, append([]any{r.ID, r.holder}, args...)...)
+	return err
 }
 
-// lost tells the loss of the lock from everything that may pass.
-func lost(err error) error {
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "55000" {
-		return ErrLockLost
+func (r *Run) writeDocument(ctx context.Context, what, sql string, value any) error {
+	document, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("%s in run %d: %w", what, r.ID, err)
+	}
+	return r.write(ctx, what, sql, string(document))
+}
+
+func (r *Run) unlessLost(held bool, err error) error {
+	if err == nil && !held {
+		return fmt.Errorf("run %d: %w", r.ID, ErrLockLost)
 	}
 	return err
 }

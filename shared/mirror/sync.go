@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"clerksync/shared/clerk"
@@ -109,17 +108,10 @@ func (s *Store) applyPage(
 		return Tally{}, nil
 	}
 	ids, updated := latest(page.Items)
-	resources := page.Project(projections[w.Object]).Resources
-	var t Tally
-	into := []any{&t.Created, &t.Updated, &t.Deleted, &t.Unchanged, &t.Stale, &t.Drift, &t.DeletedHere}
-	if err := lost(s.scan(ctx, into, `
-		select created, updated, deleted, unchanged, stale, drift, deleted_here
-		from clerk_sync.apply_page($1, $2, $3, $4, $5, $6, $7::pg_catalog.jsonb, $8, $9, $10, $11)`,
-		run, holder, w.Phase, w.Pass, w.Position, w.Object, resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli(),
-	)); err != nil {
-		return Tally{}, fmt.Errorf("applying %d objects of the kind %s: %w", len(ids), w.Object, err)
-	}
-	return t, nil
+	return one[Tally](ctx, s, fmt.Sprintf("applying %d objects of the kind %s", len(ids), w.Object), `
+		select to_jsonb(p) from clerk_sync.apply_page($1, $2, $3, $4, $5, $6, $7::pg_catalog.jsonb, $8, $9, $10, $11) as p`,
+		run, holder, w.Phase, w.Pass, w.Position, w.Object, page.Project(projections[w.Object]).Resources,
+		page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli())
 }
 
 // PreviewPage says what ApplyPage would do, and does nothing. The owner of the
@@ -140,20 +132,20 @@ func (s *Store) PreviewPage(ctx context.Context, object Object, page clerk.Page,
 
 func (s *Store) previewPage(ctx context.Context, function string, object Object, page clerk.Page, settled time.Time) (Tally, []Difference, error) {
 	ids, updated := latest(page.Items)
-	rows, err := s.db.Query(ctx, `select id, result, drift, fields from clerk_sync.`+function+`($1, $2::pg_catalog.jsonb, $3, $4, $5, $6)`,
+	rows, err := collect[struct {
+		ID, Result string
+		Drift      bool
+		Fields     []FieldDifference
+	}](ctx, s, fmt.Sprintf("comparing %d objects of the kind %s", len(ids), object),
+		`select id, result, drift, fields from clerk_sync.`+function+`($1, $2::pg_catalog.jsonb, $3, $4, $5, $6)`,
 		object, page.Project(projections[object]).Resources, page.RequestedAt.UnixMilli(), ids, updated, settled.UnixMilli())
-	if err != nil {
-		return Tally{}, nil, fmt.Errorf("comparing %d objects of the kind %s: %w", len(ids), object, unavailable(ctx, err))
-	}
 	var t Tally
 	var differences []Difference
-	d := Difference{Object: object}
-	var drift bool
-	_, err = pgx.ForEachRow(rows, []any{&d.ID, &d.Result, &drift, &d.Fields}, func() error {
-		if drift {
+	for _, r := range rows {
+		if r.Drift {
 			t.Drift++
 		}
-		switch d.Result {
+		switch r.Result {
 		case "created":
 			t.Created++
 		case "updated":
@@ -163,20 +155,15 @@ func (s *Store) previewPage(ctx context.Context, function string, object Object,
 		default: // deleted here, or newer
 			t.Stale++
 		}
-		if drift && d.Result == "deleted" {
+		if r.Drift && r.Result == "deleted" {
 			t.DeletedHere++
-			d.Result = "deleted_here"
+			r.Result = "deleted_here"
 		}
-		if len(d.Fields) > 0 || d.Result == "deleted_here" {
-			differences = append(differences, d)
+		if len(r.Fields) > 0 || r.Result == "deleted_here" {
+			differences = append(differences, Difference{Object: object, ID: r.ID, Result: r.Result, Fields: r.Fields})
 		}
-		d.Fields = nil
-		return nil
-	})
-	if err != nil {
-		return Tally{}, nil, fmt.Errorf("comparing %d objects of the kind %s: %w", len(ids), object, unavailable(ctx, err))
 	}
-	return t, differences, nil
+	return t, differences, err
 }
 
 // latest are the ids of a page, each once, and when Clerk last updated it.
@@ -249,67 +236,32 @@ func (s *Store) Suspects(ctx context.Context, run int64, object Object, span Spa
 // span, and were not written since settled: in the order of their ids, after
 // one.
 func (s *Store) Undated(ctx context.Context, object Object, settled time.Time, after string, limit int) ([]Suspect, error) {
-	return s.suspects(ctx, object, `
-		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.undated($1, $2, $3, $4)`,
-		object, settled, after, limit)
+	return s.suspects(ctx, object, `undated($1, $2, $3, $4)`, object, settled, after, limit)
 }
 
 // Witnesses returns some live rows, limit at most: of listed, or if the copy has none of
 // those, of the ones next to a span that are not noted as gone. run may be 0.
 func (s *Store) Witnesses(ctx context.Context, run int64, object Object, listed []string, span Span, limit int) ([]Suspect, error) {
-	return s.suspects(ctx, object, `
-		select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.witnesses($1, $2, $3, $4, $5, $6)`,
-		run, object, listed, nullMillis(span.From), nullMillis(span.To), limit)
+	return s.suspects(ctx, object, `witnesses($1, $2, $3, $4, $5, $6)`, run, object, listed, nullMillis(span.From), nullMillis(span.To), limit)
 }
 
-// Children returns the live memberships of some users and organizations.
-func (s *Store) Children(ctx context.Context, users, organizations []string) ([]Suspect, error) {
-	return s.suspects(ctx, Memberships, `select id, organization_id, user_id from clerk_sync.children_of($1, $2)`, users, organizations)
+// MembershipsOf returns the live memberships of some users or some organizations.
+func (s *Store) MembershipsOf(ctx context.Context, parent Object, ids ...string) ([]Suspect, error) {
+	of := map[Object][]string{parent: ids}
+	return s.suspects(ctx, Memberships, `children_of($1, $2)`, of[Users], of[Organizations])
 }
 
-func (s *Store) suspects(ctx context.Context, object Object, sql string, args ...any) ([]Suspect, error) {
-	return collect[Suspect](ctx, s, fmt.Sprintf("looking for rows of the kind %s that Clerk does not list", object), sql, args...)
+func (s *Store) suspects(ctx context.Context, object Object, from string, args ...any) ([]Suspect, error) {
+	return collect[Suspect](ctx, s, fmt.Sprintf("looking for rows of the kind %s that Clerk does not list", object),
+		`select id, coalesce(organization_id, ''), coalesce(user_id, '') from clerk_sync.`+from, args...)
 }
 
 // Delete makes tombstones of what Clerk was asked for at a moment and did not have,
 // outside of any run. Memberships that this leaves are ended by
 // [Store.EndSome]; of memberships themselves hand it some thousands at most.
 func (s *Store) Delete(ctx context.Context, object Object, ids []string, at time.Time) (int64, error) {
-	var function string
-	switch object {
-	case Users:
-		function = "tombstone_users"
-	case Organizations:
-		function = "tombstone_organizations"
-	case Memberships:
-		function = "end_memberships"
-	default:
-		return 0, fmt.Errorf("deleting: objects of the kind %q are only deleted by a run", object)
-	}
-	var deleted int64
-	err := s.scan(ctx, []any{&deleted}, `select count(*) from clerk_sync.`+function+`($1, $2, null, true) where result = 'deleted'`, ids, at)
-	if err != nil {
-		return 0, fmt.Errorf("deleting %d objects of the kind %s: %w", len(ids), object, err)
-	}
-	return deleted, nil
-}
-
-// MembershipsOf returns the live memberships of one user or one organization.
-func (s *Store) MembershipsOf(ctx context.Context, parent Object, id string) ([]string, error) {
-	var ids []string
-	if err := s.scan(ctx, []any{&ids}, `select clerk_sync.memberships_of($1, $2)`, parent, id); err != nil {
-		return nil, fmt.Errorf("reading the memberships of %s: %w", id, err)
-	}
-	return ids, nil
-}
-
-// scan runs a statement that answers one row, once: the full sync, which calls what
-// uses it, repeats by itself.
-func (s *Store) scan(ctx context.Context, into []any, sql string, args ...any) error {
-	if err := s.db.QueryRow(ctx, sql, args...).Scan(into...); err != nil {
-		return unavailable(ctx, err)
-	}
-	return nil
+	return one[int64](ctx, s, fmt.Sprintf("deleting %d objects of the kind %s", len(ids), object),
+		`select clerk_sync.delete_objects($1, $2, $3, null, true)`, object, ids, at)
 }
 
 // MayPass tells an error of this package that waiting may cure from one that
@@ -336,33 +288,18 @@ func MayPass(err error) bool {
 
 // LastEventAt is when the last verified webhook message was recorded; nil if none was.
 func (s *Store) LastEventAt(ctx context.Context) (*time.Time, error) {
-	var at *time.Time
-	if err := s.scan(ctx, []any{&at}, `select clerk_sync.last_event_at()`); err != nil {
-		return nil, fmt.Errorf("reading the time of the last event: %w", err)
-	}
-	return at, nil
+	return one[*time.Time](ctx, s, "reading the time of the last event", `select clerk_sync.last_event_at()`)
 }
 
 // ExpectedInstance is the Clerk instance that the copy is of: the pinned one, or
 // unless accept is set that of the last complete run; "" while nobody knows.
 func (s *Store) ExpectedInstance(ctx context.Context, accept bool) (string, error) {
-	var id *string
-	if err := s.scan(ctx, []any{&id}, `select clerk_sync.expected_instance($1)`, accept); err != nil {
-		return "", fmt.Errorf("reading which instance the copy is of: %w", err)
-	}
-	if id == nil {
-		return "", nil
-	}
-	return *id, nil
+	return one[string](ctx, s, "reading which instance the copy is of", `select coalesce(clerk_sync.expected_instance($1), '')`, accept)
 }
 
 // IsLive tells whether the copy has an object that is not deleted.
 func (s *Store) IsLive(ctx context.Context, object Object, id string) (bool, error) {
-	var live *bool
-	if err := s.scan(ctx, []any{&live}, `select clerk_sync.is_live($1, $2)`, object, id); err != nil {
-		return false, fmt.Errorf("looking for %s: %w", id, err)
-	}
-	return live != nil && *live, nil
+	return one[bool](ctx, s, fmt.Sprintf("looking for %s", id), `select coalesce(clerk_sync.is_live($1, $2), false)`, object, id)
 }
 
 func nullMillis(m clerk.Millis) *int64 {

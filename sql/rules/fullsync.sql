@@ -2,10 +2,8 @@ create or replace function clerk_sync.run_windows(run bigint) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   return (
-    select coalesce(jsonb_agg(jsonb_build_object(
-      'object', w.object, 'phase', w.phase, 'pass', w.pass, 'position', w.position, 'from_ms', w.from_ms, 'to_ms', w.to_ms,
-      'after_id', w.after_id, 'next_offset', w.next_offset, 'listed', w.listed, 'tally', w.tally, 'finished', w.finished_at is not null
-    ) order by w.object, w.pass, w.phase, w.position), '[]')
+    select coalesce(jsonb_agg(to_jsonb(w) || jsonb_build_object('finished', w.finished_at is not null)
+                              order by w.object, w.pass, w.phase, w.position), '[]')
     from clerk_sync.run_windows as w where w.run_id = run_windows.run);
 end
 $$;
@@ -102,7 +100,7 @@ begin
   where l.run_id = require_lock.run and l.holder = require_lock.holder and l.expires_at > now()
   for share;
   if not found then
-    raise object_not_in_prerequisite_state using message = 'the lock of the full sync was lost';
+    raise exception using errcode = 'CS001', message = 'the lock of the full sync was lost';
   end if;
 end
 $$;
@@ -159,36 +157,33 @@ $$;
 -- live rows of the window were neither listed nor asked for: since when they were made.
 -- A window that ends sooner than it was planned to leaves the rest as a window to be
 -- read, in the same step: so a run goes on within a span, however large it is.
-create or replace function clerk_sync.finish_window(
-  run bigint, holder text, object text, phase text, pass integer, "position" integer, from_ms bigint, to_ms bigint, next_offset bigint,
-  listed bigint, unchanged bigint, stale bigint, unseen_ms bigint default null, deleted_here bigint default 0, rest jsonb default null
-) returns void
+create or replace function clerk_sync.finish_window(run bigint, holder text, done jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-#variable_conflict use_column
+#variable_conflict use_variable
+declare
+  d clerk_sync.run_windows := jsonb_populate_record(null::clerk_sync.run_windows, done);
 begin
   perform clerk_sync.require_lock(run, holder);
-  insert into clerk_sync.run_windows as w (
-    run_id, object, phase, pass, position, from_ms, to_ms, next_offset, listed, requested_ms, tally, finished_at)
-  values (
-    finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, finish_window."position",
-    finish_window.from_ms, finish_window.to_ms,
-    finish_window.next_offset, finish_window.listed, finish_window.unseen_ms,
-    jsonb_build_object('unchanged', finish_window.unchanged, 'stale', finish_window.stale,
-                       'deleted_here', finish_window.deleted_here, 'drift', finish_window.deleted_here), now())
-  on conflict on constraint run_windows_pkey do update set
-    from_ms = excluded.from_ms, to_ms = excluded.to_ms, next_offset = excluded.next_offset, listed = excluded.listed,
-    finished_at = excluded.finished_at, requested_ms = least(w.requested_ms, excluded.requested_ms),
-    tally = coalesce(w.tally, '{}') || jsonb_build_object('stale', finish_window.stale, 'deleted_here', finish_window.deleted_here,
-      'drift', coalesce((w.tally ->> 'drift')::bigint, 0) - coalesce((w.tally ->> 'deleted_here')::bigint, 0) + finish_window.deleted_here,
-      'unchanged', least(
-      finish_window.unchanged,
-      greatest(0, finish_window.listed - finish_window.stale
-        - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))));
-  insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms, after_id)
-  select finish_window.run, finish_window.object, finish_window.phase, finish_window.pass, r.position, nullif(r.from_ms, 0), nullif(r.to_ms, 0), r.after_id
-  from jsonb_to_record(finish_window.rest) as r (position integer, from_ms bigint, to_ms bigint, after_id text)
-  where finish_window.rest is not null
+  -- One in which nothing was listed is not there yet.
+  insert into clerk_sync.run_windows (run_id, object, phase, pass, position)
+  values (run, d.object, d.phase, d.pass, d.position)
   on conflict on constraint run_windows_pkey do nothing;
+  update clerk_sync.run_windows as w set
+    from_ms = d.from_ms, to_ms = d.to_ms, next_offset = d.next_offset, listed = d.listed, finished_at = now(),
+    requested_ms = least(w.requested_ms, (done ->> 'unseen_ms')::bigint),
+    tally = coalesce(w.tally, '{}') || jsonb_build_object(
+      'stale', s.stale, 'deleted_here', s.deleted_here,
+      'drift', coalesce((w.tally ->> 'drift')::bigint, 0) - coalesce((w.tally ->> 'deleted_here')::bigint, 0) + s.deleted_here,
+      'unchanged', least(s.unchanged, greatest(0, d.listed - s.stale
+        - coalesce((w.tally ->> 'created')::bigint, 0) - coalesce((w.tally ->> 'updated')::bigint, 0))))
+  from jsonb_to_record(d.tally) as s (unchanged bigint, stale bigint, deleted_here bigint)
+  where w.run_id = run and w.object = d.object and w.phase = d.phase and w.pass = d.pass and w.position = d.position;
+  if done ? 'rest' then
+    insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms, after_id)
+    select run, r.object, r.phase, r.pass, r.position, r.from_ms, r.to_ms, r.after_id
+    from jsonb_populate_record(null::clerk_sync.run_windows, done -> 'rest') as r
+    on conflict on constraint run_windows_pkey do nothing;
+  end if;
 end
 $$;
 
@@ -577,7 +572,8 @@ begin
   from clerk_sync.objects as o
   cross join lateral (select count(*) as pending from clerk_sync.pending_objects(pending_deletions.run, o.object)) as a
   cross join lateral clerk_sync.count_rows(o.relation, 'deleted_at IS NULL', greatest(20000, 20 * a.pending)) as c
-  where a.pending > 0;
+  where a.pending > 0
+  order by o.position;
 end
 $$;
 
@@ -645,7 +641,7 @@ revoke execute on function
   clerk_sync.require_lock(bigint, text), clerk_sync.renew_run(bigint, text, interval),
   clerk_sync.keep_cuts(bigint, text, jsonb), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
   clerk_sync.note_absences(bigint, text, text, text[], timestamptz),
-  clerk_sync.finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb),
+  clerk_sync.finish_window(bigint, text, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
   clerk_sync.count_window(bigint, text, text, integer, integer, jsonb), clerk_sync.is_drift(text, text, bigint, bigint),
   clerk_sync.is_deleted_here(jsonb, bigint),
@@ -663,7 +659,7 @@ grant execute on function
   clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.renew_run(bigint, text, interval), clerk_sync.keep_cuts(bigint, text, jsonb), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
   clerk_sync.note_absences(bigint, text, text, text[], timestamptz),
-  clerk_sync.finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb),
+  clerk_sync.finish_window(bigint, text, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
   clerk_sync.apply_page(bigint, text, text, integer, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),

@@ -488,19 +488,6 @@ begin
 end
 $$;
 
--- The live memberships of one user or one organization.
-create or replace function clerk_sync.memberships_of(object text, id text) returns text[]
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  if object = 'user' then
-    return array(select m.clerk_membership_id from {{exposed}}.organization_memberships as m
-                 where m.clerk_user_id = memberships_of.id and m.deleted_at is null);
-  end if;
-  return array(select m.clerk_membership_id from {{exposed}}.organization_memberships as m
-               where m.clerk_org_id = memberships_of.id and m.deleted_at is null);
-end
-$$;
-
 -- How many will end with a user or an organization, of objects of another kind none.
 -- Those of a parent that is deleted already end with that one, unless that is back.
 create or replace function clerk_sync.live_memberships(object text, id text) returns bigint
@@ -527,10 +514,9 @@ revoke execute on function
   clerk_sync.end_children(text, text[], timestamptz[], boolean), clerk_sync.empty_payloads(text, text[], integer),
   clerk_sync.end_some_memberships(integer, boolean), clerk_sync.end_slice(clerk_sync.endings, integer, boolean),
   clerk_sync.memberships_left(), clerk_sync.live_memberships(text, text),
-  clerk_sync.tombstone_memberships(jsonb, bigint[], text[], timestamptz[]), clerk_sync.unknown_memberships(text[]),
-  clerk_sync.memberships_of(text, text)
+  clerk_sync.tombstone_memberships(jsonb, bigint[], text[], timestamptz[]), clerk_sync.unknown_memberships(text[])
 from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.end_memberships(text[], timestamptz, timestamptz[], boolean), clerk_sync.end_some_memberships(integer, boolean),
-  clerk_sync.memberships_left(), clerk_sync.memberships_of(text, text)
+  clerk_sync.memberships_left()
 to clerksync_writer;

@@ -16,7 +16,7 @@ begin
     'end_some_memberships(integer, boolean)', 'pending_deletions(bigint)', 'children_of(text[], text[])',
     'delete_absent(bigint, text, text, integer)', 'suspects(bigint, text, bigint, bigint, text[], integer, text, text, timestamptz)',
     'witnesses(bigint, text, text[], bigint, bigint, integer)',
-    'undated(text, timestamptz, text, integer)', 'finish_window(bigint, text, text, text, integer, integer, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, jsonb)'
+    'undated(text, timestamptz, text, integer)', 'finish_window(bigint, text, jsonb)'
   ] loop
     execute format('alter function clerk_sync.%s
       set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off', entry);

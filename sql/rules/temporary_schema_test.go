@@ -205,10 +205,12 @@ func samples() []sample {
 			add("clerk_sync.undated", `'`+object+`', '2100-01-01', '', 10`)
 		}
 		add("clerk_sync.note_absences", run+`, '`+object+`', '{`+id+`}', '2100-01-01'`)
-		add("clerk_sync.finish_window", run+`, '`+object+`', 'span', 0, 1, null, null, null, 1, 0, 0, null, 0, '{"position":7,"from_ms":3,"to_ms":0,"after_id":"`+id+`"}'`)
+		part := `"object":"` + object + `","phase":"span","pass":0`
+		add("clerk_sync.finish_window", run+`, '{`+part+`,"position":1,"listed":1,"tally":{"unchanged":0,"stale":0,"deleted_here":0},
+			"rest":{`+part+`,"position":7,"from_ms":3,"after_id":"`+id+`"}}'`)
 		add("clerk_sync.is_live", `'`+object+`', '`+id+`'`)
+		add("clerk_sync.delete_objects", `'`+object+`', '{`+id+`9}', '2030-01-01'`)
 	}
-	add("clerk_sync.memberships_of", `'user', 'user_p2'`, `'organization', 'org_p2'`)
 	add("clerk_sync.run_windows", `1`)
 	add("clerk_sync.children_of", `'{user_p1}', '{org_p1}'`)
 	add("clerk_sync.pending_deletions", `1`)

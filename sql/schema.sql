@@ -1143,7 +1143,7 @@ $$;
 -- Name: apply_page(bigint, text, text, integer, integer, text, jsonb, bigint, text[], bigint[], bigint); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) RETURNS record
+CREATE FUNCTION clerk_sync.apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -1156,6 +1156,7 @@ declare
   before      text[];
   said        bigint[];
   results     text[];
+  deleted     bigint;
   outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
 begin
   if run is not null then
@@ -1185,7 +1186,7 @@ begin
          count(*) filter (where r.result = 'updated'),
          count(*) filter (where r.result = 'deleted'),
          count(*) filter (where r.result = 'unchanged'),
-         count(*) filter (where r.result = 'stale'),
+         count(*) filter (where r.result in ('stale', 'deleted')),
          count(*) filter (where r.result in ('created', 'updated')
                             and clerk_sync.is_drift(r.result, r.before, r.said, settled_ms))
   into created, updated, deleted, unchanged, stale, drift
@@ -1202,8 +1203,6 @@ begin
         where r.result = 'deleted'))) as t
       where clerk_sync.is_deleted_here(t.value, settled_ms));
   end if;
-  stale := stale + deleted;
-  deleted := 0;
 
   -- A list that is behind of what was stated before it was asked for does not confirm that.
   if run is not null and stale > 0 then
@@ -2088,20 +2087,6 @@ begin
   select m.clerk_membership_id, m.clerk_org_id, m.clerk_user_id
   from unnest(organizations) as g (id)
   join public.organization_memberships as m on m.clerk_org_id = g.id and m.sync_version < '8';
-end
-$$;
-
-
---
--- Name: column_or_null(text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
---
-
-CREATE FUNCTION clerk_sync.column_or_null(alias text, name text) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-begin
-  return case when name is null then 'null::text' else format('%I.%I', alias, name) end;
 end
 $$;
 
@@ -3748,10 +3733,9 @@ declare
   o clerk_sync.objects := clerk_sync.object(object);
 begin
   return query execute format($q$
-    select s.object_id, %s, %s from clerk_sync.sync_absences as s
+    select s.object_id, %s from clerk_sync.sync_absences as s
     left join %s as r on r.%I = s.object_id
-    where s.run_id = $1 and s.object = $2 $q$,
-    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation, o.key)
+    where s.run_id = $1 and s.object = $2 $q$, clerk_sync.whose(o), o.relation, o.key)
   using run, object;
   if object = 'organization_membership' then
     return query
@@ -3766,18 +3750,18 @@ $_$;
 
 
 --
--- Name: plan_windows(bigint, text, text, bigint[], bigint[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: plan_windows(bigint, text, jsonb, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[]) RETURNS void
+CREATE FUNCTION clerk_sync.plan_windows(run bigint, holder text, spans jsonb, object text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 begin
   perform clerk_sync.require_lock(run, holder);
   insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms)
-  select plan_windows.run, plan_windows.object, 'span', 0, w.position, w.from_ms, w.to_ms
-  from unnest(plan_windows.from_ms, plan_windows.to_ms) with ordinality as w (from_ms, to_ms, position)
+  select plan_windows.run, plan_windows.object, 'span', 0, s.position, (s.span ->> 'from_ms')::bigint, (s.span ->> 'to_ms')::bigint
+  from jsonb_array_elements(plan_windows.spans) with ordinality as s (span, position)
   on conflict on constraint run_windows_pkey do nothing;
   update clerk_sync.sync_runs as r set cuts = null where r.id = plan_windows.run and r.cuts is not null;
 end
@@ -4627,7 +4611,7 @@ begin
   return query execute format($q$
     select u.*, clerk_sync.known_gone($7, $8, u.id, u.organization_id, u.user_id)
     from (
-      select r.%1$I as id, %4$s as organization_id, %5$s as user_id, %3$s as created_at
+      select r.%1$I as id, %4$s, %3$s as created_at
       from %2$s as r
       where r.deleted_at is null
         and (%3$s, r.%1$I collate "C") > ($1, $2)
@@ -4636,8 +4620,7 @@ begin
       order by %3$s, r.%1$I collate "C"
       limit $6) as u
     order by u.created_at, u.id collate "C" $q$,
-    o.key, o.relation, clerk_sync.creation(o),
-    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
+    o.key, o.relation, clerk_sync.creation(o), clerk_sync.whose(o))
   using coalesce(behind_at, to_timestamp(from_ms / 1000.0), '-infinity'), after,
         coalesce(to_timestamp(to_ms / 1000.0), 'infinity'), through, ids, most, run, object;
 end
@@ -4957,10 +4940,9 @@ declare
   o clerk_sync.objects := clerk_sync.object(object);
 begin
   return query execute format($q$
-    select r.%1$I, %3$s, %4$s from %2$s as r
+    select r.%1$I, %3$s from %2$s as r
     where r.deleted_at is null and r.created_at is null and r.synced_at <= $1 and r.%1$I > $2
-    order by 1 limit $3 $q$,
-    o.key, o.relation, clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
+    order by 1 limit $3 $q$, o.key, o.relation, clerk_sync.whose(o))
   using settled, after, most;
 end
 $_$;
@@ -5051,6 +5033,21 @@ $_$;
 
 
 --
+-- Name: whose(clerk_sync.objects); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.whose(o clerk_sync.objects) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return format('%s as organization_id, %s as user_id',
+    coalesce('r.' || quote_ident(o.organization_key), 'null::text'), coalesce('r.' || quote_ident(o.user_key), 'null::text'));
+end
+$$;
+
+
+--
 -- Name: without_private_metadata(json, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -5097,8 +5094,7 @@ CREATE FUNCTION clerk_sync.witnesses(run bigint, object text, listed text[], fro
     AS $_$
 declare
   o     clerk_sync.objects := clerk_sync.object(object);
-  known text := format('select r.%I as id, %s as organization_id, %s as user_id from %s as r where r.deleted_at is null', o.key,
-    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation);
+  known text := format('select r.%I as id, %s from %s as r where r.deleted_at is null', o.key, clerk_sync.whose(o), o.relation);
 begin
   return query execute format('%s and r.%I = any ($1) limit $2', known, o.key) using listed, most;
   if not found then
@@ -6828,11 +6824,11 @@ REVOKE ALL ON FUNCTION clerk_sync.apply_organizations(resources jsonb, stated_ms
 
 
 --
--- Name: FUNCTION apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT deleted bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_page(run bigint, holder text, phase text, pass integer, "position" integer, object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint, OUT created bigint, OUT updated bigint, OUT unchanged bigint, OUT stale bigint, OUT drift bigint, OUT deleted_here bigint) TO clerksync_writer;
 
 
 --
@@ -6919,13 +6915,6 @@ REVOKE ALL ON FUNCTION clerk_sync.check_lease(lease interval) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION clerk_sync.children_of(users text[], organizations text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.children_of(users text[], organizations text[]) TO clerksync_writer;
-
-
---
--- Name: FUNCTION column_or_null(alias text, name text); Type: ACL; Schema: clerk_sync; Owner: -
---
-
-REVOKE ALL ON FUNCTION clerk_sync.column_or_null(alias text, name text) FROM PUBLIC;
 
 
 --
@@ -7349,11 +7338,11 @@ GRANT ALL ON FUNCTION clerk_sync.pending_objects(run bigint, object text) TO cle
 
 
 --
--- Name: FUNCTION plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[]); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION plan_windows(run bigint, holder text, spans jsonb, object text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[]) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.plan_windows(run bigint, holder text, spans jsonb, object text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.plan_windows(run bigint, holder text, spans jsonb, object text) TO clerksync_writer;
 
 
 --
@@ -7621,6 +7610,13 @@ REVOKE ALL ON FUNCTION clerk_sync.verdict(stored text, written_at timestamp with
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.versions(object text, ids text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION whose(o clerk_sync.objects); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.whose(o clerk_sync.objects) FROM PUBLIC;
 
 
 --

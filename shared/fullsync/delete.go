@@ -91,13 +91,7 @@ func (d *deleter) eachIsGone(ctx context.Context, object mirror.Object) (string,
 		return "", err
 	}
 	for _, o := range objects {
-		gone, err := d.isGone(ctx, object, o.ID)
-		if object == mirror.Memberships {
-			// None can be asked for by itself, but it goes with its parents.
-			if gone, err = d.isGone(ctx, mirror.Organizations, o.OrganizationID); err == nil && !gone {
-				gone, err = d.isGone(ctx, mirror.Users, o.UserID)
-			}
-		}
+		gone, err := d.isGone(ctx, o)
 		if err != nil {
 			return "", err
 		}
@@ -111,7 +105,7 @@ func (d *deleter) eachIsGone(ctx context.Context, object mirror.Object) (string,
 			return "", err
 		}
 		for _, o := range known[:min(beside, len(known))] {
-			if gone, err := d.isGone(ctx, object, o.ID); err != nil || !gone {
+			if gone, err := d.isGone(ctx, o); err != nil || !gone {
 				return "", err
 			}
 		}
@@ -119,20 +113,25 @@ func (d *deleter) eachIsGone(ctx context.Context, object mirror.Object) (string,
 	return "Clerk has nothing else that the copy knows", nil
 }
 
-// isGone asks for one object by itself. Other kinds than users and organizations cannot
-// be asked for, and so are not known to be gone.
-func (d *deleter) isGone(ctx context.Context, object mirror.Object, id string) (bool, error) {
-	ask := map[mirror.Object]func(context.Context, string) (clerk.Page, error){
-		mirror.Users: d.options.Clerk.User, mirror.Organizations: d.options.Clerk.Organization,
-	}[object]
-	if ask == nil {
-		return false, nil
+// isGone asks for a user or an organization by itself, and for the parents of a membership,
+// with which it goes. Other kinds cannot be asked for, and so are not known to be gone.
+func (d *deleter) isGone(ctx context.Context, o mirror.Suspect) (bool, error) {
+	for _, known := range []struct {
+		id   string
+		read func(context.Context, string) (clerk.Page, error)
+	}{{o.OrganizationID, d.options.Clerk.Organization}, {o.UserID, d.options.Clerk.User}} {
+		if known.id == "" {
+			continue
+		}
+		_, err := known.read(ctx, known.id)
+		if errors.Is(err, clerk.ErrNotFound) {
+			return true, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("asking for %s by itself: %w", known.id, err)
+		}
 	}
-	_, err := ask(ctx, id)
-	if err == nil || errors.Is(err, clerk.ErrNotFound) {
-		return err != nil, nil
-	}
-	return false, fmt.Errorf("asking for %s by itself: %w", id, err)
+	return false, nil
 }
 
 // pendingObjects are those of a kind that would be deleted.

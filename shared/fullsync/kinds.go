@@ -17,6 +17,11 @@ import (
 type kind struct {
 	object mirror.Object
 	phase  string
+	// one reads an object by itself, whose id begins with prefix, and members a page of its
+	// memberships; nil where Clerk has no such question.
+	one     func(ctx context.Context, id string) (clerk.Page, error)
+	prefix  string
+	members func(ctx context.Context, id string, q clerk.ListQuery) (clerk.Page, error)
 	// list reads a page, the oldest first.
 	list func(ctx context.Context, offset, limit int) (clerk.Page, error)
 	// find returns those of some objects that Clerk has, and when it was asked.
@@ -26,6 +31,7 @@ type kind struct {
 func users(c *clerk.Backend) kind {
 	return kind{
 		object: mirror.Users, phase: "users", list: countedUsers(c),
+		one: c.User, prefix: "user_", members: c.UserMemberships,
 		find: byID(func(ctx context.Context, ids []string) (clerk.Page, error) {
 			return c.Users(ctx, clerk.UserQuery{IDs: ids, Limit: clerk.MaxLimit})
 		}),
@@ -57,6 +63,7 @@ func countedUsers(c *clerk.Backend) func(ctx context.Context, offset, limit int)
 func organizations(c *clerk.Backend) kind {
 	return kind{
 		object: mirror.Organizations, phase: "organizations",
+		one: c.Organization, prefix: "org_", members: c.OrganizationMemberships,
 		list: func(ctx context.Context, offset, limit int) (clerk.Page, error) {
 			return c.Organizations(ctx, clerk.ListQuery{OrderBy: "+created_at", Offset: offset, Limit: limit})
 		},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/mirror"
@@ -145,12 +146,6 @@ type listedPage struct {
 
 func (p listedPage) end() int64 { return p.offset + int64(len(p.Items)) }
 
-// fetch is a page that is on its way.
-type fetch struct {
-	page listedPage
-	err  error
-}
-
 // read yields the pages of the list in order, none of them empty, each sharing
 // something with the one before, while the next ones are on their way. It ends
 // behind the last object, wherever that is by then.
@@ -176,7 +171,7 @@ func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
 		if !yield(previous, nil) {
 			return
 		}
-		var queue []chan fetch
+		var queue []func() (listedPage, error)
 		behind := 0
 		for next := previous.offset + step; ; {
 			for ; len(queue) < l.lister.options.Workers && next < l.total; next += step {
@@ -191,8 +186,7 @@ func (l *listPass) read(ctx context.Context) iter.Seq2[listedPage, error] {
 				queue = append(queue, l.ahead(ctx, next, size))
 				next += step
 			}
-			read := <-queue[0]
-			page, err := read.page, read.err
+			page, err := queue[0]()
 			queue = queue[1:]
 			if err == nil {
 				page, err = l.join(ctx, previous, page, size)
@@ -241,14 +235,11 @@ func (l *listPass) open(ctx context.Context) (listedPage, error) {
 	}
 }
 
-// ahead reads a page while others are worked on.
-func (l *listPass) ahead(ctx context.Context, offset int64, limit int) chan fetch {
-	result := make(chan fetch, 1)
-	go func() {
-		page, err := l.fetch(ctx, offset, limit)
-		result <- fetch{page, err}
-	}()
-	return result
+// ahead begins to read a page, while others are worked on, and returns what waits for it.
+func (l *listPass) ahead(ctx context.Context, offset int64, limit int) func() (listedPage, error) {
+	read := sync.OnceValues(func() (listedPage, error) { return l.fetch(ctx, offset, limit) })
+	go read() //nolint:errcheck // told to who waits
+	return read
 }
 
 func (l *listPass) fetch(ctx context.Context, offset int64, limit int) (listedPage, error) {

@@ -13,19 +13,18 @@ import (
 // User brings one user and its memberships up to date. What Clerk no longer has
 // is deleted. It needs no lock: the rules order it among everything else.
 func User(ctx context.Context, o Options, id string) (Report, error) {
-	e := newEngine(o)
-	return e.call(ctx, false, func(ctx context.Context) error {
-		return e.lister.parent(ctx, users(o.Clerk), id, o.Clerk.User, o.Clerk.UserMemberships)
-	})
+	return parent(ctx, o, users(o.Clerk), id)
 }
 
 // Organization brings one organization and its memberships up to date, like
 // [User].
 func Organization(ctx context.Context, o Options, id string) (Report, error) {
+	return parent(ctx, o, organizations(o.Clerk), id)
+}
+
+func parent(ctx context.Context, o Options, k kind, id string) (Report, error) {
 	e := newEngine(o)
-	return e.call(ctx, false, func(ctx context.Context) error {
-		return e.lister.parent(ctx, organizations(o.Clerk), id, o.Clerk.Organization, o.Clerk.OrganizationMemberships)
-	})
+	return e.call(ctx, false, func(ctx context.Context) error { return e.lister.parent(ctx, k, id) })
 }
 
 // Since brings up to date the users that changed since a moment, the newest
@@ -87,14 +86,10 @@ func (l *lister) newest(ctx context.Context, k kind, order string, list listing,
 }
 
 // parent brings a user or an organization up to date, and its memberships.
-func (l *lister) parent(
-	ctx context.Context, k kind, id string,
-	read func(context.Context, string) (clerk.Page, error),
-	list func(context.Context, string, clerk.ListQuery) (clerk.Page, error),
-) error {
+func (l *lister) parent(ctx context.Context, k kind, id string) error {
 	l.record.enter(k.phase)
 	asked := time.Now()
-	page, err := read(ctx, id)
+	page, err := k.one(ctx, id)
 	if errors.Is(err, clerk.ErrNotFound) {
 		return l.deleter.gone(ctx, k.object, id, asked)
 	}
@@ -103,31 +98,29 @@ func (l *lister) parent(
 	}
 	if len(page.Items) != 1 || page.Items[0].ID != id {
 		// An organization is also found by its slug.
-		return fmt.Errorf("reading %s: Clerk answered with another object; give the id, which begins with %s", id, prefixes[k.object])
+		return fmt.Errorf("reading %s: Clerk answered with another object; give the id, which begins with %s", id, k.prefix)
 	}
 	tally, err := l.applier.apply(ctx, mirror.Window{Object: k.object}, page)
 	if err != nil {
 		return err
 	}
 	l.record.update(k.object, func(r *ObjectReport) { r.Listed++; r.Tally.Add(tally) })
-	return l.membershipsOf(ctx, k.object, id, list)
+	return l.membershipsOf(ctx, k, id)
 }
-
-var prefixes = map[mirror.Object]string{mirror.Users: "user_", mirror.Organizations: "org_"}
 
 // membershipsOf applies the memberships of a user or an organization and ends
 // those that are not listed, if the list is complete.
-func (l *lister) membershipsOf(ctx context.Context, object mirror.Object, id string, list func(context.Context, string, clerk.ListQuery) (clerk.Page, error)) error {
+func (l *lister) membershipsOf(ctx context.Context, k kind, id string) error {
 	l.record.enter("organization_memberships")
 	// What joins while the list is read is not known to the copy now.
-	known, err := l.options.Store.MembershipsOf(ctx, object, id)
+	known, err := l.options.Store.MembershipsOf(ctx, k.object, id)
 	if err != nil {
 		return err
 	}
 	asked := time.Now()
 	listed := map[string]bool{}
 	for q := (clerk.ListQuery{OrderBy: "+created_at", Limit: l.options.pageSize}); ; {
-		page, err := list(ctx, id, q)
+		page, err := k.members(ctx, id, q)
 		if l.skipped(ctx, mirror.Memberships, err) {
 			return nil
 		}

@@ -53,29 +53,27 @@ func (c *record) update(object mirror.Object, change func(*ObjectReport)) {
 // count takes what the windows of a run say: they are written with what they
 // count, so that no count is lost or doubled by a call that is killed.
 func (c *record) count(windows []mirror.Window) {
+	latest := map[mirror.Object]int{} // of the passes over its list, if a kind was read as one
+	for _, w := range windows {
+		latest[w.Object] = max(latest[w.Object], w.Pass)
+	}
 	for _, o := range clerk.Objects() {
-		object, r := o.Kind, c.report.Of(o.Kind)
+		r := c.report.Of(o.Kind)
 		r.Tally, r.Listed = mirror.Tally{}, 0
-		latest := 0 // of the passes over its list, if it was read as one
 		for _, w := range windows {
-			if w.Object == object {
-				latest = max(latest, w.Pass)
-			}
-		}
-		for _, w := range windows {
-			if w.Object != object {
+			switch {
+			case w.Object != o.Kind:
 				continue
-			}
-			if w.Pass == latest {
+			case w.Pass == latest[o.Kind]:
 				r.Listed += w.Listed
-			} else {
+			default:
 				// They are counted in the pass that listed them last.
 				w.Tally.Drift -= w.Tally.DeletedHere
 				w.Tally.DeletedHere, w.Tally.Unchanged, w.Tally.Stale = 0, 0, 0
 			}
 			r.Tally.Add(w.Tally)
 		}
-		if latest > 1 {
+		if latest[o.Kind] > 1 {
 			// What an earlier pass wrote, a later one has found unchanged.
 			r.Unchanged = min(r.Unchanged, max(0, r.Listed-r.Stale-r.Created-r.Updated))
 		}

@@ -31,7 +31,7 @@ func (s *Store) endWithin(ctx context.Context) {
 			return
 		}
 		begun := time.Now()
-		if dealt, err := s.endSome(ctx, false); err != nil || dealt == 0 {
+		if left, err := s.endSome(ctx, false); err != nil || !left {
 			return
 		}
 		took = time.Since(begun)
@@ -40,11 +40,8 @@ func (s *Store) endWithin(ctx context.Context) {
 
 // EndSome ends some memberships that deletions have left and waits for what others
 // hold; call it until nothing is left.
-func (s *Store) EndSome(ctx context.Context) (left bool, err error) {
-	dealt, err := s.endSome(ctx, true)
-	return dealt > 0, err
-}
+func (s *Store) EndSome(ctx context.Context) (left bool, err error) { return s.endSome(ctx, true) }
 
-func (s *Store) endSome(ctx context.Context, patient bool) (int64, error) {
-	return one[int64](ctx, s, "ending memberships of what was deleted", `select clerk_sync.end_some_memberships($1, $2)`, endStep, patient)
+func (s *Store) endSome(ctx context.Context, patient bool) (left bool, err error) {
+	return one[bool](ctx, s, "ending memberships of what was deleted", `select clerk_sync.end_some_memberships($1, $2) > 0`, endStep, patient)
 }

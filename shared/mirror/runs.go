@@ -184,11 +184,7 @@ func (r *Run) KeepCuts(ctx context.Context, cuts []Cut) error {
 
 // Plan records the windows of a kind before they are walked.
 func (r *Run) Plan(ctx context.Context, object Object, spans []Span) error {
-	from, to := make([]*int64, len(spans)), make([]*int64, len(spans))
-	for i, span := range spans {
-		from[i], to[i] = nullMillis(span.From), nullMillis(span.To)
-	}
-	return r.write(ctx, "planning windows", `select clerk_sync.plan_windows($1, $2, $3, $4, $5)`, object, from, to)
+	return r.writeDocument(ctx, "planning windows", `select clerk_sync.plan_windows($1, $2, $3::pg_catalog.jsonb, $4)`, spans, object)
 }
 
 // NoteAbsent records what Clerk was asked for at a moment and did not have, some
@@ -257,12 +253,13 @@ func (r *Run) write(ctx context.Context, what, sql string, args ...any) error {
 	return err
 }
 
-func (r *Run) writeDocument(ctx context.Context, what, sql string, value any) error {
+// writeDocument is [Run.write] with a value as JSON, before the other arguments.
+func (r *Run) writeDocument(ctx context.Context, what, sql string, value any, args ...any) error {
 	document, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("%s in run %d: %w", what, r.ID, err)
 	}
-	return r.write(ctx, what, sql, string(document))
+	return r.write(ctx, what, sql, append([]any{string(document)}, args...)...)
 }
 
 func (r *Run) unlessLost(held bool, err error) error {

@@ -187,8 +187,10 @@ func latest(items []clerk.Item) ([]string, []int64) {
 // what was created in the last millisecond before To only those whose ids do not lie
 // behind Through, byte by byte; "" is without end.
 type Span struct {
-	From, To       clerk.Millis
-	After, Through string
+	From    clerk.Millis `json:"from_ms,omitempty"`
+	To      clerk.Millis `json:"to_ms,omitempty"`
+	After   string       `json:"-"`
+	Through string       `json:"-"`
 }
 
 // Place is one in the order in which rows are looked at.
@@ -214,8 +216,8 @@ func (s *Store) Suspects(ctx context.Context, run int64, object Object, span Spa
 	}
 	rows, err := collect[row](ctx, s, fmt.Sprintf("looking for rows of the kind %s that Clerk does not list", object), `
 		select id, coalesce(organization_id, ''), coalesce(user_id, ''), created_at, gone
-		from clerk_sync.suspects($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		run, object, nullMillis(span.From), nullMillis(span.To), listed, limit, after, span.Through, at)
+		from clerk_sync.suspects($1, $2, nullif($3::bigint, 0), nullif($4::bigint, 0), $5, $6, $7, $8, $9)`,
+		run, object, int64(span.From), int64(span.To), listed, limit, after, span.Through, at)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -242,7 +244,8 @@ func (s *Store) Undated(ctx context.Context, object Object, settled time.Time, a
 // Witnesses returns some live rows, limit at most: of listed, or if the copy has none of
 // those, of the ones next to a span that are not noted as gone. run may be 0.
 func (s *Store) Witnesses(ctx context.Context, run int64, object Object, listed []string, span Span, limit int) ([]Suspect, error) {
-	return s.suspects(ctx, object, `witnesses($1, $2, $3, $4, $5, $6)`, run, object, listed, nullMillis(span.From), nullMillis(span.To), limit)
+	return s.suspects(ctx, object, `witnesses($1, $2, $3, nullif($4::bigint, 0), nullif($5::bigint, 0), $6)`,
+		run, object, listed, int64(span.From), int64(span.To), limit)
 }
 
 // MembershipsOf returns the live memberships of some users or some organizations.
@@ -300,11 +303,4 @@ func (s *Store) ExpectedInstance(ctx context.Context, accept bool) (string, erro
 // IsLive tells whether the copy has an object that is not deleted.
 func (s *Store) IsLive(ctx context.Context, object Object, id string) (bool, error) {
 	return one[bool](ctx, s, fmt.Sprintf("looking for %s", id), `select coalesce(clerk_sync.is_live($1, $2), false)`, object, id)
-}
-
-func nullMillis(m clerk.Millis) *int64 {
-	if m == 0 {
-		return nil
-	}
-	return new(int64(m))
 }

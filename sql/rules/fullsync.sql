@@ -123,14 +123,13 @@ begin
 end
 $$;
 
-create or replace function clerk_sync.plan_windows(run bigint, holder text, object text, from_ms bigint[], to_ms bigint[])
-returns void
+create or replace function clerk_sync.plan_windows(run bigint, holder text, spans jsonb, object text) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform clerk_sync.require_lock(run, holder);
   insert into clerk_sync.run_windows (run_id, object, phase, pass, position, from_ms, to_ms)
-  select plan_windows.run, plan_windows.object, 'span', 0, w.position, w.from_ms, w.to_ms
-  from unnest(plan_windows.from_ms, plan_windows.to_ms) with ordinality as w (from_ms, to_ms, position)
+  select plan_windows.run, plan_windows.object, 'span', 0, s.position, (s.span ->> 'from_ms')::bigint, (s.span ->> 'to_ms')::bigint
+  from jsonb_array_elements(plan_windows.spans) with ordinality as s (span, position)
   on conflict on constraint run_windows_pkey do nothing;
   update clerk_sync.sync_runs as r set cuts = null where r.id = plan_windows.run and r.cuts is not null;
 end
@@ -276,14 +275,14 @@ $$;
 create or replace function clerk_sync.apply_page(
   run bigint, holder text, phase text, pass integer, "position" integer,
   object text, resources jsonb, stated_ms bigint, ids text[], updated_ms bigint[], settled_ms bigint,
-  out created bigint, out updated bigint, out deleted bigint, out unchanged bigint, out stale bigint, out drift bigint,
-  out deleted_here bigint
+  out created bigint, out updated bigint, out unchanged bigint, out stale bigint, out drift bigint, out deleted_here bigint
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   before      text[];
   said        bigint[];
   results     text[];
+  deleted     bigint;
   outer_cause text := coalesce(current_setting('clerk_sync.cause', true), '');
 begin
   if run is not null then
@@ -313,7 +312,7 @@ begin
          count(*) filter (where r.result = 'updated'),
          count(*) filter (where r.result = 'deleted'),
          count(*) filter (where r.result = 'unchanged'),
-         count(*) filter (where r.result = 'stale'),
+         count(*) filter (where r.result in ('stale', 'deleted')),
          count(*) filter (where r.result in ('created', 'updated')
                             and clerk_sync.is_drift(r.result, r.before, r.said, settled_ms))
   into created, updated, deleted, unchanged, stale, drift
@@ -330,8 +329,6 @@ begin
         where r.result = 'deleted'))) as t
       where clerk_sync.is_deleted_here(t.value, settled_ms));
   end if;
-  stale := stale + deleted;
-  deleted := 0;
 
   -- A list that is behind of what was stated before it was asked for does not confirm that.
   if run is not null and stale > 0 then
@@ -406,10 +403,12 @@ begin
 end
 $$;
 
-create or replace function clerk_sync.column_or_null(alias text, name text) returns text
+-- Whose a row named r is.
+create or replace function clerk_sync.whose(o clerk_sync.objects) returns text
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
 begin
-  return case when name is null then 'null::text' else format('%I.%I', alias, name) end;
+  return format('%s as organization_id, %s as user_id',
+    coalesce('r.' || quote_ident(o.organization_key), 'null::text'), coalesce('r.' || quote_ident(o.user_key), 'null::text'));
 end
 $$;
 
@@ -456,7 +455,7 @@ begin
   return query execute format($q$
     select u.*, clerk_sync.known_gone($7, $8, u.id, u.organization_id, u.user_id)
     from (
-      select r.%1$I as id, %4$s as organization_id, %5$s as user_id, %3$s as created_at
+      select r.%1$I as id, %4$s, %3$s as created_at
       from %2$s as r
       where r.deleted_at is null
         and (%3$s, r.%1$I collate "C") > ($1, $2)
@@ -465,8 +464,7 @@ begin
       order by %3$s, r.%1$I collate "C"
       limit $6) as u
     order by u.created_at, u.id collate "C" $q$,
-    o.key, o.relation, clerk_sync.creation(o),
-    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
+    o.key, o.relation, clerk_sync.creation(o), clerk_sync.whose(o))
   using coalesce(behind_at, to_timestamp(from_ms / 1000.0), '-infinity'), after,
         coalesce(to_timestamp(to_ms / 1000.0), 'infinity'), through, ids, most, run, object;
 end
@@ -482,10 +480,9 @@ declare
   o clerk_sync.objects := clerk_sync.object(object);
 begin
   return query execute format($q$
-    select r.%1$I, %3$s, %4$s from %2$s as r
+    select r.%1$I, %3$s from %2$s as r
     where r.deleted_at is null and r.created_at is null and r.synced_at <= $1 and r.%1$I > $2
-    order by 1 limit $3 $q$,
-    o.key, o.relation, clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key))
+    order by 1 limit $3 $q$, o.key, o.relation, clerk_sync.whose(o))
   using settled, after, most;
 end
 $$;
@@ -499,8 +496,7 @@ returns table (id text, organization_id text, user_id text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   o     clerk_sync.objects := clerk_sync.object(object);
-  known text := format('select r.%I as id, %s as organization_id, %s as user_id from %s as r where r.deleted_at is null', o.key,
-    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation);
+  known text := format('select r.%I as id, %s from %s as r where r.deleted_at is null', o.key, clerk_sync.whose(o), o.relation);
 begin
   return query execute format('%s and r.%I = any ($1) limit $2', known, o.key) using listed, most;
   if not found then
@@ -543,10 +539,9 @@ declare
   o clerk_sync.objects := clerk_sync.object(object);
 begin
   return query execute format($q$
-    select s.object_id, %s, %s from clerk_sync.sync_absences as s
+    select s.object_id, %s from clerk_sync.sync_absences as s
     left join %s as r on r.%I = s.object_id
-    where s.run_id = $1 and s.object = $2 $q$,
-    clerk_sync.column_or_null('r', o.organization_key), clerk_sync.column_or_null('r', o.user_key), o.relation, o.key)
+    where s.run_id = $1 and s.object = $2 $q$, clerk_sync.whose(o), o.relation, o.key)
   using run, object;
   if object = 'organization_membership' then
     return query
@@ -639,7 +634,7 @@ revoke execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
   clerk_sync.check_lease(interval), clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
   clerk_sync.require_lock(bigint, text), clerk_sync.renew_run(bigint, text, interval),
-  clerk_sync.keep_cuts(bigint, text, jsonb), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
+  clerk_sync.keep_cuts(bigint, text, jsonb), clerk_sync.plan_windows(bigint, text, jsonb, text),
   clerk_sync.note_absences(bigint, text, text, text[], timestamptz),
   clerk_sync.finish_window(bigint, text, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),
@@ -648,7 +643,7 @@ revoke execute on function
   clerk_sync.apply_page(bigint, text, text, integer, integer, text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.compare_page(text, jsonb, bigint, text[], bigint[], bigint),
   clerk_sync.preview_page(text, jsonb, bigint, text[], bigint[], bigint),
-  clerk_sync.column_or_null(text, text), clerk_sync.creation(clerk_sync.objects),
+  clerk_sync.whose(clerk_sync.objects), clerk_sync.creation(clerk_sync.objects),
   clerk_sync.known_gone(bigint, text, text, text, text),
   clerk_sync.suspects(bigint, text, bigint, bigint, text[], integer, text, text, timestamptz), clerk_sync.undated(text, timestamptz, text, integer),
   clerk_sync.witnesses(bigint, text, text[], bigint, bigint, integer), clerk_sync.children_of(text[], text[]),
@@ -657,7 +652,7 @@ from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.run_windows(bigint), clerk_sync.expected_instance(boolean),
   clerk_sync.begin_run(text, interval, text, text, boolean, boolean, interval),
-  clerk_sync.renew_run(bigint, text, interval), clerk_sync.keep_cuts(bigint, text, jsonb), clerk_sync.plan_windows(bigint, text, text, bigint[], bigint[]),
+  clerk_sync.renew_run(bigint, text, interval), clerk_sync.keep_cuts(bigint, text, jsonb), clerk_sync.plan_windows(bigint, text, jsonb, text),
   clerk_sync.note_absences(bigint, text, text, text[], timestamptz),
   clerk_sync.finish_window(bigint, text, jsonb),
   clerk_sync.end_run(bigint, text, text, text, bigint, jsonb), clerk_sync.recent_runs(integer),

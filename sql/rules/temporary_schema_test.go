@@ -191,7 +191,7 @@ func samples() []sample {
 	add("clerk_sync.begin_run", `'trap', '15 minutes', 'ins_1', 'manual', true, false`)
 	add("clerk_sync.renew_run", run+`, '15 minutes'`)
 	add("clerk_sync.keep_cuts", run+`, '[]'`)
-	add("clerk_sync.plan_windows", run+`, 'user', '{0,10}', '{10,null}'`)
+	add("clerk_sync.plan_windows", run+`, '[{"to_ms":10},{"from_ms":10}]', 'user'`)
 	for i, object := range []string{"user", "organization", "organization_membership", "role", "permission"} {
 		resource := strings.ReplaceAll([]string{trappedUser, trappedOrganization, trappedMembership, trappedRole, trappedPermission}[i], "_t", "_p")
 		id := []string{"user", "org", "orgmem", "role", "perm"}[i] + "_p1"

@@ -44,7 +44,7 @@ func limited(ctx context.Context, call func(context.Context) error) error {
 // persist repeats a statement of the store while a failure may pass: a pooler or a database
 // that restarts is back in seconds. Nothing else repeats one: below it only the pool
 // connects anew, before a statement was sent.
-func (o Options) persist(ctx context.Context, statement func(context.Context) error) error {
+func (o *Options) persist(ctx context.Context, statement func(context.Context) error) error {
 	try := func() (struct{}, error) {
 		err := limited(ctx, statement)
 		if err != nil && (ctx.Err() != nil || !mirror.MayPass(err)) {

@@ -133,21 +133,20 @@ func (e *engine) begin(ctx context.Context, recorded bool) error {
 		}
 		return fmt.Errorf("%w: CLERK_INSTANCE_ID%s pins %s, and the secret key belongs to %s", ErrPinned, origin, e.options.InstanceID, instance.ID)
 	}
-	expected := func(accept bool) (string, error) { return e.options.Store.ExpectedInstance(ctx, accept) }
 	if !recorded {
 		// It does what beginning a run does.
-		of, err := expected(e.options.AcceptInstance)
+		of, err := e.options.Store.ExpectedInstance(ctx, e.options.AcceptInstance)
 		if err == nil && of != "" && of != instance.ID {
 			err = mirror.WrongInstance(of, instance.ID)
 		}
-		return pinned(err, instance.ID, expected)
+		return e.pinned(ctx, err)
 	}
 	run, err := e.options.Store.Begin(ctx, mirror.Begin{
 		Holder: rand.Text(), Lease: lease, InstanceID: instance.ID, Trigger: e.options.Trigger,
 		Fresh: e.options.Fresh, AcceptInstance: e.options.AcceptInstance,
 	})
 	if err != nil {
-		return pinned(err, instance.ID, expected)
+		return e.pinned(ctx, err)
 	}
 	e.applier.run = run
 	report.RunID, report.Resumed, report.Initial, report.StartedAt = run.ID, run.Resumed, run.Initial, run.StartedAt
@@ -157,11 +156,12 @@ func (e *engine) begin(ctx context.Context, recorded bool) error {
 }
 
 // pinned names the pin of the database, where that is why an instance is refused.
-func pinned(err error, id string, expected func(accept bool) (string, error)) error {
+func (e *engine) pinned(ctx context.Context, err error) error {
 	if !errors.Is(err, ErrWrongInstance) {
 		return err
 	}
-	pin, askErr := expected(true)
+	id := e.record.report.InstanceID
+	pin, askErr := e.options.Store.ExpectedInstance(ctx, true)
 	if askErr != nil || pin == "" || pin == id {
 		return err
 	}

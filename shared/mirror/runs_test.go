@@ -227,6 +227,25 @@ func TestApplyPage_CountsDrift(t *testing.T) {
 	}
 }
 
+// A trigger of the application may find a precondition failed; the lock is not lost by that.
+func TestApplyPage_TellsALostLockFromAnotherPrecondition(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.exec(`create function public.refuse() returns trigger language plpgsql as $$
+		begin raise object_not_in_prerequisite_state using message = 'not now'; end $$`)
+	b.exec(`create trigger refuse before insert on public.users for each row execute function public.refuse()`)
+	run := b.mustBegin("one")
+	w := mirror.Window{Object: mirror.Users, Phase: mirror.PhaseSpan, Position: 1}
+	_, err := run.ApplyPage(t.Context(), w, listed(at(1), clerktest.User("user_1")), at(1))
+	if !errors.Is(err, mirror.ErrUnavailable) || errors.Is(err, mirror.ErrLockLost) {
+		t.Errorf("a page that a trigger refuses: %v, want ErrUnavailable", err)
+	}
+	b.expire()
+	if _, err = run.ApplyPage(t.Context(), w, listed(at(1), clerktest.User("user_1")), at(1)); !errors.Is(err, mirror.ErrLockLost) {
+		t.Errorf("a page after the lease: %v, want ErrLockLost", err)
+	}
+}
+
 // What is listed and deleted here is counted with its window, once, however often that
 // is said to be finished.
 func TestFinish_CountsOnceWhatIsDeletedHere(t *testing.T) {

@@ -2468,7 +2468,7 @@ $$;
 --
 
 CREATE FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone, times timestamp with time zone[] DEFAULT NULL::timestamp with time zone[], inferred boolean DEFAULT false) RETURNS bigint
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 declare
@@ -6998,7 +6998,6 @@ GRANT ALL ON FUNCTION clerk_sync.delete_absent(run bigint, holder text, object t
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.delete_objects(object text, ids text[], deleted_at timestamp with time zone, times timestamp with time zone[], inferred boolean) TO clerksync_writer;
 
 
 --

@@ -32,9 +32,8 @@ func (r *Report) DeletedHere() int64 {
 
 // record is what one call says of itself: its report, and how far it is.
 type record struct {
-	clerk *clerk.Backend
-	tell  func(Progress)
-	began time.Time
+	options Options
+	began   time.Time
 
 	mu     sync.Mutex
 	report Report
@@ -86,7 +85,7 @@ func (c *record) sum() {
 	for _, o := range clerk.Objects() {
 		c.report.Drift += c.report.Of(o.Kind).Drift
 	}
-	stats := c.clerk.Stats()
+	stats := c.options.Clerk.Stats()
 	c.report.Requests, c.report.Retries, c.report.RateLimited = stats.Requests, stats.Retries, stats.RateLimited
 	c.report.DurationMS = time.Since(c.began).Milliseconds()
 }
@@ -108,7 +107,7 @@ func (c *record) expect(object mirror.Object, total int64) {
 
 // advance says that so many objects more are done.
 func (c *record) advance(n int64) {
-	stats := c.clerk.Stats()
+	stats := c.options.Clerk.Stats()
 	c.mu.Lock()
 	c.done += n
 	p := Progress{Phase: c.phase, Done: c.done, Requests: stats.Requests, RateLimited: stats.RateLimited}
@@ -116,5 +115,5 @@ func (c *record) advance(n int64) {
 		p.Total += total
 	}
 	c.mu.Unlock()
-	c.tell(p)
+	c.options.Progress(p)
 }

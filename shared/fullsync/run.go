@@ -51,7 +51,7 @@ func newEngine(o Options) *engine {
 
 	began := time.Now()
 	o.Store = o.Store.Repeating(o.persist)
-	record := &record{clerk: o.Clerk, tell: o.Progress, began: began, totals: map[mirror.Object]int64{}}
+	record := &record{options: o, began: began, totals: map[mirror.Object]int64{}}
 	record.report.StartedAt, record.report.DryRun = began, o.DryRun
 	applier := &applier{options: o, record: record, settled: began.Add(-o.Settle), slots: make(chan struct{}, o.Workers)}
 	deleter := &deleter{

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -86,12 +87,8 @@ func (s *Store) applyEach(ctx context.Context, deliveries []Delivery) ([]Result,
 	var first error
 	for i, d := range deliveries {
 		var err error
-		if results[i], err = s.Apply(ctx, d); err != nil {
-			results[i] = Result{}
-			if first == nil {
-				first = err
-			}
-		}
+		results[i], err = s.Apply(ctx, d)
+		first = cmp.Or(first, err)
 	}
 	return results, first
 }

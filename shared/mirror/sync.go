@@ -263,8 +263,12 @@ func (s *Store) suspects(ctx context.Context, object Object, from string, args .
 // outside of any run. Memberships that this leaves are ended by
 // [Store.EndSome]; of memberships themselves hand it some thousands at most.
 func (s *Store) Delete(ctx context.Context, object Object, ids []string, at time.Time) (int64, error) {
+	function := map[Object]string{Users: "tombstone_users", Organizations: "tombstone_organizations", Memberships: "end_memberships"}[object]
+	if function == "" {
+		return 0, fmt.Errorf("deleting: objects of the kind %q are only deleted by a run", object)
+	}
 	return one[int64](ctx, s, fmt.Sprintf("deleting %d objects of the kind %s", len(ids), object),
-		`select clerk_sync.delete_objects($1, $2, $3, null, true)`, object, ids, at)
+		`select count(*) from clerk_sync.`+function+`($1, $2, null, true) where result = 'deleted'`, ids, at)
 }
 
 // MayPass tells an error of this package that waiting may cure from one that

@@ -48,7 +48,7 @@ $$;
 create or replace function clerk_sync.delete_objects(
   object text, ids text[], deleted_at timestamptz, times timestamptz[] default null, inferred boolean default false
 ) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
   deleted bigint;
 begin
@@ -99,6 +99,4 @@ revoke execute on function
   clerk_sync.delete_objects(text, text[], timestamptz, timestamptz[], boolean), clerk_sync.versions(text, text[]), clerk_sync.is_live(text, text),
   clerk_sync.stated_rows(text, text[])
 from public, anon, authenticated, service_role;
-grant execute on function
-  clerk_sync.delete_objects(text, text[], timestamptz, timestamptz[], boolean), clerk_sync.is_live(text, text)
-to clerksync_writer;
+grant execute on function clerk_sync.is_live(text, text) to clerksync_writer;

@@ -209,7 +209,6 @@ func samples() []sample {
 		add("clerk_sync.finish_window", run+`, '{`+part+`,"position":1,"listed":1,"tally":{"unchanged":0,"stale":0,"deleted_here":0},
 			"rest":{`+part+`,"position":7,"from_ms":3,"after_id":"`+id+`"}}'`)
 		add("clerk_sync.is_live", `'`+object+`', '`+id+`'`)
-		add("clerk_sync.delete_objects", `'`+object+`', '{`+id+`9}', '2030-01-01'`)
 	}
 	add("clerk_sync.run_windows", `1`)
 	add("clerk_sync.children_of", `'{user_p1}', '{org_p1}'`)

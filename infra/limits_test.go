@@ -117,7 +117,7 @@ func TestLimits_NestForRequests(t *testing.T) {
 			[][]limit{
 				{connect, {"looking into the database", duration(t, "shared/rls/access", "lookLimit")}},
 				{{"fetching keys", duration(t, "shared/jwtdiag/keyset", "fetchLimit")}, {"everything over the network", duration(t, "shared/jwtdiag", "networkLimit")}},
-				{{"asking Supabase", duration(t, "shared/supabase", "managementLimit")}, {"everything over the network", duration(t, "shared/jwtdiag", "networkLimit")}},
+				{{"asking Supabase", duration(t, "shared/supabase/management", "providersPatience")}, {"everything over the network", duration(t, "shared/jwtdiag", "networkLimit")}},
 				{fetch},
 				{{"reading the body", duration(t, "shared/jwtdiag/endpoint", "bodyLimit")}},
 			},

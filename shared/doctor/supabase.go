@@ -7,20 +7,28 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag/keyset"
 	"clerksync/shared/supabase"
+	"clerksync/shared/supabase/management"
+)
+
+// What a question to Supabase may take: the whole examination has ten seconds.
+const (
+	managementPatience = 4 * time.Second
+	managementAttempts = 2
 )
 
 // supabaseFacts are what Supabase says of the project.
 type supabaseFacts struct {
-	management *supabase.Management
+	management *management.Client
 	// projectStatus is what it says of the project, projectErr how asking ended.
-	projectStatus string
+	projectStatus management.ProjectStatus
 	projectErr    error
 	// ours is the provider that trusts the instance; nil without one.
-	ours *supabase.ThirdPartyAuth
+	ours *management.ThirdPartyAuth
 }
 
 const projectRemedy = "Check SUPABASE_PROJECT_REF, and that the access token's account belongs to the project's organization."
@@ -48,17 +56,21 @@ func checkAccessToken(ctx context.Context, x *examination) finding.Finding {
 		return skip(name, "Neither SUPABASE_PROJECT_REF nor SUPABASE_URL is set, and DATABASE_URL names no project.", "Set SUPABASE_PROJECT_REF.")
 	}
 	var err error
-	x.management, err = supabase.NewManagement(supabase.ManagementOptions{Token: x.diagnostics.AccessToken, ProjectRef: project, URL: x.diagnostics.ManagementURL})
-	if err != nil {
+	x.management, err = management.New(management.Options{
+		Token: x.diagnostics.AccessToken, URL: x.diagnostics.ManagementURL, Patience: managementPatience, Attempts: managementAttempts,
+	})
+	if err = errors.Join(err, management.CheckRef(project)); err != nil {
 		return fail("The access token is not usable", sentence(err), settingsRemedy)
 	}
-	x.projectStatus, x.projectErr = x.management.ProjectStatus(ctx)
+	var found management.Project
+	found, x.projectErr = x.management.Project(ctx, project)
+	x.projectStatus = found.Status
 	switch {
-	case errors.Is(x.projectErr, supabase.ErrManagementToken):
+	case errors.Is(x.projectErr, management.ErrToken):
 		return fail("Supabase refuses the access token", sentence(x.projectErr), "Make a new one on the account's page of access tokens, and set SUPABASE_ACCESS_TOKEN.")
-	case errors.Is(x.projectErr, supabase.ErrManagementForbidden):
+	case errors.Is(x.projectErr, management.ErrForbidden):
 		return fail("The access token may not read the project", sentence(x.projectErr), "Give it the permissions project_admin_read, auth_config_read and data_api_config_read, or make one of an account that belongs to the project's organization.")
-	case x.projectErr != nil && !errors.Is(x.projectErr, supabase.ErrProjectNotFound):
+	case x.projectErr != nil && !errors.Is(x.projectErr, management.ErrNotFound):
 		return skip(name, sentence(x.projectErr), "")
 	}
 	return pass("Supabase takes the access token", "The project is %s.", project)
@@ -68,14 +80,14 @@ func checkProject(_ context.Context, x *examination) finding.Finding {
 	switch {
 	case x.projectErr != nil:
 		return fail("Supabase knows no such project", sentence(x.projectErr), projectRemedy)
-	case x.projectStatus == "ACTIVE_HEALTHY":
+	case x.projectStatus == management.StatusActive:
 		return pass("The project is up", "")
-	case x.projectStatus == "INACTIVE" || x.projectStatus == "PAUSING":
-		return fail("The project is paused", "Supabase says "+x.projectStatus+". Nothing reaches its database.", "Restore it in the Supabase dashboard; a project of the free plan is paused after a week without requests.")
-	case x.projectStatus == "ACTIVE_UNHEALTHY":
+	case x.projectStatus == management.StatusPaused || x.projectStatus == management.StatusPausing:
+		return fail("The project is paused", "Supabase says "+string(x.projectStatus)+". Nothing reaches its database.", "Restore it in the Supabase dashboard; a project of the free plan is paused after a week without requests.")
+	case x.projectStatus == management.StatusUnhealthy:
 		return warn("The project is up, and not healthy", "Supabase says so.", "Look at the project's health in the Supabase dashboard, and at status.supabase.com.")
 	default:
-		return fail("The project is not up", "Supabase says "+x.projectStatus+".", "Wait until it is; the Supabase dashboard shows how far it has come.")
+		return fail("The project is not up", "Supabase says "+string(x.projectStatus)+".", "Wait until it is; the Supabase dashboard shows how far it has come.")
 	}
 }
 
@@ -86,9 +98,9 @@ func checkProvider(ctx context.Context, x *examination) finding.Finding {
 	if x.issuer == "" {
 		return skip(name, "Neither CLERK_PUBLISHABLE_KEY nor CLERK_ISSUER is set.", "Set CLERK_PUBLISHABLE_KEY.")
 	}
-	providers, err := x.management.ThirdPartyAuth(ctx)
+	providers, err := x.management.ThirdPartyAuth(ctx, x.project())
 	switch {
-	case errors.Is(err, supabase.ErrManagementForbidden):
+	case errors.Is(err, management.ErrForbidden):
 		return fail("The access token may not read whom the project trusts", sentence(err), "Give it the permission auth_config_read.")
 	case err != nil:
 		return skip(name, sentence(err), "")
@@ -137,7 +149,7 @@ func checkProviderKeys(_ context.Context, x *examination) finding.Finding {
 }
 
 func checkAdvisors(ctx context.Context, x *examination) finding.Finding {
-	advice, err := x.management.SecurityAdvice(ctx)
+	advice, err := x.management.SecurityAdvice(ctx, x.project())
 	if err != nil {
 		return skip("Supabase's advisors were not asked", sentence(err), "Give the access token the permission advisors_read.")
 	}
@@ -156,7 +168,8 @@ func checkAdvisors(ctx context.Context, x *examination) finding.Finding {
 }
 
 func checkExposed(ctx context.Context, x *examination) finding.Finding {
-	schemas, err := x.management.ExposedSchemas(ctx)
+	api, err := x.management.DataAPI(ctx, x.project())
+	schemas := api.Schemas
 	if err != nil {
 		return skip("Which schemas the Data API serves is not known", sentence(err), "Give the access token the permission data_api_config_read.")
 	}

@@ -11,7 +11,7 @@ import (
 	"clerksync/shared/jwtdiag/keyset"
 	"clerksync/shared/rls/access"
 	"clerksync/shared/rls/catalog"
-	"clerksync/shared/supabase"
+	"clerksync/shared/supabase/management"
 	"clerksync/sql/platform"
 )
 
@@ -33,9 +33,9 @@ type Keys interface {
 }
 
 // Providers lists the third-party providers that the Supabase project trusts;
-// *supabase.Management is one.
+// *management.Providers is one.
 type Providers interface {
-	ThirdPartyAuth(ctx context.Context) ([]supabase.ThirdPartyAuth, error)
+	ThirdPartyAuth(ctx context.Context) ([]management.ThirdPartyAuth, error)
 }
 
 // Options say what is known about the instance and the project. The zero value
@@ -93,7 +93,7 @@ type diagnosis struct {
 	keysErr error
 	// noKeys: there are none to verify with.
 	noKeys       bool
-	providers    []supabase.ThirdPartyAuth
+	providers    []management.ThirdPartyAuth
 	providersErr error
 	// verified: one of the instance's keys made the signature. provided: one of the
 	// keys that the project has did; nil where those are not known.

@@ -13,7 +13,7 @@ import (
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/jwttest"
 	"clerksync/shared/jwtdiag/keyset"
-	"clerksync/shared/supabase"
+	"clerksync/shared/supabase/management"
 )
 
 // Whatever is wrong with where the keys are is said, and is no verdict.
@@ -76,7 +76,7 @@ func (silent) Keys(ctx context.Context, _ string) (keyset.Set, error) {
 	return keyset.Set{}, context.Cause(ctx)
 }
 
-func (silent) ThirdPartyAuth(ctx context.Context) ([]supabase.ThirdPartyAuth, error) {
+func (silent) ThirdPartyAuth(ctx context.Context) ([]management.ThirdPartyAuth, error) {
 	<-ctx.Done()
 	return nil, context.Cause(ctx)
 }

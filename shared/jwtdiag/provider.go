@@ -9,7 +9,7 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/jwtdiag/keyset"
 	"clerksync/shared/rls/catalog"
-	"clerksync/shared/supabase"
+	"clerksync/shared/supabase/management"
 )
 
 // rotation is how long Supabase may take to notice that a provider's keys have
@@ -47,8 +47,8 @@ func (x *diagnosis) checkProvider() *check {
 	issuer, _ := x.payload.text("iss")
 	kid, hasKid := x.kid()
 	alg, _ := x.header.text("alg")
-	issuers := catalog.List(x.providers, func(p supabase.ThirdPartyAuth) string { return show(p.OIDCIssuerURL) })
-	var ours *supabase.ThirdPartyAuth
+	issuers := catalog.List(x.providers, func(p management.ThirdPartyAuth) string { return show(p.OIDCIssuerURL) })
+	var ours *management.ThirdPartyAuth
 	var keys []keyset.Key
 	for i, p := range x.providers {
 		if strings.TrimSuffix(p.OIDCIssuerURL, "/") == strings.TrimSuffix(issuer, "/") && issuer != "" {
@@ -87,7 +87,7 @@ func (x *diagnosis) tried(keys []keyset.Key, alg string) bool {
 }
 
 // resolved are the keys that Supabase has of a provider.
-func resolved(p supabase.ThirdPartyAuth) []keyset.Key {
+func resolved(p management.ThirdPartyAuth) []keyset.Key {
 	set, err := keyset.Parse(p.ResolvedJWKS)
 	if err != nil || len(set.Keys) == 0 {
 		// Given by hand, in place of an issuer.
@@ -98,7 +98,7 @@ func resolved(p supabase.ThirdPartyAuth) []keyset.Key {
 	return set.Keys
 }
 
-func registration(p supabase.ThirdPartyAuth, now time.Time) string {
+func registration(p management.ThirdPartyAuth, now time.Time) string {
 	text := "Registered as " + show(p.OIDCIssuerURL)
 	if !p.ResolvedAt.IsZero() {
 		text += ", keys fetched " + ago(now.Sub(p.ResolvedAt))
@@ -108,13 +108,13 @@ func registration(p supabase.ThirdPartyAuth, now time.Time) string {
 
 // mixUp names the two kinds of instance where one is registered and the other
 // signed.
-func mixUp(issuer string, providers []supabase.ThirdPartyAuth) string {
+func mixUp(issuer string, providers []management.ThirdPartyAuth) string {
 	theirs := clerk.IssuerKind(strings.TrimSuffix(issuer, "/"))
 	for other, text := range map[clerk.InstanceKind]string{
 		clerk.LiveInstance: " The project is set up for a production instance, the token is of a development instance.",
 		clerk.TestInstance: " The project is set up for a development instance, the token is of a production instance.",
 	} {
-		is := func(p supabase.ThirdPartyAuth) bool {
+		is := func(p management.ThirdPartyAuth) bool {
 			return clerk.IssuerKind(strings.TrimSuffix(p.OIDCIssuerURL, "/")) == other
 		}
 		if theirs != "" && theirs != other && slices.ContainsFunc(providers, is) {

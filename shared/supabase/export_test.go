@@ -36,13 +36,3 @@ func LimitConnect(c *Config, d time.Duration) {
 func SetClock(db *DB, now func() time.Time) {
 	db.now = now
 }
-
-// LimitManagement shortens the limit of a question, for tests that run into it.
-func LimitManagement(m *Management, d time.Duration) {
-	m.limit = d
-}
-
-// SetManagementClock replaces the clock by which answers are served again.
-func SetManagementClock(m *Management, now func() time.Time) {
-	m.now = now
-}

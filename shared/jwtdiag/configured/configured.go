@@ -29,6 +29,7 @@ import (
 	"clerksync/shared/jwtdiag/keyset"
 	"clerksync/shared/rls/access"
 	"clerksync/shared/supabase"
+	"clerksync/shared/supabase/management"
 )
 
 // keySetPath is where a Clerk instance publishes its keys, below its issuer
@@ -66,7 +67,7 @@ type diagnosis struct {
 	config     config.Diagnostics
 	facts      facts
 	keys       *keyset.Source
-	management *supabase.Management
+	management *management.Providers
 	*jwtdiag.Diagnoser
 }
 
@@ -144,7 +145,7 @@ func (d *Diagnoser) build(c config.Diagnostics) (*diagnosis, error) {
 		d.current.facts.project == f.project && d.current.config.ManagementURL == c.ManagementURL:
 		x.management, options.Providers = d.current.management, d.current.management
 	default:
-		if x.management, err = supabase.NewManagement(f.management(c)); err != nil {
+		if x.management, err = management.NewProviders(f.management(c)); err != nil {
 			return nil, err
 		}
 		options.Providers = x.management
@@ -207,8 +208,8 @@ func (f facts) keysFrom() string {
 	return f.keySetURL
 }
 
-func (f facts) management(c config.Diagnostics) supabase.ManagementOptions {
-	return supabase.ManagementOptions{Token: c.AccessToken, ProjectRef: f.project, URL: c.ManagementURL}
+func (f facts) management(c config.Diagnostics) management.ProvidersOptions {
+	return management.ProvidersOptions{Token: c.AccessToken, ProjectRef: f.project, URL: c.ManagementURL}
 }
 
 func derive(c config.Diagnostics) (facts, error) {
@@ -249,7 +250,7 @@ func derive(c config.Diagnostics) (facts, error) {
 		}
 	}
 	if !c.AccessToken.IsZero() && f.project != "" {
-		_, err := supabase.NewManagement(f.management(c))
+		_, err := management.NewProviders(f.management(c))
 		add("SUPABASE_ACCESS_TOKEN", err)
 	}
 	if len(problems) > 0 {

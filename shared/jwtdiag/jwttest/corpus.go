@@ -10,7 +10,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"clerksync/shared/jwtdiag"
-	"clerksync/shared/supabase"
+	"clerksync/shared/supabase/management"
 )
 
 // Case is a token with one defect, or none, and what has to be said about it.
@@ -341,6 +341,6 @@ func (l *corpus) projects() {
 // refusing is a project that tells nothing.
 type refusing struct{}
 
-func (refusing) ThirdPartyAuth(context.Context) ([]supabase.ThirdPartyAuth, error) {
+func (refusing) ThirdPartyAuth(context.Context) ([]management.ThirdPartyAuth, error) {
 	return nil, errors.New("asking for the project's providers: 403: the access token may not read them")
 }

@@ -32,7 +32,7 @@ import (
 
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/keyset"
-	"clerksync/shared/supabase"
+	"clerksync/shared/supabase/management"
 )
 
 // The instance that the tokens are of.
@@ -102,10 +102,12 @@ func Keys() jwtdiag.Keys {
 }
 
 // Providers are a project's third-party providers.
-type Providers []supabase.ThirdPartyAuth
+type Providers []management.ThirdPartyAuth
 
 // ThirdPartyAuth returns them.
-func (p Providers) ThirdPartyAuth(context.Context) ([]supabase.ThirdPartyAuth, error) { return p, nil }
+func (p Providers) ThirdPartyAuth(context.Context) ([]management.ThirdPartyAuth, error) {
+	return p, nil
+}
 
 // Registered is a project that trusts the instance.
 func Registered() Providers {

@@ -21,9 +21,10 @@ type failure struct {
 
 func (f *failure) Error() string { return fmt.Sprintf("%d: %s", f.status, f.message) }
 
-// serve answers a route that needs some access, with success if all is well.
-func (a *API) serve(needed Access, success int, do func(r *http.Request) (any, *failure)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+// route answers a route that needs some permission, with success if all is well.
+// Of permissions with a bar between them one is enough; "" needs none.
+func (a *API) route(pattern, needed string, success int, do func(r *http.Request) (any, *failure)) {
+	a.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		if a.options.Latency > 0 {
 			timer := time.NewTimer(a.options.Latency)
 			defer timer.Stop()
@@ -44,10 +45,11 @@ func (a *API) serve(needed Access, success int, do func(r *http.Request) (any, *
 	})
 }
 
-func (a *API) answer(header http.Header, r *http.Request, needed Access, do func(r *http.Request) (any, *failure)) (any, *failure) {
+func (a *API) answer(header http.Header, r *http.Request, needed string, do func(r *http.Request) (any, *failure)) (any, *failure) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	access, known := ReadWrite, token != "" && strings.EqualFold(scheme, "Bearer")
-	if known && a.options.Tokens != nil {
+	permissions, fine := a.options.Permissions[token]
+	if known && !fine && a.options.Tokens != nil {
 		access, known = a.options.Tokens[token]
 	}
 	if !known {
@@ -56,13 +58,29 @@ func (a *API) answer(header http.Header, r *http.Request, needed Access, do func
 	if fail := a.spend(header, token, r); fail != nil {
 		return nil, fail
 	}
-	if access < needed {
+	if !allowed(needed, access, permissions, fine) {
 		return nil, &failure{http.StatusForbidden, "The account may not use this endpoint."}
 	}
-	if ref := r.PathValue("ref"); ref != "" && a.options.Projects != nil && !slices.Contains(a.options.Projects, ref) {
-		return nil, &failure{http.StatusNotFound, "Project not found"}
+	if ref := r.PathValue("ref"); ref != "" {
+		if fail := a.reach(token, ref); fail != nil {
+			return nil, fail
+		}
 	}
 	return do(r)
+}
+
+func allowed(needed string, access Access, permissions []string, fine bool) bool {
+	if needed == "" {
+		return true
+	}
+	for permission := range strings.SplitSeq(needed, "|") {
+		switch {
+		case fine && slices.Contains(permissions, permission),
+			!fine && (access == ReadWrite || access == Read && strings.HasSuffix(permission, "_read")):
+			return true
+		}
+	}
+	return false
 }
 
 // spend takes one request out of the minute, and says in the header what is left.

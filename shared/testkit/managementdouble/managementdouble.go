@@ -1,30 +1,36 @@
-// Package managementdouble is Supabase's Management API in memory, as far as it
-// is about the third-party providers that projects trust.
+// Package managementdouble is Supabase's Management API in memory, as far as
+// setting up and looking after a project needs it.
 //
 //	api := managementdouble.New(managementdouble.Options{
 //		Tokens: map[string]managementdouble.Access{"sbp_a": managementdouble.ReadWrite},
 //	})
+//	api.Add(managementdouble.Project{Ref: "abcdefghijklmnopqrst", Database: database})
 //	server := httptest.NewServer(api) // https://api.supabase.com, up to /v1
 //	provider, err := api.Register(ctx, "abcdefghijklmnopqrst", managementdouble.Registration{OIDCIssuerURL: issuer})
 //
 // Registering fetches, over HTTP, the issuer's
 // /.well-known/openid-configuration and the keys that it names. They stay what
 // they are until [API.Resolve] plays Supabase's own round, which on the real one
-// can come half an hour after a rotation.
+// can come half an hour after a rotation. [API.ResolveLater] has providers that are
+// registered from then on show no keys for a number of reads, or never.
+//
+// SQL runs on the Postgres that a project names; logins that are made are roles
+// there. [Halve] as Intercept cuts an answer in half.
 //
 // Limits: what is not published is assumed. An issuer that cannot be reached is
 // registered without resolved keys; a provider names at least one of issuer, key
 // set and keys, and the first of them counts; a project may trust the same
 // issuer twice. Error texts other than "Unauthorized" are the double's own. The
 // real API has no routes for a project that is not there beside 403 and 404; which
-// of the two depends on the token, and here 404 is for tokens that may read.
+// of the two depends on the token, and here 404 is for tokens that may read, 403 for
+// those of another organization. What asks the services of a project that does not
+// run is answered 400.
 //
-// Sources: Supabase OpenAPI v1 (ThirdPartyAuth and its four operations),
-// Supabase docs, Management API (rate limits), docs on third-party auth.
+// Sources: Supabase OpenAPI v1 (operations, shapes, permissions and statuses of
+// 2026-06), Supabase docs, Management API (rate limits), docs on third-party auth.
 package managementdouble
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -58,7 +64,14 @@ const DefaultLimit = 120
 type Options struct {
 	// Tokens are those that are valid; nil means every one, for everything.
 	Tokens map[string]Access
-	// Projects are the references of those that exist; nil means every one.
+	// Permissions are those of fine-grained tokens, by token, such as
+	// auth_config_read. Such a token is valid without being among Tokens.
+	Permissions map[string][]string
+	// Organizations are those that tokens belong to, by token; one that is not
+	// named sees every project.
+	Organizations map[string]string
+	// Projects are the references of those that exist, beside what [API.Add]
+	// adds; nil means every one, unless one is added.
 	Projects []string
 	// Statuses are those of projects that are not ACTIVE_HEALTHY, by reference.
 	Statuses map[string]string
@@ -78,13 +91,6 @@ type Options struct {
 	HTTPClient *http.Client
 	// Now is the clock; nil means the system's.
 	Now func() time.Time
-}
-
-// Lint is what an advisor finds.
-type Lint struct {
-	Name   string `json:"name"`
-	Level  string `json:"level"`
-	Detail string `json:"detail"`
 }
 
 // Registration is what a provider is registered with.
@@ -117,6 +123,11 @@ type API struct {
 	projects map[string][]Provider
 	windows  map[string]window
 	requests int
+	added    []*Project
+	// unresolved counts the reads for which a provider, by its id, shows no keys;
+	// less than 0 means all.
+	unresolved map[string]int
+	later      int
 }
 
 // window is a minute of one token, project and endpoint.
@@ -140,23 +151,19 @@ func New(o Options) *API {
 	}
 	a := &API{
 		options: o, client: &http.Client{Timeout: fetchLimit}, routes: http.NewServeMux(),
-		projects: map[string][]Provider{}, windows: map[string]window{},
+		projects: map[string][]Provider{}, windows: map[string]window{}, unresolved: map[string]int{},
 	}
 	if o.HTTPClient != nil {
 		a.client = o.HTTPClient
 	}
-	a.routes.Handle("GET "+collection, a.serve(Read, http.StatusOK, a.list))
-	a.routes.Handle("POST "+collection, a.serve(ReadWrite, http.StatusCreated, a.create))
-	a.routes.Handle("GET "+collection+"/{tpa_id}", a.serve(Read, http.StatusOK, a.read))
-	a.routes.Handle("DELETE "+collection+"/{tpa_id}", a.serve(ReadWrite, http.StatusOK, a.remove))
-	a.routes.Handle("GET /v1/projects/{ref}", a.serve(Read, http.StatusOK, a.readProject))
-	a.routes.Handle("GET /v1/projects/{ref}/postgrest", a.serve(Read, http.StatusOK, a.readDataAPI))
-	a.routes.Handle("GET /v1/projects/{ref}/advisors/security", a.serve(Read, http.StatusOK, func(*http.Request) (any, *failure) {
-		return map[string]any{"lints": append([]Lint{}, a.options.Lints...)}, nil
-	}))
-	a.routes.Handle("/", a.serve(NoAccess, http.StatusOK, func(r *http.Request) (any, *failure) {
+	a.route("GET "+collection, "auth_config_read", http.StatusOK, a.list)
+	a.route("POST "+collection, "auth_config_write", http.StatusCreated, a.create)
+	a.route("GET "+collection+"/{tpa_id}", "auth_config_read", http.StatusOK, a.read)
+	a.route("DELETE "+collection+"/{tpa_id}", "auth_config_write", http.StatusOK, a.remove)
+	a.projectRoutes()
+	a.route("/", "", http.StatusOK, func(r *http.Request) (any, *failure) {
 		return nil, &failure{http.StatusNotFound, fmt.Sprintf("Cannot %s %s", r.Method, r.URL.Path)}
-	}))
+	})
 	return a
 }
 
@@ -296,7 +303,37 @@ func (a *API) find(r *http.Request) (int, *failure) {
 func (a *API) list(r *http.Request) (any, *failure) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return append([]Provider{}, a.projects[r.PathValue("ref")]...), nil
+	shown := []Provider{}
+	for _, provider := range a.projects[r.PathValue("ref")] {
+		shown = append(shown, a.shown(provider))
+	}
+	return shown, nil
+}
+
+// shown is what a read shows of a provider. It is called with the lock held.
+func (a *API) shown(p Provider) Provider {
+	left := a.unresolved[p.ID]
+	if left == 0 {
+		return p
+	}
+	a.unresolved[p.ID] = left - 1
+	p.ResolvedJWKS, p.ResolvedAt = nil, nil
+	return p
+}
+
+// ResolveLater has providers that are registered from now on show no keys for a
+// number of reads; less than 0 means never.
+func (a *API) ResolveLater(reads int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.later = reads
+}
+
+// Providers are those that a project trusts.
+func (a *API) Providers(project string) []Provider {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.projects[project])
 }
 
 func (a *API) create(r *http.Request) (any, *failure) {
@@ -312,7 +349,8 @@ func (a *API) create(r *http.Request) (any, *failure) {
 	defer a.mu.Unlock()
 	ref := r.PathValue("ref")
 	a.projects[ref] = append(a.projects[ref], provider)
-	return provider, nil
+	a.unresolved[provider.ID] = a.later
+	return a.shown(provider), nil
 }
 
 func (a *API) read(r *http.Request) (any, *failure) {
@@ -322,7 +360,7 @@ func (a *API) read(r *http.Request) (any, *failure) {
 	if fail != nil {
 		return nil, fail
 	}
-	return a.projects[r.PathValue("ref")][i], nil
+	return a.shown(a.projects[r.PathValue("ref")][i]), nil
 }
 
 func (a *API) remove(r *http.Request) (any, *failure) {
@@ -336,28 +374,6 @@ func (a *API) remove(r *http.Request) (any, *failure) {
 	provider := a.projects[ref][i]
 	a.projects[ref] = slices.Delete(a.projects[ref], i, i+1)
 	return provider, nil
-}
-
-// readProject answers V1ProjectWithDatabaseResponse.
-func (a *API) readProject(r *http.Request) (any, *failure) {
-	ref := r.PathValue("ref")
-	return map[string]any{
-		"id": ref, "ref": ref, "organization_id": "tsrqponmlkjihgfedcba", "organization_slug": "tsrqponmlkjihgfedcba", "name": "double",
-		"region": "eu-central-1", "created_at": "2026-01-01T00:00:00Z", "status": cmp.Or(a.options.Statuses[ref], "ACTIVE_HEALTHY"),
-		"database": map[string]any{"host": "db." + ref + ".supabase.co", "version": "17.6.1.018", "postgres_engine": "17", "release_channel": "ga"},
-	}, nil
-}
-
-// readDataAPI answers PostgrestConfigWithJWTSecretResponse. The real one asks a project
-// that is paused, and fails.
-func (a *API) readDataAPI(r *http.Request) (any, *failure) {
-	if a.options.Statuses[r.PathValue("ref")] != "" {
-		return nil, &failure{http.StatusInternalServerError, "Failed to retrieve project's postgrest config"}
-	}
-	return map[string]any{
-		"db_schema": cmp.Or(a.options.Schemas, "public,graphql_public"), "max_rows": 1000, "db_extra_search_path": "public, extensions",
-		"db_pool": nil, "jwt_secret": "not-a-real-secret-of-forty-characters-xx",
-	}, nil
 }
 
 var uuidPattern = regexp.MustCompile(`^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)

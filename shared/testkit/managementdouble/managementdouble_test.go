@@ -159,7 +159,7 @@ func TestAPI_RefusesAsTheRealOneDoes(t *testing.T) {
 		{"token that only reads", http.MethodPost, route, "sbp_read", `{"custom_jwks":{}}`, 403},
 		{"token that reads", http.MethodGet, route, "sbp_read", "", 200},
 		{"unknown project", http.MethodGet, elsewhere, "sbp_all", "", 404},
-		{"no route", http.MethodGet, "/v1/projects", "sbp_all", "", 404},
+		{"no route", http.MethodGet, "/v1/projects/" + project + "/nothing", "sbp_all", "", 404},
 		{"method that there is not", http.MethodPatch, route, "sbp_all", `{}`, 404},
 		{"no body", http.MethodPost, route, "sbp_all", "", 400},
 		{"nothing to trust", http.MethodPost, route, "sbp_all", `{}`, 400},

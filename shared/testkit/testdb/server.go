@@ -61,13 +61,16 @@ func NewServer(t testing.TB, settings map[string]string) *postgres.Server {
 	return server
 }
 
+// SuperuserPassword is that of the superuser of [NewPasswordServer]'s servers.
+const SuperuserPassword = "superuser's own"
+
 // NewPasswordServer is [StartServer] for a server whose roles have no password until
 // they are given one, with [ServerDatabase] as a fresh project has it. owner connects as the
 // project's owner.
 func NewPasswordServer(t testing.TB, settings map[string]string) (server *postgres.Server, owner string) {
 	t.Helper()
-	const superPassword, ownerPassword = "superuser's own", "owner-password"
-	server = StartServer(t, postgres.Options{InMemory: true, Password: superPassword, Settings: settings})
+	const ownerPassword = "owner-password"
+	server = StartServer(t, postgres.Options{InMemory: true, Password: SuperuserPassword, Settings: settings})
 	asSuperuser(t, server, ServerDatabase, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := postgres.Stubs(ctx, conn, postgres.Explicit); err != nil {
 			return err

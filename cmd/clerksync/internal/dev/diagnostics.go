@@ -18,6 +18,7 @@ import (
 	"clerksync/shared/jwtdiag/endpoint"
 	"clerksync/shared/jwtdiag/keyset"
 	"clerksync/shared/supabase"
+	"clerksync/shared/supabase/management"
 )
 
 const (
@@ -121,8 +122,8 @@ func (x doubled) Keys(context.Context, string) (keyset.Set, error) {
 }
 
 // ThirdPartyAuth is the double alone.
-func (x doubled) ThirdPartyAuth(context.Context) ([]supabase.ThirdPartyAuth, error) {
-	return []supabase.ThirdPartyAuth{{OIDCIssuerURL: x.issuer, ResolvedJWKS: x.mint.JWKS(), ResolvedAt: time.Now()}}, nil
+func (x doubled) ThirdPartyAuth(context.Context) ([]management.ThirdPartyAuth, error) {
+	return []management.ThirdPartyAuth{{OIDCIssuerURL: x.issuer, ResolvedJWKS: x.mint.JWKS(), ResolvedAt: time.Now()}}, nil
 }
 
 // serveToken makes a session token, in an organization if anybody is in one. It

@@ -1,4 +1,4 @@
-package supabase_test
+package management_test
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clerksync/shared/secret"
-	"clerksync/shared/supabase"
+	"clerksync/shared/supabase/management"
 	"clerksync/shared/testkit/managementdouble"
 )
 
@@ -43,17 +43,17 @@ func issuer(t *testing.T, keys string) string {
 }
 
 // manage returns a client of a double.
-func manage(t *testing.T, o managementdouble.Options) (*supabase.Management, *managementdouble.API) {
+func manage(t *testing.T, o managementdouble.Options) (*management.Providers, *managementdouble.API) {
 	t.Helper()
 	api := managementdouble.New(o)
 	server := httptest.NewServer(api)
 	t.Cleanup(server.Close)
-	return newManagement(t, server.URL), api
+	return newProviders(t, server.URL), api
 }
 
-func newManagement(t *testing.T, url string) *supabase.Management {
+func newProviders(t *testing.T, url string) *management.Providers {
 	t.Helper()
-	m, err := supabase.NewManagement(supabase.ManagementOptions{Token: secret.New(managementToken), ProjectRef: managedProject, URL: url})
+	m, err := management.NewProviders(management.ProvidersOptions{Token: secret.New(managementToken), ProjectRef: managedProject, URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,11 +61,11 @@ func newManagement(t *testing.T, url string) *supabase.Management {
 }
 
 // answering returns a client of a server that answers everything the same.
-func answering(t *testing.T, handler http.HandlerFunc) *supabase.Management {
+func answering(t *testing.T, handler http.HandlerFunc) *management.Providers {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	return newManagement(t, server.URL)
+	return newProviders(t, server.URL)
 }
 
 func TestThirdPartyAuth_ListsProvidersWithTheirKeys(t *testing.T) {
@@ -105,26 +105,26 @@ func TestThirdPartyAuth_TakesAnswersThatSayLessOrMore(t *testing.T) {
 	at := time.Date(2026, time.June, 15, 9, 0, 5, 123456000, time.UTC)
 	tests := []struct {
 		name, body string
-		want       []supabase.ThirdPartyAuth
+		want       []management.ThirdPartyAuth
 	}{
 		{
 			"nothing but what is required", `[{"id":"1","type":"clerk","inserted_at":"2026-06-15T09:00:05.123456Z","updated_at":"2026-06-15T11:00:05.123456+02:00"}]`,
-			[]supabase.ThirdPartyAuth{{ID: "1", Type: "clerk", InsertedAt: at, UpdatedAt: at}},
+			[]management.ThirdPartyAuth{{ID: "1", Type: "clerk", InsertedAt: at, UpdatedAt: at}},
 		},
 		{
 			"null for the rest", `[{"id":"1","oidc_issuer_url":null,"jwks_url":null,"custom_jwks":null,"resolved_jwks":null,"resolved_at":null}]`,
-			[]supabase.ThirdPartyAuth{{ID: "1"}},
+			[]management.ThirdPartyAuth{{ID: "1"}},
 		},
 		// Postgres's own forms of a time.
 		{
 			"times without a zone", `[{"inserted_at":"2026-06-15T09:00:05.123456","updated_at":"2026-06-15 09:00:05.123456+00","resolved_at":"soon"}]`,
-			[]supabase.ThirdPartyAuth{{InsertedAt: at, UpdatedAt: at}},
+			[]management.ThirdPartyAuth{{InsertedAt: at, UpdatedAt: at}},
 		},
 		{
 			"another type", `[{"id":7,"oidc_issuer_url":["x"],"resolved_at":1781514005,"resolved_jwks":"none"}]`,
-			[]supabase.ThirdPartyAuth{{ResolvedJWKS: []byte(`"none"`)}},
+			[]management.ThirdPartyAuth{{ResolvedJWKS: []byte(`"none"`)}},
 		},
-		{"more members", `[{"id":"1","flags":{"a":[1]}},{"id":"2"}]`, []supabase.ThirdPartyAuth{{ID: "1"}, {ID: "2"}}},
+		{"more members", `[{"id":"1","flags":{"a":[1]}},{"id":"2"}]`, []management.ThirdPartyAuth{{ID: "1"}, {ID: "2"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -157,40 +157,40 @@ func TestThirdPartyAuth_NamesWhatWentWrong(t *testing.T) {
 		// requests is how many are sent.
 		requests int
 	}{
-		{"token refused", status(401, `{"message":"`+hidden+`"}`), supabase.ErrManagementToken, "SUPABASE_ACCESS_TOKEN", 1},
-		{"scope missing", status(403, `{"message":"`+hidden+`"}`), supabase.ErrManagementForbidden, "auth_config_read", 1},
-		{"no such project", status(404, `{"message":"`+hidden+`"}`), supabase.ErrProjectNotFound, "SUPABASE_PROJECT_REF", 1},
-		{"limited, without a word about when", status(429, `{"message":"`+hidden+`"}`), supabase.ErrManagementLimited, "429", 1},
+		{"token refused", status(401, `{"message":"`+hidden+`"}`), management.ErrToken, "SUPABASE_ACCESS_TOKEN", 1},
+		{"scope missing", status(403, `{"message":"`+hidden+`"}`), management.ErrForbidden, "auth_config_read", 1},
+		{"no such project", status(404, `{"message":"`+hidden+`"}`), management.ErrNotFound, "SUPABASE_PROJECT_REF", 1},
+		{"limited, without a word about when", status(429, `{"message":"`+hidden+`"}`), management.ErrLimited, "429", 1},
 		{"limited for longer than a call may take", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", "40")
 			w.WriteHeader(http.StatusTooManyRequests)
-		}, supabase.ErrManagementLimited, "minute", 1},
-		{"not an answer of the API", status(404, `<html>`+hidden), supabase.ErrManagementUnavailable, "body that is not the API's", 1},
-		{"another refusal", status(422, `{"message":"`+hidden+`"}`), supabase.ErrManagementUnavailable, "422", 1},
-		{"server error", status(500, hidden), supabase.ErrManagementUnavailable, "500", 2},
-		{"gateway error", status(502, `<html>`+hidden), supabase.ErrManagementUnavailable, "502", 2},
+		}, management.ErrLimited, "minute", 1},
+		{"not an answer of the API", status(404, `<html>`+hidden), management.ErrUnavailable, "body that is not the API's", 1},
+		{"another refusal", status(422, `{"message":"`+hidden+`"}`), management.ErrRefused, "422", 1},
+		{"server error", status(500, hidden), management.ErrUnavailable, "500", 2},
+		{"gateway error", status(502, `<html>`+hidden), management.ErrUnavailable, "502", 2},
 		{"unavailable for longer than a call may take", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Retry-After", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
 			w.WriteHeader(http.StatusServiceUnavailable)
-		}, supabase.ErrManagementUnavailable, "503", 1},
+		}, management.ErrUnavailable, "503", 1},
 		{"connection that breaks", func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err == nil {
 				_ = conn.Close()
 			}
-		}, supabase.ErrManagementUnavailable, "connection", 2},
+		}, management.ErrUnavailable, "connection", 2},
 		{"body that breaks off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, `[{"id":"`)
-		}, supabase.ErrManagementUnavailable, "a part of a body", 2},
-		{"nothing", status(200, ``), supabase.ErrManagementUnavailable, "not a list", 1},
-		{"null", status(200, `null`), supabase.ErrManagementUnavailable, "not a list", 1},
-		{"a page", status(200, `<html>`+hidden), supabase.ErrManagementUnavailable, "not a list", 1},
-		{"an object", status(200, `{"data":[]}`), supabase.ErrManagementUnavailable, "not a list", 1},
-		{"a list of something else", status(200, `["`+hidden+`"]`), supabase.ErrManagementUnavailable, "not a list", 1},
-		{"a list with nothing in it", status(200, `[null]`), supabase.ErrManagementUnavailable, "not a list", 1},
-		{"more behind it", status(200, `[] []`), supabase.ErrManagementUnavailable, "not a list", 1},
-		{"too much", status(200, `["`+strings.Repeat("x", 1<<20)+`"]`), supabase.ErrManagementUnavailable, "more than 1 MiB", 1},
+		}, management.ErrUnavailable, "a part of a body", 2},
+		{"nothing", status(200, ``), management.ErrUnavailable, "not a list", 1},
+		{"null", status(200, `null`), management.ErrUnavailable, "not a list", 1},
+		{"a page", status(200, `<html>`+hidden), management.ErrUnavailable, "not a list", 1},
+		{"an object", status(200, `{"data":[]}`), management.ErrUnavailable, "not a list", 1},
+		{"a list of something else", status(200, `["`+hidden+`"]`), management.ErrUnavailable, "not a list", 1},
+		{"a list with nothing in it", status(200, `[null]`), management.ErrUnavailable, "not a list", 1},
+		{"more behind it", status(200, `[] []`), management.ErrUnavailable, "not a list", 1},
+		{"too much", status(200, `["`+strings.Repeat("x", 1<<20)+`"]`), management.ErrUnavailable, "more than 1 MiB", 1},
 		{"too much, packed", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			packed := gzip.NewWriter(w)
@@ -198,7 +198,7 @@ func TestThirdPartyAuth_NamesWhatWentWrong(t *testing.T) {
 				_, _ = packed.Write(bytes.Repeat([]byte(" "), 1<<20))
 			}
 			_ = packed.Close()
-		}, supabase.ErrManagementUnavailable, "more than 1 MiB", 1},
+		}, management.ErrUnavailable, "more than 1 MiB", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -253,8 +253,8 @@ func TestThirdPartyAuth_FollowsNoRedirect(t *testing.T) {
 	m := answering(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 	})
-	if _, err := m.ThirdPartyAuth(t.Context()); !errors.Is(err, supabase.ErrManagementUnavailable) || !strings.Contains(err.Error(), "redirect") {
-		t.Errorf("ThirdPartyAuth = %v, want ErrManagementUnavailable that names the redirect", err)
+	if _, err := m.ThirdPartyAuth(t.Context()); !errors.Is(err, management.ErrUnavailable) || !strings.Contains(err.Error(), "redirect") {
+		t.Errorf("ThirdPartyAuth = %v, want ErrUnavailable that names the redirect", err)
 	}
 }
 
@@ -269,10 +269,10 @@ func TestThirdPartyAuth_TrustsNoUnknownCertificate(t *testing.T) {
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	server.StartTLS()
 	t.Cleanup(server.Close)
-	if _, err := newManagement(t, server.URL).ThirdPartyAuth(t.Context()); !errors.Is(err, supabase.ErrManagementUnavailable) || !strings.Contains(err.Error(), "certificate") || requests.Load() != 0 {
-		t.Errorf("ThirdPartyAuth = %v after %d requests, want ErrManagementUnavailable that names the certificate", err, requests.Load())
+	if _, err := newProviders(t, server.URL).ThirdPartyAuth(t.Context()); !errors.Is(err, management.ErrUnavailable) || !strings.Contains(err.Error(), "certificate") || requests.Load() != 0 {
+		t.Errorf("ThirdPartyAuth = %v after %d requests, want ErrUnavailable that names the certificate", err, requests.Load())
 	}
-	m, err := supabase.NewManagement(supabase.ManagementOptions{
+	m, err := management.NewProviders(management.ProvidersOptions{
 		Token: secret.New(managementToken), ProjectRef: managedProject, URL: server.URL, HTTPClient: server.Client(),
 	})
 	if err != nil {
@@ -286,9 +286,9 @@ func TestThirdPartyAuth_TrustsNoUnknownCertificate(t *testing.T) {
 func TestThirdPartyAuth_EndsAtItsOwnLimit(t *testing.T) {
 	t.Parallel()
 	m := answering(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	supabase.LimitManagement(m, 50*time.Millisecond)
-	if _, err := m.ThirdPartyAuth(t.Context()); !errors.Is(err, supabase.ErrManagementUnavailable) || !strings.Contains(err.Error(), "no answer within 50ms") {
-		t.Errorf("ThirdPartyAuth = %v, want ErrManagementUnavailable that names the limit", err)
+	management.LimitProviders(m, 50*time.Millisecond)
+	if _, err := m.ThirdPartyAuth(t.Context()); !errors.Is(err, management.ErrUnavailable) || !strings.Contains(err.Error(), "no answer within 50ms") {
+		t.Errorf("ThirdPartyAuth = %v, want ErrUnavailable that names the limit", err)
 	}
 }
 
@@ -303,7 +303,7 @@ func TestThirdPartyAuth_ServesAnswersForAMinuteAndFailuresForTenSeconds(t *testi
 		next.ServeHTTP(w, r)
 	}})
 	now := time.Now()
-	supabase.SetManagementClock(m, func() time.Time { return now })
+	management.SetProvidersClock(m, func() time.Time { return now })
 	for i, step := range []struct {
 		after    time.Duration
 		broken   bool
@@ -312,8 +312,8 @@ func TestThirdPartyAuth_ServesAnswersForAMinuteAndFailuresForTenSeconds(t *testi
 	}{
 		{0, false, 1, nil},
 		{59 * time.Second, true, 1, nil},
-		{time.Second, true, 2, supabase.ErrManagementToken},
-		{9 * time.Second, false, 2, supabase.ErrManagementToken},
+		{time.Second, true, 2, management.ErrToken},
+		{9 * time.Second, false, 2, management.ErrToken},
 		{time.Second, false, 3, nil},
 	} {
 		now = now.Add(step.after)
@@ -334,14 +334,14 @@ func TestThirdPartyAuth_LeavesAUsedUpLimitAloneForAsLongAsItIsTold(t *testing.T)
 		w.WriteHeader(http.StatusTooManyRequests)
 	})
 	now := time.Now()
-	supabase.SetManagementClock(m, func() time.Time { return now })
+	management.SetProvidersClock(m, func() time.Time { return now })
 	for _, step := range []struct {
 		after    time.Duration
 		requests int32
 	}{{0, 1}, {29 * time.Second, 1}, {time.Second, 2}} {
 		now = now.Add(step.after)
-		if _, err := m.ThirdPartyAuth(t.Context()); !errors.Is(err, supabase.ErrManagementLimited) || requests.Load() != step.requests {
-			t.Errorf("after another %v: %v and %d requests, want ErrManagementLimited and %d", step.after, err, requests.Load(), step.requests)
+		if _, err := m.ThirdPartyAuth(t.Context()); !errors.Is(err, management.ErrLimited) || requests.Load() != step.requests {
+			t.Errorf("after another %v: %v and %d requests, want ErrLimited and %d", step.after, err, requests.Load(), step.requests)
 		}
 	}
 }
@@ -403,7 +403,7 @@ func FuzzThirdPartyAuth(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		var object map[string]json.RawMessage
 		isObject := json.Unmarshal([]byte(text), &object) == nil && object != nil
-		var first, second supabase.ThirdPartyAuth
+		var first, second management.ThirdPartyAuth
 		if err := json.Unmarshal([]byte(text), &first); (err == nil) != isObject && json.Valid([]byte(text)) && text != "null" {
 			t.Fatalf("reading %s: %v, want an error for all but objects", text, err)
 		}
@@ -423,7 +423,7 @@ func FuzzThirdPartyAuth(f *testing.F) {
 	})
 }
 
-func TestNewManagement_NamesEveryOptionThatCannotBeUsed(t *testing.T) {
+func TestNewProviders_NamesEveryOptionThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name            string
@@ -445,7 +445,7 @@ func TestNewManagement_NamesEveryOptionThatCannotBeUsed(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := supabase.NewManagement(supabase.ManagementOptions{Token: secret.New(tt.token), ProjectRef: tt.ref, URL: tt.url})
+			_, err := management.NewProviders(management.ProvidersOptions{Token: secret.New(tt.token), ProjectRef: tt.ref, URL: tt.url})
 			if err == nil {
 				t.Fatalf("NewManagement(%+v) works", tt)
 			}

@@ -2,6 +2,7 @@
 // thing locally, migrates a database, and answers what became of an event.
 //
 //	clerksync dev                    a local stack: Postgres, webhook endpoint, a Clerk that lives
+//	clerksync setup-sync             from keys to a first copy: planned, agreed to, read back
 //	clerksync migrate plan|up|verify the database side
 //	clerksync sync-users             make the copy say what Clerk says, whatever webhooks lost
 //	clerksync configure-rls          row level security of tables: written, proved, linted; an audit log
@@ -33,6 +34,7 @@ import (
 	"clerksync/cmd/clerksync/internal/doctor"
 	"clerksync/cmd/clerksync/internal/events"
 	"clerksync/cmd/clerksync/internal/migrate"
+	"clerksync/cmd/clerksync/internal/setupsync"
 	"clerksync/cmd/clerksync/internal/status"
 	"clerksync/cmd/clerksync/internal/syncusers"
 	"clerksync/cmd/clerksync/internal/testjwt"
@@ -43,6 +45,7 @@ var version = "dev"
 
 type program struct {
 	Dev          dev.Command          `cmd:"" help:"Run the local stack: Postgres, the webhook endpoint and a Clerk that lives."`
+	SetupSync    setupsync.Command    `cmd:"" name:"setup-sync" help:"Set everything up: keys, project, database, trust and the first rows; shows a plan and asks."`
 	Migrate      migrate.Command      `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
 	SyncUsers    syncusers.Command    `cmd:"" help:"Read users, organizations and memberships from Clerk and set the copy right."`
 	ConfigureRLS configurerls.Command `cmd:"" name:"configure-rls" help:"Write, prove and lint row level security; audit tables."`

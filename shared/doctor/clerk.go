@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"slices"
@@ -200,13 +199,6 @@ func keyIDs(set keyset.Set) []string {
 	return slices.Compact(ids)
 }
 
-// holds is whether a key is among a set's. Ids do not tell: Clerk's is the instance's, so
-// that a new key can have the old one's.
-func holds(set keyset.Set, key keyset.Key) bool {
-	public, ok := key.Public.(interface{ Equal(crypto.PublicKey) bool })
-	return ok && slices.ContainsFunc(set.Keys, func(k keyset.Key) bool { return public.Equal(k.Public) })
-}
-
 // checkPublishableKey compares the published keys with those of the secret key's instance.
 func checkPublishableKey(ctx context.Context, x *examination) finding.Finding {
 	text, err := x.backend.JWKS(ctx)
@@ -217,7 +209,7 @@ func checkPublishableKey(ctx context.Context, x *examination) finding.Finding {
 	if err != nil {
 		return skip("Whether both keys are of one instance is not known", sentence(err), "")
 	}
-	if !slices.ContainsFunc(own.Keys, func(k keyset.Key) bool { return holds(x.keys, k) }) {
+	if !slices.ContainsFunc(own.Keys, func(k keyset.Key) bool { return x.keys.Holds(k) }) {
 		return fail("The secret key and the published keys are of two instances",
 			fmt.Sprintf("%s has the keys %s, and the secret key's instance %s signs with %s.", x.keySet, strings.Join(keyIDs(x.keys), ", "), x.instance.ID, strings.Join(keyIDs(own), ", ")),
 			"Copy CLERK_SECRET_KEY and CLERK_PUBLISHABLE_KEY from the API keys page of one instance.")

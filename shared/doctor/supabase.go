@@ -136,7 +136,7 @@ func checkProviderKeys(_ context.Context, x *examination) finding.Finding {
 	}
 	lacking := keyset.Set{}
 	for _, k := range x.keys.Keys {
-		if !holds(held, k) {
+		if !held.Holds(k) {
 			lacking.Keys = append(lacking.Keys, k)
 		}
 	}

@@ -78,6 +78,13 @@ func (s Set) FindAll(kid string) []Key {
 	return append(named, unnamed...)
 }
 
+// Holds reports whether a key is in the set. Ids do not tell: Clerk's is the instance's, so that a new key can have the old
+// one's.
+func (s Set) Holds(key Key) bool {
+	public, ok := key.Public.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && slices.ContainsFunc(s.Keys, func(k Key) bool { return public.Equal(k.Public) })
+}
+
 // has reports whether a key has exactly this id.
 func (s Set) has(kid string) bool {
 	return slices.ContainsFunc(s.Keys, func(k Key) bool { return k.ID == kid })

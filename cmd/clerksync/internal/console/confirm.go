@@ -18,6 +18,13 @@ func (c Console) Confirm(ctx context.Context, question string, unasked error) er
 		return unasked
 	}
 	fmt.Fprint(c.Stderr, question+" Go on? [y/N] ")
+	if in := c.Keyboard(); in != nil {
+		answer, err := c.line(ctx, in)
+		if err != nil {
+			return err
+		}
+		return agreed(answer)
+	}
 	answers := make(chan string, 1)
 	// It may go on waiting when the answer does not matter any more: the program ends then.
 	go func() {
@@ -29,9 +36,13 @@ func (c Console) Confirm(ctx context.Context, question string, unasked error) er
 		c.Say("")
 		return ctx.Err()
 	case answer := <-answers:
-		if word := strings.ToLower(strings.TrimSpace(answer)); word != "y" && word != "yes" {
-			return errDeclined
-		}
-		return nil
+		return agreed(answer)
 	}
+}
+
+func agreed(answer string) error {
+	if word := strings.ToLower(strings.TrimSpace(answer)); word != "y" && word != "yes" {
+		return errDeclined
+	}
+	return nil
 }

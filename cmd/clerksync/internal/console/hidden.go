@@ -45,29 +45,14 @@ func (c Console) AskHidden(ctx context.Context, prompt string, most int) (_ stri
 			err = fmt.Errorf("setting the terminal back: %w", restored)
 		}
 	}()
-	// It ends with the program: nothing can take a terminal's reader away.
-	keys := make(chan []byte)
-	failed := make(chan error, 1)
-	go func() {
-		for {
-			buffer := make([]byte, 4<<10)
-			n, err := in.Read(buffer)
-			if n > 0 {
-				keys <- buffer[:n]
-			}
-			if err != nil {
-				failed <- err
-				return
-			}
-		}
-	}()
+	r := keysOf(in)
 	typed := hidden{most: most}
 	var gap <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return "", ctx.Err()
-		case pressed := <-keys:
+		case pressed := <-r.keys:
 			if gap != nil {
 				typed.text, gap = append(typed.text, '\n'), nil
 			}
@@ -80,11 +65,11 @@ func (c Console) AskHidden(ctx context.Context, prompt string, most int) (_ stri
 			}
 		case <-gap:
 			return string(typed.text), nil
-		case err := <-failed:
-			if errors.Is(err, io.EOF) {
+		case <-r.failed:
+			if errors.Is(r.err, io.EOF) {
 				return string(typed.text), nil
 			}
-			return "", fmt.Errorf("reading from the terminal: %w", err)
+			return "", fmt.Errorf("reading from the terminal: %w", r.err)
 		}
 	}
 }

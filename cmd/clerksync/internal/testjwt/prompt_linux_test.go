@@ -15,48 +15,7 @@ import (
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/jwtdiag/jwttest"
-	"clerksync/shared/testkit/need"
 )
-
-// keyboard is the other side of a terminal.
-type keyboard struct {
-	*os.File
-	// screen is what the terminal shows.
-	screen *clitest.Terminal
-}
-
-// newKeyboard opens a pseudo terminal.
-func newKeyboard(t *testing.T) (tty *os.File, keys *keyboard) {
-	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		need.Missing(t, fmt.Errorf("this machine has no pseudo terminals (mount devpts at /dev/pts): %w", err))
-	}
-	t.Cleanup(func() { _ = master.Close() })
-	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	number, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = tty.Close() })
-	keys = &keyboard{master, clitest.NewTerminal(nil)}
-	go func() {
-		for {
-			buffer := make([]byte, 4<<10)
-			n, err := master.Read(buffer)
-			if err != nil {
-				return
-			}
-			_, _ = keys.screen.Console(false).Stdout.Write(buffer[:n])
-		}
-	}()
-	return tty, keys
-}
 
 // modes are what a terminal does with what is typed.
 func modes(t *testing.T, tty *os.File) unix.Termios {
@@ -93,7 +52,7 @@ func TestTestJWT_AsksAtATerminalWithoutShowing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tty, keys := newKeyboard(t)
+			tty, keys := clitest.NewKeyboard(t)
 			before := modes(t, tty)
 			var stdout bytes.Buffer
 			done := make(chan error, 1)
@@ -106,7 +65,7 @@ func TestTestJWT_AsksAtATerminalWithoutShowing(t *testing.T) {
 				got := clitest.On[program](t.Context(), c, settings, append([]string{"test-jwt"}, test.args...)...)
 				done <- fmt.Errorf("exit code %d", got.Code)
 			}()
-			keys.screen.Await(t, "the prompt", done, func() bool { return strings.Contains(keys.screen.Stdout(), "Paste the token") })
+			keys.Screen.Await(t, "the prompt", done, func() bool { return strings.Contains(keys.Screen.Stdout(), "Paste the token") })
 			if _, err := keys.WriteString(test.typed); err != nil {
 				t.Fatal(err)
 			}
@@ -120,8 +79,8 @@ func TestTestJWT_AsksAtATerminalWithoutShowing(t *testing.T) {
 			if _, err := tty.WriteString("the end"); err != nil {
 				t.Fatal(err)
 			}
-			keys.screen.Await(t, "the last line", nil, func() bool { return strings.Contains(keys.screen.Stdout(), "the end") })
-			talk := keys.screen.Stdout()
+			keys.Screen.Await(t, "the last line", nil, func() bool { return strings.Contains(keys.Screen.Stdout(), "the end") })
+			talk := keys.Screen.Stdout()
 			if !strings.HasPrefix(talk, console.MarkPastes) || strings.Count(talk, console.UnmarkPastes) != 1 {
 				t.Errorf("pastes are not marked, or still are afterwards: %q", talk)
 			}
@@ -140,7 +99,7 @@ func TestTestJWT_AsksAtATerminalWithoutShowing(t *testing.T) {
 // SIGTERM, or Ctrl-C from elsewhere, while it asks.
 func TestTestJWT_LeavesTheTerminalInOrderWhenInterrupted(t *testing.T) {
 	t.Parallel()
-	tty, keys := newKeyboard(t)
+	tty, keys := clitest.NewKeyboard(t)
 	before := modes(t, tty)
 	ctx, interrupt := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -148,7 +107,7 @@ func TestTestJWT_LeavesTheTerminalInOrderWhenInterrupted(t *testing.T) {
 		got := clitest.On[program](ctx, console.Console{Stdin: tty, Stderr: tty, StderrTTY: true}, nil, "test-jwt")
 		done <- fmt.Errorf("exit code %d", got.Code)
 	}()
-	keys.screen.Await(t, "the prompt", done, func() bool { return strings.Contains(keys.screen.Stdout(), "Paste the token") })
+	keys.Screen.Await(t, "the prompt", done, func() bool { return strings.Contains(keys.Screen.Stdout(), "Paste the token") })
 	interrupt()
 	if got := <-done; got.Error() != fmt.Sprintf("exit code %d", commandline.ExitInterrupted) {
 		t.Errorf("it ended with %v, want %d", got, commandline.ExitInterrupted)

@@ -1,0 +1,142 @@
+package setupsync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/shared/clerk"
+	"clerksync/shared/secret"
+	"clerksync/shared/setup"
+	"clerksync/shared/supabase"
+)
+
+// Where frameworks keep what we call otherwise.
+var otherNames = map[string][]string{
+	"CLERK_PUBLISHABLE_KEY": {
+		"NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY", "VITE_CLERK_PUBLISHABLE_KEY", "EXPO_PUBLIC_CLERK_PUBLISHABLE_KEY",
+		"PUBLIC_CLERK_PUBLISHABLE_KEY", "NUXT_PUBLIC_CLERK_PUBLISHABLE_KEY",
+	},
+	"SUPABASE_URL": {"NEXT_PUBLIC_SUPABASE_URL", "VITE_SUPABASE_URL", "EXPO_PUBLIC_SUPABASE_URL", "PUBLIC_SUPABASE_URL"},
+}
+
+// collect takes what is there already, and asks for the rest.
+func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup, error) {
+	path := cmp.Or(string(cmd.Into), ".env")
+	file := setup.NewEnvFile(path)
+	own, err := file.Read()
+	if err != nil {
+		return nil, err
+	}
+	local, err := setup.NewEnvFile(filepath.Join(filepath.Dir(path), ".env.local")).Read()
+	if err != nil {
+		return nil, err
+	}
+	lookup := func(key string) string {
+		for _, name := range append([]string{key}, otherNames[key]...) {
+			set, _ := c.Lookup(name)
+			if value := cmp.Or(set, own[name], local[name]); value != "" {
+				return strings.TrimSpace(value)
+			}
+		}
+		return ""
+	}
+
+	secretKey, err := hidden(ctx, c, lookup, "CLERK_SECRET_KEY", "Clerk secret key, from the API keys page of the Clerk dashboard")
+	if err != nil {
+		return nil, err
+	}
+	publishable := lookup("CLERK_PUBLISHABLE_KEY")
+	switch {
+	case publishable != "":
+	case c.Keyboard() == nil:
+		return nil, console.Usage(errors.New("CLERK_PUBLISHABLE_KEY is not set, and there is no terminal to ask at: copy it from the API keys page of the Clerk dashboard"))
+	default:
+		if publishable, err = c.Ask(ctx, "Clerk publishable key, from the same page: "); err != nil {
+			return nil, err
+		}
+	}
+	backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: secretKey, URL: lookup("CLERK_API_URL")})
+	if err != nil {
+		return nil, fmt.Errorf("CLERK_SECRET_KEY: %w", err)
+	}
+	client, err := supabaseClient(ctx, c, lookup)
+	if err != nil {
+		return nil, err
+	}
+	project := cmp.Or(string(cmd.Project), lookup("SUPABASE_PROJECT_REF"), refOf(lookup("SUPABASE_URL")), linked(filepath.Dir(path)))
+	if project == "" {
+		if project, err = pick(ctx, c, client); err != nil {
+			return nil, err
+		}
+	}
+	caCert := lookup("DATABASE_CA_CERT")
+	return setup.New(setup.Options{
+		SecretKey: secretKey, PublishableKey: publishable, Issuer: lookup("CLERK_ISSUER"), KeySet: lookup("CLERK_JWKS_URL"),
+		Clerk: backend, Supabase: client, Project: project,
+		DatabaseURL: owners(own["DATABASE_URL"], lookup("DATABASE_URL")), OwnerPassword: cmd.password(c), CACert: caCert,
+		ReplaceProviders: cmd.ReplaceProvider, Fill: fill(c, backend, caCert),
+		Warn: func(text string) { c.Say("clerksync: warning: %s", text) },
+		File: file, State: setup.NewStateFile(filepath.Dir(path)),
+	})
+}
+
+// owners is the first connection string that is not one of the runtime logins.
+func owners(given ...string) secret.Value {
+	for _, text := range given {
+		if parsed, err := supabase.Parse(supabase.Options{URL: secret.New(text)}); err == nil && !strings.HasPrefix(parsed.User, "clerksync_") {
+			return secret.New(text)
+		}
+	}
+	return secret.Value{}
+}
+
+// refOf is the reference in a project's API URL.
+func refOf(address string) string {
+	ref, ok := strings.CutSuffix(strings.TrimSuffix(address, "/"), ".supabase.co")
+	if !ok {
+		return ""
+	}
+	return strings.TrimPrefix(ref, "https://")
+}
+
+// linked is the project that the Supabase CLI was told to work with.
+func linked(folder string) string {
+	text, err := os.ReadFile(filepath.Join(folder, "supabase", ".temp", "project-ref")) //nolint:gosec // beside the file that the person names
+	if err != nil || len(text) > 100 {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// password is where the database password comes from; nil where that is nowhere.
+func (cmd Command) password(c console.Console) func(context.Context) (secret.Value, error) {
+	switch {
+	case cmd.DatabasePasswordFile != "":
+		return func(ctx context.Context) (secret.Value, error) {
+			text, err := console.ReadText(ctx, string(cmd.DatabasePasswordFile), mostTyped)
+			if text = strings.TrimRight(text, "\r\n"); err == nil && text == "" {
+				err = console.Usage(errors.New("the file of --database-password-file is empty"))
+			}
+			return secret.New(text), err
+		}
+	case cmd.Plan:
+		return nil
+	case c.Keyboard() == nil:
+		return func(context.Context) (secret.Value, error) {
+			return secret.Value{}, console.Usage(errors.New("the database password is needed once: give --database-password-file, or the owner's connection string as DATABASE_URL"))
+		}
+	}
+	return func(ctx context.Context) (secret.Value, error) {
+		typed, err := c.AskHidden(ctx, "Database password, set when the project was made (not shown, kept nowhere): ", mostTyped)
+		if err == nil && typed == "" {
+			err = console.Usage(errors.New("no database password was given"))
+		}
+		return secret.New(typed), err
+	}
+}

@@ -1,0 +1,208 @@
+// Package setupsync is the command setup-sync: from keys of Clerk and a token of Supabase to a first copy.
+package setupsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/shared/clerk"
+	"clerksync/shared/fullsync"
+	"clerksync/shared/mirror"
+	"clerksync/shared/secret"
+	"clerksync/shared/setup"
+	"clerksync/shared/supabase"
+	"clerksync/shared/supabase/management"
+)
+
+// Command is setup-sync, as kong reads it.
+type Command struct {
+	Plan                 bool          `help:"Show what would be done, and write nothing." xor:"how"`
+	Yes                  bool          `help:"Do what the plan says without asking." xor:"how"`
+	Only                 console.Names `help:"Only these steps: keys, project, database, provider, rows." placeholder:"STEP"`
+	Into                 console.Path  `help:"File that settings are read from and written into (default: .env)." placeholder:"FILE"`
+	Project              console.Once  `help:"Reference of the Supabase project, 20 letters." placeholder:"REF"`
+	DatabasePasswordFile console.Path  `help:"File with the database password, which is read once and kept nowhere." placeholder:"FILE"`
+	ReplaceProvider      bool          `help:"Have the project trust no other Clerk instance, once this one is proved."`
+	Wait                 time.Duration `help:"How long Supabase may take to fetch Clerk's keys (default: ${default})." default:"2m" placeholder:"DURATION"`
+}
+
+// Help is the text below the flags' list in "clerksync setup-sync --help".
+func (Command) Help() string {
+	return `It looks at what is there, shows what it would do, asks, does it step by step and reads each step back. A run that was
+ended goes on when it is run again; one that finds everything done changes nothing.
+
+Settings are taken from the environment, from FILE and from .env.local; what is missing is asked for: Clerk's secret key, a
+Supabase access token, the project, the database password. The last three are written nowhere but for the project.
+
+Examples:
+  clerksync setup-sync
+  clerksync --json setup-sync --plan
+  clerksync setup-sync --yes --project abcdefghijklmnopqrst --database-password-file password.txt
+  clerksync setup-sync --only provider --replace-provider`
+}
+
+// Validate checks what the types of the flags do not.
+func (cmd Command) Validate() error {
+	known := []string{"keys", "project", "database", "provider", "rows"}
+	var problems []error
+	for _, step := range cmd.Only {
+		problems = append(problems, console.Refuse(!slices.Contains(known, step), "--only %s: there is no such step; there are %s", step, strings.Join(known, ", ")))
+	}
+	problems = append(problems, console.Refuse(cmd.Wait <= 0, "--wait is not positive"))
+	return errors.Join(problems...)
+}
+
+// Run is the command.
+func (cmd Command) Run(ctx context.Context, c console.Console) error {
+	s, err := cmd.collect(ctx, c)
+	if err != nil {
+		return err
+	}
+	steps := s.Steps()
+	if len(cmd.Only) > 0 {
+		steps = slices.DeleteFunc(steps, func(step setup.Step) bool { return !slices.Contains(cmd.Only, step.ID) })
+	}
+	plan, err := setup.Look(ctx, steps)
+	// Where it ends for a person to do something, what is known is shown all the same.
+	if c.JSON || cmd.Plan || err == nil {
+		if printed := show(c, plan); printed != nil {
+			return errors.Join(err, printed)
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case plan.Done():
+		c.Say("clerksync: nothing to do, everything is set up")
+		return nil
+	case cmd.Plan:
+		c.Say("clerksync: this was the plan: nothing was written")
+		return nil
+	case !cmd.Yes && plan.Writes() > 0:
+		unasked := console.Usage(errors.New("there is no terminal to ask at; give --yes to do what the plan says, or --plan to see it"))
+		if err := c.Confirm(ctx, console.Count(plan.Writes(), "change", "changes")+" will be made.", unasked); err != nil {
+			return err
+		}
+	}
+	err = setup.Carry(ctx, steps, plan, setup.Carrying{Wait: cmd.Wait, Report: func(e setup.Entry, what string) {
+		switch {
+		case e.Status == setup.Done:
+			c.Say("clerksync: %s: done: %s", e.Step, e.Detail)
+		case e.Status == setup.Waiting:
+			c.Say("clerksync: %s: waiting: %s", e.Step, what)
+		default:
+			c.Say("clerksync: %s: %s", e.Step, what)
+		}
+	}})
+	switch {
+	case errors.Is(err, setup.ErrStillWaiting), errors.Is(err, setup.ErrChanged):
+		return console.Hint(err, `"clerksync setup-sync" goes on from here`)
+	case ctx.Err() != nil:
+		return console.Hint(fmt.Errorf("%w: %w", ctx.Err(), err), `what is done is kept: "clerksync setup-sync" goes on from here`)
+	case err != nil:
+		return console.Hint(err, `nothing is half done: mend this, and "clerksync setup-sync" goes on from here`)
+	}
+	c.Say("clerksync: the set-up is done; next: have Clerk add the claim role to session tokens (dashboard.clerk.com/setup/supabase), " +
+		"deploy what receives webhooks (docs/deploy.md), and ask \"clerksync doctor\" what is left")
+	return nil
+}
+
+func show(c console.Console, plan setup.Plan) error {
+	return c.Print(map[string]setup.Plan{"steps": plan}, func(row func(...any)) {
+		for _, e := range plan {
+			row(e.Step, e.Status, e.Detail)
+			for _, what := range e.Writes {
+				row("", "", "- "+what)
+			}
+		}
+	})
+}
+
+// fill makes the first full sync.
+func fill(c console.Console, backend *clerk.Backend, caCert string) func(context.Context, secret.Value) error {
+	return func(ctx context.Context, writer secret.Value) error {
+		parsed, err := supabase.Parse(supabase.Options{URL: writer, CACert: caCert, AppName: "setup", MaxConns: fillConnections})
+		if err != nil {
+			return err
+		}
+		db := supabase.Open(supabase.Fixed(parsed))
+		defer db.Close()
+		progress := console.NewProgress(c)
+		progress.Start()
+		report, err := fullsync.Run(ctx, fullsync.Options{
+			Clerk: backend, Store: mirror.New(db), Trigger: "cli",
+			Logger: slog.New(slog.NewTextHandler(progress, &slog.HandlerOptions{Level: slog.LevelWarn})),
+			Progress: func(at fullsync.Progress) {
+				progress.Update(console.Step{Phase: at.Phase, Done: at.Done, Total: at.Total, RateLimited: at.RateLimited})
+			},
+		})
+		progress.Close()
+		if err == nil && report.State != fullsync.Complete {
+			err = fmt.Errorf("the full sync ended %s: %s", report.State, report.Reason)
+		}
+		return err
+	}
+}
+
+// fillConnections write at the same time.
+const fillConnections = 4
+
+// supabaseClient is of the access token that is set or asked for.
+func supabaseClient(ctx context.Context, c console.Console, lookup func(string) string) (*management.Client, error) {
+	token, err := hidden(ctx, c, lookup, "SUPABASE_ACCESS_TOKEN", "Supabase access token, from supabase.com/dashboard/account/tokens")
+	if err != nil {
+		return nil, err
+	}
+	return management.New(management.Options{Token: token, URL: lookup("SUPABASE_API_URL")})
+}
+
+// pick has a project picked from a list.
+func pick(ctx context.Context, c console.Console, client *management.Client) (string, error) {
+	projects, err := client.Projects(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case len(projects) == 0:
+		return "", errors.New("the access token sees no project: use one of an account that belongs to the project's organization, or make a project in Supabase's dashboard")
+	case len(projects) == 1:
+		return projects[0].Ref, nil
+	case c.Keyboard() == nil:
+		return "", console.Usage(errors.New("the access token sees several projects: name one with --project or as SUPABASE_PROJECT_REF"))
+	}
+	for i, p := range projects {
+		c.Say("%3d  %s  %s  %s  %s", i+1, p.Ref, p.Name, p.Region, p.Status)
+	}
+	answer, err := c.Ask(ctx, "Which project? Its number: ")
+	if err != nil {
+		return "", err
+	}
+	var n int
+	if _, err := fmt.Sscanf(answer, "%d", &n); err != nil || n < 1 || n > len(projects) {
+		return "", console.Usage(fmt.Errorf("there is no project of that number; give one from 1 to %d", len(projects)))
+	}
+	return projects[n-1].Ref, nil
+}
+
+// mostTyped bounds what is asked for.
+const mostTyped = 8 << 10
+
+// hidden is a secret that is set, or asked for without being shown.
+func hidden(ctx context.Context, c console.Console, lookup func(string) string, key, what string) (secret.Value, error) {
+	if value := lookup(key); value != "" {
+		return secret.New(value), nil
+	}
+	if c.Keyboard() == nil {
+		return secret.Value{}, console.Usage(fmt.Errorf("%s is not set, and there is no terminal to ask at: set it in the environment, or in a file that --env-file names", key))
+	}
+	typed, err := c.AskHidden(ctx, what+" (not shown): ", mostTyped)
+	if typed = strings.TrimSpace(typed); err == nil && typed == "" {
+		err = console.Usage(fmt.Errorf("nothing was given for %s", key))
+	}
+	return secret.New(typed), err
+}

@@ -1,0 +1,4 @@
+package setup
+
+// Interrupt has f called before and after each effect; its error ends the run there, as the end of the process would.
+func Interrupt(s *Setup, f func() error) { s.interrupted = f }

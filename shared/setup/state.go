@@ -1,0 +1,72 @@
+package setup
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// State is what this program has made, or was about to make when it was ended. It holds no secret. What is still there has
+// to be looked up.
+type State struct {
+	Version int `json:"version"`
+	// Providers are those that were registered with Supabase.
+	Providers []MadeProvider `json:"providers"`
+}
+
+// MadeProvider is a third-party provider of a project.
+type MadeProvider struct {
+	Project string `json:"project"`
+	Issuer  string `json:"issuer"`
+}
+
+const stateVersion = 1
+
+// StateFile is where the state is kept.
+type StateFile struct{ path string }
+
+// NewStateFile is that below a folder: .clerksync/setup.json.
+func NewStateFile(folder string) StateFile {
+	return StateFile{filepath.Join(folder, ".clerksync", "setup.json")}
+}
+
+// Read returns the state: an empty one where there is no file.
+func (f StateFile) Read() (State, error) {
+	text, err := os.ReadFile(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return State{Version: stateVersion}, nil
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("reading .clerksync/setup.json: %w", withoutPath(err))
+	}
+	var s State
+	if len(text) > maxFile || json.Unmarshal(text, &s) != nil || s.Version != stateVersion {
+		return State{}, errors.New(".clerksync/setup.json is not one that this program has written: move it away, or use the program that wrote it")
+	}
+	return s, nil
+}
+
+// record adds what is about to be made.
+func (f StateFile) record(made MadeProvider) error {
+	s, err := f.Read()
+	if err != nil || slices.Contains(s.Providers, made) {
+		return err
+	}
+	s.Providers = append(s.Providers, made)
+	return f.write(s)
+}
+
+func (f StateFile) write(s State) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing .clerksync/setup.json: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(f.path), 0o750); err != nil {
+		return fmt.Errorf("making the folder .clerksync: %w", withoutPath(err))
+	}
+	return writePrivately(f.path, string(text)+"\n")
+}

@@ -127,6 +127,10 @@ LIST_HISTORY_PACKAGES := go list -f '{{.ImportPath}}: {{join .XTestImports " "}}
 histories: ## Play HISTORIES=10 times as many random histories as the tests do otherwise
 	go test -vet=off -count 1 -timeout 0 -histories $(HISTORIES) $(TESTFLAGS) $$($(LIST_HISTORY_PACKAGES))
 
+.PHONY: kills
+kills: ## End a set-up before or after its writes in twenty random ways, and run it again
+	go test ./shared/setup -run '^TestSetup_EndsTheSameHoweverItIsKilled$$' -count 1 -timeout 0 -histories 20
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME=10s
 	@grep -rEos --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' cmd functions shared sql | sort | while IFS=: read -r file name; do \

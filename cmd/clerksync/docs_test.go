@@ -23,6 +23,7 @@ import (
 	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/devstack/clerkdouble/tokens"
 	"clerksync/shared/devstack/postgres"
+	"clerksync/shared/testkit/accounts"
 	"clerksync/shared/testkit/moto"
 	"clerksync/shared/testkit/need"
 	"clerksync/shared/testkit/testdb"
@@ -172,6 +173,10 @@ func typed(t *testing.T, dir, line string) {
 	switch words[0] {
 	case "bin/clerksync":
 		args := words[1:]
+		if args[0] == "setup-sync" {
+			typedSetUp(t, dir, args)
+			return
+		}
 		for i, arg := range args {
 			if arg == ".env" || arg == "token.txt" || strings.HasPrefix(arg, "supabase/") {
 				args[i] = filepath.Join(dir, arg)
@@ -201,6 +206,32 @@ func typed(t *testing.T, dir, line string) {
 		typedAWS(t, dir, words[1:])
 	default:
 		t.Errorf("%s: no test knows this command", line)
+	}
+}
+
+// typedSetUp runs setup-sync on accounts of its own. What it would ask at a terminal is
+// in the environment, and agreed to; the command's own tests answer at one.
+func typedSetUp(t *testing.T, dir string, args []string) {
+	t.Helper()
+	a := accounts.New(t)
+	password := filepath.Join(dir, "password.txt")
+	if err := os.WriteFile(password, []byte(accounts.OwnerPassword), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, arg := range args {
+		if arg == "password.txt" {
+			args[i] = password
+		}
+	}
+	if len(args) == 1 {
+		args = append(args, "--yes", "--database-password-file", password)
+	}
+	settings := map[string]string{
+		"CLERK_SECRET_KEY": accounts.SecretKey, "CLERK_PUBLISHABLE_KEY": accounts.PublishableKey("live"), "CLERK_API_URL": a.Clerk + "/v1",
+		"CLERK_ISSUER": a.Clerk, "SUPABASE_ACCESS_TOKEN": accounts.AccessToken, "SUPABASE_API_URL": a.API,
+	}
+	if got := clerksync(t, settings, append(args, "--into", filepath.Join(t.TempDir(), ".env"))...); got.Code != commandline.ExitOK {
+		t.Errorf("%s: exit %d\n%s%s", strings.Join(args, " "), got.Code, got.Stdout, got.Stderr)
 	}
 }
 

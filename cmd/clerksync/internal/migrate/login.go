@@ -10,6 +10,7 @@ import (
 
 	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/shared/setup"
 	"clerksync/shared/supabase"
 	"clerksync/sql/migrate"
 )
@@ -19,6 +20,7 @@ type loginCommand struct {
 	Rotate bool          `help:"Give a password to the role of this login that is not in use and leave the other one as it is: both work until --retire." xor:"step"`
 	Retire bool          `help:"Take the password away from the role that --rotate has replaced, once nobody needs it." xor:"step"`
 	Wait   time.Duration `help:"With --retire: wait up to this long until nobody needs it, such as 30m." placeholder:"DURATION"`
+	Into   console.Path  `help:"Write the string into this file of KEY=VALUE lines, readable for you alone, and print none." placeholder:"FILE"`
 	Force  bool          `help:"Do it although somebody is connected, or may still connect, with the earlier password."`
 }
 
@@ -26,6 +28,7 @@ type loginCommand struct {
 func (cmd loginCommand) Validate() error {
 	return errors.Join(
 		console.Refuse(cmd.Wait != 0 && !cmd.Retire, "--wait is for --retire"),
+		console.Refuse(cmd.Into != "" && cmd.Retire, "--into is for a string, and --retire gives none"),
 		console.Refuse(cmd.Wait < 0, "--wait is negative"),
 		console.Refuse(cmd.Force && cmd.Rotate, "--rotate changes nothing that is in use, so there is nothing to force"),
 		console.Refuse(cmd.Force && cmd.Wait != 0, "--force does not wait"))
@@ -82,6 +85,17 @@ func (cmd loginCommand) hand(c console.Console, parsed *supabase.Config, given m
 	url, note := parsed.Login(given.Role, given.Password)
 	if note != "" {
 		c.Say("clerksync: note: %s", note)
+	}
+	if cmd.Into != "" {
+		file := setup.NewEnvFile(string(cmd.Into))
+		if err := file.Set(map[string]string{role.setting: url.Reveal()}); err != nil {
+			return console.Hint(err, fmt.Sprintf("%s has a password that is written nowhere: run the same command again", given.Role))
+		}
+		c.Say("clerksync: %s has a new password; its string is in %s as %s", given.Role, file.Name(), role.setting)
+		if cmd.Rotate {
+			c.Say("clerksync: the earlier one works on; once everything uses the new one: clerksync migrate login %s --retire --wait 30m", cmd.Role)
+		}
+		return c.Print(map[string]string{"role": given.Role, "setting": role.setting, "file": string(cmd.Into)}, func(func(...any)) {})
 	}
 	say()
 	return c.Print(map[string]string{"role": given.Role, "setting": role.setting, "database_url": url.Reveal()}, func(row func(...any)) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/jwtdiag/jwttest"
+	"clerksync/shared/setup"
 	"clerksync/shared/testkit/testdb"
 )
 
@@ -34,6 +37,38 @@ func logIn(t *testing.T, url string) *pgx.Conn {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	return conn
+}
+
+// No password need be carried by hand.
+func TestMigrateLogin_WritesItsStringIntoAFile(t *testing.T) {
+	t.Parallel()
+	_, settings := passwordServer(t)
+	if got := clerksync(t, settings, "migrate", "up"); got.Code != commandline.ExitOK {
+		t.Fatalf("up: %+v", got)
+	}
+	path := filepath.Join(t.TempDir(), ".env")
+	if err := os.WriteFile(path, []byte("# mine\nOTHER=1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"writer"}, {"writer", "--rotate"}, {"diagnostics"}} {
+		got := clerksync(t, settings, append(append([]string{"migrate", "login"}, args...), "--into", path)...)
+		if got.Code != commandline.ExitOK || strings.Contains(got.Stdout+got.Stderr, "postgresql:") {
+			t.Errorf("%v: %+v, want no string shown", args, got)
+		}
+	}
+	values, err := setup.NewEnvFile(path).Read()
+	if err != nil || values["OTHER"] != "1" {
+		t.Errorf("the file has %d settings, %v, want those before too", len(values), err)
+	}
+	for _, key := range []string{"DATABASE_URL", "DIAGNOSTICS_DATABASE_URL"} {
+		logIn(t, values[key])
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file's mode is %v, %v, want 0600", info.Mode(), err)
+	}
+	if got := clerksync(t, settings, "migrate", "login", "--retire", "--into", path); got.Code != commandline.ExitUsage {
+		t.Errorf("--retire --into: %+v", got)
+	}
 }
 
 // The printed string logs in, on a server that asks for passwords; the earlier

@@ -37,8 +37,8 @@ func (Command) Help() string {
 	return `It looks at what is there, shows what it would do, asks, does it step by step and reads each step back. A run that was
 ended goes on when it is run again; one that finds everything done changes nothing.
 
-Settings are taken from the environment, from FILE and from .env.local; what is missing is asked for: Clerk's secret key, a
-Supabase access token, the project, the database password. The last three are written nowhere but for the project.
+Settings are taken from the environment, from FILE and from .env.local; what is missing is asked for: Clerk's two keys, a
+Supabase access token, the project, the database password. The token and the password are written nowhere.
 
 Examples:
   clerksync setup-sync

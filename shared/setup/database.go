@@ -162,7 +162,7 @@ func (s *Setup) ownersString(ctx context.Context) (secret.Value, error) {
 	}
 	pooler, ok := choosePooler(poolers)
 	if !ok {
-		return secret.Value{}, errors.New("Supabase names no pooler of the project's primary database: copy a connection string from the project's Connect dialog into DATABASE_URL")
+		return secret.Value{}, errors.New("there is no pooler of the project's primary database in what Supabase says: copy a connection string from the project's Connect dialog into DATABASE_URL")
 	}
 	password, err := s.OwnerPassword(ctx)
 	if err != nil {

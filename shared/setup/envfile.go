@@ -94,7 +94,7 @@ func (f EnvFile) Set(values map[string]string) error {
 			return fmt.Errorf("%s cannot be written into %s: the file has a form that is not understood; write it there by hand", key, f.Name())
 		}
 	}
-	return writePrivately(f.path, out.String())
+	return writeBeside(f.path, out.String(), private)
 }
 
 // quoted is a value as it is read back: in single quotes nothing has a meaning.
@@ -105,17 +105,20 @@ func quoted(value string) string {
 	return "'" + value + "'"
 }
 
-// writePrivately writes a file beside its place and puts it there.
-func writePrivately(path, text string) error {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+// private is the mode of files that hold secrets.
+const private = 0o600
+
+// writeBeside writes a file beside its place and puts it there.
+func writeBeside(path, text string, mode fs.FileMode) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
 	}
-	beside, err := os.CreateTemp(filepath.Dir(path), ".clerksync-*") // 0600
+	beside, err := os.CreateTemp(filepath.Dir(path), ".clerksync-*") // for its owner alone so far
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", filepath.Base(path), withoutPath(err))
 	}
 	_, err = beside.WriteString(text)
-	if err = errors.Join(err, beside.Sync(), beside.Close()); err == nil {
+	if err = errors.Join(err, beside.Chmod(mode), beside.Sync(), beside.Close()); err == nil {
 		err = os.Rename(beside.Name(), path)
 	}
 	if err != nil {

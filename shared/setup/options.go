@@ -39,6 +39,8 @@ type Options struct {
 	Warn  func(text string)
 	File  EnvFile
 	State StateFile
+	// LocalConfig is the supabase/config.toml of a local project; "": there is none.
+	LocalConfig string
 }
 
 // Setup is what is to be set up. Its steps share what they find out. Make it with [New].
@@ -91,13 +93,18 @@ func word(kind clerk.InstanceKind) string {
 
 // Steps are all there are, in their order.
 func (s *Setup) Steps() []Step {
-	return []Step{
+	steps := []Step{
 		{ID: "keys", Title: "Clerk's keys", look: s.lookKeys},
 		{ID: "project", Title: "the Supabase project", look: s.lookProject},
 		{ID: "database", Title: "the database", look: s.lookDatabase},
 		{ID: "provider", Title: "third-party auth: Supabase trusts Clerk's tokens", look: s.lookProvider},
+		{ID: "local", Title: "third-party auth of the local project", look: s.lookLocal},
 		{ID: "rows", Title: "the first rows", look: s.lookRows},
 	}
+	if s.LocalConfig == "" {
+		steps = slices.DeleteFunc(steps, func(step Step) bool { return step.ID == "local" })
+	}
+	return steps
 }
 
 // effect makes one change.

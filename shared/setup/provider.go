@@ -52,9 +52,9 @@ func (s *Setup) lookProvider(ctx context.Context) (view, error) {
 		v.writes = append(v.writes, s.unregister(ours[1], "remove a second registration of "+s.issuer))
 		return v, nil
 	}
-	resolved, err := keyset.Parse(ours[0].ResolvedJWKS)
-	lacks := func(k keyset.Key) bool { return !resolved.Holds(k) }
-	if err != nil || slices.ContainsFunc(found.keys.Keys, lacks) {
+	// What is no key set yet has none.
+	resolved, _ := keyset.Parse(ours[0].ResolvedJWKS)
+	if slices.ContainsFunc(found.keys.Keys, func(k keyset.Key) bool { return !resolved.Holds(k) }) {
 		v.waiting = "Supabase has not fetched the instance's keys yet; that takes moments after a registration and up to half an hour after a rotation. " +
 			"If it stays so, open " + s.issuer + "/.well-known/openid-configuration in a browser: it has to answer. Running this again goes on from here"
 		return v, nil

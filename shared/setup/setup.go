@@ -25,8 +25,8 @@ type Status string
 // The states of a step. They are stable.
 const (
 	Done Status = "done"
-	// Todo: something has to be written.
-	Todo Status = "todo"
+	// Open: something has to be written.
+	Open Status = "todo"
 	// Waiting: nothing has to be written, and something has not happened yet.
 	Waiting Status = "waiting"
 	// Blocked: a person has to do something first; the steps behind it were not looked at.
@@ -97,7 +97,7 @@ func Look(ctx context.Context, steps []Step) (Plan, error) {
 			entry.Status, entry.Detail, entry.Writes = Blocked, err.Error(), []string{}
 			return append(plan, entry), fmt.Errorf("%s: %w", step.ID, err)
 		case len(found.writes) > 0:
-			entry.Status = Todo
+			entry.Status = Open
 		case found.waiting != "":
 			entry.Status, entry.Detail = Waiting, found.waiting
 		}
@@ -168,7 +168,7 @@ func carry(ctx context.Context, step Step, agreed []string, o Carrying) error {
 			if written++; written > mostWrites {
 				return fmt.Errorf("%w: %s was done again and again and does not stay; does something else change it?", ErrChanged, next.what)
 			}
-			entry.Status = Todo
+			entry.Status = Open
 			o.Report(entry, next.what)
 			if err := next.do(ctx); err != nil {
 				return err

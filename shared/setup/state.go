@@ -68,5 +68,5 @@ func (f StateFile) write(s State) error {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o750); err != nil {
 		return fmt.Errorf("making the folder .clerksync: %w", withoutPath(err))
 	}
-	return writePrivately(f.path, string(text)+"\n")
+	return writeBeside(f.path, string(text)+"\n", private)
 }

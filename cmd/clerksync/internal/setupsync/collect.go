@@ -75,6 +75,10 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 			return nil, err
 		}
 	}
+	localConfig := filepath.Join(filepath.Dir(path), "supabase", "config.toml")
+	if _, err := os.Stat(localConfig); err != nil {
+		localConfig = ""
+	}
 	caCert := lookup("DATABASE_CA_CERT")
 	return setup.New(setup.Options{
 		SecretKey: secretKey, PublishableKey: publishable, Issuer: lookup("CLERK_ISSUER"), KeySet: lookup("CLERK_JWKS_URL"),
@@ -82,7 +86,7 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 		DatabaseURL: owners(own["DATABASE_URL"], lookup("DATABASE_URL")), OwnerPassword: cmd.password(c), CACert: caCert,
 		ReplaceProviders: cmd.ReplaceProvider, Fill: fill(c, backend, caCert),
 		Warn: func(text string) { c.Say("clerksync: warning: %s", text) },
-		File: file, State: setup.NewStateFile(filepath.Dir(path)),
+		File: file, State: setup.NewStateFile(filepath.Dir(path)), LocalConfig: localConfig,
 	})
 }
 

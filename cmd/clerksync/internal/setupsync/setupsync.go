@@ -24,7 +24,7 @@ import (
 type Command struct {
 	Plan                 bool          `help:"Show what would be done, and write nothing." xor:"how"`
 	Yes                  bool          `help:"Do what the plan says without asking." xor:"how"`
-	Only                 console.Names `help:"Only these steps: keys, project, database, provider, rows." placeholder:"STEP"`
+	Only                 console.Names `help:"Only these steps: keys, project, database, provider, local, rows." placeholder:"STEP"`
 	Into                 console.Path  `help:"File that settings are read from and written into (default: .env)." placeholder:"FILE"`
 	Project              console.Once  `help:"Reference of the Supabase project, 20 letters." placeholder:"REF"`
 	DatabasePasswordFile console.Path  `help:"File with the database password, which is read once and kept nowhere." placeholder:"FILE"`
@@ -49,7 +49,7 @@ Examples:
 
 // Validate checks what the types of the flags do not.
 func (cmd Command) Validate() error {
-	known := []string{"keys", "project", "database", "provider", "rows"}
+	known := []string{"keys", "project", "database", "provider", "local", "rows"}
 	var problems []error
 	for _, step := range cmd.Only {
 		problems = append(problems, console.Refuse(!slices.Contains(known, step), "--only %s: there is no such step; there are %s", step, strings.Join(known, ", ")))

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"clerksync/shared/devstack/postgres"
 	"clerksync/shared/secret"
 	"clerksync/shared/supabase/management"
 	"clerksync/shared/testkit/managementdouble"
@@ -174,8 +175,10 @@ func TestClient_RunsSQL(t *testing.T) {
 
 func TestClient_MakesAShortLivedLoginThatWorks(t *testing.T) {
 	t.Parallel()
-	_, owner := testdb.NewPasswordServer(t, nil)
-	c, _ := doubleOf(t, managementdouble.Options{}, managementdouble.Project{Database: owner})
+	server, owner := testdb.NewPasswordServer(t, nil)
+	c, _ := doubleOf(t, managementdouble.Options{}, managementdouble.Project{
+		Database: owner, Platform: server.URL(testdb.ServerDatabase, postgres.Superuser, testdb.SuperuserPassword),
+	})
 	ctx := t.Context()
 	login, err := c.CreateLoginRole(ctx, managedProject, false)
 	if err != nil || login.TTL != 5*time.Minute || strings.Contains(fmt.Sprintf("%+v", login), login.Password.Reveal()) {
@@ -189,6 +192,10 @@ func TestClient_MakesAShortLivedLoginThatWorks(t *testing.T) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		t.Fatal(err)
+	}
+	// What it makes is the owner's.
+	if _, err := conn.Exec(ctx, "set role "+postgres.Owner); err != nil {
+		t.Error(err)
 	}
 	_ = conn.Close(ctx)
 	if err := c.DeleteLoginRoles(ctx, managedProject); err != nil {

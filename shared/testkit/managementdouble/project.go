@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -29,8 +30,8 @@ type Project struct {
 	// Database is the connection string of the Postgres that SQL runs on, as the
 	// project's owner; "": there is none.
 	Database string
-	// Platform is the same of who sets the owner's password, a superuser; "": nobody
-	// can.
+	// Platform is the same of who makes logins and sets the owner's password, a
+	// superuser; "": nobody can.
 	Platform string
 	// Poolers are shown as they are; nil means the two of the shared pooler.
 	Poolers []Pooler
@@ -387,14 +388,18 @@ func createLogin(r *http.Request, p Project) (any, *failure) {
 		return nil, &failure{http.StatusBadRequest, "read_only must be given"}
 	}
 	name, password := loginName(p, *wanted.ReadOnly), newPassword()
+	owner, err := p.byPlatform()
+	if err != nil {
+		return nil, &failure{http.StatusInternalServerError, "Failed to create login role"}
+	}
 	fail := connected(r.Context(), p, func(conn *pgx.Conn) error {
 		role := pgx.Identifier{name}.Sanitize()
 		_, err := conn.Exec(r.Context(), fmt.Sprintf(`do $$ begin
 				if not exists (select from pg_roles where rolname = '%s') then
 					create role %s login;
 				end if;
-				execute format('grant %%I to %s', current_user);
-			end $$`, name, role, role))
+				grant %s to %s;
+			end $$`, name, role, pgx.Identifier{owner}.Sanitize(), role))
 		if err != nil {
 			return err
 		}
@@ -405,7 +410,20 @@ func createLogin(r *http.Request, p Project) (any, *failure) {
 	return map[string]any{"role": name, "password": password, "ttl_seconds": int64(loginTTL / time.Second)}, fail
 }
 
+// byPlatform has the platform do what follows, and returns the name of the owner.
+func (p *Project) byPlatform() (owner string, err error) {
+	config, err := pgx.ParseConfig(p.Database)
+	if err != nil || p.Platform == "" {
+		return "", errors.Join(err, errors.New("there is no platform"))
+	}
+	p.Database = p.Platform
+	return config.User, nil
+}
+
 func deleteLogins(r *http.Request, p Project) (any, *failure) {
+	if _, err := p.byPlatform(); err != nil {
+		return nil, &failure{http.StatusInternalServerError, "Failed to delete login roles"}
+	}
 	fail := connected(r.Context(), p, func(conn *pgx.Conn) error {
 		for _, readOnly := range []bool{false, true} {
 			if _, err := conn.Exec(r.Context(), "drop role if exists "+pgx.Identifier{loginName(p, readOnly)}.Sanitize()); err != nil {
@@ -428,14 +446,13 @@ func setPassword(r *http.Request, p Project) (any, *failure) {
 	if len(wanted.Password) < shortest {
 		return nil, &failure{http.StatusBadRequest, "password must have 4 characters or more"}
 	}
-	owner, err := pgx.ParseConfig(p.Database)
-	if err != nil || p.Platform == "" {
+	owner, err := p.byPlatform()
+	if err != nil {
 		return nil, &failure{http.StatusInternalServerError, "Failed to update database password"}
 	}
-	p.Database = p.Platform
 	fail := connected(r.Context(), p, func(conn *pgx.Conn) error {
 		var command string
-		if err := conn.QueryRow(r.Context(), "select format('alter role %I password %L', $1::text, $2::text)", owner.User, wanted.Password).Scan(&command); err != nil {
+		if err := conn.QueryRow(r.Context(), "select format('alter role %I password %L', $1::text, $2::text)", owner, wanted.Password).Scan(&command); err != nil {
 			return err
 		}
 		_, err := conn.Exec(r.Context(), command)

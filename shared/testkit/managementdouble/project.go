@@ -388,7 +388,7 @@ func createLogin(r *http.Request, p Project) (any, *failure) {
 		return nil, &failure{http.StatusBadRequest, "read_only must be given"}
 	}
 	name, password := loginName(p, *wanted.ReadOnly), newPassword()
-	owner, err := p.byPlatform()
+	owner, err := byPlatform(&p)
 	if err != nil {
 		return nil, &failure{http.StatusInternalServerError, "Failed to create login role"}
 	}
@@ -411,7 +411,7 @@ func createLogin(r *http.Request, p Project) (any, *failure) {
 }
 
 // byPlatform has the platform do what follows, and returns the name of the owner.
-func (p *Project) byPlatform() (owner string, err error) {
+func byPlatform(p *Project) (owner string, err error) {
 	config, err := pgx.ParseConfig(p.Database)
 	if err != nil || p.Platform == "" {
 		return "", errors.Join(err, errors.New("there is no platform"))
@@ -421,7 +421,7 @@ func (p *Project) byPlatform() (owner string, err error) {
 }
 
 func deleteLogins(r *http.Request, p Project) (any, *failure) {
-	if _, err := p.byPlatform(); err != nil {
+	if _, err := byPlatform(&p); err != nil {
 		return nil, &failure{http.StatusInternalServerError, "Failed to delete login roles"}
 	}
 	fail := connected(r.Context(), p, func(conn *pgx.Conn) error {
@@ -446,7 +446,7 @@ func setPassword(r *http.Request, p Project) (any, *failure) {
 	if len(wanted.Password) < shortest {
 		return nil, &failure{http.StatusBadRequest, "password must have 4 characters or more"}
 	}
-	owner, err := p.byPlatform()
+	owner, err := byPlatform(&p)
 	if err != nil {
 		return nil, &failure{http.StatusInternalServerError, "Failed to update database password"}
 	}

@@ -1,15 +1,28 @@
 package setupsync_test
 
 import (
+	"context"
 	"os"
 	"testing"
 
+	"github.com/alecthomas/kong"
+
+	"clerksync/cmd/clerksync/internal/commandline"
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/cmd/clerksync/internal/setupsync"
 	"clerksync/shared/testkit/accounts"
 	"clerksync/shared/testkit/testdb"
 )
 
-func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
+// playVariable has this binary be the program, for tests that kill it.
+const playVariable = "CLERKSYNC_TEST_PLAY_SETUP_SYNC"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(playVariable) != "" {
+		os.Exit(commandline.Run[program](context.Background(), os.Args[1:], console.Process(), kong.Vars{"version": "dev"}))
+	}
+	os.Exit(testdb.Main(m))
+}
 
 // program has the command that is tested here.
 type program struct {

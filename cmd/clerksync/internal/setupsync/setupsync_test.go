@@ -1,8 +1,13 @@
 package setupsync_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -114,5 +119,61 @@ func TestSetupSync_ShowsWhatIsKnownOfWhatIsBlocked(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.Stdout), &plan); err != nil || got.Code != commandline.ExitFailed || len(plan.Steps) != 2 ||
 		plan.Steps[1].Status != setup.Blocked || !strings.Contains(plan.Steps[1].Detail, "paused") {
 		t.Errorf("exit %d, %v, %s%s", got.Code, err, got.Stdout, got.Stderr)
+	}
+}
+
+// The process is killed while Supabase registers the provider, before or after it did.
+func TestSetupSync_GoesOnAfterItsProcessWasKilled(t *testing.T) {
+	t.Parallel()
+	for _, done := range []bool{false, true} {
+		t.Run(fmt.Sprint(done), func(t *testing.T) {
+			t.Parallel()
+			a := accounts.New(t)
+			folder := t.TempDir()
+			settings := addresses(a)
+			settings["CLERK_SECRET_KEY"], settings["SUPABASE_ACCESS_TOKEN"] = accounts.SecretKey, accounts.AccessToken
+			settings["CLERK_PUBLISHABLE_KEY"], settings["DATABASE_URL"] = accounts.PublishableKey("live"), a.Owner
+			args := []string{"setup-sync", "--yes", "--into", filepath.Join(folder, ".env")}
+			// Nothing but what the double has kept remembers it.
+			command := exec.CommandContext(t.Context(), os.Args[0], args...)
+			command.Env = append(command.Environ(), playVariable+"=1")
+			for key, value := range settings {
+				command.Env = append(command.Env, key+"="+value)
+			}
+			var said bytes.Buffer
+			command.Stdout, command.Stderr = &said, &said
+			started := make(chan *os.Process, 1)
+			kill := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if r.Method != http.MethodPost {
+					next.ServeHTTP(w, r)
+					return
+				}
+				if done {
+					next.ServeHTTP(httptest.NewRecorder(), r)
+				}
+				_ = (<-started).Kill()
+			}
+			a.Intercept.Store(&kill)
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			started <- command.Process
+			if err := command.Wait(); err == nil || command.ProcessState.ExitCode() != -1 {
+				t.Fatalf("it was not killed: %v\n%s", err, said.String())
+			}
+			a.Intercept.Store(nil)
+			if _, err := setup.NewStateFile(folder).Read(); err != nil {
+				t.Error(err)
+			}
+			for _, want := range []string{"the set-up is done", "nothing to do"} {
+				got := clitest.Run[program](t, settings, args...)
+				if got.Code != commandline.ExitOK || !strings.Contains(got.Stderr, want) {
+					t.Errorf("exit %d, want %q\n%s", got.Code, want, got.Stderr)
+				}
+			}
+			if n := len(a.Supabase.Providers(accounts.Project)); n != 1 {
+				t.Errorf("%d providers, want one", n)
+			}
+		})
 	}
 }

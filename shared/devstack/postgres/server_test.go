@@ -39,7 +39,21 @@ func TestMain(m *testing.M) {
 		parent(major)
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(run(m))
+}
+
+// fresh keeps a cluster of each version for tests that are about what runs on one.
+var fresh string
+
+func run(m *testing.M) int {
+	dir, err := process.NewTempDir("clerksync-fresh-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = dir.Remove() }()
+	fresh = dir.Path()
+	return m.Run()
 }
 
 func parent(version string) {
@@ -91,6 +105,14 @@ func start(t *testing.T, options postgres.Options) *postgres.Server {
 		}
 	})
 	return server
+}
+
+// startCopy is [start] on a copy of a cluster that one test has made, for tests that are
+// about something else than how a cluster is made.
+func startCopy(t *testing.T, options postgres.Options) *postgres.Server {
+	t.Helper()
+	options.Fresh = fresh
+	return start(t, options)
 }
 
 // Throw-away servers begin with a copy of one cluster, and none lets in the other's password.
@@ -185,7 +207,7 @@ func TestStart_AnswersInEveryMode(t *testing.T) {
 func TestServer_KeepsCommitsThroughACrash(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, install postgres.Install) {
-		server := start(t, postgres.Options{Install: install, Fsync: true})
+		server := startCopy(t, postgres.Options{Install: install, Fsync: true})
 		port := server.Port()
 		conn := connect(t, server.URL("postgres", postgres.Superuser, ""))
 		mustExec(t, conn, "create table kept (n int)")
@@ -239,7 +261,7 @@ func TestStop_LeavesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := start(t, options)
+			server := startCopy(t, options)
 			conn := connect(t, server.URL("postgres", postgres.Superuser, ""))
 			data := value[string](t, conn, "show data_directory")
 			if _, err := os.Stat(data); err != nil {
@@ -505,7 +527,7 @@ func TestStart_ShowsItsCertificate(t *testing.T) {
 	ours, roots := certificate(t)
 	_, strangers := certificate(t)
 	onBoth(t, func(t *testing.T, install postgres.Install) {
-		server := start(t, postgres.Options{Install: install, TLS: ours})
+		server := startCopy(t, postgres.Options{Install: install, TLS: ours})
 		for name, test := range map[string]struct {
 			roots  *x509.CertPool
 			refuse bool

@@ -33,7 +33,7 @@ func refused(err error) bool {
 func TestStubs_RegimesDifferInWhatIsGrantedByItself(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, install postgres.Install) {
-		server := start(t, postgres.Options{Install: install})
+		server := startCopy(t, postgres.Options{Install: install})
 		type privileges struct{ Table, Sequence, Function bool }
 		for regime, want := range map[postgres.Regime]map[string]privileges{
 			postgres.Legacy: {
@@ -76,7 +76,7 @@ func TestStubs_RegimesDifferInWhatIsGrantedByItself(t *testing.T) {
 func TestStubs_OwnerMayDoWhatSupabaseLetsItDo(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, install postgres.Install) {
-		server := start(t, postgres.Options{Install: install})
+		server := startCopy(t, postgres.Options{Install: install})
 		owner := project(t, server, "app", postgres.Explicit)
 		for _, sql := range []string{
 			"create schema private",
@@ -114,7 +114,7 @@ func TestStubs_OwnerMayDoWhatSupabaseLetsItDo(t *testing.T) {
 
 func TestStubs_HelpersReadTheClaims(t *testing.T) {
 	t.Parallel()
-	server := start(t, postgres.Options{})
+	server := startCopy(t, postgres.Options{})
 	owner := project(t, server, "app", postgres.Explicit)
 	conn := connect(t, server.URL("app", "authenticator", ""))
 	const uuid = "7b7a1c3e-0d0e-4a4e-9a57-3d9f2a9a1b11"
@@ -156,7 +156,7 @@ func TestStubs_HelpersReadTheClaims(t *testing.T) {
 func TestStubs_ForManyDatabasesAtOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, install postgres.Install) {
-		server := start(t, postgres.Options{Install: install})
+		server := startCopy(t, postgres.Options{Install: install})
 		admin := connect(t, server.URL("postgres", postgres.Superuser, ""))
 		results := make(chan error)
 		const databases = 6

@@ -3,6 +3,7 @@ package commandline
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/cmd/clerksync/internal/grammar"
 )
 
 // hasSecret reports whether there is one on a command line.
@@ -59,15 +61,32 @@ func isPlain(text string) bool {
 	return (len(words) <= 3 || pathStart.MatchString(text)) && !slices.ContainsFunc(words, func(w string) bool { return !plainWord.MatchString(w) })
 }
 
+// guess is what the parser adds to what it does not know: it guesses flags and commands
+// of one place alone.
+var guess = regexp.MustCompile(`(?s), did you mean (?:one of )?"[^"]*"(?:, "[^"]*")*\?$`)
+
 // refused is what the parser found wrong, for the person.
-func refused(err error, args []string) error {
-	text := err.Error()
+func refused(err error, args []string, g *grammar.Command) error {
+	text := guess.ReplaceAllString(err.Error(), "")
 	without := withoutArguments(text, args)
-	hint := `"clerksync --help" lists the commands, "clerksync <command> --help" its flags`
-	if without != text {
-		hint = "what is not repeated may be a secret; " + hint
+	var hints []string
+	if near := g.Nearest(args); near != "" {
+		hints = append(hints, fmt.Sprintf("did you mean %q?", near))
 	}
-	return console.Hint(console.Usage(errors.New(without)), hint)
+	if without != text {
+		hints = append(hints, "what is not repeated may be a secret;")
+	}
+	return console.Hint(console.Usage(errors.New(without)), strings.Join(append(hints, where(err)), " "))
+}
+
+// where is the help that has what would have been right.
+func where(err error) string {
+	if parsing, ok := errors.AsType[*kong.ParseError](err); ok {
+		if command := parsing.Context.Selected(); command != nil {
+			return fmt.Sprintf("%q has its examples and flags", command.FullPath()+" --help")
+		}
+	}
+	return `"clerksync --help" lists the commands, "clerksync <command> --help" its flags`
 }
 
 // meansToken reports whether the parser has found an argument where test-jwt

@@ -14,6 +14,7 @@ import (
 	"github.com/joho/godotenv"
 
 	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/cmd/clerksync/internal/grammar"
 )
 
 // Exit codes.
@@ -83,6 +84,7 @@ func execute[C any](ctx context.Context, args []string, c console.Console, optio
 	if err != nil {
 		return err
 	}
+	g := grammar.Of(parser.Model)
 	parsedArgs, err := parser.Parse(args)
 	switch unwritten := console.Check(c.Stdout).Err(); {
 	case meansToken(err):
@@ -92,16 +94,17 @@ func execute[C any](ctx context.Context, args []string, c console.Console, optio
 	case done:
 		return nil
 	case err != nil:
-		return refused(err, args)
+		return refused(err, args, g)
 	}
 
 	c.JSON = parsed.JSON
 	if parsed.EnvFile != "" {
 		if c.Lookup, err = withFile(ctx, string(parsed.EnvFile), c.Lookup); err != nil {
-			return refused(err, args)
+			return refused(err, args, g)
 		}
 	}
 	parsedArgs.BindTo(ctx, (*context.Context)(nil))
+	parsedArgs.Bind(g)
 	return parsedArgs.Run(c)
 }
 

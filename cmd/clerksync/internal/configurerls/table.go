@@ -114,14 +114,19 @@ func explained(words []rls.Word) string {
 // pattern is one of rls.Patterns.
 type pattern string
 
-// UnmarshalText is called while the command line is parsed.
-func (p *pattern) UnmarshalText(text []byte) error {
+// Choices are the patterns there are.
+func (pattern) Choices() []string {
 	var names []string
 	for _, w := range rls.Patterns() {
 		names = append(names, w.Name)
 	}
-	if !slices.Contains(names, string(text)) {
-		return fmt.Errorf("there is no pattern %q; there are %s", text, strings.Join(names, ", "))
+	return names
+}
+
+// UnmarshalText is called while the command line is parsed.
+func (p *pattern) UnmarshalText(text []byte) error {
+	if !slices.Contains(p.Choices(), string(text)) {
+		return fmt.Errorf("there is no pattern %q; there are %s", text, console.List(p.Choices()))
 	}
 	*p = pattern(text)
 	return nil
@@ -130,11 +135,15 @@ func (p *pattern) UnmarshalText(text []byte) error {
 // source is where a pattern takes the caller's organizations from.
 type source rls.Organizations
 
+// Choices are the sources there are.
+func (source) Choices() []string {
+	return []string{string(rls.Mirrored), string(rls.Active), string(rls.Both)}
+}
+
 // UnmarshalText is called while the command line is parsed.
 func (s *source) UnmarshalText(text []byte) error {
-	sources := []rls.Organizations{rls.Mirrored, rls.Active, rls.Both}
-	if !slices.Contains(sources, rls.Organizations(text)) {
-		return fmt.Errorf("there is no source %q; there are %s", text, console.List(sources))
+	if !slices.Contains(s.Choices(), string(text)) {
+		return fmt.Errorf("there is no source %q; there are %s", text, console.List(s.Choices()))
 	}
 	*s = source(text)
 	return nil

@@ -32,11 +32,15 @@ type listEventsCommand struct {
 // outcome is one that is recorded.
 type outcome mirror.Outcome
 
+// Choices are the outcomes there are.
+func (outcome) Choices() []string {
+	return []string{string(mirror.Applied), string(mirror.Stale), string(mirror.Ignored), string(mirror.Rejected)}
+}
+
 // UnmarshalText is called while the command line is parsed.
 func (o *outcome) UnmarshalText(text []byte) error {
-	recorded := []mirror.Outcome{mirror.Applied, mirror.Stale, mirror.Ignored, mirror.Rejected}
-	if !slices.Contains(recorded, mirror.Outcome(text)) {
-		return fmt.Errorf("there is no outcome %q; there are %s", text, console.List(recorded))
+	if !slices.Contains(o.Choices(), string(text)) {
+		return fmt.Errorf("there is no outcome %q; there are %s", text, console.List(o.Choices()))
 	}
 	*o = outcome(text)
 	return nil

@@ -12,9 +12,9 @@
 //	clerksync events list|replay     what arrived, and what to do about it
 //	clerksync deletions list|show    what deleted objects held, while it is held back
 //
-// Data goes to stdout and talk to stderr. Exit codes: 0 fine, 1 failed, 2 wrong
-// usage, 130 interrupted. Secrets come from the environment or from the file
-// that --env-file names, never from the command line.
+// Data goes to stdout and talk to stderr; "clerksync --help" explains the exit codes.
+// Secrets come from the environment or from the file that --env-file names, never from
+// the command line.
 package main
 
 import (
@@ -54,6 +54,18 @@ type program struct {
 	Doctor       doctor.Command       `cmd:"" help:"Look over the whole set-up and name the first cause of what is wrong."`
 	Events       events.Command       `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
 	Deletions    deletions.Command    `cmd:"" help:"List, show and drop what is held back of deleted objects."`
+}
+
+// Help is the text below the first line of "clerksync --help".
+func (program) Help() string {
+	return `Settings come from the environment and from the file that --env-file names: docs/configuration.md has them all. Secrets never come
+from the command line, which others can read. Data goes to stdout, and everything else to stderr.
+
+Examples:
+  clerksync dev
+  clerksync --env-file .env migrate up
+  clerksync --env-file .env sync-users
+  clerksync --env-file .env doctor`
 }
 
 func main() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -21,4 +22,7 @@ func (m tests) Run() int {
 }
 
 // Scripts run the program as a process: this test binary, under its name.
-func TestMain(m *testing.M) { testscript.Main(tests{m}, map[string]func(){"clerksync": main}) }
+func TestMain(m *testing.M) {
+	os.Unsetenv("COLUMNS") // of the terminal of who runs the tests: help is as wide as that says
+	testscript.Main(tests{m}, map[string]func(){"clerksync": main})
+}

@@ -17,15 +17,23 @@ import (
 	"clerksync/cmd/clerksync/internal/grammar"
 )
 
-// Exit codes.
+// Exit codes, as exitCodes explains them.
 const (
-	ExitOK     = 0
-	ExitFailed = 1
-	ExitUsage  = 2
-	// ExitUnknown: nothing failed, and something that was asked for stayed unknown.
+	ExitOK          = 0
+	ExitFailed      = 1
+	ExitUsage       = 2
 	ExitUnknown     = 3
 	ExitInterrupted = 130
 )
+
+// exitCodes is the one place where they are explained: the help and the manual have it.
+const exitCodes = `Exit codes:
+  0    fine
+  1    it failed, or it found what has to be mended
+  2    the command line, or a file that it names, cannot be meant
+  3    nothing failed, and something that was asked for stayed unknown
+  130  it was interrupted, or its reader went away
+`
 
 // Run executes one command line and returns the exit code. C is a struct with the
 // commands, as kong reads it.
@@ -83,6 +91,9 @@ func execute[C any](ctx context.Context, args []string, c console.Console, optio
 	)...)
 	if err != nil {
 		return err
+	}
+	if program, ok := any(&parsed.Commands).(kong.HelpProvider); ok {
+		parser.Model.Detail = program.Help() + "\n\n" + exitCodes
 	}
 	g := grammar.Of(parser.Model)
 	parsedArgs, err := parser.Parse(args)

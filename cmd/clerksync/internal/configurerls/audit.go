@@ -25,10 +25,11 @@ func (auditCommand) Help() string {
 	return `The audit log says who changed which fields of which row, and holds none of their values. The tables of the copy are audited from
 the first; any other can be.
 
-    clerksync configure-rls audit
-    clerksync configure-rls audit public.invoices --ignore updated_at
-    clerksync configure-rls audit public.invoices --drop
-    clerksync configure-rls audit log --table public.invoices --limit 20
+Examples:
+  clerksync configure-rls audit
+  clerksync configure-rls audit public.invoices --ignore updated_at
+  clerksync configure-rls audit public.invoices --drop
+  clerksync configure-rls audit log --table public.invoices --limit 20
 
 A table that is called log is named with its schema: public.log.`
 }
@@ -41,6 +42,18 @@ type auditTablesCommand struct {
 	Tables []connect.Table `arg:"" optional:"" name:"table" help:"The tables, as SQL names them; without any, the audited ones are listed."`
 	Ignore console.Names   `help:"Columns whose changes alone are not recorded, without quotes." placeholder:"COLUMN,..."`
 	Drop   bool            `help:"End it; what was recorded stays."`
+}
+
+// Help is the text below the flags' list in "clerksync configure-rls audit tables --help".
+func (auditTablesCommand) Help() string {
+	return `Without tables the audited ones are listed. A table whose audit is begun anew is recorded as is asked now, with the columns that
+--ignore names and no others left out.
+
+Examples:
+  clerksync configure-rls audit
+  clerksync configure-rls audit public.invoices public.notes
+  clerksync configure-rls audit public.invoices --ignore updated_at
+  clerksync configure-rls audit public.invoices --drop`
 }
 
 // Validate checks what the types of the flags do not.
@@ -121,6 +134,18 @@ type auditLogCommand struct {
 	User   console.Once   `help:"Only what this user did, by Clerk id." placeholder:"ID"`
 	Limit  int            `help:"How many at most, up to 1000 (default: ${default})." default:"50" placeholder:"N"`
 	Before *int64         `help:"Go on behind the record with this number." placeholder:"NUMBER"`
+}
+
+// Help is the text below the flags' list in "clerksync configure-rls audit log --help".
+func (auditLogCommand) Help() string {
+	return `A line has the number of the record, when it was, who did it and through what, what was done to which row, and the fields that
+changed. Values are not recorded.
+
+Examples:
+  clerksync configure-rls audit log
+  clerksync configure-rls audit log --table public.invoices --limit 20
+  clerksync configure-rls audit log --table public.invoices --row 42
+  clerksync configure-rls audit log --user user_2f0a1b --before 1234`
 }
 
 // Validate checks what the types of the flags do not.

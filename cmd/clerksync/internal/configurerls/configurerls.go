@@ -14,11 +14,12 @@ type Command struct {
 func (Command) Help() string {
 	return `Row level security for the tables of an application whose users sign in with Clerk.
 
-    clerksync configure-rls public.notes --pattern owner
-    clerksync configure-rls public.notes --pattern owner --apply
-    clerksync configure-rls test public.notes
-    clerksync configure-rls lint
-    clerksync configure-rls audit public.invoices
+Examples:
+  clerksync configure-rls public.notes --pattern owner
+  clerksync configure-rls public.notes --pattern owner --apply
+  clerksync configure-rls test public.notes
+  clerksync configure-rls lint
+  clerksync configure-rls audit public.invoices
 
 The first prints SQL to review and changes nothing. "clerksync configure-rls table --help" explains the patterns, the rules
 and every flag.

@@ -27,8 +27,10 @@ func (lintCommand) Help() string {
 	return `It reads the database in one transaction that writes nothing, and says of each finding what to do about it. It exits with 1 if
 one of them is a failure, and also if nothing could be checked.
 
-    clerksync configure-rls lint
-    clerksync configure-rls lint --schema public,app --exposed public,app --level error`
+Examples:
+  clerksync configure-rls lint
+  clerksync configure-rls lint --schema public,app --exposed public,app
+  clerksync configure-rls lint --level error`
 }
 
 // lintLimit is for everything that is looked at.

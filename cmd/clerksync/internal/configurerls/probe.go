@@ -32,10 +32,11 @@ func (testCommand) Help() string {
 	return `It plays every kind of caller in one transaction that is rolled back, on rows that it makes itself, and prints who may do what
 and what decided.
 
-    clerksync configure-rls test public.notes
-    clerksync configure-rls test public.notes public.docs --write rls.expect
-    clerksync configure-rls test public.notes public.docs --expect rls.expect
-    clerksync configure-rls test public.notes --explain
+Examples:
+  clerksync configure-rls test public.notes
+  clerksync configure-rls test public.notes public.docs --write rls.expect
+  clerksync configure-rls test public.notes public.docs --expect rls.expect
+  clerksync configure-rls test public.notes --explain
 
 The exit code is 1 where a hole was found or a table could not be probed; what may be meant is a warning. With --expect it is 1
 where anything differs from the file, for better or worse, and then only the differences are printed, one a line. The file

@@ -67,13 +67,18 @@ func (tableCommand) Help() string {
 	return `Without --migration and --apply it prints SQL to review, and changes nothing. Run again after it was applied it finds
 nothing to do.
 
-    clerksync configure-rls public.notes --pattern owner
-    clerksync configure-rls public.posts --pattern published-or-own --anon --migration
-    clerksync configure-rls public.docs --pattern organization --delete 'member(org:admin) or owner' --apply
-    clerksync configure-rls public.invoices --pattern role-based --permissions org:invoices:manage --apply
-    clerksync configure-rls public.notes --require active-session --require 'second-factor(10):write' --apply
-    clerksync configure-rls storage.objects --bucket avatars --pattern owner
-    clerksync configure-rls public.notes --drop --apply
+Examples:
+  clerksync configure-rls public.notes --pattern owner
+  clerksync configure-rls public.posts --pattern published-or-own --anon \
+    --migration
+  clerksync configure-rls public.docs --pattern organization \
+    --delete 'member(org:admin) or owner' --apply
+  clerksync configure-rls public.invoices --pattern role-based \
+    --permissions org:invoices:manage --apply
+  clerksync configure-rls public.notes --require active-session \
+    --require 'second-factor(10):write' --apply
+  clerksync configure-rls storage.objects --bucket avatars --pattern owner
+  clerksync configure-rls public.notes --drop --apply
 
 Patterns:
 
@@ -88,9 +93,9 @@ they are added to the policies that are there.
 }
 
 // explained lists words with their meanings, indented, so that the help keeps
-// the lines.
+// the lines, and within the 80 columns that it has.
 func explained(words []rls.Word) string {
-	const column, width = 32, 70
+	const column, width = 32, 44
 	var b strings.Builder
 	for _, w := range words {
 		term, line := w.Name, ""

@@ -27,7 +27,12 @@ type Command struct {
 // Help is the text below the commands' list in "clerksync deletions --help".
 func (Command) Help() string {
 	return `With clerk_sync.settings.deletion_grace set, what a user, an organization or a membership held is kept for that long after its deletion, out
-of every application's sight. DATABASE_URL has to be the owner's: no login at run time can read it. Nothing brings a deleted object back.`
+of every application's sight. DATABASE_URL has to be the owner's: no login at run time can read it. Nothing brings a deleted object back.
+
+Examples:
+  clerksync deletions list
+  clerksync deletions show user_2f0a1b
+  clerksync deletions drop user_2f0a1b`
 }
 
 // withDeletions is withStore, with what to do where the login may not.
@@ -45,6 +50,16 @@ func withDeletions(ctx context.Context, c console.Console, f func(*mirror.Store)
 type listDeletionsCommand struct {
 	Of    console.Once `help:"Only what is held back of this user, organization or membership; memberships come with either parent." placeholder:"ID"`
 	Limit int          `help:"How many at most." default:"50" placeholder:"N"`
+}
+
+// Help is the text below the flags' list in "clerksync deletions list --help".
+func (listDeletionsCommand) Help() string {
+	return `A line says when something was deleted, what, its id, and until when what it held is kept.
+
+Examples:
+  clerksync deletions list
+  clerksync deletions list --of org_2f0a1b --limit 10000
+  clerksync deletions list --json`
 }
 
 // Validate is called while the command line is parsed.
@@ -74,6 +89,15 @@ type showDeletionCommand struct {
 	IDs []console.Once `arg:"" name:"id" help:"Users, organizations or memberships."`
 }
 
+// Help is the text below the flags' list in "clerksync deletions show --help".
+func (showDeletionCommand) Help() string {
+	return `What it prints is personal data. With --json each object is one line.
+
+Examples:
+  clerksync deletions show user_2f0a1b
+  clerksync deletions show org_2f0a1b orgmem_2f0a1b --json`
+}
+
 // Run is the command. It prints one JSON value for each object, with --json in one line.
 func (cmd showDeletionCommand) Run(ctx context.Context, c console.Console) error {
 	return withDeletions(ctx, c, func(store *mirror.Store) error {
@@ -99,6 +123,15 @@ func (cmd showDeletionCommand) Run(ctx context.Context, c console.Console) error
 
 type dropDeletionCommand struct {
 	IDs []console.Once `arg:"" name:"id" help:"Users, organizations or memberships."`
+}
+
+// Help is the text below the flags' list in "clerksync deletions drop --help".
+func (dropDeletionCommand) Help() string {
+	return `It is how a person is erased before the grace is over. The tombstones stay: the id, and that it was deleted.
+
+Examples:
+  clerksync deletions drop user_2f0a1b
+  clerksync deletions drop user_2f0a1b org_2f0a1b`
 }
 
 // droppedDeletion is what was dropped of one id as JSON.

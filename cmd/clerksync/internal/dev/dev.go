@@ -48,7 +48,12 @@ With --ingest queued the deliveries go through a queue with SQS's rules in this 
 deployed stack applies them. The share of --twice holds for the queue, too.
 
 At the end the copy is compared with what the double holds. The exit code is 1 if they differ, or if an event was given up.
-What no event has told of (--unseen) may be missing.`
+What no event has told of (--unseen) may be missing.
+
+Examples:
+  clerksync dev
+  clerksync dev --duration 10s --rate 100 --seed 42 --late 0.5 --twice 0.3
+  clerksync dev --data .postgres --ingest queued`
 }
 
 // Validate checks what the types of the flags do not.

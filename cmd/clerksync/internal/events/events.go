@@ -23,6 +23,16 @@ type Command struct {
 	Replay replayEventCommand `cmd:"" help:"Try rejected events again, after what refused them was mended."`
 }
 
+// Help is the text below the commands' list in "clerksync events --help".
+func (Command) Help() string {
+	return `Each webhook event whose signature was right is recorded with its outcome. A rejected one changed nothing, and its payload is
+kept for a while, so that it can be tried again.
+
+Examples:
+  clerksync events list --outcome rejected
+  clerksync events replay --all`
+}
+
 type listEventsCommand struct {
 	Outcome outcome       `help:"Only events with this outcome: applied, stale, ignored or rejected." placeholder:"OUTCOME"`
 	Before  time.Duration `help:"Only events received longer ago than this, such as 24h." placeholder:"DURATION"`
@@ -31,6 +41,16 @@ type listEventsCommand struct {
 
 // outcome is one that is recorded.
 type outcome mirror.Outcome
+
+// Help is the text below the flags' list in "clerksync events list --help".
+func (listEventsCommand) Help() string {
+	return `A line says when an event came, its id at Svix, its type, the object that it is about, and its outcome with the reason.
+
+Examples:
+  clerksync events list
+  clerksync events list --outcome rejected
+  clerksync events list --before 24h --limit 1000 --json`
+}
 
 // Choices are the outcomes there are.
 func (outcome) Choices() []string {
@@ -82,6 +102,16 @@ func (cmd listEventsCommand) Run(ctx context.Context, c console.Console) error {
 type replayEventCommand struct {
 	SvixIDs []console.Once `arg:"" optional:"" name:"svix-id" help:"The events to replay."`
 	All     bool           `help:"Replay every rejected event whose payload is still kept."`
+}
+
+// Help is the text below the flags' list in "clerksync events replay --help".
+func (replayEventCommand) Help() string {
+	return `First mend what refused them: "clerksync events list --outcome rejected" shows the reason of each. Replaying is safe to repeat. The
+exit code is 1 if one is still rejected or could not be tried.
+
+Examples:
+  clerksync events replay msg_2f0a1b
+  clerksync events replay --all`
 }
 
 // replayed is the result of one replay as JSON.

@@ -24,6 +24,18 @@ type loginCommand struct {
 	Force  bool          `help:"Do it although somebody is connected, or may still connect, with the earlier password."`
 }
 
+// Help is the text below the flags' list in "clerksync migrate login --help".
+func (loginCommand) Help() string {
+	return `The string is printed once and kept nowhere: put it where it is used at once. A password that is in use is not changed unless
+--force says so; --rotate and then --retire replace it while both work.
+
+Examples:
+  clerksync migrate login writer
+  clerksync migrate login diagnostics
+  clerksync migrate login writer --rotate
+  clerksync migrate login writer --retire --wait 30m`
+}
+
 // Validate is kong's.
 func (cmd loginCommand) Validate() error {
 	return errors.Join(

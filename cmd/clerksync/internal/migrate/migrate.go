@@ -22,6 +22,16 @@ type Command struct {
 	Login  loginCommand  `cmd:"" help:"Give a runtime role a password and print its connection string; replace it without a gap."`
 }
 
+// Help is the text below the commands' list in "clerksync migrate --help".
+func (Command) Help() string {
+	return `The database is migrated before what writes to it is deployed. It needs DATABASE_URL, of the role that owns the project.
+
+Examples:
+  clerksync migrate plan
+  clerksync migrate up
+  clerksync migrate login writer`
+}
+
 type schemaFlag struct {
 	Schema  console.Once `help:"Exposed schema that holds the copy; chosen once (default: public)." placeholder:"NAME"`
 	Helpers console.Once `name:"helpers-schema" help:"Schema of what policies call; chosen once (default: clerk)." placeholder:"NAME"`
@@ -44,6 +54,15 @@ func (f migrateFlag) options() migrate.Options {
 }
 
 type planCommand struct{ migrateFlag }
+
+// Help is the text below the flags' list in "clerksync migrate plan --help".
+func (planCommand) Help() string {
+	return `Each migration stands with when it was applied, or as pending.
+
+Examples:
+  clerksync migrate plan
+  clerksync --env-file .env migrate plan --json`
+}
 
 // plannedMigration is one line of the plan as JSON.
 type plannedMigration struct {
@@ -81,6 +100,15 @@ func (cmd planCommand) Run(ctx context.Context, c console.Console) error {
 
 type upCommand struct{ migrateFlag }
 
+// Help is the text below the flags' list in "clerksync migrate up --help".
+func (upCommand) Help() string {
+	return `All that is pending is applied or nothing is, and a second run finds nothing to do. The schemas are chosen with the first.
+
+Examples:
+  clerksync migrate up
+  clerksync migrate up --schema mirror --helpers-schema claims`
+}
+
 func (cmd upCommand) Run(ctx context.Context, c console.Console) error {
 	_, session, err := connect.Session(ctx, c)
 	if err != nil {
@@ -106,6 +134,16 @@ func (cmd upCommand) Run(ctx context.Context, c console.Console) error {
 
 type verifyCommand struct{ schemaFlag }
 
+// Help is the text below the flags' list in "clerksync migrate verify --help".
+func (verifyCommand) Help() string {
+	return `It is for pipelines, before what needs the migrations is deployed. The exit code is 1 where something is pending, was changed, or
+where the roles may do other things than they should.
+
+Examples:
+  clerksync migrate verify
+  clerksync migrate verify && sam deploy`
+}
+
 func (cmd verifyCommand) Run(ctx context.Context, c console.Console) error {
 	_, session, err := connect.Session(ctx, c)
 	if err != nil {
@@ -120,6 +158,16 @@ func (cmd verifyCommand) Run(ctx context.Context, c console.Console) error {
 type exportCommand struct {
 	schemaFlag
 	Dir console.Path `help:"Folder to write to (default: supabase/migrations)." placeholder:"DIR"`
+}
+
+// Help is the text below the flags' list in "clerksync migrate export --help".
+func (exportCommand) Help() string {
+	return `For projects whose migrations all go through Supabase's command line. A later release adds the files that are new, and leaves
+those that are there.
+
+Examples:
+  clerksync migrate export
+  clerksync migrate export --dir db/migrations --schema mirror`
 }
 
 // Run is the command.

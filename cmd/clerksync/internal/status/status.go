@@ -24,6 +24,17 @@ type Command struct {
 	AWS  bool `help:"Also ask AWS how many functions the account may run at once, and how many of those the stack may reserve." name:"aws"`
 }
 
+// Help is the text below the flags' list in "clerksync status --help".
+func (Command) Help() string {
+	return `It needs DATABASE_URL; with CLERK_SECRET_KEY, Clerk's numbers stand beside the copy's. What is wrong with a set-up, and what to do
+about it, is for "clerksync doctor" to say.
+
+Examples:
+  clerksync status
+  clerksync status --runs 10
+  clerksync status --aws --json`
+}
+
 // Validate is called while the command line is parsed.
 func (cmd Command) Validate() error {
 	return console.Refuse(cmd.Runs < 0 || cmd.Runs > 1000, "--runs is %d: give a number up to 1000", cmd.Runs)

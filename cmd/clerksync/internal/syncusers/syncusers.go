@@ -40,7 +40,13 @@ deleted. A run that is stopped, by Ctrl-C or anything else, keeps what is done, 
 --since reads the users that changed since, and the organizations and memberships made since. It finds no deletions, and no
 changes of older organizations and memberships: Clerk cannot list those.
 
-It needs CLERK_SECRET_KEY and DATABASE_URL.`
+It needs CLERK_SECRET_KEY and DATABASE_URL.
+
+Examples:
+  clerksync sync-users --dry-run
+  clerksync sync-users
+  clerksync sync-users --user user_2f0a1b
+  clerksync sync-users --since 24h`
 }
 
 // moment is a point in time, written as one or as how long ago it is.

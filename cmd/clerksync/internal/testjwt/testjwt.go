@@ -39,11 +39,12 @@ func (Command) Help() string {
 	return `It says what is the matter with a token: the first cause in one sentence, whether Clerk's verifier and Supabase's Data API
 take it and as which role, every check with what to do about it, and how many rows its user sees.
 
-    pbpaste | clerksync test-jwt
-    clerksync test-jwt --file token.txt --table public.notes
-    clerksync test-jwt --file token.txt --symptom "22P02"
-    clerksync test-jwt --symptom '{"code":"PGRST301","message":"No suitable key or wrong key type"}' < /dev/null
-    clerksync test-jwt --file token.txt --offline --pem clerk.pem
+Examples:
+  pbpaste | clerksync test-jwt
+  clerksync test-jwt --file token.txt --table public.notes
+  clerksync test-jwt --file token.txt --symptom 22P02
+  clerksync test-jwt --symptom '{"code":"PGRST301"}' < /dev/null
+  clerksync test-jwt --file token.txt --offline --pem clerk.pem
 
 The token comes from stdin, from a file, or is pasted at a prompt that does not show it; never from the command line, which
 others can read and the shell remembers. A header, a cookie string or a command with the token in it will do. It is not

@@ -142,7 +142,7 @@ func TestCommandLine_AWriteThatFailsIsAnError(t *testing.T) {
 		"--help", "status --help", "--version", "status", "--json status", "migrate plan", "--json migrate up", "--json events list", "--json events replay --all",
 		"--json deletions list", "sync-users --dry-run", "--json sync-users --dry-run", "sync-users --user " + p.Users()[0], "--json sync-users --user " + p.Users()[0],
 		"--json configure-rls lint", "--json configure-rls audit", "configure-rls audit", "configure-rls audit log", "configure-rls notes --pattern owner", "--json configure-rls notes --pattern owner",
-		"configure-rls test notes", "--json configure-rls test notes", "test-jwt --symptom 22P02", "--json test-jwt --symptom 22P02", "migrate export --dir " + t.TempDir(),
+		"configure-rls test notes", "--json configure-rls test notes", "completion bash", "--json completion fish", "test-jwt --symptom 22P02", "--json test-jwt --symptom 22P02", "migrate export --dir " + t.TempDir(),
 		"dev --addr 127.0.0.1:0 --duration 1s", "--json dev --addr 127.0.0.1:0 --duration 1s",
 	} {
 		own := settings

@@ -36,7 +36,7 @@ func argumentsOf(t *testing.T, line string) []string {
 		t.Fatalf("%s: it does not call clerksync", line)
 	}
 	words = words[start+1:]
-	if end := slices.IndexFunc(words, func(w string) bool { return slices.Contains([]string{"|", "<", ">", "&&"}, w) }); end >= 0 {
+	if end := slices.IndexFunc(words, func(w string) bool { return slices.Contains([]string{"|", "<", ">", ">>", "&&"}, w) }); end >= 0 {
 		words = words[:end]
 	}
 	return words

@@ -11,6 +11,7 @@
 //	clerksync doctor                 what is the matter with the whole set-up, the first cause first
 //	clerksync events list|replay     what arrived, and what to do about it
 //	clerksync deletions list|show    what deleted objects held, while it is held back
+//	clerksync completion             what a shell completes the command line with
 //
 // Data goes to stdout and talk to stderr; "clerksync --help" explains the exit codes.
 // Secrets come from the environment or from the file that --env-file names, never from
@@ -27,6 +28,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"clerksync/cmd/clerksync/internal/commandline"
+	"clerksync/cmd/clerksync/internal/completion"
 	"clerksync/cmd/clerksync/internal/configurerls"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/cmd/clerksync/internal/deletions"
@@ -54,6 +56,7 @@ type program struct {
 	Doctor       doctor.Command       `cmd:"" help:"Look over the whole set-up and name the first cause of what is wrong."`
 	Events       events.Command       `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
 	Deletions    deletions.Command    `cmd:"" help:"List, show and drop what is held back of deleted objects."`
+	Completion   completion.Command   `cmd:"" help:"Print the script with which a shell completes the command line."`
 }
 
 // Help is the text below the first line of "clerksync --help".

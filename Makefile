@@ -147,6 +147,10 @@ schema: ## Write sql/schema.sql and sql/migrate/rights.txt, what the SQL files l
 settings: ## Write infra/secret.json and the table of docs/configuration.md anew, as shared/config has the settings
 	go test ./shared/config -run '^TestKeys' -count 1 -update
 
+.PHONY: cli-docs
+cli-docs: ## Write docs/cli.md and docs/clerksync.1 anew, as the commands explain themselves
+	go test ./cmd/clerksync -run '^TestManual_IsInTheDocs' -count 1 -update
+
 .PHONY: clean
 clean: ## Remove what build and sam build made
 	rm -rf bin build .aws-sam

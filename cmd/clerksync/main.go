@@ -12,6 +12,7 @@
 //	clerksync events list|replay     what arrived, and what to do about it
 //	clerksync deletions list|show    what deleted objects held, while it is held back
 //	clerksync completion             what a shell completes the command line with
+//	clerksync manual                 the help of every command in one page
 //
 // Data goes to stdout and talk to stderr; "clerksync --help" explains the exit codes.
 // Secrets come from the environment or from the file that --env-file names, never from
@@ -35,6 +36,7 @@ import (
 	"clerksync/cmd/clerksync/internal/dev"
 	"clerksync/cmd/clerksync/internal/doctor"
 	"clerksync/cmd/clerksync/internal/events"
+	"clerksync/cmd/clerksync/internal/manual"
 	"clerksync/cmd/clerksync/internal/migrate"
 	"clerksync/cmd/clerksync/internal/setupsync"
 	"clerksync/cmd/clerksync/internal/status"
@@ -57,6 +59,7 @@ type program struct {
 	Events       events.Command       `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
 	Deletions    deletions.Command    `cmd:"" help:"List, show and drop what is held back of deleted objects."`
 	Completion   completion.Command   `cmd:"" help:"Print the script with which a shell completes the command line."`
+	Manual       manual.Command       `cmd:"" help:"Print the help of every command as one page, for man or as Markdown."`
 }
 
 // Help is the text below the first line of "clerksync --help".

@@ -87,7 +87,7 @@ func execute[C any](ctx context.Context, args []string, c console.Console, optio
 		kong.Description("A faithful copy of Clerk's users, organizations and memberships in Supabase Postgres."),
 		kong.Writers(c.Stdout, c.Stderr),
 		kong.Exit(func(int) { done = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, ValueFormatter: grammar.Help}),
 	)...)
 	if err != nil {
 		return err

@@ -20,14 +20,14 @@ type Command struct {
 // Help is the text below the flags' list in "clerksync completion --help".
 func (Command) Help() string {
 	return `The script completes commands, flags, the words that a flag takes, files and folders. It is of this release: print it anew after
-an update, or have the shell read it from the program whenever it starts.
+an update.
 
 Examples:
-  clerksync completion bash >> ~/.bashrc
+  clerksync completion bash > ~/.clerksync.bash
   clerksync completion zsh > "${fpath[1]}/_clerksync"
   clerksync completion fish > ~/.config/fish/completions/clerksync.fish
 
-In zsh the folder has to be in fpath before compinit is called.`
+For bash, ~/.bashrc has to read the file: ". ~/.clerksync.bash". For zsh the folder has to be in fpath before compinit is called.`
 }
 
 // shell is one that can complete.

@@ -178,7 +178,9 @@ complete -F _NAME NAME
 
 // described are entries for zsh's _describe: a word, a colon and its help.
 func described(c *grammar.Command) (commands, flags string) {
-	entry := func(word, help string) string { return quoted(strings.ReplaceAll(word, ":", `\:`) + ":" + firstLine(help)) }
+	entry := func(word, help string) string {
+		return quoted(strings.ReplaceAll(word, ":", `\:`) + ":" + firstLine(help))
+	}
 	var some, more []string
 	for _, below := range c.Commands {
 		some = append(some, entry(below.Name, below.Help))

@@ -27,7 +27,5 @@ and every flag.
 A table is named as in SQL: notes, public.notes, '"Notes"', 'app."Weird.Name"'. One that has the name of a command here is named with its
 schema: public.test.
 
-Exit codes: 1 if something was found that has to be mended, 2 for a request that cannot be meant.
-
 It needs DATABASE_URL, of the role that owns the project.`
 }

@@ -93,9 +93,9 @@ they are added to the policies that are there.
 }
 
 // explained lists words with their meanings, indented, so that the help keeps
-// the lines, and within the 80 columns that it has.
+// the lines, and within the 80 columns of a page for man.
 func explained(words []rls.Word) string {
-	const column, width = 32, 44
+	const column, width = 32, 41
 	var b strings.Builder
 	for _, w := range words {
 		term, line := w.Name, ""

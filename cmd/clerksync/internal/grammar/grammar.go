@@ -8,6 +8,7 @@ package grammar
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -16,6 +17,8 @@ import (
 // Command is the program, or one of its commands that a person may see.
 type Command struct {
 	Name string
+	// Usage is how it is called with what it takes, as in "clerksync events list [flags]".
+	Usage string
 	// Help is one line, and Text what the command says besides, in the form of Go's doc
 	// comments.
 	Help, Text string
@@ -40,7 +43,8 @@ const (
 
 // Value is a flag, or an argument.
 type Value struct {
-	Name, Help, Placeholder string
+	// Usage is how it is written, as in "--limit=N" or "<table> ...".
+	Name, Help, Placeholder, Usage string
 	// Short is the letter of a flag, 0 without.
 	Short rune
 	// Switch: it takes no value.
@@ -63,6 +67,7 @@ func Of(model *kong.Application) *Command {
 
 func read(node *kong.Node, parent *Command) *Command {
 	c := &Command{Name: node.Name, Help: node.Help, Text: node.Detail, Parent: parent}
+	c.Usage = c.root().Name + " " + strings.TrimSpace(node.Summary())
 	for _, f := range node.Flags {
 		if !f.Hidden {
 			c.Flags = append(c.Flags, value(f.Value))
@@ -85,7 +90,7 @@ func read(node *kong.Node, parent *Command) *Command {
 }
 
 func value(v *kong.Value) Value {
-	read := Value{Name: v.Name, Help: v.Help, Choices: choices(v), Default: v.Default, Required: v.Required, Many: v.IsCumulative()}
+	read := Value{Name: v.Name, Help: Help(v), Usage: v.Summary(), Choices: choices(v), Default: v.Default, Required: v.Required, Many: v.IsCumulative()}
 	if v.Flag == nil {
 		return read
 	}
@@ -122,6 +127,34 @@ func choices(v *kong.Value) []string {
 		return chooser.Choices()
 	}
 	return nil
+}
+
+// Help is what the help says of a value: with what it takes, and what holds without it.
+func Help(v *kong.Value) string {
+	text := v.Help
+	unnamed := slices.ContainsFunc(choices(v), func(choice string) bool { return !strings.Contains(text+" "+placeholder(v), choice) })
+	if unnamed {
+		text = strings.TrimSuffix(text, ".") + ": " + strings.Join(choices(v), ", ") + "."
+	}
+	if v.Default != "" && !strings.Contains(text, "(default:") {
+		text = strings.TrimSuffix(text, ".") + " (default: " + v.Default + ")."
+	}
+	return text
+}
+
+func placeholder(v *kong.Value) string {
+	if v.Flag == nil {
+		return ""
+	}
+	return v.Flag.PlaceHolder
+}
+
+// root is the program.
+func (c *Command) root() *Command {
+	if c.Parent == nil {
+		return c
+	}
+	return c.Parent.root()
 }
 
 // Path are the names of a command from the first below the program.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -131,7 +132,7 @@ func Conclude(ctx context.Context, c console.Console, err error) int {
 	} else {
 		if _, usage := errors.AsType[*console.UsageError](err); usage {
 			code = ExitUsage
-		} else if _, unknown := errors.AsType[*console.UnknownError](err); unknown {
+		} else if merelyUnknown(err) {
 			code = ExitUnknown
 		}
 		c.Say("clerksync: error: %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))
@@ -140,6 +141,20 @@ func Conclude(ctx context.Context, c console.Console, err error) int {
 		c.Say("clerksync: hint: %s", hinted.Hint)
 	}
 	return code
+}
+
+// merelyUnknown reports whether nothing in an error tells of a failure.
+func merelyUnknown(err error) bool {
+	switch err := err.(type) { //nolint:errorlint // each layer is looked at
+	case *console.UnknownError:
+		return true
+	case interface{ Unwrap() error }:
+		return merelyUnknown(err.Unwrap())
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(err.Unwrap(), func(one error) bool { return !merelyUnknown(one) })
+	default:
+		return false
+	}
 }
 
 // maxEnvFile is many times what settings take.

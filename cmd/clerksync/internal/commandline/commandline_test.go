@@ -129,6 +129,33 @@ func TestRun_EndsWithTheFirstWriteThatFails(t *testing.T) {
 	}
 }
 
+// Something that failed is never hidden by something that stayed unknown.
+func TestConclude_ChoosesTheExitCode(t *testing.T) {
+	t.Parallel()
+	failed, unknown := errors.New("failed"), console.Unknown(errors.New("unknown"))
+	for name, test := range map[string]struct {
+		err  error
+		code int
+	}{
+		"nothing":                {nil, commandline.ExitOK},
+		"failed":                 {failed, commandline.ExitFailed},
+		"failed, hinted":         {console.Hint(failed, "mend it"), commandline.ExitFailed},
+		"usage":                  {console.Hint(console.Usage(failed), "say it otherwise"), commandline.ExitUsage},
+		"unknown":                {unknown, commandline.ExitUnknown},
+		"unknown, hinted":        {console.Hint(fmt.Errorf("one: %w", unknown), "look there"), commandline.ExitUnknown},
+		"unknown twice":          {errors.Join(unknown, console.Hint(unknown, "look there")), commandline.ExitUnknown},
+		"unknown, and failed":    {errors.Join(unknown, failed), commandline.ExitFailed},
+		"failed, and unknown":    {errors.Join(console.Hint(failed, "mend it"), unknown), commandline.ExitFailed},
+		"interrupted":            {console.ErrInterrupted, commandline.ExitInterrupted},
+		"unknown, and wrong use": {errors.Join(unknown, console.Usage(failed)), commandline.ExitUsage},
+	} {
+		var stderr strings.Builder
+		if code := commandline.Conclude(t.Context(), console.Console{Stderr: &stderr}, test.err); code != test.code {
+			t.Errorf("%s: exit %d, want %d\n%s", name, code, test.code, &stderr)
+		}
+	}
+}
+
 func TestRun_InterruptedIsNoFailure(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())

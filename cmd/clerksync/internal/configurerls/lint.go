@@ -25,7 +25,7 @@ type lintCommand struct {
 // Help is the text below the flags' list in "clerksync configure-rls lint --help".
 func (lintCommand) Help() string {
 	return `It reads the database in one transaction that writes nothing, and says of each finding what to do about it. It exits with 1 if
-one of them is a failure, and also if nothing could be checked.
+one of them is a failure, and with 3 if nothing could be checked.
 
 Examples:
   clerksync configure-rls lint
@@ -95,7 +95,7 @@ func (cmd lintCommand) print(c console.Console, found []finding.Finding) error {
 	case finding.Failed(found):
 		return console.ToMend(found)
 	case slices.ContainsFunc(found, func(f finding.Finding) bool { return slices.Contains(unchecked, f.ID) }):
-		return errors.New("nothing could be checked")
+		return console.Hint(console.Unknown(errors.New("nothing could be checked")), "connect as the role that owns the project, to its database: each skip says what is missing")
 	default:
 		return nil
 	}

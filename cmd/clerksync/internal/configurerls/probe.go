@@ -2,6 +2,7 @@ package configurerls
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -38,9 +39,9 @@ Examples:
   clerksync configure-rls test public.notes public.docs --expect rls.expect
   clerksync configure-rls test public.notes --explain
 
-The exit code is 1 where a hole was found or a table could not be probed; what may be meant is a warning. With --expect it is 1
-where anything differs from the file, for better or worse, and then only the differences are printed, one a line. The file
-is text, to be read and kept beside the migrations; name the same tables as when it was written.
+The exit code is 1 where a hole was found; what may be meant is a warning. It is 3 where no hole was found and a table could not be
+probed. With --expect it is 1 where anything differs from the file, for better or worse, and then only the differences are printed,
+one a line. The file is text, to be read and kept beside the migrations; name the same tables as when it was written.
 
 Sequences count on, and triggers fire: one that reaches outside the database really does.`
 }
@@ -110,18 +111,27 @@ func (cmd testCommand) run(ctx context.Context, c console.Console) error {
 		return err
 	}
 	if err := unprobed(report); err != nil {
+		return errors.Join(cmd.found(report, changes), err)
+	}
+	if err := cmd.write(c, report); err != nil {
 		return err
 	}
-	if len(changes) > 0 {
+	return cmd.found(report, changes)
+}
+
+// found is an error where there is a hole, or with --expect a difference.
+func (cmd testCommand) found(report probe.Report, changes []probe.Change) error {
+	switch {
+	case len(changes) > 0:
 		return console.Hint(
 			fmt.Errorf("%s from what %s expects", console.Count(len(changes), "difference", "differences"), cmd.Expect),
 			"without --expect it shows what decided; if the differences are meant, --write the file anew",
 		)
+	case cmd.Expect != "":
+		return nil
+	default:
+		return console.ToMend(report.Findings())
 	}
-	if err := cmd.write(c, report); err != nil || expected != nil {
-		return err
-	}
-	return console.ToMend(report.Findings())
 }
 
 // maxExpectation is more than a thousand tables take.
@@ -181,7 +191,10 @@ func unprobed(report probe.Report) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s could not be probed: %s", console.Count(len(names), "table", "tables"), strings.Join(names, ", "))
+	return console.Hint(
+		console.Unknown(fmt.Errorf("%s could not be probed: %s", console.Count(len(names), "table", "tables"), strings.Join(names, ", "))),
+		"each skip says why; name the other tables alone to have them judged",
+	)
 }
 
 // write writes the file of --write.

@@ -87,7 +87,7 @@ func TestConfigureRLSTest_TellsWhatChanged(t *testing.T) {
 
 func TestConfigureRLSTest_EndsAsTheProbingDoes(t *testing.T) {
 	t.Parallel()
-	settings, conn := clitest.Project(t, clitest.OwnNotesSQL+`create table public.odd (who text, org text); create materialized view public.kept as select 1 as id`)
+	settings, conn := clitest.Project(t, clitest.OwnNotesSQL+`create table public.odd (who text, org text); create table public.open (id int primary key, owner_id text); grant all on public.open to anon; create materialized view public.kept as select 1 as id`)
 	broken := filepath.Join(t.TempDir(), "broken.expect")
 	if err := os.WriteFile(broken, []byte("persona | select\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -100,7 +100,8 @@ func TestConfigureRLSTest_EndsAsTheProbingDoes(t *testing.T) {
 		stdout, stderr string // parts; empty means that nothing may be printed
 	}{
 		"no table":           {[]string{"nots"}, settings, commandline.ExitFailed, "", "did you mean public.notes?"},
-		"cannot be probed":   {[]string{"notes", "kept"}, settings, commandline.ExitFailed, "public.notes: table", "1 table could not be probed: public.kept"},
+		"cannot be probed":   {[]string{"notes", "kept"}, settings, commandline.ExitUnknown, "public.notes: table", "1 table could not be probed: public.kept"},
+		"a hole beside it":   {[]string{"open", "kept"}, settings, commandline.ExitFailed, "public.open: table", "1 table could not be probed: public.kept"},
 		"no such column":     {[]string{"notes", "--owner-column", "who"}, settings, commandline.ExitUsage, "", "no column who"},
 		"another column":     {[]string{"odd", "--owner-column", "who", "--org-column", "org"}, settings, commandline.ExitOK, "public.odd: table", "rls.probe"},
 		"not the owner":      {[]string{"notes"}, map[string]string{"DATABASE_URL": strings.Replace(settings["DATABASE_URL"], "supabase_postgres", "clerksync_writer", 1)}, commandline.ExitFailed, "", "connect as the role that owns the project"},
@@ -207,6 +208,11 @@ func TestConfigureRLSLint_IsSilentAboutWhatWeShip(t *testing.T) {
 	}
 	if got := configure(t, settings, "lint", "--json"); got.Stdout != `{"findings":[]}`+"\n" {
 		t.Errorf("lint --json: %+v", got)
+	}
+	clitest.Execute(t, db.Conn(t, db.Superuser()), `revoke select on pg_catalog.pg_policy from public; grant usage on schema clerk, clerk_sync to clerksync_writer`)
+	writer := map[string]string{"DATABASE_URL": db.Writer()}
+	if got := configure(t, writer, "lint"); got.Code != commandline.ExitUnknown || !strings.Contains(got.Stdout, "lint.catalogue") || !strings.Contains(got.Stderr, "nothing could be checked") {
+		t.Errorf("lint as a role that may not read the catalogue: %+v, want that nothing is known", got)
 	}
 	nowhere := map[string]string{"DATABASE_URL": strings.Replace(db.Owner(), db.Name(), "nowhere", 1)}
 	if got := configure(t, nowhere, "lint"); got.Code != commandline.ExitFailed || !strings.Contains(got.Stderr, "there is no such database") {

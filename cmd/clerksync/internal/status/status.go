@@ -26,7 +26,8 @@ type Command struct {
 
 // Help is the text below the flags' list in "clerksync status --help".
 func (Command) Help() string {
-	return `It needs DATABASE_URL; with CLERK_SECRET_KEY, Clerk's numbers stand beside the copy's. What is wrong with a set-up, and what to do
+	return `It needs DATABASE_URL; with CLERK_SECRET_KEY, Clerk's numbers stand beside the copy's. The exit code is 3 where AWS, which --aws
+asks, does not say. What is wrong with a set-up, and what to do
 about it, is for "clerksync doctor" to say.
 
 Examples:
@@ -55,6 +56,15 @@ type awsStatus struct {
 	// Concurrency is null where AWS does not say, and Unknown then says why.
 	Concurrency *awsConcurrency `json:"concurrency"`
 	Unknown     string          `json:"unknown,omitempty"`
+}
+
+// unknown is an error where AWS was asked and did not say.
+func (s *awsStatus) unknown() error {
+	if s == nil || s.Concurrency != nil {
+		return nil
+	}
+	return console.Hint(console.Unknown(fmt.Errorf("how many functions AWS lets the account run at once: %s", s.Unknown)),
+		"docs/deploy.md says which permission --aws needs; without it the rest is shown")
 }
 
 type awsConcurrency struct {
@@ -99,7 +109,7 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return errors.Join(c.Print(status, func(row func(...any)) { statusRows(status, time.Now(), row) }), foreign)
+	return errors.Join(c.Print(status, func(row func(...any)) { statusRows(status, time.Now(), row) }), foreign, status.AWS.unknown())
 }
 
 // askClerk counts what Clerk has, and says on stderr what kept it from that. A key of

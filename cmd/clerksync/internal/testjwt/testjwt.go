@@ -12,6 +12,7 @@ import (
 	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/config"
+	"clerksync/shared/finding"
 	"clerksync/shared/jwtdiag"
 	"clerksync/shared/jwtdiag/configured"
 	"clerksync/shared/jwtdiag/keyset"
@@ -55,7 +56,8 @@ SUPABASE_ACCESS_TOKEN and SUPABASE_PROJECT_REF for the project's providers; DIAG
 role that owns the project, for the database. --publishable-key and --issuer name another instance than the settings do, which are
 left aside then. The database is read in a transaction that is rolled back, also for tokens that nobody signed.
 
-The exit code is 1 where one of the two refuses the token or a check failed, and 2 without a token.`
+The exit code is 1 where one of the two refuses the token or a check failed, 2 without a token, and 3 where nothing failed but a
+table that --table names could not be looked at.`
 }
 
 // Validate checks what the types of the flags do not.
@@ -100,7 +102,32 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 		err = writeReport(c.OnStdout(), report, cmd.All, cmd.Claims)
 		c.Say("clerksync: %s", console.Sum(report.Findings))
 	}
-	return errors.Join(err, refusedToken(report))
+	return errors.Join(err, refusedToken(report), cmd.unseen(report))
+}
+
+// unseen is an error where tables were asked about and not looked at.
+func (cmd Command) unseen(r jwtdiag.Report) error {
+	if len(cmd.Table) == 0 {
+		return nil
+	}
+	seen, skipped := false, 0
+	for _, f := range r.Findings {
+		if !strings.HasPrefix(f.ID, "rls.") {
+			continue
+		}
+		if f.Status == finding.Skip {
+			skipped++
+		} else {
+			seen = true
+		}
+	}
+	if seen && skipped == 0 {
+		return nil
+	}
+	return console.Hint(
+		console.Unknown(errors.New("what the token's user sees of the tables that --table names is not known")),
+		"the findings say why it was skipped; it needs DIAGNOSTICS_DATABASE_URL, or DATABASE_URL of the role that owns the project, and neither --offline nor --no-database",
+	)
 }
 
 // explain answers without a token.

@@ -511,6 +511,8 @@ func TestTestJWT_ShowsTheRowsOfTheTokensUser(t *testing.T) {
 		"one table":            {map[string]string{"DATABASE_URL": db}, session(), []string{"--table", "notes", "--table", "NOTES"}, commandline.ExitOK, []string{"\npublic.notes ", "  own (2)\n"}, "organizations"},
 		"a forbidden table":    {map[string]string{"DATABASE_URL": db}, session(), []string{"--table", "hidden"}, commandline.ExitFailed, []string{"\npublic.hidden ", "a grant is missing (42501)", "rls.public.hidden\n"}, "own (2)"},
 		"no such table":        {map[string]string{"DATABASE_URL": db}, session(), []string{"--table", "nots"}, commandline.ExitFailed, []string{"Did you mean public.notes?"}, "own (2)"},
+		"a table without one":  {map[string]string{"DATABASE_URL": db}, session(), []string{"--table", "notes", "--no-database"}, commandline.ExitUnknown, []string{"No database was named"}, "own (2)"},
+		"a table out of reach": {map[string]string{"DATABASE_URL": role("clerksync_writer")}, session(), []string{"--table", "notes"}, commandline.ExitUnknown, []string{"may not become"}, "own (2)"},
 		"nobody":               {map[string]string{"DATABASE_URL": db}, session(), []string{"--no-database"}, commandline.ExitOK, []string{"No database was named"}, "own (2)"},
 		"of somebody's making": {map[string]string{"DATABASE_URL": db}, jwttest.SignOther(jwttest.Header(), jwttest.Claims()), nil, commandline.ExitOK, []string{"  own (2)\n"}, ""},
 	} {

@@ -259,10 +259,3 @@ func TestCompletion_CompletesAtATerminal(t *testing.T) {
 		}
 	})
 }
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}

@@ -182,7 +182,11 @@ func typed(t *testing.T, dir, line string) {
 				args[i] = filepath.Join(dir, arg)
 			}
 		}
-		if got := clerksync(t, nil, args...); got.Code != commandline.ExitOK {
+		got := clerksync(t, nil, args...)
+		// The reader of the tests has no access token of Supabase and no account of AWS, so
+		// that whether the project trusts a token, and what the account allows, stay unknown.
+		unknown := got.Code == commandline.ExitUnknown && (slices.Contains(args, "test-jwt") || slices.Contains(args, "--aws"))
+		if got.Code != commandline.ExitOK && !unknown {
 			t.Errorf("%s: exit %d\n%s%s", line, got.Code, got.Stdout, got.Stderr)
 		}
 	case "make":

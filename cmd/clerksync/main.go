@@ -74,6 +74,11 @@ Examples:
   clerksync --env-file .env doctor`
 }
 
+// Advice is for errors that do not say themselves what to do.
+func (program) Advice() string {
+	return `"clerksync doctor" looks over the whole set-up and names the first cause`
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	defer stop()

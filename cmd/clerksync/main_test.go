@@ -23,6 +23,6 @@ func (m tests) Run() int {
 
 // Scripts run the program as a process: this test binary, under its name.
 func TestMain(m *testing.M) {
-	os.Unsetenv("COLUMNS") // of the terminal of who runs the tests: help is as wide as that says
+	_ = os.Unsetenv("COLUMNS") // of the terminal of who runs the tests: help is as wide as that says
 	testscript.Main(tests{m}, map[string]func(){"clerksync": main})
 }

@@ -118,3 +118,10 @@ func rendered(t *testing.T, device string) string {
 	}
 	return overstruck.ReplaceAllString(string(out), "")
 }
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

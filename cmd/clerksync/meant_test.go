@@ -83,7 +83,7 @@ func TestDidYouMean_LooksWhereItIsMeant(t *testing.T) {
 		{"configure-rls lnt", "clerksync configure-rls lint"},
 		{"configure-rls notes --pattern ownr", "--pattern owner"},
 		{"events list --outcome Rejected", "--outcome rejected"},
-		{"--json events list --outcome aplied", "--outcome applied"},
+		{"--json events list --outcome appled", "--outcome applied"},
 		{"events --env-fiel x list", "--env-file"},
 		// Nothing is near, or two are as near.
 		{"restore", ""},

@@ -82,9 +82,14 @@ func refused(err error, args []string, g *grammar.Command) error {
 // where is the help that has what would have been right.
 func where(err error) string {
 	if parsing, ok := errors.AsType[*kong.ParseError](err); ok {
-		if command := parsing.Context.Selected(); command != nil {
-			return fmt.Sprintf("%q has its examples and flags", command.FullPath()+" --help")
-		}
+		return helpOf(parsing.Context)
+	}
+	return helpOf(nil)
+}
+
+func helpOf(line *kong.Context) string {
+	if line != nil && line.Selected() != nil {
+		return fmt.Sprintf("%q has its examples and flags", line.Selected().FullPath()+" --help")
 	}
 	return `"clerksync --help" lists the commands, "clerksync <command> --help" its flags`
 }

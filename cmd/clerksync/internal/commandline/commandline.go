@@ -117,7 +117,27 @@ func execute[C any](ctx context.Context, args []string, c console.Console, optio
 	}
 	parsedArgs.BindTo(ctx, (*context.Context)(nil))
 	parsedArgs.Bind(g)
-	return parsedArgs.Run(c)
+	return advised(parsedArgs.Run(c), c, parsedArgs, &parsed.Commands)
+}
+
+// adviser is a program that knows what to do about an error that does not say it.
+type adviser interface{ Advice() string }
+
+// advised is an error that ends with what to do next. Of what was interrupted, or could
+// not be written, there is nothing to be said.
+func advised(err error, c console.Console, ran *kong.Context, program any) error {
+	_, hinted := errors.AsType[*console.HintedError](err)
+	unwritten := cmp.Or(console.Check(c.Stdout).Err(), console.Check(c.Stderr).Err())
+	if err == nil || hinted || unwritten != nil || errors.Is(err, console.ErrInterrupted) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if _, usage := errors.AsType[*console.UsageError](err); usage {
+		return console.Hint(err, helpOf(ran))
+	}
+	if program, ok := program.(adviser); ok {
+		return console.Hint(err, program.Advice())
+	}
+	return err
 }
 
 // Conclude says what a command failed at and returns the exit code.

@@ -246,7 +246,10 @@ func (cmd tableCommand) run(ctx context.Context, c console.Console, conn *pgx.Co
 	switch {
 	case err != nil:
 	case plan.Blocked():
-		err = fmt.Errorf("%s: %s to mend first; nothing was changed", cmd.Table, console.Count(finding.Count(plan.Findings, finding.Fail), "failure", "failures"))
+		err = console.Hint(
+			fmt.Errorf("%s: %s to mend first; nothing was changed", cmd.Table, console.Count(finding.Count(plan.Findings, finding.Fail), "failure", "failures")),
+			"each failure says what to do about it; then run the same command again",
+		)
 	case len(plan.Statements) == 0:
 		c.Say("clerksync: nothing to do, %s is as asked", console.Printable(cmd.Table.String()))
 	case cmd.Apply:

@@ -36,7 +36,7 @@ func MayHold(c console.Console, key string) bool {
 func Database(ctx context.Context, c console.Console) (*supabase.Config, error) {
 	database, err := Source(c).Database(ctx)
 	if err != nil {
-		return nil, err
+		return nil, Advise(err)
 	}
 	return Parse(c, database, 1)
 }
@@ -48,7 +48,7 @@ func Parse(c console.Console, database config.Database, connections int32) (*sup
 		AppName: "cli", MaxConns: connections,
 	})
 	if err != nil {
-		return nil, err
+		return nil, Advise(err)
 	}
 	for _, warning := range parsed.Warnings {
 		c.Say("clerksync: warning: %s", warning)
@@ -65,7 +65,7 @@ func Session(ctx context.Context, c console.Console) (*supabase.Config, *pgx.Con
 	}
 	session, err := parsed.Session()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, Advise(err)
 	}
 	if parsed.Port != session.Port {
 		c.Say("clerksync: migrations need a session: using port %d instead of the transaction pooler's %d", session.Port, parsed.Port)
@@ -73,13 +73,19 @@ func Session(ctx context.Context, c console.Console) (*supabase.Config, *pgx.Con
 	return parsed, session, nil
 }
 
-// Explain adds what to do about a connection that cannot be made. Other
-// errors of the migrations say it themselves.
+// Sync reads the settings of a full sync.
+func Sync(ctx context.Context, c console.Console) (config.Sync, error) {
+	settings, err := Source(c).Sync(ctx)
+	return settings, Advise(err)
+}
+
+// Explain says in words why a connection cannot be made, and adds to that and to what the
+// database refuses what to do next.
 func Explain(err error) error {
 	if _, connecting := errors.AsType[*pgconn.ConnectError](err); connecting {
-		return supabase.Explain(err)
+		err = supabase.Explain(err)
 	}
-	return err
+	return Advise(err)
 }
 
 // WithStore runs f on the copy that DATABASE_URL names.
@@ -90,7 +96,7 @@ func WithStore(ctx context.Context, c console.Console, f func(*mirror.Store) err
 	}
 	db := supabase.Open(supabase.Fixed(parsed))
 	defer db.Close()
-	return f(mirror.New(db))
+	return Advise(f(mirror.New(db)))
 }
 
 // closeLimit is for a connection to say good-bye.
@@ -130,5 +136,6 @@ func connected(ctx context.Context, config *pgx.ConnConfig, f func(*pgx.Conn) er
 
 // Clerk is the instance that the settings of a full sync name.
 func Clerk(settings config.Sync) (*clerk.Backend, error) {
-	return clerk.NewBackend(clerk.BackendOptions{SecretKey: settings.SecretKey, URL: settings.APIURL, Share: settings.RateShare})
+	backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: settings.SecretKey, URL: settings.APIURL, Share: settings.RateShare})
+	return backend, Advise(err)
 }

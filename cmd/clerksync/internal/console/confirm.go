@@ -10,7 +10,7 @@ import (
 )
 
 // errDeclined ends a command that was not confirmed.
-var errDeclined = errors.New("not confirmed; nothing was changed")
+var errDeclined = Hint(errors.New("not confirmed; nothing was changed"), "the same command asks again; with --yes it does not ask")
 
 // Confirm asks the person at the terminal. Where there is none it refuses: unasked says why.
 func (c Console) Confirm(ctx context.Context, question string, unasked error) error {

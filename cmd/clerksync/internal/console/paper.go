@@ -69,7 +69,7 @@ func (p Paper) FindingsText(list []finding.Finding) string {
 // ToMend is an error where findings are failures.
 func ToMend(list []finding.Finding) error {
 	if n := finding.Count(list, finding.Fail); n > 0 {
-		return fmt.Errorf("%s to mend", Count(n, "failure", "failures"))
+		return Hint(fmt.Errorf("%s to mend", Count(n, "failure", "failures")), "each failure says what to do about it; then run the same command again")
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
+	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/clerk/clerktest"
 	"clerksync/shared/devstack"
@@ -341,9 +342,17 @@ func TestDev_SaysThatTheAddressIsInUse(t *testing.T) {
 	cmd := command()
 	cmd.Addr = listener.Addr().String()
 	err = cmd.Run(t.Context(), clitest.NewTerminal(nil).Console(false))
-	if !errors.Is(err, devstack.ErrAddressInUse) || !strings.Contains(err.Error(), "--addr") {
+	if !errors.Is(err, devstack.ErrAddressInUse) || !strings.Contains(hint(err), "--addr") {
 		t.Errorf("dev on a taken port = %v, want ErrAddressInUse and a word on --addr", err)
 	}
+}
+
+// hint is what an error says to do.
+func hint(err error) string {
+	if hinted, ok := errors.AsType[*console.HintedError](err); ok {
+		return hinted.Hint
+	}
+	return ""
 }
 
 // Somebody may have DATABASE_URL set to a copy of real people.
@@ -357,7 +366,7 @@ func TestDev_MixesWithAGivenCopyOnlyWhenTold(t *testing.T) {
 	cmd := command()
 	cmd.Duration = time.Second
 	term := clitest.NewTerminal(environment)
-	if err := cmd.Run(t.Context(), term.Console(true)); err == nil || !strings.Contains(err.Error(), "--mix") {
+	if err := cmd.Run(t.Context(), term.Console(true)); err == nil || !strings.Contains(hint(err), "--mix") {
 		t.Errorf("dev into a copy with rows = %v, want a refusal that names --mix", err)
 	}
 	if term.Stdout() != "" {
@@ -424,7 +433,7 @@ func TestDev_MixesWithWhatItCannotReadOnlyWhenTold(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || !strings.Contains(err.Error(), test.refusal) || !strings.Contains(err.Error(), "--mix") {
+			if err == nil || !strings.Contains(err.Error(), test.refusal) || !strings.Contains(hint(err), "--mix") {
 				t.Errorf("dev as %s = %v, want a refusal with %q that names --mix", login, err, test.refusal)
 			}
 			if term.Stdout() != "" {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/devstack"
 	"clerksync/shared/devstack/clerkdouble/clerkinstance"
@@ -59,7 +60,7 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
-		return err
+		return advise(err)
 	}
 	// The clean-up goes on after the signal that began it, until the second one.
 	ending, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -84,7 +85,21 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 		return fmt.Errorf("stopped at once: %w", ending.Err())
 	}
 	d.diagnostics.Close() // nobody asks any more
-	return errors.Join(err, stopErr)
+	return advise(errors.Join(err, stopErr))
+}
+
+// advise adds to an error what to do about it.
+func advise(err error) error {
+	if err = connect.Advise(err); err == nil {
+		return nil
+	}
+	if _, advised := errors.AsType[*console.HintedError](err); advised {
+		return err
+	}
+	if errors.Is(err, errDiffers) || errors.Is(err, errDeadLetters) {
+		return console.Hint(err, "the lines above say which; with the same --seed it comes again, and with that it is worth a report")
+	}
+	return console.Hint(err, `docs/local.md says what the local stack needs; "clerksync dev --help" has what can be chosen`)
 }
 
 // onInterrupt calls f at the next signal.

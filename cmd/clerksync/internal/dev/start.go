@@ -48,7 +48,7 @@ func (d *development) start(ctx context.Context, c console.Console) error {
 	})
 	step.end()
 	if errors.Is(err, devstack.ErrAddressInUse) {
-		return fmt.Errorf("%w, as in --addr 127.0.0.1:8788", err)
+		return console.Hint(err, "clerksync dev --addr 127.0.0.1:8788 listens elsewhere")
 	}
 	if err != nil {
 		return err
@@ -85,8 +85,8 @@ func (d *development) startDouble(ctx context.Context) error {
 		// The ids of the same seed are taken, some of them by tombstones.
 		salt = uint64(time.Now().UnixNano())
 		if d.stack.EmbeddedURL() == "" && !d.cmd.Mix {
-			return fmt.Errorf("%s, and made-up people would mix with what is there: "+
-				"give --mix if that is what you want, set CLERK_WEBHOOK_SIGNING_SECRET for your own instance, or unset DATABASE_URL", occupied)
+			return console.Hint(fmt.Errorf("%s, and made-up people would mix with what is there", occupied),
+				"give --mix if that is what you want, set CLERK_WEBHOOK_SIGNING_SECRET for your own instance, or unset DATABASE_URL")
 		}
 	}
 	d.sender, err = svix.NewSender(svix.SenderOptions{

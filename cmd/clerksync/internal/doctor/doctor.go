@@ -126,7 +126,8 @@ func (cmd Command) outcome(report doctor.Report) error {
 	asked := map[string]bool{"aws.stack": cmd.Stack != "", "token.role": cmd.Token != "", "sync.drift": cmd.Deep, "webhook.endpoint": cmd.URL != ""}
 	for _, f := range report.Findings {
 		if asked[f.ID] && f.Status == finding.Skip {
-			return console.Unknown(fmt.Errorf("%s was asked for and stayed unknown: %s", f.ID, f.Detail))
+			return console.Hint(console.Unknown(fmt.Errorf("%s was asked for and stayed unknown: %s", f.ID, f.Detail)),
+				"docs/troubleshooting.md says under "+f.ID+" what it takes; nothing else failed")
 		}
 	}
 	return nil
@@ -159,7 +160,7 @@ func (cmd Command) fix(ctx context.Context, c console.Console, report doctor.Rep
 }
 
 func sync(ctx context.Context, c console.Console) error {
-	settings, err := connect.Source(c).Sync(ctx)
+	settings, err := connect.Sync(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -204,7 +204,10 @@ func unsuccessful(results []replayed) error {
 	if refused > 0 {
 		err = errors.Join(err, fmt.Errorf("%d of %d events are still rejected", refused, len(results)))
 	}
-	return err
+	if err == nil {
+		return nil
+	}
+	return console.Hint(err, `"clerksync events list --outcome rejected" shows why; once that is mended, replay them again`)
 }
 
 // replayable lists every rejected event that can be replayed, oldest first, so

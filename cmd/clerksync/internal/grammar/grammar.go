@@ -123,7 +123,7 @@ func choices(v *kong.Value) []string {
 	for one.Kind() == reflect.Pointer || one.Kind() == reflect.Slice && one.Name() == "" {
 		one = one.Elem()
 	}
-	if chooser, ok := reflect.New(one).Interface().(Chooser); ok {
+	if chooser, ok := reflect.TypeAssert[Chooser](reflect.New(one)); ok {
 		return chooser.Choices()
 	}
 	return nil

@@ -71,7 +71,7 @@ func (cmd loginCommand) Run(ctx context.Context, c console.Console) error {
 		case errors.Is(err, migrate.ErrRotating):
 			return console.Hint(err, fmt.Sprintf("finish it with \"%s --retire\"; if the string that was printed is lost, \"%[1]s\" makes a new one", again))
 		case err != nil:
-			return connect.Explain(err)
+			return advise(err)
 		}
 		return cmd.hand(c, parsed, given, role, func() {
 			c.Say("clerksync: %s has a password; that of %s works on until you retire it", given.Role, earlier)
@@ -83,7 +83,7 @@ func (cmd loginCommand) Run(ctx context.Context, c console.Console) error {
 		case errors.Is(err, migrate.ErrLoginInUse):
 			return console.Hint(err, fmt.Sprintf("\"%s --rotate\" replaces it without a gap; --force does it all the same", again))
 		case err != nil:
-			return connect.Explain(err)
+			return advise(err)
 		}
 		return cmd.hand(c, parsed, given, role, func() {
 			c.Say("clerksync: %s has a new password; an earlier one is refused from now on", given.Role)
@@ -131,9 +131,9 @@ func (cmd loginCommand) retire(ctx context.Context, c console.Console, session *
 				row(inUse, "in use")
 			})
 		case !errors.Is(err, migrate.ErrNotYet) && (cmd.Wait == 0 || !supabase.IsTransient(err)):
-			return connect.Explain(err)
+			return advise(err)
 		case !errors.Is(err, migrate.ErrNotYet) && time.Now().After(deadline):
-			return connect.Explain(err)
+			return advise(err)
 		case time.Now().After(deadline):
 			return console.Hint(err, fmt.Sprintf("\"%s --retire --wait 30m\" waits for it; --force does not, and locks out everything that still needs it", again))
 		}

@@ -78,7 +78,7 @@ func (cmd planCommand) Run(ctx context.Context, c console.Console) error {
 	}
 	states, err := migrate.Plan(ctx, session, cmd.options())
 	if err != nil {
-		return connect.Explain(err)
+		return advise(err)
 	}
 	planned := make([]plannedMigration, len(states))
 	for i, s := range states {
@@ -116,7 +116,7 @@ func (cmd upCommand) Run(ctx context.Context, c console.Console) error {
 	}
 	applied, err := migrate.Up(ctx, session, cmd.options())
 	if err != nil {
-		return connect.Explain(err) // nothing was applied: they are one transaction
+		return advise(err) // nothing was applied: they are one transaction
 	}
 	if len(applied) == 0 {
 		c.Say("clerksync: nothing to do, the database is up to date")
@@ -150,7 +150,7 @@ func (cmd verifyCommand) Run(ctx context.Context, c console.Console) error {
 		return err
 	}
 	if err := migrate.Verify(ctx, session, cmd.options()); err != nil {
-		return connect.Explain(err)
+		return advise(err)
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func (cmd exportCommand) Run(ctx context.Context, c console.Console) error {
 	}
 	written, err := migrate.Export(string(cmd.Dir), options, time.Now())
 	if err != nil {
-		return err
+		return advise(err)
 	}
 	if len(written) == 0 {
 		c.Say("clerksync: nothing to do, %s has every migration", cmd.Dir)
@@ -197,7 +197,7 @@ func (cmd exportCommand) schemas(ctx context.Context, c console.Console) (migrat
 	options := cmd.options()
 	there, err := migrate.Exported(string(cmd.Dir))
 	if err != nil || there || !connect.MayHold(c, "DATABASE_URL") {
-		return options, err
+		return options, advise(err)
 	}
 	used, migrated, err := schemasInUse(ctx, c)
 	switch {
@@ -212,7 +212,7 @@ func (cmd exportCommand) schemas(ctx context.Context, c console.Console) (migrat
 	case !migrated:
 		return options, nil
 	case cmp.Or(options.Schema, used.Schema) != used.Schema || cmp.Or(options.Helpers, used.Helpers) != used.Helpers:
-		return options, fmt.Errorf("%w: the database was migrated with the schemas %q (--schema) and %q (--helpers-schema)", migrate.ErrSchema, used.Schema, used.Helpers)
+		return options, advise(fmt.Errorf("%w: the database was migrated with the schemas %q (--schema) and %q (--helpers-schema)", migrate.ErrSchema, used.Schema, used.Helpers))
 	}
 	c.Say("clerksync: the files are for the schemas %q and %q, with which the database was migrated", used.Schema, used.Helpers)
 	return used, nil
@@ -225,5 +225,5 @@ func schemasInUse(ctx context.Context, c console.Console) (migrate.Options, bool
 		return migrate.Options{}, false, err
 	}
 	used, migrated, err := migrate.SchemasInUse(ctx, parsed.Connection())
-	return used, migrated, connect.Explain(err)
+	return used, migrated, advise(err)
 }

@@ -43,7 +43,7 @@ Supabase access token, the project, the database password. The token and the pas
 Examples:
   clerksync setup-sync
   clerksync --json setup-sync --plan
-  clerksync setup-sync --yes --project abcdefghijklmnopqrst --database-password-file password.txt
+  clerksync setup-sync --yes --database-password-file password.txt
   clerksync setup-sync --only provider --replace-provider`
 }
 

@@ -170,7 +170,7 @@ func awsRows(s awsStatus, row func(...any)) {
 // countInClerk returns what it could count, also with an error. Of another instance than
 // the copy's, or the pinned one, it returns nothing.
 func countInClerk(ctx context.Context, c console.Console, instance string) (*clerkCounts, error) {
-	settings, err := connect.Source(c).Sync(ctx)
+	settings, err := connect.Sync(ctx, c)
 	if err != nil {
 		return nil, err
 	}

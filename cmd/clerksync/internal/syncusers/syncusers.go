@@ -128,7 +128,7 @@ func (cmd Command) engine() engine {
 
 // Run is the command.
 func (cmd Command) Run(ctx context.Context, c console.Console) error {
-	settings, err := connect.Source(c).Sync(ctx)
+	settings, err := connect.Sync(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -236,8 +236,16 @@ func (cmd Command) advise(ctx context.Context, report fullsync.Report, err error
 	case report.State == fullsync.Partial:
 		return hint(cmd.kept() + ": " + again)
 	default:
+		if err = connect.Advise(err); !hintedAlready(err) {
+			err = hint(cmd.kept() + ", and once this is mended: " + again)
+		}
 		return err
 	}
+}
+
+func hintedAlready(err error) bool {
+	_, hinted := errors.AsType[*console.HintedError](err)
+	return hinted
 }
 
 // kept says what a command leaves that did not come to its end.

@@ -174,7 +174,7 @@ func refusedToken(r jwtdiag.Report) error {
 	case len(parts) == 0:
 		return mend
 	case mend == nil:
-		return fmt.Errorf("refused by %s", strings.Join(parts, " and "))
+		return console.Hint(fmt.Errorf("refused by %s", strings.Join(parts, " and ")), "the first sentence says why; --all shows every check, with what to do about it")
 	default:
 		return fmt.Errorf("refused by %s; %w", strings.Join(parts, " and "), mend)
 	}
@@ -225,7 +225,7 @@ func (cmd Command) settings(ctx context.Context, c console.Console, flags config
 	source := connect.Source(c)
 	s, err := source.Diagnostics(ctx)
 	if err != nil {
-		return config.Diagnostics{}, err
+		return config.Diagnostics{}, connect.Advise(err)
 	}
 	if flags.PublishableKey != "" || flags.Issuer != "" {
 		// What else is said of the instance may be of another one.

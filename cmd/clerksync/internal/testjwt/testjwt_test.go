@@ -132,7 +132,8 @@ func TestTestJWT_SaysTheSentenceFirst(t *testing.T) {
 			t.Errorf("stdout is\n%s\nwant %q in it", got.Stdout, want)
 		}
 	}
-	if want := "clerksync: 1 failure, 4 checks skipped\nclerksync: error: refused by Clerk's verifier and the Data API; 1 failure to mend\n"; got.Stderr != want {
+	if want := "clerksync: 1 failure, 4 checks skipped\nclerksync: error: refused by Clerk's verifier and the Data API; 1 failure to mend\n" +
+		"clerksync: hint: each failure says what to do about it; then run the same command again\n"; got.Stderr != want {
 		t.Errorf("stderr is %q, want %q", got.Stderr, want)
 	}
 	// Personal data and what is right are for those who ask.

@@ -183,7 +183,7 @@ func checkRights(ctx context.Context, x *examination) finding.Finding {
 		return skip("Whether the rights are as migrated is not known", sentence(supabase.Explain(err)), "")
 	}
 	if len(missing)+len(added) == 0 {
-		return pass("Row level security, policies and grants are as migrated", "")
+		return pass("Row level security, policies and grants are as migrated", "The bodies of functions are not compared.")
 	}
 	var parts []string
 	if len(missing) > 0 {
@@ -263,7 +263,7 @@ func checkProbe(ctx context.Context, x *examination) finding.Finding {
 	case more:
 		return skip("Not every table was probed", fmt.Sprintf("There are more than %d.", maxProbed), "Run clerksync configure-rls test on the others.")
 	}
-	return pass("Nobody may do what they should not", "%d tables were probed.", len(tables))
+	return pass("No kind of caller may do more than it should", "%d tables were probed.", len(tables))
 }
 
 func checkLint(ctx context.Context, x *examination) finding.Finding {

@@ -13,8 +13,8 @@
 // skip and the reason, never a pass.
 //
 // Limits: it sees what the given settings can see. Whether a session token has the claim
-// "role" shows in a token alone: give one. Policies' conditions are not compared with
-// those shipped; package rls/lint judges them.
+// "role" shows in a token alone: give one. The bodies of functions are not compared with
+// those shipped; of the policies everything is.
 package doctor
 
 import (

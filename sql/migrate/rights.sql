@@ -1,6 +1,10 @@
 -- Who may do what with what clerksync has made, a line each. $1 is the exposed schema,
 -- $2 that of the helpers; their names in the list are the usual ones. Read by any role.
-with known (role) as (
+-- How a condition is written hangs on the path; it is gone with this statement.
+with path as materialized (
+  select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true) as is_set
+),
+known (role) as (
   values ('anon'), ('authenticated'), ('service_role'), ('clerksync_writer'), ('clerksync_diagnostics')
 ),
 -- Every grantee that counts; 0 is everybody.
@@ -46,8 +50,14 @@ select line from (
          case p.polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end ||
          case when p.polpermissive then '' else ', restrictive,' end || ' to ' ||
          (select pg_catalog.string_agg(case o.oid when 0 then 'everybody' else o.oid::pg_catalog.regrole::text end, ', ' order by o.oid::pg_catalog.regrole::text)
-          from pg_catalog.unnest(p.polroles) as o (oid))
-  from relations as r
+          from pg_catalog.unnest(p.polroles) as o (oid)) ||
+         -- A policy that was edited is another one; sql/schema.sql has them in words.
+         ', condition ' || pg_catalog.left(pg_catalog.md5(
+           replace(replace(
+             case when path.is_set is not null then coalesce(pg_catalog.pg_get_expr(p.polqual, p.polrelid), '') || '/' || coalesce(pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '') end,
+             pg_catalog.quote_ident($2) || '.', 'clerk.'), pg_catalog.quote_ident($1) || '.', 'public.')), 8)
+  from path
+  cross join relations as r
   join pg_catalog.pg_policy as p on p.polrelid = r.oid
   union all
   select 'execute of ' || f.schema || '.' || f.proname || '(' || f.arguments || ') by ' || g.name

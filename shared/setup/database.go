@@ -21,10 +21,11 @@ import (
 	"clerksync/sql/migrate"
 )
 
-// logins are the runtime roles and the settings that take their strings.
+// logins are the runtime roles and the settings that take their strings. The writer's comes last: where the file has the
+// owner's string in that place, it is needed until then.
 var logins = []struct{ role, setting string }{
-	{migrate.WriterRole, "DATABASE_URL"},
 	{migrate.DiagnosticsRole, "DIAGNOSTICS_DATABASE_URL"},
+	{migrate.WriterRole, "DATABASE_URL"},
 }
 
 const applyMigrations = "apply the pending migrations to the database, all in one transaction"
@@ -48,7 +49,11 @@ func (s *Setup) lookDatabase(ctx context.Context) (view, error) {
 		}
 		migrated = migrated || up
 		if !works {
-			lacking = append(lacking, write{giveLogin(login.role, login.setting, s.File.Name()), func(ctx context.Context) error {
+			what := giveLogin(login.role, login.setting, s.File.Name())
+			if have[login.setting] != "" {
+				what += ", which replaces the string that is there"
+			}
+			lacking = append(lacking, write{what, func(ctx context.Context) error {
 				return s.give(ctx, login.role, login.setting)
 			}})
 		}

@@ -57,7 +57,7 @@ func TestSetup_HasALocalProjectTrustTheInstance(t *testing.T) {
 	if err := os.WriteFile(path, []byte("# mine\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// The double's issuer is none that a local project takes.
+	// A local project does not take the double's issuer.
 	s := w.setup(t, func(o *setup.Options) { o.LocalConfig = path })
 	plan := mustRun(t, s)
 	if text, err := os.ReadFile(path); err != nil || string(text) != "# mine\n" || !strings.Contains(plan[4].Detail, "cannot trust") {

@@ -39,7 +39,7 @@ type Options struct {
 	Warn  func(text string)
 	File  EnvFile
 	State StateFile
-	// LocalConfig is the supabase/config.toml of a local project; "": there is none.
+	// LocalConfig is the supabase/config.toml of a local project, "" without one.
 	LocalConfig string
 }
 
@@ -76,19 +76,12 @@ func New(o Options) (*Setup, error) {
 		s.keySet = s.issuer + "/.well-known/jwks.json"
 	}
 	if key.Kind != o.Clerk.Kind() {
-		return nil, fmt.Errorf("the keys are of two instances: CLERK_SECRET_KEY is of a %s instance, CLERK_PUBLISHABLE_KEY of a %s one; copy both from the API keys page of one instance", word(o.Clerk.Kind()), word(key.Kind))
+		return nil, fmt.Errorf("the keys are of two instances: CLERK_SECRET_KEY is of a %s instance, CLERK_PUBLISHABLE_KEY of a %s one; copy both from the API keys page of one instance", o.Clerk.Kind().Environment(), key.Kind.Environment())
 	}
 	if o.Warn == nil {
 		s.Warn = func(string) {}
 	}
 	return s, management.CheckRef(o.Project)
-}
-
-func word(kind clerk.InstanceKind) string {
-	if kind == clerk.LiveInstance {
-		return "production"
-	}
-	return "development"
 }
 
 // Steps are all there are, in their order.

@@ -87,7 +87,7 @@ func (s *Setup) unregister(p management.ThirdPartyAuth, what string) write {
 		return s.effect(func() error {
 			err := s.Supabase.Unregister(ctx, s.Project, p.ID)
 			if errors.Is(err, management.ErrNotFound) {
-				return nil // somebody else has removed it meanwhile
+				return nil // it was removed meanwhile
 			}
 			return err
 		})

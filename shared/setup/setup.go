@@ -50,7 +50,7 @@ type view struct {
 	waiting string
 }
 
-// write is one change. What describes it, so that somebody can agree to it, and is the same each time.
+// write is one change, with what describes it: that can be agreed to, and is the same at each look.
 type write struct {
 	what string
 	do   func(context.Context) error
@@ -114,7 +114,7 @@ var ErrStillWaiting = errors.New("it has not happened yet")
 
 // Carrying is how a plan is carried out.
 type Carrying struct {
-	// Report is told each write before it is made, and each step when it was found done; nil: nobody is.
+	// Report is told each write before it is made, and each step when it was found done; nil: none is.
 	Report func(e Entry, what string)
 	// Wait is how long what has not happened yet is waited for; 0 means two minutes.
 	Wait time.Duration
@@ -143,7 +143,7 @@ func Carry(ctx context.Context, steps []Step, agreed Plan, o Carrying) error {
 	for _, step := range steps {
 		i := slices.IndexFunc(agreed, func(e Entry) bool { return e.Step == step.ID })
 		if i < 0 {
-			return fmt.Errorf("%s: %w: nobody has agreed to this step", step.ID, ErrChanged)
+			return fmt.Errorf("%s: %w: this step was not agreed to", step.ID, ErrChanged)
 		}
 		if err := carry(ctx, step, agreed[i].Writes, o); err != nil {
 			return fmt.Errorf("%s: %w", step.ID, err)

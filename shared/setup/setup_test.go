@@ -122,8 +122,8 @@ func TestSetup_GoesFromNothingToACopy(t *testing.T) {
 		"todo keys", "  write CLERK_INSTANCE_ID, CLERK_PUBLISHABLE_KEY, CLERK_SECRET_KEY into .env",
 		"todo project", "  write SUPABASE_PROJECT_REF, SUPABASE_URL into .env",
 		"todo database", "  apply the pending migrations to the database, all in one transaction",
-		"  give the role clerksync_writer a password and write its connection string into .env as DATABASE_URL",
 		"  give the role clerksync_diagnostics a password and write its connection string into .env as DIAGNOSTICS_DATABASE_URL",
+		"  give the role clerksync_writer a password and write its connection string into .env as DATABASE_URL",
 		"todo provider", "  register ISSUER as third-party provider of the project",
 		"todo rows", "  copy the users, organizations and memberships of Clerk into the database",
 	}
@@ -205,6 +205,44 @@ func TestSetup_GoesOnAfterAnEndAnywhere(t *testing.T) {
 	}
 	if kills < 16 {
 		t.Errorf("it was killed %d times, want before and after everything", kills)
+	}
+	w.whole(t)
+}
+
+// Where the file has the owner's string and there is no password beside it, what needs the
+// owner can be done after an end anywhere.
+func TestSetup_KeepsTheOwnersStringForAsLongAsItIsNeeded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if err := setup.NewEnvFile(w.file()).Set(map[string]string{"DATABASE_URL": w.Owner}); err != nil {
+		t.Fatal(err)
+	}
+	fromFile := func(o *setup.Options) {
+		o.OwnerPassword = nil
+		if url := w.settings(t)["DATABASE_URL"]; !strings.Contains(url, "clerksync_") {
+			o.DatabaseURL = secret.New(url)
+		}
+	}
+	kills := 0
+	for moment := 1; ; moment = moment%4 + 1 {
+		s := w.setup(t, fromFile)
+		moments := 0
+		setup.Interrupt(s, func() error {
+			if moments++; moments == moment {
+				return errKilled
+			}
+			return nil
+		})
+		_, err := run(t, s)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, errKilled) {
+			t.Fatalf("after %d ends: %v", kills, err)
+		}
+		if kills++; kills > 60 {
+			t.Fatal("it does not come to an end")
+		}
 	}
 	w.whole(t)
 }
@@ -292,7 +330,7 @@ func TestSetup_WritesNothingThatThePlanDidNotShow(t *testing.T) {
 	if err != nil || !plan.Done() {
 		t.Fatalf("Look = %+v, %v", plan, err)
 	}
-	// Somebody else removes the provider between plan and run.
+	// Another person removes the provider between plan and run.
 	client := w.options(t).Supabase
 	if err := client.Unregister(t.Context(), accounts.Project, w.Supabase.Providers(accounts.Project)[0].ID); err != nil {
 		t.Fatal(err)
@@ -371,7 +409,7 @@ func TestSetup_KeepsTheOldProviderUntilTheNewOneIsProved(t *testing.T) {
 	}
 }
 
-// Two people at once: the younger registration goes, whoever runs it again.
+// Two people at once: the younger registration goes, with the next run of either.
 func TestSetup_RemovesASecondRegistration(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

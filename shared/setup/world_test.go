@@ -33,7 +33,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) file() string { return filepath.Join(w.folder, ".env") }
 
-// options are those of somebody who gives everything.
+// options are those of a person who gives everything.
 func (w *world) options(t *testing.T) setup.Options {
 	t.Helper()
 	backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: secret.New(accounts.SecretKey), URL: w.Clerk + "/v1", Share: 1})

@@ -29,6 +29,14 @@ const (
 	LiveInstance InstanceKind = "live"
 )
 
+// Environment is what people and Clerk's environment_type call the kind.
+func (k InstanceKind) Environment() string {
+	if k == LiveInstance {
+		return "production"
+	}
+	return "development"
+}
+
 // PublishableKey is what a publishable key says. The zero value says nothing.
 type PublishableKey struct {
 	Kind InstanceKind

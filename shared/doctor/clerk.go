@@ -52,7 +52,7 @@ func checkKeys(_ context.Context, x *examination) finding.Finding {
 		return fail("The secret key is not usable", sentence(err), settingsRemedy)
 	}
 	if x.diagnostics.PublishableKey == "" {
-		return pass("The secret key is of a "+word(x.backend.Kind())+" instance", "CLERK_PUBLISHABLE_KEY is not set, so that there is nothing to compare it with.")
+		return pass("The secret key is of a "+x.backend.Kind().Environment()+" instance", "CLERK_PUBLISHABLE_KEY is not set, so that there is nothing to compare it with.")
 	}
 	key, err := clerk.ParsePublishableKey(x.diagnostics.PublishableKey)
 	switch {
@@ -60,17 +60,10 @@ func checkKeys(_ context.Context, x *examination) finding.Finding {
 		return fail("The publishable key is not usable", sentence(err), settingsRemedy)
 	case key.Kind != x.backend.Kind():
 		return fail("The keys are of two instances",
-			fmt.Sprintf("CLERK_SECRET_KEY is of a %s instance, CLERK_PUBLISHABLE_KEY of a %s one.", word(x.backend.Kind()), word(key.Kind)),
+			fmt.Sprintf("CLERK_SECRET_KEY is of a %s instance, CLERK_PUBLISHABLE_KEY of a %s one.", x.backend.Kind().Environment(), key.Kind.Environment()),
 			"Copy both keys from the API keys page of one instance in the Clerk dashboard.")
 	}
-	return pass("Both keys are of "+word(key.Kind)+" instances", "The publishable key's is at %s.", key.FrontendAPI)
-}
-
-func word(kind clerk.InstanceKind) string {
-	if kind == clerk.LiveInstance {
-		return "production"
-	}
-	return "development"
+	return pass("Both keys are of "+key.Kind.Environment()+" instances", "The publishable key's is at %s.", key.FrontendAPI)
 }
 
 // checkClerk asks Clerk whose key this is. That it refuses the key, or counts one request
@@ -231,17 +224,10 @@ func checkToken(ctx context.Context, x *examination) finding.Finding {
 		return skip("The token was not judged", sentence(err), "")
 	case report.Verdicts.Supabase.Outcome == jwtdiag.Refused:
 		return fail("The Data API refuses the token", report.Sentence, "clerksync test-jwt says of each claim what to do. Without the claim role: activate the Supabase integration at dashboard.clerk.com/setup/supabase.")
-	case report.Verdicts.Supabase.Role != "authenticated":
-		return fail("The Data API takes the token as "+orNobody(report.Verdicts.Supabase.Role), report.Sentence, "Activate the Supabase integration at dashboard.clerk.com/setup/supabase: it adds the claim role to every session token.")
-	case report.Verdicts.Supabase.Outcome != jwtdiag.Accepted:
+	case report.Verdicts.Supabase.Role != "" && report.Verdicts.Supabase.Role != "authenticated":
+		return fail("The Data API takes the token as "+report.Verdicts.Supabase.Role, report.Sentence, "Activate the Supabase integration at dashboard.clerk.com/setup/supabase: it adds the claim role to every session token.")
+	case report.Verdicts.Supabase.Outcome != jwtdiag.Accepted || report.Verdicts.Supabase.Role == "":
 		return skip("Whether the Data API takes the token is not known", report.Sentence, "")
 	}
 	return pass("The Data API takes the token as authenticated", "%s", report.Sentence)
-}
-
-func orNobody(role string) string {
-	if role == "" {
-		return "nobody"
-	}
-	return role
 }

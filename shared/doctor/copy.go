@@ -44,7 +44,7 @@ func checkFullSync(ctx context.Context, x *examination) finding.Finding {
 	const now = "Run clerksync sync-users"
 	switch {
 	case last == nil:
-		return warn("No full sync ever ran", "The copy has what webhooks told, and nobody who was there before.", now+".")
+		return warn("No full sync ever ran", "The copy has what webhooks told, and none of the users who were there before.", now+".")
 	case last.State == "stopped":
 		return fail("The last full sync was stopped", fmt.Sprintf("It began %s and was stopped: %s.", ago(x.now().Sub(last.StartedAt)), last.Reason),
 			"See docs/operations.md on full-sync-stopped, and run clerksync sync-users --dry-run.")
@@ -91,7 +91,7 @@ func checkFreshness(ctx context.Context, x *examination) finding.Finding {
 	if err != nil {
 		return skip("Whether webhooks have come for what has changed is not known", sentence(err), "")
 	}
-	// Since when somebody is known to have listened: before the first sync nothing was set up.
+	// Since when the endpoint is known to have listened: before the first sync nothing was set up.
 	since := time.Time{}
 	if x.status.LastEventAt != nil {
 		since = *x.status.LastEventAt
@@ -103,18 +103,18 @@ func checkFreshness(ctx context.Context, x *examination) finding.Finding {
 		said = "The last verified webhook came " + ago(x.now().Sub(since)) + "."
 	}
 	if len(page.Items) == 0 {
-		return pass("There is nobody in Clerk of whom a webhook could have told", "%s", said)
+		return pass("There is no user in Clerk of whom a webhook could have told", "%s", said)
 	}
 	changed := page.Items[0].UpdatedAt.Time()
 	if changed.After(since) && x.now().Sub(changed) > slack {
 		return warn("Clerk has changed, and no webhook has told of it",
 			fmt.Sprintf("%s A user changed %s.", said, ago(x.now().Sub(changed))),
-			"Run clerksync create-webhooks: it looks at the endpoint and proves it. Clerk's dashboard lists failed deliveries under Webhooks.")
+			"Look at the endpoint in Clerk's dashboard, under Webhooks: is it there, enabled and subscribed (docs/webhooks.md), and do its deliveries fail? With --url or --stack its address is tried here.")
 	}
 	if x.status.LastEventAt == nil {
 		return pass("No webhook was due yet", "%s No user has changed since the copy was filled.", said)
 	}
-	return pass("Webhooks keep up with Clerk", "%s", said)
+	return pass("Webhooks have come since a user last changed in Clerk", "%s Of organizations and memberships it was not asked.", said)
 }
 
 func checkRejected(ctx context.Context, x *examination) finding.Finding {

@@ -44,14 +44,14 @@ func (x *examination) project() string {
 	return ref
 }
 
-// checkAccessToken asks for the project. That there is none, or that it is paused, are
-// answers: another check tells of these.
+// checkAccessToken asks for the project. That it is not there, or paused, is an answer:
+// another check tells of it.
 func checkAccessToken(ctx context.Context, x *examination) finding.Finding {
 	const name = "Supabase was not asked about the project"
 	project := x.project()
 	switch {
 	case x.diagnostics.AccessToken.IsZero():
-		return skip(name, "SUPABASE_ACCESS_TOKEN is not set.", "Make one on the account's page of access tokens, with the permissions project_admin_read, auth_config_read and data_api_config_read, and set it.")
+		return skip(name, "SUPABASE_ACCESS_TOKEN is not set.", "Make one on the account's page of access tokens, with the permissions project_admin_read, auth_config_read, data_api_config_read and advisors_read, and set it.")
 	case project == "":
 		return skip(name, "Neither SUPABASE_PROJECT_REF nor SUPABASE_URL is set, and DATABASE_URL names no project.", "Set SUPABASE_PROJECT_REF.")
 	}
@@ -69,7 +69,7 @@ func checkAccessToken(ctx context.Context, x *examination) finding.Finding {
 	case errors.Is(x.projectErr, management.ErrToken):
 		return fail("Supabase refuses the access token", sentence(x.projectErr), "Make a new one on the account's page of access tokens, and set SUPABASE_ACCESS_TOKEN.")
 	case errors.Is(x.projectErr, management.ErrForbidden):
-		return fail("The access token may not read the project", sentence(x.projectErr), "Give it the permissions project_admin_read, auth_config_read and data_api_config_read, or make one of an account that belongs to the project's organization.")
+		return fail("The access token may not read the project", sentence(x.projectErr), "Give it the permissions project_admin_read, auth_config_read, data_api_config_read and advisors_read, or make one of an account that belongs to the project's organization.")
 	case x.projectErr != nil && !errors.Is(x.projectErr, management.ErrNotFound):
 		return skip(name, sentence(x.projectErr), "")
 	}
@@ -83,7 +83,7 @@ func checkProject(_ context.Context, x *examination) finding.Finding {
 	case x.projectStatus == management.StatusActive:
 		return pass("The project is up", "")
 	case x.projectStatus == management.StatusPaused || x.projectStatus == management.StatusPausing:
-		return fail("The project is paused", "Supabase says "+string(x.projectStatus)+". Nothing reaches its database.", "Restore it in the Supabase dashboard; a project of the free plan is paused after a week without requests.")
+		return fail("The project is paused", "Supabase says "+string(x.projectStatus)+". Nothing reaches its database.", "Restore it in the Supabase dashboard; a project of the free plan is paused after about a week of little activity.")
 	case x.projectStatus == management.StatusUnhealthy:
 		return warn("The project is up, and not healthy", "Supabase says so.", "Look at the project's health in the Supabase dashboard, and at status.supabase.com.")
 	default:
@@ -174,7 +174,7 @@ func checkExposed(ctx context.Context, x *examination) finding.Finding {
 		return skip("Which schemas the Data API serves is not known", sentence(err), "Give the access token the permission data_api_config_read.")
 	}
 	if slices.Contains(schemas, "clerk_sync") {
-		return fail("The Data API serves clerk_sync", "It holds what nobody may read: webhook events, history, settings.", "Take clerk_sync out of the exposed schemas in the Supabase dashboard, under Data API.")
+		return fail("The Data API serves clerk_sync", "It holds what no application may read: webhook events, history, settings.", "Take clerk_sync out of the exposed schemas in the Supabase dashboard, under Data API.")
 	}
 	if x.used.Helpers != "" && slices.Contains(schemas, x.used.Helpers) {
 		return warn("The Data API serves the schema "+x.used.Helpers, "What policies call needs no address of its own.", "Take it out of the exposed schemas in the Supabase dashboard, under Data API.")

@@ -69,7 +69,7 @@ func (l *LoginRole) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// CreateLoginRole makes a login that needs nobody's password. It may set role postgres, or only read.
+// CreateLoginRole makes a login that needs no person's password. It may set role postgres, or only read.
 func (c *Client) CreateLoginRole(ctx context.Context, ref string, readOnly bool) (LoginRole, error) {
 	var role LoginRole
 	err := c.send(ctx, ref, http.MethodPost, call{

@@ -22,7 +22,7 @@ const (
 	failureServedFor = 10 * time.Second
 )
 
-// What a question of [Providers] may take: somebody waits for the answer.
+// What a question of [Providers] may take: a caller waits for the answer.
 const (
 	providersPatience = 4 * time.Second
 	providersAttempts = 2

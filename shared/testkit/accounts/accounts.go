@@ -1,4 +1,4 @@
-// Package accounts is what somebody has who begins: an instance of Clerk with users, an account of Supabase with one empty
+// Package accounts is what a beginner has: an instance of Clerk with users, an account of Supabase with one empty
 // project, and the password of its database, which holds every character that gives trouble. They are doubles over HTTP and
 // a Postgres of their own.
 package accounts

@@ -41,7 +41,7 @@ func (a *API) route(pattern, needed string, success int, do func(r *http.Request
 		}
 		w.Header().Set("Content-Type", "application/json; charset=utf-8")
 		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(content) // whoever hung up does not need it
+		_ = json.NewEncoder(w).Encode(content) // a client that hung up does not need it
 	})
 }
 

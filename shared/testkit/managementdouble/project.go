@@ -476,5 +476,5 @@ func Halve(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	body := whole.Body.Bytes()
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(whole.Code)
-	_, _ = w.Write(body[:len(body)/2]) // whoever hung up does not need it
+	_, _ = w.Write(body[:len(body)/2]) // a client that hung up does not need it
 }

@@ -29,7 +29,7 @@ type program struct {
 	SetupSync setupsync.Command `cmd:"" name:"setup-sync"`
 }
 
-// addresses are where the doubles are. Nobody has to give them on the real ones.
+// addresses are where the doubles are. They need not be given for the real ones.
 func addresses(a *accounts.Accounts) map[string]string {
 	return map[string]string{"CLERK_API_URL": a.Clerk + "/v1", "CLERK_ISSUER": a.Clerk, "SUPABASE_API_URL": a.API, "NO_COLOR": "1"}
 }

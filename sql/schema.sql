@@ -2890,6 +2890,24 @@ $$;
 
 
 --
+-- Name: event(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.event(svix_id text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (
+    select to_jsonb(e) - '{payload,raw_body,recorded_in}'::text[] || jsonb_build_object(
+      'replayable', e.outcome = 'rejected' and e.payload is not null,
+      'payload', clerk_sync.masked(e.payload), 'raw_body_bytes', length(e.raw_body))
+    from clerk_sync.webhook_events as e where e.svix_id = event.svix_id);
+end
+$$;
+
+
+--
 -- Name: event_kind(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -2899,6 +2917,20 @@ CREATE FUNCTION clerk_sync.event_kind(type text) RETURNS text
     AS $$
 begin
   return case split_part(type, '.', 2) when 'created' then '1' else '2' end;
+end
+$$;
+
+
+--
+-- Name: event_payload(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.event_payload(svix_id text, OUT payload jsonb, OUT raw_body bytea) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  select e.payload, e.raw_body into payload, raw_body from clerk_sync.webhook_events as e where e.svix_id = event_payload.svix_id;
 end
 $$;
 
@@ -2919,7 +2951,9 @@ CREATE TABLE clerk_sync.webhook_events (
     instance_id text,
     stated_at timestamp with time zone,
     received_at timestamp with time zone DEFAULT now() NOT NULL,
+    recorded_in xid8 DEFAULT pg_current_xact_id() NOT NULL,
     replayed_at timestamp with time zone,
+    redacted_at timestamp with time zone,
     payload jsonb,
     raw_body bytea,
     CONSTRAINT webhook_events_outcome CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'ignored'::text, 'rejected'::text]))),
@@ -2947,6 +2981,20 @@ COMMENT ON COLUMN clerk_sync.webhook_events.reason IS 'Why it was rejected: a st
 --
 
 COMMENT ON COLUMN clerk_sync.webhook_events.stated_at IS 'The webhook''s own timestamp; null if it had none.';
+
+
+--
+-- Name: COLUMN webhook_events.recorded_in; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.webhook_events.recorded_in IS 'The transaction that recorded it, by which clerk_sync.events_since() tells what is new: transactions end in another order than they begin.';
+
+
+--
+-- Name: COLUMN webhook_events.redacted_at; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.webhook_events.redacted_at IS 'When what it told about a person or an object was removed: ids and payload.';
 
 
 --
@@ -2985,6 +3033,7 @@ begin
   r.stated_at := case when stated between 0 and 1e14
     then to_timestamp((stated / case when stated < 1e11 then 1 else 1000 end)::double precision) end;
   r.received_at := now();
+  r.recorded_in := pg_current_xact_id();
   if outcome = 'rejected'
      or outcome <> 'ignored' and (select s.keep_applied_payloads from clerk_sync.settings as s) then
     r.payload := clerk_sync.keepable_payload(event, r.user_id, r.organization_id);
@@ -3026,6 +3075,51 @@ begin
   else
     return object;
   end case;
+end
+$$;
+
+
+--
+-- Name: events_since(jsonb, integer, text, timestamp with time zone, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.events_since(place jsonb, most integer DEFAULT 500, only_outcome text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, of_type text DEFAULT NULL::text, of_object text DEFAULT NULL::text, part text DEFAULT NULL::text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  look constant pg_snapshot := coalesce(place ->> 'look', pg_current_snapshot()::text)::pg_snapshot;
+  seen constant pg_snapshot := (place ->> 'seen')::pg_snapshot;
+  last_in constant xid8 := (place ->> 'in')::xid8;
+  last_id constant text := place ->> 'id';
+  -- At the beginning there is nothing to tell unless a time is given.
+  start constant timestamptz := case when seen is null then coalesce(since, 'infinity') else '-infinity' end;
+  told jsonb;
+  n    integer;
+begin
+  if start < 'infinity' then
+    select jsonb_agg(to_jsonb(t) order by t.recorded_in, t.svix_id), count(*) into told, n
+    from (
+      select e.svix_id, e.type, e.outcome, e.reason, e.detail, e.object_id, e.stated_at, e.received_at, e.replayed_at,
+             e.outcome = 'rejected' and e.payload is not null as replayable, e.recorded_in
+      from clerk_sync.webhook_events as e
+      where (seen is null or e.recorded_in >= pg_snapshot_xmin(seen))
+        and (last_in is null or (e.recorded_in, e.svix_id) > (last_in, last_id))
+        and (seen is null or not pg_visible_in_snapshot(e.recorded_in, seen))
+        and pg_visible_in_snapshot(e.recorded_in, look)
+        and (start = '-infinity' or e.received_at >= start)
+        and (events_since.only_outcome is null or e.outcome = events_since.only_outcome)
+        and (coalesce(events_since.of_type, events_since.of_object, events_since.part) is null
+             or clerk_sync.is_asked_for(e, events_since.of_type, events_since.of_object, events_since.part))
+      order by e.recorded_in, e.svix_id
+      limit least(greatest(events_since.most, 1), 1000)
+    ) as t;
+  end if;
+  return jsonb_build_object('events', coalesce(told, '[]'), 'place', case
+    when n >= least(greatest(most, 1), 1000) then
+      jsonb_build_object('look', look, 'seen', seen, 'in', told -> -1 ->> 'recorded_in', 'id', told -> -1 ->> 'svix_id')
+    else jsonb_build_object('seen', look) end);
 end
 $$;
 
@@ -3167,6 +3261,51 @@ $$;
 
 
 --
+-- Name: ids_of(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.ids_of(id text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  return array(
+    select ids_of.id
+    union select m.clerk_membership_id from public.organization_memberships as m where m.clerk_user_id = ids_of.id
+    union select h.object_id from clerk_sync.held_back as h where h.user_id = ids_of.id
+    union select e.object_id from clerk_sync.webhook_events as e
+    where e.user_id = ids_of.id and e.type like 'organizationMembership.%' and e.object_id is not null
+    order by 1);
+end
+$$;
+
+
+--
+-- Name: ids_pattern(text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.ids_pattern(ids text[]) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  id text;
+begin
+  foreach id in array ids loop
+    if id !~ '^[A-Za-z0-9_-]{3,255}$' then
+      raise invalid_parameter_value using message = 'an id has letters, digits, "_" and "-" only, and at least 3 of them';
+    end if;
+  end loop;
+  if coalesce(cardinality(ids), 0) = 0 then
+    raise invalid_parameter_value using message = 'no id is given';
+  end if;
+  return format('(?<![A-Za-z0-9_])(?:%s)(?![A-Za-z0-9_])', array_to_string(ids, '|'));
+end
+$_$;
+
+
+--
 -- Name: ids_shown(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
@@ -3235,6 +3374,22 @@ begin
            coalesce(incoming.kinds[r.position], incoming.kinds[1]) as kind
   ) as t
   order by 1, version desc;
+end
+$$;
+
+
+--
+-- Name: is_asked_for(clerk_sync.webhook_events, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.is_asked_for(e clerk_sync.webhook_events, of_type text, of_object text, part text) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return (of_type is null or e.type = of_type or starts_with(e.type, of_type || '.'))
+    and (of_object is null or of_object in (e.object_id, e.user_id, e.organization_id))
+    and (part is null or strpos(concat_ws(' ', e.svix_id, e.object_id, e.user_id, e.organization_id), part) > 0);
 end
 $$;
 
@@ -3356,6 +3511,10 @@ begin
   if tg_op = 'DELETE' then
     if not exists (select from removed as r where r.at >= kept_since) then
       return null;
+    end if;
+  elsif tg_op = 'UPDATE' then
+    if clerk_sync.redacts(old, new) then
+      return new;
     end if;
   end if;
   raise insufficient_privilege using message = format('the audit log is append-only: %s is refused', lower(tg_op collate "C")),
@@ -3513,6 +3672,44 @@ begin
   return 0;
 end
 $$;
+
+
+--
+-- Name: masked(jsonb, text, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.masked(value jsonb, name text DEFAULT ''::text, depth integer DEFAULT 0) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  said constant text := value #>> '{}';
+begin
+  case
+  when jsonb_typeof(value) in ('boolean', 'null') then
+    return value;
+  when name ~ 'metadata' or depth > 16 then
+    return to_jsonb(format('(%s)', jsonb_typeof(value)));
+  when jsonb_typeof(value) = 'object' then
+    return (
+      select coalesce(jsonb_object_agg(
+        case when m.key ~ '^[a-z][a-z0-9_]{0,40}$' then m.key else format('(name %s)', m.position) end,
+        clerk_sync.masked(m.value, m.key, depth + 1)), '{}')
+      from jsonb_each(value) with ordinality as m (key, value, position));
+  when jsonb_typeof(value) = 'array' then
+    return (
+      select coalesce(jsonb_agg(clerk_sync.masked(e.value, name, depth + 1) order by e.position), '[]')
+      from jsonb_array_elements(value) with ordinality as e (value, position) where e.position <= 100);
+  when jsonb_typeof(value) = 'number' then
+    return case when name ~ '(^timestamp|_at)$' then value else to_jsonb('(number)'::text) end;
+  when (name ~ '(^|_)id$' and name <> 'external_id' or name = 'created_by') and said ~ '^[a-z]{2,12}_[A-Za-z0-9]{1,64}$'
+    or name in ('type', 'object', 'role', 'permissions') and said ~ '^[a-z][A-Za-z0-9_:.-]{0,100}$' then
+    return value;
+  else
+    return to_jsonb(format('(text of %s characters)', length(said)));
+  end case;
+end
+$_$;
 
 
 --
@@ -4192,10 +4389,10 @@ $$;
 
 
 --
--- Name: recent_events(text, timestamp with time zone, integer, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: recent_events(text, timestamp with time zone, integer, text, timestamp with time zone, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.recent_events(only_outcome text DEFAULT NULL::text, before timestamp with time zone DEFAULT NULL::timestamp with time zone, most integer DEFAULT 50, behind text DEFAULT NULL::text) RETURNS TABLE(svix_id text, type text, outcome text, reason text, detail text, object_id text, stated_at timestamp with time zone, received_at timestamp with time zone, replayed_at timestamp with time zone, replayable boolean)
+CREATE FUNCTION clerk_sync.recent_events(only_outcome text DEFAULT NULL::text, before timestamp with time zone DEFAULT NULL::timestamp with time zone, most integer DEFAULT 50, behind text DEFAULT NULL::text, since timestamp with time zone DEFAULT NULL::timestamp with time zone, of_type text DEFAULT NULL::text, of_object text DEFAULT NULL::text, part text DEFAULT NULL::text) RETURNS TABLE(svix_id text, type text, outcome text, reason text, detail text, object_id text, stated_at timestamp with time zone, received_at timestamp with time zone, replayed_at timestamp with time zone, replayable boolean)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_custom_plan'
@@ -4206,9 +4403,11 @@ begin
          e.stated_at, e.received_at, e.replayed_at, e.outcome = 'rejected' and e.payload is not null
   from clerk_sync.webhook_events as e
   where (recent_events.only_outcome is null or e.outcome = recent_events.only_outcome)
+    and (recent_events.since is null or e.received_at >= recent_events.since)
     and (recent_events.before is null or e.received_at <= recent_events.before)
-    -- behind goes on within the moment of before.
     and (recent_events.before is null or e.received_at < recent_events.before or e.svix_id > recent_events.behind)
+    and (coalesce(recent_events.of_type, recent_events.of_object, recent_events.part) is null
+         or clerk_sync.is_asked_for(e, recent_events.of_type, recent_events.of_object, recent_events.part))
   order by e.received_at desc, e.svix_id
   limit least(greatest(recent_events.most, 1), 1000);
 end
@@ -4227,6 +4426,136 @@ CREATE FUNCTION clerk_sync.recent_runs(most integer DEFAULT 20) RETURNS TABLE(id
   from clerk_sync.full_syncs as f
   order by f.id desc
   limit least(greatest(recent_runs.most, 1), 1000)
+$$;
+
+
+--
+-- Name: redact(text[], integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.redact(ids text[], most integer DEFAULT 10000) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  pattern constant text := clerk_sync.ids_pattern(ids);
+  events  bigint;
+  audited bigint;
+  held    bigint := 0;
+  id      text;
+begin
+  with those as (
+    select e.svix_id from clerk_sync.webhook_events as e
+    where e.object_id = any (redact.ids) or e.user_id = any (redact.ids) or e.organization_id = any (redact.ids)
+       or e.detail ~ pattern or e.payload::text ~ pattern or encode(e.raw_body, 'escape') ~ pattern
+    limit most for update)
+  update clerk_sync.webhook_events as e
+  set (object_id, user_id, organization_id, detail, payload, raw_body, redacted_at) = (
+    select r.object_id, r.user_id, r.organization_id, r.detail, r.payload, r.raw_body, r.redacted_at
+    from clerk_sync.redacted(e, redact.ids) as r)
+  from those where e.svix_id = those.svix_id;
+  get diagnostics events = row_count;
+
+  with those as (
+    select l.id from clerk_sync.audit_log as l
+    where l.user_id = any (redact.ids) or l.org_id = any (redact.ids) or l.impersonator = any (redact.ids)
+       or l.row_id ~ pattern or l.new_row_id ~ pattern
+    limit most for update)
+  update clerk_sync.audit_log as l set
+    user_id = case when l.user_id = any (redact.ids) then 'redacted' else l.user_id end,
+    impersonator = case when l.impersonator = any (redact.ids) then 'redacted' else l.impersonator end,
+    org_id = case when l.org_id = any (redact.ids) then 'redacted' else l.org_id end,
+    row_id = case when l.row_id ~ pattern then 'redacted' else l.row_id end,
+    new_row_id = case when l.new_row_id ~ pattern then 'redacted' else l.new_row_id end
+  from those where l.id = those.id;
+  get diagnostics audited = row_count;
+
+  foreach id in array ids loop
+    held := held + coalesce((select sum(d.dropped) from clerk_sync.drop_deletion(id) as d), 0);
+  end loop;
+  return jsonb_build_object('events', events, 'audit_records', audited, 'held_back', held, 'more', greatest(events, audited) >= most);
+end
+$$;
+
+
+--
+-- Name: redact_range(timestamp with time zone, timestamp with time zone, integer); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.redact_range(since timestamp with time zone, before timestamp with time zone, most integer DEFAULT 10000) RETURNS jsonb
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+declare
+  events bigint;
+begin
+  with those as (
+    select e.svix_id from clerk_sync.webhook_events as e
+    where e.received_at >= redact_range.since and e.received_at < redact_range.before
+      and num_nonnulls(e.object_id, e.user_id, e.organization_id, e.detail, e.payload, e.raw_body) > 0
+    limit most for update)
+  update clerk_sync.webhook_events as e
+  set (object_id, user_id, organization_id, detail, payload, raw_body, redacted_at) = (
+    select r.object_id, r.user_id, r.organization_id, r.detail, r.payload, r.raw_body, r.redacted_at
+    from clerk_sync.redacted(e, null) as r)
+  from those where e.svix_id = those.svix_id;
+  get diagnostics events = row_count;
+  return jsonb_build_object('events', events, 'audit_records', 0, 'held_back', 0, 'more', events >= most);
+end
+$$;
+
+
+--
+-- Name: redacted(clerk_sync.webhook_events, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.redacted(e clerk_sync.webhook_events, ids text[]) RETURNS clerk_sync.webhook_events
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  e.payload := null;
+  e.raw_body := null;
+  e.redacted_at := now();
+  if ids is null or e.object_id = any (ids) then
+    e.object_id := null;
+  end if;
+  if ids is null or e.user_id = any (ids) then
+    e.user_id := null;
+  end if;
+  if ids is null or e.organization_id = any (ids) then
+    e.organization_id := null;
+  end if;
+  -- It names fields and constraints; a constraint of the team's could be called anything.
+  if ids is null or e.detail ~ clerk_sync.ids_pattern(ids) then
+    e.detail := null;
+  end if;
+  return e;
+end
+$$;
+
+
+--
+-- Name: redacts(clerk_sync.audit_log, clerk_sync.audit_log); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.redacts(was clerk_sync.audit_log, becomes clerk_sync.audit_log) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+declare
+  ids   constant text[] := '{user_id,impersonator,org_id,row_id,new_row_id}';
+  field text;
+begin
+  foreach field in array ids loop
+    if to_jsonb(becomes) ->> field is distinct from to_jsonb(was) ->> field and to_jsonb(becomes) ->> field is distinct from 'redacted' then
+      return false;
+    end if;
+  end loop;
+  return to_jsonb(becomes) - ids = to_jsonb(was) - ids;
+end
 $$;
 
 
@@ -4893,6 +5222,66 @@ CREATE FUNCTION clerk_sync.tombstone_version(at timestamp with time zone, inferr
     AS $$
 begin
   return case when inferred then '8.' || lpad(trunc(greatest(extract(epoch from at), 0) * 1000)::bigint::text, 15, '0') else '9' end;
+end
+$$;
+
+
+--
+-- Name: traces(text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.traces(ids text[]) RETURNS TABLE(relation text, matched bigint, tombstones bigint)
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  pattern constant text := clerk_sync.ids_pattern(ids);
+  looked  record;
+begin
+  for looked in
+    select format('%I.%I', n.nspname, c.relname) as name,
+           string_agg(case when a.atttypid = 'bytea'::regtype then format('encode(t.%I, ''escape'')', a.attname)
+                           else format('t.%I::text', a.attname) end, ', ' order by a.attnum) as columns,
+           coalesce(max(case when c.relname = 'ended_memberships' then 'true'
+                             when c.relname = 'users_public' then 'num_nonnulls(t.username, t.first_name, t.last_name, t.avatar_url) = 0'
+                             when a.attname = 'sync_version' then 't.sync_version >= ''8''' end), 'false') as tombstone
+    from pg_class as c
+    join pg_namespace as n on n.oid = c.relnamespace
+    join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where c.relkind = 'r'
+      and (n.nspname = 'clerk_sync' or n.nspname = 'clerk'
+           or n.nspname = 'public' and c.relname in ('users', 'users_public', 'organizations', 'organization_memberships'))
+    group by n.nspname, c.relname
+    order by n.nspname, c.relname
+  loop
+    relation := looked.name;
+    execute format('select count(*), count(*) filter (where %s) from %s as t where concat_ws(e''\n'', %s) ~ $1', looked.tombstone, looked.name, looked.columns)
+    into matched, tombstones using pattern;
+    if matched > 0 then
+      return next;
+    end if;
+  end loop;
+end
+$_$;
+
+
+--
+-- Name: try_event(text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.try_event(svix_id text, OUT outcome text, OUT reason text) RETURNS record
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+#variable_conflict use_variable
+begin
+  begin
+    select r.outcome, r.reason into outcome, reason from clerk_sync.replay_event(svix_id) as r;
+    raise exception using errcode = 'CS002';
+  exception when sqlstate 'CS002' then
+    -- What was done is taken back; what was found out is kept.
+    null;
+  end;
 end
 $$;
 
@@ -6075,6 +6464,13 @@ CREATE INDEX webhook_events_received_idx ON clerk_sync.webhook_events USING btre
 
 
 --
+-- Name: webhook_events_recorded_idx; Type: INDEX; Schema: clerk_sync; Owner: -
+--
+
+CREATE INDEX webhook_events_recorded_idx ON clerk_sync.webhook_events USING btree (recorded_in);
+
+
+--
 -- Name: webhook_events_unowned_idx; Type: INDEX; Schema: clerk_sync; Owner: -
 --
 
@@ -6239,9 +6635,18 @@ CREATE TRIGGER clerksync_audit_update AFTER UPDATE ON clerk.organization_roles R
 -- Name: audit_log clerksync_keep; Type: TRIGGER; Schema: clerk_sync; Owner: -
 --
 
-CREATE TRIGGER clerksync_keep BEFORE UPDATE OR TRUNCATE ON clerk_sync.audit_log FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.keep_audit_log();
+CREATE TRIGGER clerksync_keep BEFORE TRUNCATE ON clerk_sync.audit_log FOR EACH STATEMENT EXECUTE FUNCTION clerk_sync.keep_audit_log();
 
 ALTER TABLE clerk_sync.audit_log ENABLE ALWAYS TRIGGER clerksync_keep;
+
+
+--
+-- Name: audit_log clerksync_keep_fields; Type: TRIGGER; Schema: clerk_sync; Owner: -
+--
+
+CREATE TRIGGER clerksync_keep_fields BEFORE UPDATE ON clerk_sync.audit_log FOR EACH ROW EXECUTE FUNCTION clerk_sync.keep_audit_log();
+
+ALTER TABLE clerk_sync.audit_log ENABLE ALWAYS TRIGGER clerksync_keep_fields;
 
 
 --
@@ -7074,10 +7479,25 @@ GRANT ALL ON FUNCTION clerk_sync.end_some_memberships(most integer, patient bool
 
 
 --
+-- Name: FUNCTION event(svix_id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.event(svix_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.event(svix_id text) TO clerksync_writer;
+
+
+--
 -- Name: FUNCTION event_kind(type text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.event_kind(type text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION event_payload(svix_id text, OUT payload jsonb, OUT raw_body bytea); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.event_payload(svix_id text, OUT payload jsonb, OUT raw_body bytea) FROM PUBLIC;
 
 
 --
@@ -7092,6 +7512,14 @@ REVOKE ALL ON FUNCTION clerk_sync.event_record(svix_id text, event jsonb, outcom
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.event_step(event jsonb, stated_ms bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION events_since(place jsonb, most integer, only_outcome text, since timestamp with time zone, of_type text, of_object text, part text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.events_since(place jsonb, most integer, only_outcome text, since timestamp with time zone, of_type text, of_object text, part text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.events_since(place jsonb, most integer, only_outcome text, since timestamp with time zone, of_type text, of_object text, part text) TO clerksync_writer;
 
 
 --
@@ -7139,6 +7567,20 @@ REVOKE ALL ON FUNCTION clerk_sync.id_of(value jsonb) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION ids_of(id text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.ids_of(id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION ids_pattern(ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.ids_pattern(ids text[]) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION ids_shown(body text, OUT user_id text, OUT organization_id text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -7150,6 +7592,13 @@ REVOKE ALL ON FUNCTION clerk_sync.ids_shown(body text, OUT user_id text, OUT org
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.incoming(resources jsonb, stated_ms bigint[], kinds text[], class text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_asked_for(e clerk_sync.webhook_events, of_type text, of_object text, part text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.is_asked_for(e clerk_sync.webhook_events, of_type text, of_object text, part text) FROM PUBLIC;
 
 
 --
@@ -7259,6 +7708,13 @@ GRANT ALL ON FUNCTION clerk_sync.last_runs() TO clerksync_writer;
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.live_memberships(object text, id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION masked(value jsonb, name text, depth integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.masked(value jsonb, name text, depth integer) FROM PUBLIC;
 
 
 --
@@ -7396,11 +7852,11 @@ REVOKE ALL ON FUNCTION clerk_sync.recent_audit(table_schema text, table_name tex
 
 
 --
--- Name: FUNCTION recent_events(only_outcome text, before timestamp with time zone, most integer, behind text); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION recent_events(only_outcome text, before timestamp with time zone, most integer, behind text, since timestamp with time zone, of_type text, of_object text, part text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timestamp with time zone, most integer, behind text) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timestamp with time zone, most integer, behind text) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timestamp with time zone, most integer, behind text, since timestamp with time zone, of_type text, of_object text, part text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timestamp with time zone, most integer, behind text, since timestamp with time zone, of_type text, of_object text, part text) TO clerksync_writer;
 
 
 --
@@ -7409,6 +7865,34 @@ GRANT ALL ON FUNCTION clerk_sync.recent_events(only_outcome text, before timesta
 
 REVOKE ALL ON FUNCTION clerk_sync.recent_runs(most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.recent_runs(most integer) TO clerksync_writer;
+
+
+--
+-- Name: FUNCTION redact(ids text[], most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.redact(ids text[], most integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION redact_range(since timestamp with time zone, before timestamp with time zone, most integer); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.redact_range(since timestamp with time zone, before timestamp with time zone, most integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION redacted(e clerk_sync.webhook_events, ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.redacted(e clerk_sync.webhook_events, ids text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION redacts(was clerk_sync.audit_log, becomes clerk_sync.audit_log); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.redacts(was clerk_sync.audit_log, becomes clerk_sync.audit_log) FROM PUBLIC;
 
 
 --
@@ -7566,6 +8050,21 @@ GRANT ALL ON FUNCTION clerk_sync.tombstone_users(ids text[], deleted_at timestam
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.tombstone_version(at timestamp with time zone, inferred boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION traces(ids text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.traces(ids text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION try_event(svix_id text, OUT outcome text, OUT reason text); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.try_event(svix_id text, OUT outcome text, OUT reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.try_event(svix_id text, OUT outcome text, OUT reason text) TO clerksync_writer;
 
 
 --

@@ -163,7 +163,7 @@ func TestCommandLine_AFailureAsJSONLeavesADocumentOrNothing(t *testing.T) {
 	away := map[string]string{"DATABASE_URL": "postgres://u:p@127.0.0.1:1/x"}
 	for _, line := range []string{
 		"status", "migrate plan", "migrate up", "migrate verify", "migrate login", "migrate login --rotate", "migrate login --retire", "events list", "events replay --all",
-		"events replay msg_1", "deletions list", "deletions show user_1", "deletions drop user_1",
+		"events replay msg_1", "events show msg_1", "events follow", "events redact user_1 --yes", "deletions list", "deletions show user_1", "deletions drop user_1",
 		"configure-rls notes --pattern owner", "configure-rls test notes", "configure-rls lint", "configure-rls audit", "configure-rls audit notes", "configure-rls audit log",
 		"migrate export --dir " + t.TempDir(), "dev --addr 127.0.0.1:0",
 	} {

@@ -9,7 +9,7 @@
 //	clerksync test-jwt               what is the matter with a token, in one sentence
 //	clerksync status                 what the copy holds, beside what Clerk does
 //	clerksync doctor                 what is the matter with the whole set-up, the first cause first
-//	clerksync events list|replay     what arrived, and what to do about it
+//	clerksync events                 what arrived: listed, shown, followed, replayed, redacted
 //	clerksync deletions list|show    what deleted objects held, while it is held back
 //	clerksync completion             what a shell completes the command line with
 //	clerksync manual                 the help of every command in one page

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -157,3 +160,100 @@ func (s Stack) Alarms(ctx context.Context) ([]Alarm, error) {
 	}
 	return list, nil
 }
+
+// Swept is what came of looking through messages.
+type Swept struct {
+	// Looked counts the messages that were read, Removed those that were deleted.
+	Looked, Removed int
+	// Whole says that as many were read as there were.
+	Whole bool
+}
+
+const (
+	// sweepHides is for how long a message that was read is hidden, so that it is not read
+	// again: longer than all of them take.
+	sweepHides = 15 * 60
+	// maxSwept bounds what is read.
+	maxSwept = 100_000
+	// emptyReads in a row end a queue: of one that is nearly empty SQS may answer nothing.
+	emptyReads = 3
+)
+
+// SweepDeadLetters reads the events that could not be applied and deletes those for which
+// matches holds, with sqs:ReceiveMessage and sqs:DeleteMessage. The others come back to the
+// queue. A stack without a queue has none.
+func (s Stack) SweepDeadLetters(ctx context.Context, matches func(sent time.Time, body string) bool) (Swept, error) {
+	url := s.Outputs["EventDeadLetterQueueUrl"]
+	if url == "" {
+		return Swept{Whole: true}, nil
+	}
+	cfg, err := config.AWS(ctx, s.lookup, "SQS", s.Region)
+	if err != nil {
+		return Swept{}, err
+	}
+	client := sqs.NewFromConfig(cfg)
+	var swept Swept
+	hidden, err := inFlight(ctx, client, url)
+	if err != nil {
+		return swept, err
+	}
+	var others []queues.ChangeMessageVisibilityBatchRequestEntry
+	defer func() { showAgain(context.WithoutCancel(ctx), client, url, others) }()
+	for empty := 0; empty < emptyReads; {
+		if swept.Looked >= maxSwept {
+			return swept, nil
+		}
+		out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl: &url, MaxNumberOfMessages: 10, VisibilityTimeout: sweepHides, WaitTimeSeconds: 1,
+			MessageSystemAttributeNames: []queues.MessageSystemAttributeName{queues.MessageSystemAttributeNameSentTimestamp},
+		})
+		if err != nil {
+			return swept, explainCall(ctx, err, "SQS", "sqs:ReceiveMessage")
+		}
+		if len(out.Messages) == 0 {
+			empty++
+		} else {
+			empty = 0
+		}
+		for _, m := range out.Messages {
+			swept.Looked++
+			millis, _ := strconv.ParseInt(m.Attributes[string(queues.MessageSystemAttributeNameSentTimestamp)], 10, 64)
+			if !matches(time.UnixMilli(millis), aws.ToString(m.Body)) {
+				others = append(others, queues.ChangeMessageVisibilityBatchRequestEntry{Id: m.MessageId, ReceiptHandle: m.ReceiptHandle})
+				continue
+			}
+			if _, err := client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle}); err != nil {
+				return swept, explainCall(ctx, err, "SQS", "sqs:DeleteMessage")
+			}
+			swept.Removed++
+		}
+	}
+	// What another reader holds was not looked at.
+	swept.Whole = hidden == 0
+	return swept, nil
+}
+
+// inFlight counts messages that another reader holds.
+func inFlight(ctx context.Context, client *sqs.Client, url string) (int, error) {
+	out, err := client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &url, AttributeNames: []queues.QueueAttributeName{queues.QueueAttributeNameApproximateNumberOfMessagesNotVisible},
+	})
+	if err != nil {
+		return 0, explainCall(ctx, err, "SQS", "sqs:GetQueueAttributes")
+	}
+	return strconv.Atoi(out.Attributes[string(queues.QueueAttributeNameApproximateNumberOfMessagesNotVisible)])
+}
+
+// showAgain ends the hiding of messages early; otherwise it ends by itself.
+func showAgain(ctx context.Context, client *sqs.Client, url string, those []queues.ChangeMessageVisibilityBatchRequestEntry) {
+	ctx, cancel := context.WithTimeoutCause(ctx, showAgainLimit, fmt.Errorf("showing messages again took longer than %s", showAgainLimit))
+	defer cancel()
+	for part := range slices.Chunk(those, 10) {
+		if _, err := client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &url, Entries: part}); err != nil {
+			return
+		}
+	}
+}
+
+// showAgainLimit is for what a second look would otherwise wait for.
+const showAgainLimit = 30 * time.Second

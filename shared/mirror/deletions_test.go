@@ -67,7 +67,7 @@ func (b *bench) readable(log bool) []string {
 	all := strings.Split(dump(b.Context(), b, b.owner), "\n")
 	for _, sql := range []string{
 		`select (to_jsonb(l) - '{id,at}'::text[])::text from clerk_sync.audit_log as l order by id`,
-		`select (to_jsonb(e) - '{received_at,replayed_at}'::text[])::text from clerk_sync.webhook_events as e order by svix_id`,
+		`select (to_jsonb(e) - '{received_at,replayed_at,recorded_in}'::text[])::text from clerk_sync.webhook_events as e order by svix_id`,
 		`select e::text from clerk_sync.ended_memberships as e order by 1`,
 		`select e::text from clerk_sync.endings as e order by 1`,
 		`select p::text from clerk_sync.private_metadata as p order by 1`,

@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,9 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
-
-// ErrNoEvent says that no event of that svix-id is recorded.
-var ErrNoEvent = errors.New("no such event is recorded")
 
 // Counts are the rows of one table of the copy.
 type Counts struct {
@@ -110,65 +106,6 @@ func (s *Store) Count(ctx context.Context, object Object) (Counts, error) {
 func tooSlow(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pgErr.Code == "57014" || pgErr.Code == "55P03")
-}
-
-// RecordedEvent is one webhook message as the inbox remembers it.
-type RecordedEvent struct {
-	SvixID  string  `json:"svix_id"`
-	Type    string  `json:"type"`
-	Outcome Outcome `json:"outcome"`
-	// Reason is the code of a rejection, else empty.
-	Reason string `json:"reason,omitempty"`
-	// Detail names the field, or the SQLSTATE, constraint and function, behind the
-	// reason, never a value.
-	Detail   string `json:"detail,omitempty"`
-	ObjectID string `json:"object_id,omitempty"`
-	// StatedAt is the message's own timestamp; nil if it had none.
-	StatedAt   *time.Time `json:"stated_at"`
-	ReceivedAt time.Time  `json:"received_at"`
-	// ReplayedAt is when it was last replayed; nil if never.
-	ReplayedAt *time.Time `json:"replayed_at"`
-	// Replayable says that it was rejected and its payload is still kept.
-	Replayable bool `json:"replayable"`
-}
-
-// EventFilter chooses recorded events. The zero value means the latest 50.
-type EventFilter struct {
-	// Outcome limits the list to one outcome; empty means all.
-	Outcome Outcome
-	// Before limits it to events received earlier; zero means no limit.
-	Before time.Time
-	// Behind is the id of an event that was received at Before: those of the same moment
-	// that are listed behind it are in the list too. A list goes on behind its last event.
-	Behind string
-	// Limit is how many at most, up to 1000; 0 means 50.
-	Limit int
-}
-
-// Events lists recorded events, latest first.
-func (s *Store) Events(ctx context.Context, f EventFilter) ([]RecordedEvent, error) {
-	var before *time.Time
-	if !f.Before.IsZero() {
-		before = &f.Before
-	}
-	return collect[RecordedEvent](ctx, s, "listing events", `
-		select svix_id, type, outcome, coalesce(reason, ''), coalesce(detail, ''), coalesce(object_id, ''),
-		       stated_at, received_at, replayed_at, replayable
-		from clerk_sync.recent_events(nullif($1, ''), $2, $3, nullif($4, ''))`, f.Outcome, before, cmp.Or(f.Limit, 50), f.Behind)
-}
-
-// Replay tries a rejected event again and returns what became of it. An event
-// that was not rejected, or whose payload is no longer kept, is left alone and
-// its recorded outcome returned. [ErrNoEvent] if the id is unknown.
-func (s *Store) Replay(ctx context.Context, svixID string) (Result, error) {
-	result, _, err := s.decide(ctx, `select outcome, coalesce(reason, ''), false from clerk_sync.replay_event($1)`, svixID)
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "P0002" {
-		return Result{}, fmt.Errorf("replaying %s: %w", svixID, ErrNoEvent)
-	}
-	if err != nil {
-		return Result{}, fmt.Errorf("replaying %s: %w", svixID, err)
-	}
-	return result, nil
 }
 
 // Purged counts what [Store.Purge] removed.

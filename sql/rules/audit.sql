@@ -1,4 +1,5 @@
--- No protection from the owner's will, who can drop the trigger; from a slip only.
+-- No protection from the owner's will, who can drop the trigger; from a slip only. What an
+-- update may do is to redact: an id becomes the word for that, and nothing else changes.
 create or replace function clerk_sync.keep_audit_log() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -8,9 +9,29 @@ begin
     if not exists (select from removed as r where r.at >= kept_since) then
       return null;
     end if;
+  elsif tg_op = 'UPDATE' then
+    if clerk_sync.redacts(old, new) then
+      return new;
+    end if;
   end if;
   raise insufficient_privilege using message = format('the audit log is append-only: %s is refused', lower(tg_op collate "C")),
     hint = format('Records older than %s (settings.audit_retention) are removed by clerk_sync.purge().', kept_since::date);
+end
+$$;
+
+-- Whether a record loses ids and nothing else.
+create or replace function clerk_sync.redacts(was clerk_sync.audit_log, becomes clerk_sync.audit_log) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+  ids   constant text[] := '{user_id,impersonator,org_id,row_id,new_row_id}';
+  field text;
+begin
+  foreach field in array ids loop
+    if to_jsonb(becomes) ->> field is distinct from to_jsonb(was) ->> field and to_jsonb(becomes) ->> field is distinct from 'redacted' then
+      return false;
+    end if;
+  end loop;
+  return to_jsonb(becomes) - ids = to_jsonb(was) - ids;
 end
 $$;
 
@@ -388,7 +409,7 @@ end
 $$;
 
 revoke execute on function
-  clerk_sync.keep_audit_log(), clerk_sync.request_claims(), clerk_sync.audit_statement(oid, text, text[], boolean),
+  clerk_sync.keep_audit_log(), clerk_sync.redacts(clerk_sync.audit_log, clerk_sync.audit_log), clerk_sync.request_claims(), clerk_sync.audit_statement(oid, text, text[], boolean),
   clerk_sync.audit_rows(), clerk_sync.audit_table(regclass, text[]), clerk_sync.unaudit_table(regclass),
   clerk_sync.audited_tables(), clerk_sync.recent_audit(text, text, text, text, bigint, integer)
 from public, anon, authenticated, service_role;

@@ -606,7 +606,7 @@ func TestAudit_IsAppendOnly(t *testing.T) {
 		// Which the diagnostics have by default, and can undo.
 		exec(t, conn, `set default_transaction_read_only = off`)
 		for _, sql := range []string{
-			`update clerk_sync.audit_log set user_id = 'user_other'`, `update clerk_sync.audit_log set user_id = null where false`,
+			`update clerk_sync.audit_log set user_id = 'user_other'`, `update clerk_sync.audit_log set at = at - interval '1 day' where id = 1`,
 			`delete from clerk_sync.audit_log`, `delete from clerk_sync.audit_log where id = 1`, `truncate clerk_sync.audit_log`,
 			`truncate clerk_sync.audit_log restart identity cascade`,
 			`insert into clerk_sync.audit_log (id, actor_kind, login, table_schema, table_name, action) values (1, 'sync', 'me', 'public', 'users', 'insert')

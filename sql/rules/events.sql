@@ -380,6 +380,7 @@ begin
   r.stated_at := case when stated between 0 and 1e14
     then to_timestamp((stated / case when stated < 1e11 then 1 else 1000 end)::double precision) end;
   r.received_at := now();
+  r.recorded_in := pg_current_xact_id();
   if outcome = 'rejected'
      or outcome <> 'ignored' and (select s.keep_applied_payloads from clerk_sync.settings as s) then
     r.payload := clerk_sync.keepable_payload(event, r.user_id, r.organization_id);
@@ -830,25 +831,18 @@ begin
 end
 $$;
 
-create or replace function clerk_sync.recent_events(only_outcome text default null, before timestamptz default null, most integer default 50,
-  behind text default null)
-returns table (
-  svix_id text, type text, outcome text, reason text, detail text, object_id text,
-  stated_at timestamptz, received_at timestamptz, replayed_at timestamptz, replayable boolean)
-language plpgsql stable security definer
--- Planned for what is asked: one plan for all outcomes could use no partial index.
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+-- What replay_event would come to now, the team's triggers included. Nothing of it stays.
+create or replace function clerk_sync.try_event(svix_id text, out outcome text, out reason text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+#variable_conflict use_variable
 begin
-  return query
-  select e.svix_id, e.type, e.outcome, e.reason, e.detail, e.object_id,
-         e.stated_at, e.received_at, e.replayed_at, e.outcome = 'rejected' and e.payload is not null
-  from clerk_sync.webhook_events as e
-  where (recent_events.only_outcome is null or e.outcome = recent_events.only_outcome)
-    and (recent_events.before is null or e.received_at <= recent_events.before)
-    -- behind goes on within the moment of before.
-    and (recent_events.before is null or e.received_at < recent_events.before or e.svix_id > recent_events.behind)
-  order by e.received_at desc, e.svix_id
-  limit least(greatest(recent_events.most, 1), 1000);
+  begin
+    select r.outcome, r.reason into outcome, reason from clerk_sync.replay_event(svix_id) as r;
+    raise exception using errcode = 'CS002';
+  exception when sqlstate 'CS002' then
+    -- What was done is taken back; what was found out is kept.
+    null;
+  end;
 end
 $$;
 
@@ -862,11 +856,10 @@ revoke execute on function
   clerk_sync.apply_event(text, jsonb, text), clerk_sync.is_plain(jsonb), clerk_sync.event_step(jsonb, bigint),
   clerk_sync.apply_together(text, jsonb[], bigint[], text[]), clerk_sync.apply_events(text[], jsonb, text[]),
   clerk_sync.reject_event(text, bytea, text), clerk_sync.storable(text), clerk_sync.apply_event_text(text, text),
-  clerk_sync.replay_event(text), clerk_sync.recent_events(text, timestamptz, integer, text)
+  clerk_sync.replay_event(text), clerk_sync.try_event(text)
 from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.apply_event(text, jsonb, text), clerk_sync.apply_events(text[], jsonb, text[]),
-  clerk_sync.reject_event(text, bytea, text), clerk_sync.replay_event(text),
-  clerk_sync.recent_events(text, timestamptz, integer, text)
+  clerk_sync.reject_event(text, bytea, text), clerk_sync.replay_event(text), clerk_sync.try_event(text)
 to clerksync_writer;
 grant execute on function clerk_sync.apply_event(text, jsonb, text), clerk_sync.apply_event_text(text, text) to service_role;

@@ -179,7 +179,10 @@ func samples() []sample {
 	}
 	add("clerk_sync.reject_event", `'msg_30', '\x00', 'not_json'`)
 	add("clerk_sync.replay_event", `'msg_7'`)
-	add("clerk_sync.recent_events", ``)
+	add("clerk_sync.try_event", `'msg_7'`)
+	add("clerk_sync.recent_events", ``, `null, null, 50, null, null, 'user', 'user_t1', 'user'`)
+	add("clerk_sync.events_since", `null`, `null, 5, null, '2020-01-01', 'user', 'user_t1', 'user'`, `'{"seen":"1:1:"}'`)
+	add("clerk_sync.event", `'msg_7'`)
 
 	add("clerk_sync.tombstone_users", `'{user_t4}', '2030-01-01'`)
 	add("clerk_sync.tombstone_organizations", `'{org_t4}', '2030-01-01'`)

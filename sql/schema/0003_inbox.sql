@@ -45,7 +45,9 @@ create table clerk_sync.webhook_events (
   instance_id     text,
   stated_at       timestamptz,
   received_at     timestamptz not null default now(),
+  recorded_in     xid8 not null default pg_current_xact_id(),
   replayed_at     timestamptz,
+  redacted_at     timestamptz,
   payload         jsonb,
   raw_body        bytea,
   constraint webhook_events_outcome check (outcome in ('applied', 'stale', 'ignored', 'rejected')),
@@ -55,11 +57,16 @@ create table clerk_sync.webhook_events (
 
 comment on table clerk_sync.webhook_events is 'One row a webhook message, by svix-id: the memory that makes a second delivery a duplicate.';
 comment on column clerk_sync.webhook_events.stated_at is 'The webhook''s own timestamp; null if it had none.';
+comment on column clerk_sync.webhook_events.recorded_in is
+  'The transaction that recorded it, by which clerk_sync.events_since() tells what is new: transactions end in another order than they begin.';
+comment on column clerk_sync.webhook_events.redacted_at is 'When what it told about a person or an object was removed: ids and payload.';
 comment on column clerk_sync.webhook_events.reason is 'Why it was rejected: a stable code, never data of the event.';
 comment on column clerk_sync.webhook_events.raw_body is
   'The body of a verified message that is no event or that Postgres cannot hold as jsonb, without private metadata.';
 
 create index webhook_events_received_idx on clerk_sync.webhook_events (received_at);
+
+create index webhook_events_recorded_idx on clerk_sync.webhook_events (recorded_in);
 
 -- What is looked for by its outcome; nearly everything is applied, and found by time.
 create index webhook_events_outcome_idx on clerk_sync.webhook_events (outcome, received_at) where outcome <> 'applied';

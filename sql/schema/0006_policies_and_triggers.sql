@@ -97,8 +97,11 @@ create policy users_insert_own on {{exposed}}.users
   for insert to authenticated
   with check (clerk_id = (select {{helpers}}.user_id()) and starts_with(clerk_id, 'user_'));
 
-create trigger clerksync_keep before update or truncate on clerk_sync.audit_log
+create trigger clerksync_keep before truncate on clerk_sync.audit_log
   for each statement execute function clerk_sync.keep_audit_log();
+
+create trigger clerksync_keep_fields before update on clerk_sync.audit_log
+  for each row execute function clerk_sync.keep_audit_log();
 
 create trigger clerksync_keep_recent after delete on clerk_sync.audit_log
   referencing old table as removed
@@ -106,6 +109,8 @@ create trigger clerksync_keep_recent after delete on clerk_sync.audit_log
 
 -- Also where session_replication_role silences other triggers.
 alter table clerk_sync.audit_log enable always trigger clerksync_keep;
+
+alter table clerk_sync.audit_log enable always trigger clerksync_keep_fields;
 
 alter table clerk_sync.audit_log enable always trigger clerksync_keep_recent;
 

@@ -2,7 +2,6 @@
 package events
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,8 +18,11 @@ import (
 
 // Command is events, as kong reads it.
 type Command struct {
-	List   listEventsCommand  `cmd:"" help:"List recorded events, latest first."`
-	Replay replayEventCommand `cmd:"" help:"Try rejected events again, after what refused them was mended."`
+	List   listEventsCommand   `cmd:"" help:"List recorded events, latest first."`
+	Show   showEventCommand    `cmd:"" help:"Show all that is recorded about an event, with the shape of its payload."`
+	Follow followEventsCommand `cmd:"" help:"Print events as they arrive."`
+	Replay replayEventCommand  `cmd:"" help:"Try rejected events again, after what refused them was mended."`
+	Redact redactEventsCommand `cmd:"" help:"Remove what is recorded about a person or an object, or in a time, and look whether something is left."`
 }
 
 // Help is the text below the commands' list in "clerksync events --help".
@@ -30,13 +32,93 @@ kept for a while, so that it can be tried again.
 
 Examples:
   clerksync events list --outcome rejected
+  clerksync events follow --type user
+  clerksync events show msg_2f0a1b
   clerksync events replay --all`
 }
 
+// filters choose events, in every command that looks through them.
+type filters struct {
+	Type   console.Once `help:"Only events of this type, such as user.deleted, or about this kind of object, such as user." placeholder:"TYPE"`
+	Object console.Once `help:"Only events about this user, organization, membership, role or permission; memberships come with either parent." placeholder:"ID"`
+	Part   console.Once `help:"Only events with this text in their id, or in that of an object." name:"id" placeholder:"TEXT"`
+	Since  moment       `help:"Only events received since then: a time such as 2026-11-30T08:00:00Z or 2026-11-30, or how long ago, such as 24h or 7d." placeholder:"TIME"`
+}
+
+func (f filters) filter(now time.Time) mirror.EventFilter {
+	return mirror.EventFilter{Type: string(f.Type), Object: string(f.Object), Part: string(f.Part), Since: f.Since.at(now)}
+}
+
+func (f filters) given() bool { return f != filters{} }
+
+// moment is a time, or how long ago one was. The zero value is none.
+type moment struct {
+	time time.Time
+	ago  time.Duration
+}
+
+// longestAgo is before anything that could be recorded.
+const longestAgo = 100 * 365 * 24 * time.Hour
+
+// at is the moment as a time; zero where none was given.
+func (m moment) at(now time.Time) time.Time {
+	if m.ago > 0 {
+		return now.Add(-m.ago)
+	}
+	return m.time
+}
+
+// UnmarshalText is called while the command line is parsed.
+func (m *moment) UnmarshalText(text []byte) error {
+	s := string(text)
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			*m = moment{time: t}
+			return nil
+		}
+	}
+	hours := time.Duration(1)
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		s, hours = days+"h", 24
+	}
+	if ago, err := time.ParseDuration(s); err == nil && ago > 0 && ago < longestAgo/hours {
+		*m = moment{ago: ago * hours}
+		return nil
+	}
+	return errors.New("it is no time: give one such as 2026-11-30T08:00:00Z or 2026-11-30, or how long ago, such as 24h or 7d")
+}
+
+// eventRow prints an event as a line.
+func eventRow(row func(...any), e mirror.RecordedEvent) {
+	row(e.ReceivedAt.UTC().Format(time.RFC3339), e.SvixID, e.Type, e.ObjectID, judged(e), e.Detail)
+}
+
+// judged is the outcome with its reason.
+func judged(e mirror.RecordedEvent) string {
+	if e.Reason != "" {
+		return string(e.Outcome) + " (" + e.Reason + ")"
+	}
+	return string(e.Outcome)
+}
+
+// asOwner runs f on the copy, with what to do where the login may not.
+func asOwner(ctx context.Context, c console.Console, what string, f func(*mirror.Store) error) error {
+	err := connect.WithStore(ctx, c, f)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42501" {
+		return console.Hint(
+			fmt.Errorf("this login may not %s", what),
+			"set DATABASE_URL to the owner's connection string: in a Supabase project that of postgres",
+		)
+	}
+	return err
+}
+
 type listEventsCommand struct {
-	Outcome outcome       `help:"Only events with this outcome: applied, stale, ignored or rejected." placeholder:"OUTCOME"`
-	Before  time.Duration `help:"Only events received longer ago than this, such as 24h." placeholder:"DURATION"`
-	Limit   int           `help:"How many at most, up to 1000." default:"50" placeholder:"N"`
+	filters `embed:""`
+
+	Outcome outcome `help:"Only events with this outcome: applied, stale, ignored or rejected." placeholder:"OUTCOME"`
+	Before  moment  `help:"Only events received before then, written like --since." placeholder:"TIME"`
+	Limit   int     `help:"How many at most, up to 1000." default:"50" placeholder:"N"`
 }
 
 // outcome is one that is recorded.
@@ -49,6 +131,7 @@ func (listEventsCommand) Help() string {
 Examples:
   clerksync events list
   clerksync events list --outcome rejected
+  clerksync events list --object user_2f0a1b --since 7d
   clerksync events list --before 24h --limit 1000 --json`
 }
 
@@ -71,17 +154,14 @@ const maxEvents = 1000
 
 // Validate is called while the command line is parsed.
 func (cmd listEventsCommand) Validate() error {
-	return errors.Join(
-		console.Refuse(cmd.Limit < 1 || cmd.Limit > maxEvents, "--limit is %d: give a number from 1 to %d", cmd.Limit, maxEvents),
-		console.Refuse(cmd.Before < 0, "--before is %s: give how long ago, such as 24h", cmd.Before))
+	return console.Refuse(cmd.Limit < 1 || cmd.Limit > maxEvents, "--limit is %d: give a number from 1 to %d", cmd.Limit, maxEvents)
 }
 
 // Run is the command.
 func (cmd listEventsCommand) Run(ctx context.Context, c console.Console) error {
-	filter := mirror.EventFilter{Outcome: mirror.Outcome(cmd.Outcome), Limit: cmd.Limit}
-	if cmd.Before > 0 {
-		filter.Before = time.Now().Add(-cmd.Before)
-	}
+	now := time.Now()
+	filter := cmd.filter(now)
+	filter.Outcome, filter.Before, filter.Limit = mirror.Outcome(cmd.Outcome), cmd.Before.at(now), cmd.Limit
 	return connect.WithStore(ctx, c, func(store *mirror.Store) error {
 		events, err := store.Events(ctx, filter)
 		if err != nil {
@@ -89,147 +169,8 @@ func (cmd listEventsCommand) Run(ctx context.Context, c console.Console) error {
 		}
 		return c.Print(events, func(row func(...any)) {
 			for _, e := range events {
-				what := string(e.Outcome)
-				if e.Reason != "" {
-					what += " (" + e.Reason + ")"
-				}
-				row(e.ReceivedAt.UTC().Format(time.RFC3339), e.SvixID, e.Type, e.ObjectID, what, e.Detail)
+				eventRow(row, e)
 			}
 		})
 	})
-}
-
-type replayEventCommand struct {
-	SvixIDs []console.Once `arg:"" optional:"" name:"svix-id" help:"The events to replay."`
-	All     bool           `help:"Replay every rejected event whose payload is still kept."`
-}
-
-// Help is the text below the flags' list in "clerksync events replay --help".
-func (replayEventCommand) Help() string {
-	return `First mend what refused them: "clerksync events list --outcome rejected" shows the reason of each. Replaying is safe to repeat. The
-exit code is 1 if one is still rejected or could not be tried.
-
-Examples:
-  clerksync events replay msg_2f0a1b
-  clerksync events replay --all`
-}
-
-// replayed is the result of one replay as JSON.
-type replayed struct {
-	SvixID  string         `json:"svix_id"`
-	Outcome mirror.Outcome `json:"outcome,omitempty"`
-	Reason  string         `json:"reason,omitempty"`
-	// Error is why it could not be tried; the outcome is empty then.
-	Error string `json:"error,omitempty"`
-}
-
-// Validate is called while the command line is parsed.
-func (cmd replayEventCommand) Validate() error {
-	return console.Refuse((len(cmd.SvixIDs) == 0) == !cmd.All, "name the events to replay, or give --all")
-}
-
-// Run is the command. What fails for one event stops no other; what was done is printed
-// also where it stops.
-func (cmd replayEventCommand) Run(ctx context.Context, c console.Console) error {
-	return connect.WithStore(ctx, c, func(store *mirror.Store) error {
-		ids := console.Texts(cmd.SvixIDs)
-		if cmd.All {
-			var err error
-			if ids, err = replayable(ctx, store); err != nil {
-				return err
-			}
-		}
-		results, stopped := replay(ctx, store, ids)
-		if len(results) == 0 && stopped != nil {
-			return stopped
-		}
-		err := c.Print(results, func(row func(...any)) {
-			for _, r := range results {
-				if r.Error != "" {
-					row(r.SvixID, "failed", r.Error)
-				} else {
-					row(r.SvixID, r.Outcome, r.Reason)
-				}
-			}
-		})
-		return errors.Join(stopped, err, unsuccessful(results))
-	})
-}
-
-// replay tries events one after the other, until all are tried or none can be any more.
-func replay(ctx context.Context, store *mirror.Store, ids []string) ([]replayed, error) {
-	results := make([]replayed, 0, len(ids))
-	for _, id := range ids {
-		result, err := store.Replay(ctx, id)
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		switch {
-		case err == nil:
-			results = append(results, replayed{SvixID: id, Outcome: result.Outcome, Reason: result.Reason})
-		case errors.Is(err, mirror.ErrNoEvent):
-			results = append(results, replayed{SvixID: id, Error: mirror.ErrNoEvent.Error()})
-		case ofOneEvent(err):
-			results = append(results, replayed{SvixID: id, Error: err.Error()})
-		default:
-			return results, console.Hint(err, fmt.Sprintf("%d of %d events were tried; the same command tries the others", len(results), len(ids)))
-		}
-	}
-	return results, nil
-}
-
-// ofOneEvent tells what the database answers about one event from what it would answer
-// about every other too: that it is away, stopping or out of something.
-func ofOneEvent(err error) bool {
-	_, connecting := errors.AsType[*pgconn.ConnectError](err)
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && !connecting && !slices.ContainsFunc([]string{"08", "53", "57P"}, func(class string) bool { return strings.HasPrefix(pgErr.Code, class) })
-}
-
-// unsuccessful is an error where events are still rejected, or were not tried.
-func unsuccessful(results []replayed) error {
-	failed, refused, one := 0, 0, ""
-	for _, r := range results {
-		if r.Error != "" {
-			failed++
-			one = cmp.Or(one, r.SvixID+": "+r.Error)
-		} else if r.Outcome == mirror.Rejected {
-			refused++
-		}
-	}
-	var err error
-	if failed > 0 {
-		err = fmt.Errorf("%d of %d events could not be replayed, such as %s", failed, len(results), one)
-	}
-	if refused > 0 {
-		err = errors.Join(err, fmt.Errorf("%d of %d events are still rejected", refused, len(results)))
-	}
-	if err == nil {
-		return nil
-	}
-	return console.Hint(err, `"clerksync events list --outcome rejected" shows why; once that is mended, replay them again`)
-}
-
-// replayable lists every rejected event that can be replayed, oldest first, so
-// that parents come before children where that is how they happened.
-func replayable(ctx context.Context, store *mirror.Store) ([]string, error) {
-	var ids []string
-	filter := mirror.EventFilter{Outcome: mirror.Rejected, Limit: maxEvents}
-	for {
-		events, err := store.Events(ctx, filter)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range events {
-			if e.Replayable {
-				ids = append(ids, e.SvixID)
-			}
-		}
-		if len(events) < maxEvents {
-			slices.Reverse(ids)
-			return ids, nil
-		}
-		last := events[len(events)-1]
-		filter.Before, filter.Behind = last.ReceivedAt, last.SvixID
-	}
 }

@@ -139,8 +139,11 @@ func TestFollow_TellsEachEventOnceInAnyOrderOfCommits(t *testing.T) {
 			for len(under) > 0 {
 				end(0)
 			}
-			// The first may end a page of before.
-			for look() || look() {
+			// One look may tell nothing, since it ends a page of before.
+			for empty := 0; empty < 2; empty++ {
+				if look() {
+					empty = 0
+				}
 			}
 			slices.Sort(want)
 			slices.Sort(got)

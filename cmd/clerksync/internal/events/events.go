@@ -57,8 +57,8 @@ type moment struct {
 	ago  time.Duration
 }
 
-// longestAgo is before anything that could be recorded.
-const longestAgo = 100 * 365 * 24 * time.Hour
+// longestAgo is before anything that could be recorded, in hours.
+const longestAgo = 100 * 365 * 24
 
 // at is the moment as a time; zero where none was given.
 func (m moment) at(now time.Time) time.Time {
@@ -77,12 +77,12 @@ func (m *moment) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	hours := time.Duration(1)
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		s, hours = days+"h", 24
+	hours := 1
+	if rest, ok := strings.CutSuffix(s, "d"); ok {
+		s, hours = rest+"h", 24
 	}
-	if ago, err := time.ParseDuration(s); err == nil && ago > 0 && ago < longestAgo/hours {
-		*m = moment{ago: ago * hours}
+	if ago, err := time.ParseDuration(s); err == nil && ago > 0 && ago.Hours()*float64(hours) < longestAgo {
+		*m = moment{ago: time.Duration(hours) * ago}
 		return nil
 	}
 	return errors.New("it is no time: give one such as 2026-11-30T08:00:00Z or 2026-11-30, or how long ago, such as 24h or 7d")

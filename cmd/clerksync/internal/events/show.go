@@ -3,7 +3,6 @@ package events
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -98,8 +97,8 @@ func (e shown) print(c console.Console) error {
 	if err != nil {
 		return err
 	}
-	if string(cmp.Or(string(e.Payload), "null")) != "null" {
-		if err := c.EncodeIndented(json.RawMessage(e.Payload)); err != nil {
+	if cmp.Or(string(e.Payload), "null") != "null" {
+		if err := c.EncodeIndented(e.Payload); err != nil {
 			return err
 		}
 	}

@@ -28,7 +28,7 @@ func (noStore) Apply(context.Context, mirror.Delivery) (mirror.Result, error) {
 	return mirror.Result{}, errUnavailable
 }
 
-func (noStore) Reject(context.Context, string, string, []byte) (mirror.Result, error) {
+func (noStore) Reject(context.Context, mirror.Unreadable) (mirror.Result, error) {
 	return mirror.Result{}, errUnavailable
 }
 

@@ -728,10 +728,10 @@ $_$;
 
 
 --
--- Name: apply_event(text, jsonb, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: apply_event(text, jsonb, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text DEFAULT NULL::text, OUT outcome text, OUT reason text) RETURNS record
+CREATE FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text DEFAULT NULL::text, signed_with text DEFAULT NULL::text, OUT outcome text, OUT reason text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET plan_cache_mode TO 'force_generic_plan'
@@ -747,6 +747,7 @@ declare
 begin
   if exists (select from clerk_sync.webhook_events as e where e.svix_id = apply_event.svix_id) then
     outcome := 'duplicate';
+    perform clerk_sync.note_repeated(array[svix_id], array[signed_with]);
     return;
   end if;
 
@@ -759,11 +760,12 @@ begin
   -- may both come this far: the second waits here for the first, and what it did
   -- above changed nothing, since it stated what the first had just written.
   insert into clerk_sync.webhook_events
-  select r.* from clerk_sync.event_record(svix_id, event, outcome, reason, detail) as r
+  select r.* from clerk_sync.event_record(svix_id, event, outcome, reason, detail, signed_with) as r
   on conflict on constraint webhook_events_pkey do nothing;
 
   if not found then
     outcome := 'duplicate'; reason := null;
+    perform clerk_sync.note_repeated(array[svix_id], array[signed_with]);
   end if;
   perform clerk_sync.end_some_memberships();
 end
@@ -771,10 +773,10 @@ $$;
 
 
 --
--- Name: FUNCTION apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text); Type: COMMENT; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION apply_event(svix_id text, event jsonb, expected_instance text, signed_with text, OUT outcome text, OUT reason text); Type: COMMENT; Schema: clerk_sync; Owner: -
 --
 
-COMMENT ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text) IS 'Applies one verified Clerk webhook: applied, duplicate, stale, ignored or rejected (with a reason). Safe to repeat.';
+COMMENT ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, signed_with text, OUT outcome text, OUT reason text) IS 'Applies one verified Clerk webhook: applied, duplicate, stale, ignored or rejected (with a reason). Safe to repeat.';
 
 
 --
@@ -816,10 +818,10 @@ $$;
 
 
 --
--- Name: apply_events(text[], jsonb, text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: apply_events(text[], jsonb, text[], text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[] DEFAULT NULL::text[]) RETURNS TABLE(outcome text, reason text)
+CREATE FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[] DEFAULT NULL::text[], signed_with text[] DEFAULT NULL::text[]) RETURNS TABLE(outcome text, reason text)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET lock_timeout TO '5s'
@@ -845,6 +847,7 @@ declare
   members     jsonb[];
   times       bigint[];
   ids         text[];
+  fingerprints text[];
   together    text[];
   decided     record;
   recorded    jsonb;
@@ -852,8 +855,9 @@ declare
 begin
   if jsonb_typeof(apply_events.events) is distinct from 'array'
      or cardinality(bodies) <> cardinality(apply_events.svix_ids)
-     or cardinality(apply_events.expected_instances) <> cardinality(apply_events.svix_ids) then
-    raise invalid_parameter_value using message = 'apply_events takes one svix-id, and one instance if any, for each event';
+     or cardinality(apply_events.expected_instances) <> cardinality(apply_events.svix_ids)
+     or cardinality(apply_events.signed_with) <> cardinality(apply_events.svix_ids) then
+    raise invalid_parameter_value using message = 'apply_events takes one svix-id, and one instance and fingerprint if any, for each event';
   end if;
 
   -- A batch writes to the same tables several times over, and so cannot take its
@@ -913,9 +917,9 @@ begin
   with told as (
     insert into clerk_sync.webhook_events as e
     select r.*
-    from unnest(apply_events.svix_ids, bodies, known, outcomes, reasons, details)
-         as b (svix_id, event, known, outcome, reason, detail)
-    cross join lateral clerk_sync.event_record(b.svix_id, b.event, b.outcome, b.reason, b.detail) as r
+    from unnest(apply_events.svix_ids, bodies, known, outcomes, reasons, details, apply_events.signed_with)
+         as b (svix_id, event, known, outcome, reason, detail, signed_with)
+    cross join lateral clerk_sync.event_record(b.svix_id, b.event, b.outcome, b.reason, b.detail, b.signed_with) as r
     where not b.known
     order by b.svix_id
     on conflict on constraint webhook_events_pkey do nothing
@@ -924,6 +928,12 @@ begin
   select coalesce(jsonb_object_agg(t.svix_id, true), '{}') into recorded from told as t;
 
   perform clerk_sync.end_some_memberships();
+  select array_agg(b.svix_id), array_agg(b.signed_with) into ids, fingerprints
+  from unnest(apply_events.svix_ids, known, apply_events.signed_with) as b (svix_id, known, signed_with)
+  where b.known or not recorded ? b.svix_id;
+  if ids is not null then
+    perform clerk_sync.note_repeated(ids, fingerprints);
+  end if;
 
   -- Recorded by another call meanwhile, as in apply_event.
   return query
@@ -936,10 +946,10 @@ $$;
 
 
 --
--- Name: FUNCTION apply_events(svix_ids text[], events jsonb, expected_instances text[]); Type: COMMENT; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION apply_events(svix_ids text[], events jsonb, expected_instances text[], signed_with text[]); Type: COMMENT; Schema: clerk_sync; Owner: -
 --
 
-COMMENT ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[]) IS 'Applies verified Clerk webhooks, one outcome each in their order. Safe to repeat.';
+COMMENT ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[], signed_with text[]) IS 'Applies verified Clerk webhooks, one outcome each in their order. Safe to repeat.';
 
 
 --
@@ -2954,10 +2964,13 @@ CREATE TABLE clerk_sync.webhook_events (
     recorded_in xid8 DEFAULT pg_current_xact_id() NOT NULL,
     replayed_at timestamp with time zone,
     redacted_at timestamp with time zone,
+    signed_with text,
+    repeated jsonb,
     payload jsonb,
     raw_body bytea,
     CONSTRAINT webhook_events_outcome CHECK ((outcome = ANY (ARRAY['applied'::text, 'stale'::text, 'ignored'::text, 'rejected'::text]))),
     CONSTRAINT webhook_events_reason CHECK (((outcome = 'rejected'::text) = (reason IS NOT NULL))),
+    CONSTRAINT webhook_events_signed_with CHECK ((signed_with ~ '^[0-9a-f]{8}$'::text)),
     CONSTRAINT webhook_events_svix_id_length CHECK (((length(svix_id) >= 1) AND (length(svix_id) <= 256)))
 );
 
@@ -2998,6 +3011,20 @@ COMMENT ON COLUMN clerk_sync.webhook_events.redacted_at IS 'When what it told ab
 
 
 --
+-- Name: COLUMN webhook_events.signed_with; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.webhook_events.signed_with IS 'A fingerprint of the signing secret that verified the first delivery; null where the caller did not say.';
+
+
+--
+-- Name: COLUMN webhook_events.repeated; Type: COMMENT; Schema: clerk_sync; Owner: -
+--
+
+COMMENT ON COLUMN clerk_sync.webhook_events.repeated IS 'When a further delivery came, in milliseconds, by the fingerprint of the secret that verified it; null if none came.';
+
+
+--
 -- Name: COLUMN webhook_events.raw_body; Type: COMMENT; Schema: clerk_sync; Owner: -
 --
 
@@ -3005,10 +3032,10 @@ COMMENT ON COLUMN clerk_sync.webhook_events.raw_body IS 'The body of a verified 
 
 
 --
--- Name: event_record(text, jsonb, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: event_record(text, jsonb, text, text, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.event_record(svix_id text, event jsonb, outcome text, reason text, detail text) RETURNS clerk_sync.webhook_events
+CREATE FUNCTION clerk_sync.event_record(svix_id text, event jsonb, outcome text, reason text, detail text, signed_with text) RETURNS clerk_sync.webhook_events
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3018,6 +3045,7 @@ declare
   r      clerk_sync.webhook_events;
 begin
   r.svix_id := svix_id;
+  r.signed_with := signed_with;
   r.type := case when reason is distinct from 'not_an_event' then event ->> 'type' else '' end;
   r.outcome := outcome;
   r.reason := reason;
@@ -3075,6 +3103,22 @@ begin
   else
     return object;
   end case;
+end
+$$;
+
+
+--
+-- Name: event_types(timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.event_types(since timestamp with time zone) RETURNS TABLE(type text, messages bigint)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return query
+  select e.type, count(*) from clerk_sync.webhook_events as e
+  where e.received_at >= event_types.since group by e.type order by e.type;
 end
 $$;
 
@@ -3808,6 +3852,30 @@ begin
   on conflict on constraint sync_absences_pkey do nothing;
 end
 $$;
+
+
+--
+-- Name: note_repeated(text[], text[]); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.note_repeated(svix_ids text[], signed_with text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+declare
+  now_ms constant bigint := extract(epoch from now()) * 1000;
+begin
+  if array_remove(signed_with, null) = '{}' then
+    return;
+  end if;
+  update clerk_sync.webhook_events as e set repeated = coalesce(e.repeated, '{}') || r.at
+  from (
+    select i.svix_id, jsonb_object_agg(i.signed_with, now_ms) as at
+    from unnest(note_repeated.svix_ids, note_repeated.signed_with) as i (svix_id, signed_with)
+    where i.signed_with ~ '^[0-9a-f]{8}$' group by i.svix_id order by i.svix_id) as r
+  where e.svix_id = r.svix_id;
+end
+$_$;
 
 
 --
@@ -4650,10 +4718,10 @@ $_$;
 
 
 --
--- Name: reject_event(text, bytea, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
+-- Name: reject_event(text, bytea, text, text); Type: FUNCTION; Schema: clerk_sync; Owner: -
 --
 
-CREATE FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text, OUT outcome text, OUT reason text) RETURNS record
+CREATE FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text, signed_with text DEFAULT NULL::text, OUT outcome text, OUT reason text) RETURNS record
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
@@ -4682,11 +4750,14 @@ begin
       kept := null;
     end;
   end if;
-  insert into clerk_sync.webhook_events as e (svix_id, type, outcome, reason, user_id, organization_id, raw_body)
-  values (svix_id, '', 'rejected', why, about.user_id, about.organization_id, kept)
+  insert into clerk_sync.webhook_events as e (svix_id, type, outcome, reason, user_id, organization_id, raw_body, signed_with)
+  values (svix_id, '', 'rejected', why, about.user_id, about.organization_id, kept, signed_with)
   on conflict on constraint webhook_events_pkey do nothing;
   outcome := case when found then 'rejected' else 'duplicate' end;
   reason := case when found then why end;
+  if outcome = 'duplicate' then
+    perform clerk_sync.note_repeated(array[svix_id], array[signed_with]);
+  end if;
 end
 $_$;
 
@@ -4847,6 +4918,29 @@ CREATE FUNCTION clerk_sync.schemas(OUT exposed text, OUT helpers text) RETURNS r
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
   select s.exposed_schema, s.helpers_schema from clerk_sync.settings as s
+$$;
+
+
+--
+-- Name: signatures(timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.signatures(since timestamp with time zone) RETURNS TABLE(signed_with text, messages bigint, first_at timestamp with time zone, last_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+begin
+  return query
+  select d.by, count(distinct d.svix_id), min(d.at), max(d.at)
+  from (
+    select e.signed_with as by, e.svix_id, e.received_at as at
+    from clerk_sync.webhook_events as e where e.received_at >= signatures.since
+    union all
+    select r.key, e.svix_id, to_timestamp(r.value::bigint / 1000.0)
+    from clerk_sync.webhook_events as e cross join lateral jsonb_each_text(e.repeated) as r
+    where e.received_at >= signatures.since and e.repeated is not null) as d
+  group by d.by order by max(d.at) desc, d.by;
+end
 $$;
 
 
@@ -7183,12 +7277,12 @@ REVOKE ALL ON FUNCTION clerk_sync.apply_checked_event(event jsonb, stated_ms big
 
 
 --
--- Name: FUNCTION apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION apply_event(svix_id text, event jsonb, expected_instance text, signed_with text, OUT outcome text, OUT reason text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text) TO clerksync_writer;
-GRANT ALL ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, OUT outcome text, OUT reason text) TO service_role;
+REVOKE ALL ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, signed_with text, OUT outcome text, OUT reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, signed_with text, OUT outcome text, OUT reason text) TO clerksync_writer;
+GRANT ALL ON FUNCTION clerk_sync.apply_event(svix_id text, event jsonb, expected_instance text, signed_with text, OUT outcome text, OUT reason text) TO service_role;
 
 
 --
@@ -7200,11 +7294,11 @@ GRANT ALL ON FUNCTION clerk_sync.apply_event_text(svix_id text, body text, OUT o
 
 
 --
--- Name: FUNCTION apply_events(svix_ids text[], events jsonb, expected_instances text[]); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION apply_events(svix_ids text[], events jsonb, expected_instances text[], signed_with text[]); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[]) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[], signed_with text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[], signed_with text[]) TO clerksync_writer;
 
 
 --
@@ -7501,10 +7595,10 @@ REVOKE ALL ON FUNCTION clerk_sync.event_payload(svix_id text, OUT payload jsonb,
 
 
 --
--- Name: FUNCTION event_record(svix_id text, event jsonb, outcome text, reason text, detail text); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION event_record(svix_id text, event jsonb, outcome text, reason text, detail text, signed_with text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.event_record(svix_id text, event jsonb, outcome text, reason text, detail text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION clerk_sync.event_record(svix_id text, event jsonb, outcome text, reason text, detail text, signed_with text) FROM PUBLIC;
 
 
 --
@@ -7512,6 +7606,14 @@ REVOKE ALL ON FUNCTION clerk_sync.event_record(svix_id text, event jsonb, outcom
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.event_step(event jsonb, stated_ms bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION event_types(since timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.event_types(since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.event_types(since timestamp with time zone) TO clerksync_writer;
 
 
 --
@@ -7756,6 +7858,13 @@ GRANT ALL ON FUNCTION clerk_sync.note_absences(run bigint, holder text, object t
 
 
 --
+-- Name: FUNCTION note_repeated(svix_ids text[], signed_with text[]); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.note_repeated(svix_ids text[], signed_with text[]) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION object(name text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
@@ -7910,11 +8019,11 @@ REVOKE ALL ON FUNCTION clerk_sync.refused_by(state text, "constraint" text, sche
 
 
 --
--- Name: FUNCTION reject_event(svix_id text, body bytea, why text, OUT outcome text, OUT reason text); Type: ACL; Schema: clerk_sync; Owner: -
+-- Name: FUNCTION reject_event(svix_id text, body bytea, why text, signed_with text, OUT outcome text, OUT reason text); Type: ACL; Schema: clerk_sync; Owner: -
 --
 
-REVOKE ALL ON FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text, OUT outcome text, OUT reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text, OUT outcome text, OUT reason text) TO clerksync_writer;
+REVOKE ALL ON FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text, signed_with text, OUT outcome text, OUT reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.reject_event(svix_id text, body bytea, why text, signed_with text, OUT outcome text, OUT reason text) TO clerksync_writer;
 
 
 --
@@ -7976,6 +8085,14 @@ GRANT ALL ON FUNCTION clerk_sync.run_windows(run bigint) TO clerksync_writer;
 REVOKE ALL ON FUNCTION clerk_sync.schemas(OUT exposed text, OUT helpers text) FROM PUBLIC;
 GRANT ALL ON FUNCTION clerk_sync.schemas(OUT exposed text, OUT helpers text) TO clerksync_writer;
 GRANT ALL ON FUNCTION clerk_sync.schemas(OUT exposed text, OUT helpers text) TO clerksync_diagnostics;
+
+
+--
+-- Name: FUNCTION signatures(since timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.signatures(since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION clerk_sync.signatures(since timestamp with time zone) TO clerksync_writer;
 
 
 --

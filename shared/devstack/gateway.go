@@ -62,8 +62,8 @@ func (w watch) Apply(ctx context.Context, d mirror.Delivery) (mirror.Result, err
 	return w.store.Apply(ctx, d)
 }
 
-func (w watch) Reject(ctx context.Context, svixID, reason string, body []byte) (mirror.Result, error) {
-	return w.store.Reject(ctx, svixID, reason, body)
+func (w watch) Reject(ctx context.Context, m mirror.Unreadable) (mirror.Result, error) {
+	return w.store.Reject(ctx, m)
 }
 
 func (w watch) Observe(ctx context.Context, o webhook.Observation) {

@@ -200,7 +200,7 @@ func accidents() map[string]func(*setup) {
 		"migration-pending":         sqlSays(`delete from clerk_sync.migrations where version = (select max(version) from clerk_sync.migrations)`),
 		"rules-of-another-version":  sqlSays(`update clerk_sync.rules set checksum = 'another'`),
 		"row-security-switched-off": sqlSays(`alter table public.users disable row level security`),
-		"writer-without-functions":  sqlSays(`revoke execute on function clerk_sync.apply_event(text, jsonb, text) from clerksync_writer`),
+		"writer-without-functions":  sqlSays(`revoke execute on function clerk_sync.apply_event(text, jsonb, text, text) from clerksync_writer`),
 		"copy-of-another-instance":  sqlSays(`update clerk_sync.sync_runs set instance_id = 'ins_another'`),
 		"own-table-open":            sqlSays(`create table public.notes (id int primary key, user_id text not null, body text)`, `grant select, insert, update, delete on public.notes to anon, authenticated`),
 		"webhooks-silent": func(s *setup) {

@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/mirror"
 )
+
+// fingerprint is the form of what tells signing secrets apart.
+var fingerprint = regexp.MustCompile(`^[0-9a-f]{8}$`)
 
 // ErrForeign is returned for a message that no [Sender] has sent.
 var ErrForeign = errors.New("the message is none of clerksync's")
@@ -25,6 +29,7 @@ const maxIDLen = 256
 const (
 	memberSvixID     = "svix_id"
 	memberEvent      = "event"
+	memberSignedWith = "signed_with"
 	memberAttributes = "event_attributes"
 	memberData       = "data"
 	memberID         = "id"
@@ -47,7 +52,11 @@ func Encode(d mirror.Delivery) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	body := bytes.Join([][]byte{[]byte(`{"` + memberSvixID + `":`), id, []byte(`,"` + memberEvent + `":`), event, []byte("}")}, nil)
+	signedWith := ""
+	if fingerprint.MatchString(d.SignedWith) {
+		signedWith = `,"` + memberSignedWith + `":"` + d.SignedWith + `"`
+	}
+	body := bytes.Join([][]byte{[]byte(`{"` + memberSvixID + `":`), id, []byte(signedWith + `,"` + memberEvent + `":`), event, []byte("}")}, nil)
 	// Two characters that JSON has and SQS has not: it refuses the message, or
 	// replaces them, depending on when one asks (Amazon SQS API reference,
 	// SendMessage). In JSON they can only stand in strings.
@@ -135,7 +144,13 @@ func Decode(body string) (mirror.Delivery, error) {
 	if err != nil {
 		return mirror.Delivery{}, fmt.Errorf("%w: it has no usable %s: %w", ErrForeign, memberEvent, err)
 	}
-	return mirror.Delivery{SvixID: id, Event: event}, nil
+	d := mirror.Delivery{SvixID: id, Event: event}
+	// Messages of an earlier release lack it; what cannot be one counts as unknown.
+	var signedWith string
+	if json.Unmarshal(members[memberSignedWith], &signedWith) == nil && fingerprint.MatchString(signedWith) {
+		d.SignedWith = signedWith
+	}
+	return d, nil
 }
 
 // isID reports whether a text has the form of a message id: printable ASCII.

@@ -267,3 +267,20 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestDecode_BringsTheFingerprintBack(t *testing.T) {
+	t.Parallel()
+	event, err := clerk.ParseEvent([]byte(`{"type":"user.deleted","data":{"id":"user_1"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for given, want := range map[string]string{"0123abcd": "0123abcd", "": "", `"}`: "", "0123ABCD": ""} {
+		body, ok := eventqueue.Encode(mirror.Delivery{SvixID: "msg_1", Event: event, SignedWith: given})
+		if got, err := eventqueue.Decode(body); !ok || err != nil || got.SignedWith != want {
+			t.Errorf("%q became %q, %t, %v, want %q", given, got.SignedWith, ok, err, want)
+		}
+	}
+	if got, err := eventqueue.Decode(`{"svix_id":"msg_1","signed_with":7,"event":{"type":"user.deleted","data":{"id":"user_1"}}}`); err != nil || got.SignedWith != "" {
+		t.Errorf("a foreign value became %q, %v", got.SignedWith, err)
+	}
+}

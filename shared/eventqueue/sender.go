@@ -125,8 +125,8 @@ func (s *Sender) Apply(ctx context.Context, d mirror.Delivery) (mirror.Result, e
 
 // Reject hands over to the direct store: what a body holds that is no event
 // cannot be told, so it rests nowhere but in the table that is made for it.
-func (s *Sender) Reject(ctx context.Context, svixID, reason string, body []byte) (mirror.Result, error) {
-	return s.options.Direct.Reject(ctx, svixID, reason, body)
+func (s *Sender) Reject(ctx context.Context, m mirror.Unreadable) (mirror.Result, error) {
+	return s.options.Direct.Reject(ctx, m)
 }
 
 func (s *Sender) send(ctx context.Context, queueURL, body string) error {

@@ -41,8 +41,8 @@ func (d *direct) Apply(_ context.Context, delivery mirror.Delivery) (mirror.Resu
 	return d.note("apply " + delivery.SvixID)
 }
 
-func (d *direct) Reject(_ context.Context, svixID, reason string, _ []byte) (mirror.Result, error) {
-	return d.note("reject " + svixID + " " + reason)
+func (d *direct) Reject(_ context.Context, m mirror.Unreadable) (mirror.Result, error) {
+	return d.note("reject " + m.SvixID + " " + m.Reason)
 }
 
 func (d *direct) note(call string) (mirror.Result, error) {
@@ -120,7 +120,7 @@ func TestSender_AppliesAtOnceWhatNoMessageMayCarry(t *testing.T) {
 	if got, err := s.Apply(t.Context(), large); err != nil || got.Outcome != mirror.Applied {
 		t.Errorf("Apply of a large event = %+v, %v, want applied", got, err)
 	}
-	if got, err := s.Reject(t.Context(), "msg_2", "not_json", []byte("code 424242")); err != nil || got.Outcome != mirror.Applied {
+	if got, err := s.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_2", Reason: "not_json", Body: []byte("code 424242")}); err != nil || got.Outcome != mirror.Applied {
 		t.Errorf("Reject = %+v, %v, want the direct store's answer", got, err)
 	}
 	if diff := cmp.Diff([]string{"apply msg_user_large", "reject msg_2 not_json"}, s.direct.calls); diff != "" {

@@ -24,11 +24,11 @@ const reasonNotStorable = "not_storable"
 func (s *Store) Apply(ctx context.Context, d Delivery) (Result, error) {
 	result, left, err := s.decide(ctx, `
 		select outcome, coalesce(reason, ''), case when $4 then clerk_sync.memberships_left() else false end
-		from clerk_sync.apply_event($1, $2::pg_catalog.jsonb, nullif($3, ''))`,
-		d.SvixID, string(d.Event.JSON), d.InstanceID, endsMemberships(d))
+		from clerk_sync.apply_event($1, $2::pg_catalog.jsonb, nullif($3, ''), nullif($5, ''))`,
+		d.SvixID, string(d.Event.JSON), d.InstanceID, endsMemberships(d), d.SignedWith)
 	switch {
 	case notStorable(err):
-		return s.Reject(ctx, d.SvixID, reasonNotStorable, d.Event.JSON)
+		return s.Reject(ctx, Unreadable{SvixID: d.SvixID, SignedWith: d.SignedWith, Reason: reasonNotStorable, Body: d.Event.JSON})
 	case err != nil:
 		return Result{}, fmt.Errorf("applying event %s: %w", d.SvixID, err)
 	case left:
@@ -38,12 +38,12 @@ func (s *Store) Apply(ctx context.Context, d Delivery) (Result, error) {
 }
 
 // Reject records a verified message whose body is no event: kept with its
-// reason, a short code such as "not_json", and never applied. Errors are those
-// of [Store.Apply].
-func (s *Store) Reject(ctx context.Context, svixID, reason string, body []byte) (Result, error) {
-	result, _, err := s.decide(ctx, `select outcome, coalesce(reason, ''), false from clerk_sync.reject_event($1, $2, $3)`, svixID, body, reason)
+// reason, and never applied. Errors are those of [Store.Apply].
+func (s *Store) Reject(ctx context.Context, m Unreadable) (Result, error) {
+	result, _, err := s.decide(ctx, `select outcome, coalesce(reason, ''), false from clerk_sync.reject_event($1, $2, $3, nullif($4, ''))`,
+		m.SvixID, m.Body, m.Reason, m.SignedWith)
 	if err != nil {
-		return Result{}, fmt.Errorf("recording rejected event %s: %w", svixID, err)
+		return Result{}, fmt.Errorf("recording rejected event %s: %w", m.SvixID, err)
 	}
 	return result, nil
 }

@@ -55,10 +55,13 @@ func (s *Store) ApplyBatch(ctx context.Context, deliveries []Delivery) ([]Result
 }
 
 func (s *Store) applyBatch(ctx context.Context, deliveries []Delivery) ([]Result, error) {
-	ids, pins := make([]string, len(deliveries)), make([]string, len(deliveries))
+	ids, pins, signed := make([]string, len(deliveries)), make([]string, len(deliveries)), make([]*string, len(deliveries))
 	var events strings.Builder
 	for i, d := range deliveries {
 		ids[i], pins[i] = d.SvixID, d.InstanceID
+		if d.SignedWith != "" {
+			signed[i] = &d.SignedWith
+		}
 		events.WriteByte("[,"[min(i, 1)])
 		events.Write(d.Event.JSON)
 	}
@@ -66,8 +69,8 @@ func (s *Store) applyBatch(ctx context.Context, deliveries []Delivery) ([]Result
 
 	var results []Result
 	err := repeat(ctx, func() error {
-		rows, err := s.db.Query(ctx, `select outcome, coalesce(reason, '') from clerk_sync.apply_events($1, $2::pg_catalog.jsonb, $3)`,
-			ids, events.String(), pins)
+		rows, err := s.db.Query(ctx, `select outcome, coalesce(reason, '') from clerk_sync.apply_events($1, $2::pg_catalog.jsonb, $3, $4)`,
+			ids, events.String(), pins, signed)
 		if err != nil {
 			return err
 		}

@@ -343,7 +343,7 @@ func TestApplyBatch_DecidesNothingWithoutADatabase(t *testing.T) {
 	url := db.Writer()
 	store := mirror.New(pool(t, url, 1))
 	owner := db.Conn(t, db.Superuser())
-	if _, err := owner.Exec(t.Context(), `revoke execute on function clerk_sync.apply_events(text[], jsonb, text[]) from clerksync_writer`); err != nil {
+	if _, err := owner.Exec(t.Context(), `revoke execute on function clerk_sync.apply_events(text[], jsonb, text[], text[]) from clerksync_writer`); err != nil {
 		t.Fatal(err)
 	}
 	got, err := store.ApplyBatch(t.Context(), []mirror.Delivery{delivery(t, "msg_1", ines.Event(clerk.UserCreated, at(0)))})

@@ -285,7 +285,7 @@ func TestDeletionGrace_HidesWhatItKeeps(t *testing.T) {
 	b.exec(`update clerk_sync.settings set deletion_grace = '3 days', keep_applied_payloads = true`)
 	b.want(mirror.Applied, clerktest.Membership("orgmem_1", acme, ines).Event(clerk.OrganizationMembershipCreated, at(0)))
 	b.want(mirror.Applied, ines.Event(clerk.UserCreated, at(0)))
-	if _, err := b.store.Reject(t.Context(), "msg_broken", "not_json", []byte(`{"id":"user_ines","email":"ines@example.com"`)); err != nil {
+	if _, err := b.store.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_broken", Reason: "not_json", Body: []byte(`{"id":"user_ines","email":"ines@example.com"`)}); err != nil {
 		t.Fatal(err)
 	}
 	b.want(mirror.Applied, ines.Deleted(at(1)))

@@ -57,7 +57,7 @@ func TestApply_NeverStoresCodesOrTickets(t *testing.T) {
 		}
 	}
 	broken := append([]byte(`{`), clerktest.Event(t, "email.created")...)
-	if got, err := b.store.Reject(t.Context(), "msg_broken", "not_json", broken); err != nil || got.Outcome != mirror.Rejected {
+	if got, err := b.store.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_broken", Reason: "not_json", Body: broken}); err != nil || got.Outcome != mirror.Rejected {
 		t.Errorf("Reject(a broken email.created) = %+v, %v", got, err)
 	}
 	if n := scalar[int](b, `select count(*) from clerk_sync.webhook_events where payload is not null or raw_body is not null`); n != 0 {

@@ -16,14 +16,14 @@ func TestReject_KeepsTheBodyWithItsReason(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	body := []byte("\x00\xff not json \\u0000")
-	got, err := b.store.Reject(t.Context(), "msg_1", "not_utf8", body)
+	got, err := b.store.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_1", Reason: "not_utf8", Body: body})
 	if want := (mirror.Result{Outcome: mirror.Rejected, Reason: "not_utf8"}); err != nil || got != want {
 		t.Errorf("Reject(%q) = %+v, %v, want %+v", body, got, err, want)
 	}
 	if kept := scalar[[]byte](b, `select raw_body from clerk_sync.webhook_events`); string(kept) != string(body) {
 		t.Errorf("kept %q, want %q", kept, body)
 	}
-	got, err = b.store.Reject(t.Context(), "msg_1", "not_utf8", body)
+	got, err = b.store.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_1", Reason: "not_utf8", Body: body})
 	if want := (mirror.Result{Outcome: mirror.Duplicate}); err != nil || got != want {
 		t.Errorf("second Reject = %+v, %v, want %+v", got, err, want)
 	}
@@ -206,7 +206,7 @@ func TestPurge_ForgetsWhatWasKeptLongEnough(t *testing.T) {
 func TestStore_SaysUnavailableWithoutQuotingTheEvent(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.exec(`drop function clerk_sync.apply_event(text, jsonb, text) cascade`)
+	b.exec(`drop function clerk_sync.apply_event(text, jsonb, text, text) cascade`)
 	_, err := b.store.Apply(t.Context(), delivery(t, "msg_1", ines.Event(clerk.UserCreated, at(0))))
 	if !errors.Is(err, mirror.ErrUnavailable) {
 		t.Fatalf("Apply without the sync functions: %v, want ErrUnavailable", err)

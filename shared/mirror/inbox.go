@@ -104,6 +104,10 @@ type EventDetail struct {
 	UserID         string `json:"user_id,omitempty"`
 	OrganizationID string `json:"organization_id,omitempty"`
 	InstanceID     string `json:"instance_id,omitempty"`
+	// SignedWith is the fingerprint of the signing secret that verified the first delivery.
+	SignedWith string `json:"signed_with,omitempty"`
+	// Repeated is when each secret has verified a further delivery, in milliseconds.
+	Repeated map[string]int64 `json:"repeated,omitempty"`
 	// RedactedAt is when ids and payload were removed; nil if never.
 	RedactedAt *time.Time `json:"redacted_at,omitempty"`
 	// Payload is its shape, with names, kinds, ids, times and roles; null where none is
@@ -161,4 +165,39 @@ func (s *Store) replay(ctx context.Context, svixID, sql string) (Result, error) 
 		return Result{}, fmt.Errorf("replaying %s: %w", svixID, err)
 	}
 	return result, nil
+}
+
+// Signature is what one signing secret has verified.
+type Signature struct {
+	// SignedWith is the secret's fingerprint; empty for deliveries of which it is not known.
+	SignedWith string `json:"signed_with"`
+	// Messages counts those of which it has verified a delivery.
+	Messages int64     `json:"messages"`
+	FirstAt  time.Time `json:"first_at"`
+	// LastAt is the latest delivery, a repeated one too.
+	LastAt time.Time `json:"last_at"`
+}
+
+// Signatures says what each signing secret has verified of messages received since then,
+// the one that was used last first.
+func (s *Store) Signatures(ctx context.Context, since time.Time) ([]Signature, error) {
+	return collect[Signature](ctx, s, "counting deliveries by their signing secret",
+		`select coalesce(signed_with, ''), messages, first_at, last_at from clerk_sync.signatures($1)`, since)
+}
+
+// EventTypes counts the messages received since then by their type.
+func (s *Store) EventTypes(ctx context.Context, since time.Time) (map[string]int64, error) {
+	type counted struct {
+		Type     string
+		Messages int64
+	}
+	rows, err := collect[counted](ctx, s, "counting events by type", `select type, messages from clerk_sync.event_types($1)`, since)
+	if err != nil {
+		return nil, err
+	}
+	types := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		types[r.Type] = r.Messages
+	}
+	return types, nil
 }

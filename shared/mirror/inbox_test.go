@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -230,5 +231,66 @@ func TestTryReplay_ChangesNothing(t *testing.T) {
 	}
 	if _, err := b.store.TryReplay(t.Context(), "msg_unknown"); !errors.Is(err, mirror.ErrNoEvent) {
 		t.Errorf("TryReplay of an unknown id: %v, want ErrNoEvent", err)
+	}
+}
+
+// A secret that is taken away must have been silent: each delivery counts, by whichever
+// endpoint it came and whatever was first.
+func TestSignatures_CountFirstAndRepeatedDeliveries(t *testing.T) {
+	t.Parallel()
+	const before, after, other = "0000000a", "0000000b", "0000000c"
+	for name, apply := range map[string]func(*bench, ...mirror.Delivery){
+		"one by one": func(b *bench, all ...mirror.Delivery) {
+			for _, d := range all {
+				if _, err := b.store.Apply(b.Context(), d); err != nil {
+					b.Fatal(err)
+				}
+			}
+		},
+		"together": func(b *bench, all ...mirror.Delivery) {
+			if _, err := b.store.ApplyBatch(b.Context(), all); err != nil {
+				b.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			signed := func(id, with string) mirror.Delivery {
+				d := delivery(t, id, ines.Event(clerk.UserUpdated, at(1)))
+				d.SignedWith = with
+				return d
+			}
+			apply(b, signed("msg_1", before), signed("msg_1", after), signed("msg_2", after), signed("msg_2", before), signed("msg_2", before), signed("msg_3", ""))
+			// Both come again, and the later one does not hide the earlier.
+			apply(b, signed("msg_1", before))
+			apply(b, signed("msg_1", after))
+			if _, err := b.store.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_4", Reason: "not_json", Body: []byte("{"), SignedWith: other}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.store.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_4", Reason: "not_json", Body: []byte("{"), SignedWith: before}); err != nil {
+				t.Fatal(err)
+			}
+			// An old message that comes again counts by when it came again.
+			b.exec(`update clerk_sync.webhook_events set received_at = now() - interval '10 hours'`)
+			got, err := b.store.Signatures(t.Context(), time.Now().Add(-24*time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			counts := map[string]int64{}
+			for _, s := range got {
+				counts[s.SignedWith] = s.Messages
+				if late := s.LastAt.After(time.Now().Add(-time.Hour)); late != (s.SignedWith == before || s.SignedWith == after) {
+					t.Errorf("%q was last used %s ago", s.SignedWith, time.Since(s.LastAt))
+				}
+			}
+			if want := map[string]int64{before: 3, after: 2, other: 1, "": 1}; !maps.Equal(counts, want) {
+				t.Errorf("messages by secret: %v, want %v", counts, want)
+			}
+			types, err := b.store.EventTypes(t.Context(), time.Now().Add(-24*time.Hour))
+			if want := map[string]int64{"user.updated": 3, "": 1}; err != nil || !maps.Equal(types, want) {
+				t.Errorf("event types %v, %v, want %v", types, err, want)
+			}
+		})
 	}
 }

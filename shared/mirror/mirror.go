@@ -73,6 +73,18 @@ type Delivery struct {
 	// applied; others are rejected. Empty means no pin beyond the one that the
 	// database itself may hold.
 	InstanceID string
+	// SignedWith is the fingerprint of the signing secret that verified this delivery, as
+	// package webhook makes it: eight hexadecimal digits. Empty means that it is not known.
+	SignedWith string
+}
+
+// Unreadable is a verified message whose body is no event.
+type Unreadable struct {
+	// SvixID and SignedWith are those of a [Delivery].
+	SvixID, SignedWith string
+	// Reason is a short code, such as "not_json".
+	Reason string
+	Body   []byte
 }
 
 // DB is the part of a pool, connection or transaction that the package uses.

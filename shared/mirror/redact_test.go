@@ -50,7 +50,7 @@ func TestRedact_LeavesNothingOfAPersonButTheTombstones(t *testing.T) {
 	b.want(mirror.Rejected, []byte(`{"type":"user.updated","data":{"id":"user_ines","first_name":7,"updated_at":1716883200000}}`))
 	b.want(mirror.Rejected, []byte(`{"type":"organization.updated","data":{"id":"org_acme","name":7,"created_by":"user_ines","updated_at":1716883200000}}`))
 	b.want(mirror.Rejected, []byte(`{"type":"organization.updated","data":{"id":"org_acme","name":7,"created_by":"user_ines2","updated_at":1716883200000}}`))
-	if _, err := b.store.Reject(t.Context(), "msg_raw", "not_json", []byte(`{"id":"user_ines","x":"user_other"`)); err != nil {
+	if _, err := b.store.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_raw", Reason: "not_json", Body: []byte(`{"id":"user_ines","x":"user_other"`)}); err != nil {
 		t.Fatal(err)
 	}
 	// What she did herself.

@@ -154,7 +154,7 @@ func TestApply_KeepsNoPrivateMetadataOfWhatItRejects(t *testing.T) {
 					if got, err := b.store.Apply(t.Context(), mirror.Delivery{SvixID: "msg_1", Event: event}); err != nil || got.Outcome != mirror.Rejected {
 						t.Fatalf("Apply(%s) = %+v, %v", body, got, err)
 					}
-				} else if _, err := b.store.Reject(t.Context(), "msg_1", "not_an_event", []byte(body)); err != nil {
+				} else if _, err := b.store.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_1", Reason: "not_an_event", Body: []byte(body)}); err != nil {
 					t.Fatal(err)
 				}
 				if json.Valid([]byte(body)) && !strings.Contains(body, "1e999999") {
@@ -199,7 +199,7 @@ func TestApply_EmptiesRejectedBodies(t *testing.T) {
 			b := newBench(t)
 			keep := func() {
 				b.exec(`truncate clerk_sync.webhook_events`)
-				if got, err := b.store.Reject(t.Context(), "msg_raw", "not_an_event", []byte(test.body)); err != nil || got.Outcome != mirror.Rejected {
+				if got, err := b.store.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_raw", Reason: "not_an_event", Body: []byte(test.body)}); err != nil || got.Outcome != mirror.Rejected {
 					t.Fatalf("Reject = %+v, %v", got, err)
 				}
 				if json.Valid([]byte(test.body)) {

@@ -58,7 +58,7 @@ func TestStore_CastsToNothingOfATemporarySchema(t *testing.T) {
 	must[[]mirror.Result](t)(store.ApplyBatch(t.Context(), []mirror.Delivery{
 		delivery(t, "msg_2", clerktest.User("user_2").Event("user.created", at(1))), delivery(t, "msg_3", clerktest.User("user_3").Event("user.created", at(1))),
 	}))
-	must[mirror.Result](t)(store.Reject(t.Context(), "msg_4", "not_json", []byte("{")))
+	must[mirror.Result](t)(store.Reject(t.Context(), mirror.Unreadable{SvixID: "msg_4", Reason: "not_json", Body: []byte("{")}))
 	page := listed(at(2), clerktest.User("user_4"))
 	if _, _, err := store.PreviewPage(t.Context(), mirror.Users, page, at(1)); err != nil {
 		t.Error(err)

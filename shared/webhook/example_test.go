@@ -23,9 +23,9 @@ func (printer) Apply(_ context.Context, d mirror.Delivery) (mirror.Result, error
 	return mirror.Result{Outcome: mirror.Applied}, nil
 }
 
-func (printer) Reject(_ context.Context, svixID, reason string, _ []byte) (mirror.Result, error) {
-	fmt.Println("to be kept:", svixID, reason)
-	return mirror.Result{Outcome: mirror.Rejected, Reason: reason}, nil
+func (printer) Reject(_ context.Context, m mirror.Unreadable) (mirror.Result, error) {
+	fmt.Println("to be kept:", m.SvixID, m.Reason)
+	return mirror.Result{Outcome: mirror.Rejected, Reason: m.Reason}, nil
 }
 
 func ExampleNew() {

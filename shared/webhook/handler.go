@@ -55,7 +55,7 @@ const (
 // time.Duration, that sets the answer's Retry-After.
 type Store interface {
 	Apply(ctx context.Context, delivery mirror.Delivery) (mirror.Result, error)
-	Reject(ctx context.Context, svixID, reason string, body []byte) (mirror.Result, error)
+	Reject(ctx context.Context, message mirror.Unreadable) (mirror.Result, error)
 }
 
 // Observation is what became of one request, for metrics.
@@ -309,10 +309,10 @@ func (h *Handler) store(ctx context.Context, body []byte, instanceID string, d *
 	var result mirror.Result
 	event, err := clerk.ParseEvent(body)
 	if err != nil {
-		result, err = h.options.Store.Reject(ctx, d.message.ID, rejection(err), body)
+		result, err = h.options.Store.Reject(ctx, mirror.Unreadable{SvixID: d.message.ID, SignedWith: d.message.SignedWith, Reason: rejection(err), Body: body})
 	} else {
 		d.event = event
-		result, err = h.options.Store.Apply(ctx, mirror.Delivery{SvixID: d.message.ID, Event: event, InstanceID: instanceID})
+		result, err = h.options.Store.Apply(ctx, mirror.Delivery{SvixID: d.message.ID, Event: event, InstanceID: instanceID, SignedWith: d.message.SignedWith})
 	}
 	if err != nil {
 		if ctx.Err() != nil {

@@ -52,8 +52,8 @@ func (s *store) Apply(ctx context.Context, d mirror.Delivery) (mirror.Result, er
 	return s.answer(ctx, call{SvixID: d.SvixID, Event: d.Event, InstanceID: d.InstanceID})
 }
 
-func (s *store) Reject(ctx context.Context, svixID, reason string, body []byte) (mirror.Result, error) {
-	return s.answer(ctx, call{SvixID: svixID, Reason: reason, Body: string(body)})
+func (s *store) Reject(ctx context.Context, m mirror.Unreadable) (mirror.Result, error) {
+	return s.answer(ctx, call{SvixID: m.SvixID, Reason: m.Reason, Body: string(m.Body)})
 }
 
 func (s *store) answer(ctx context.Context, c call) (mirror.Result, error) {

@@ -1,7 +1,9 @@
 package webhook
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -61,13 +63,23 @@ type Message struct {
 	SignedAt time.Time
 	// Secret is the position of the secret that matched, from 0.
 	Secret int
+	// SignedWith is its [Fingerprint].
+	SignedWith string
+}
+
+// Fingerprint tells signing secrets apart, in eight hexadecimal digits, and tells nothing
+// else of a secret, which is a random key of 24 bytes at least.
+func Fingerprint(s secret.Value) string {
+	sum := sha256.Sum256([]byte("clerksync signing secret\n" + s.Reveal()))
+	return hex.EncodeToString(sum[:4])
 }
 
 // Verifier verifies messages against any of several signing secrets. It is safe
 // for concurrent use. The zero value verifies nothing.
 type Verifier struct {
-	keys []*svix.Webhook
-	now  func() time.Time
+	keys         []*svix.Webhook
+	fingerprints []string
+	now          func() time.Time
 }
 
 // NewVerifier returns a Verifier for the given secrets, each whsec_ and base64
@@ -90,6 +102,7 @@ func NewVerifier(secrets []secret.Value, now func() time.Time) (*Verifier, error
 			continue
 		}
 		v.keys = append(v.keys, key)
+		v.fingerprints = append(v.fingerprints, Fingerprint(s))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
@@ -147,7 +160,7 @@ func (v *Verifier) verify(s signed, body []byte) (Message, error) {
 			return Message{}, fmt.Errorf("%w: signed %d s after this machine's time, and the limit is %d s: the clock here runs slow",
 				ErrTooNew, int64(s.at.Sub(now)/time.Second), int64(Tolerance/time.Second))
 		}
-		return Message{ID: s.id, SignedAt: s.at, Secret: i}, nil
+		return Message{ID: s.id, SignedAt: s.at, Secret: i, SignedWith: v.fingerprints[i]}, nil
 	}
 	return Message{}, fmt.Errorf("%w: tried %d signing secrets", ErrSignature, len(v.keys))
 }

@@ -368,3 +368,11 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+func TestFingerprint_TellsSecretsApartAndNothingElse(t *testing.T) {
+	t.Parallel()
+	one, two := secret.New("whsec_"+strings.Repeat("A", 32)), secret.New("whsec_"+strings.Repeat("A", 31)+"B")
+	if a, b := webhook.Fingerprint(one), webhook.Fingerprint(two); a == b || len(a) != 8 || a != webhook.Fingerprint(one) || strings.Contains(one.Reveal(), a) {
+		t.Errorf("fingerprints %q and %q", a, b)
+	}
+}

@@ -72,7 +72,7 @@ func TestMigrations_GrantExactlyWhatIsMeant(t *testing.T) {
 				"authenticated ensure_user()",
 				"service_role apply_clerk_event(text,jsonb)",
 				"service_role apply_clerk_event_text(text,text)",
-				"service_role clerk_sync.apply_event(text,jsonb,text)",
+				"service_role clerk_sync.apply_event(text,jsonb,text,text)",
 				"service_role clerk_sync.apply_event_text(text,text)",
 			}
 			if diff := cmp.Diff(want, got); diff != "" {

@@ -356,7 +356,7 @@ end
 $$;
 
 -- What the inbox remembers of a message.
-create or replace function clerk_sync.event_record(svix_id text, event jsonb, outcome text, reason text, detail text)
+create or replace function clerk_sync.event_record(svix_id text, event jsonb, outcome text, reason text, detail text, signed_with text)
 returns clerk_sync.webhook_events
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
@@ -365,6 +365,7 @@ declare
   r      clerk_sync.webhook_events;
 begin
   r.svix_id := svix_id;
+  r.signed_with := signed_with;
   r.type := case when reason is distinct from 'not_an_event' then event ->> 'type' else '' end;
   r.outcome := outcome;
   r.reason := reason;
@@ -395,8 +396,27 @@ begin
 end
 $$;
 
+-- That messages came again, and which secret verified that. A secret that is taken away
+-- must have been silent, also where another delivery of the same messages was first.
+create or replace function clerk_sync.note_repeated(svix_ids text[], signed_with text[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+  now_ms constant bigint := extract(epoch from now()) * 1000;
+begin
+  if array_remove(signed_with, null) = '{}' then
+    return;
+  end if;
+  update clerk_sync.webhook_events as e set repeated = coalesce(e.repeated, '{}') || r.at
+  from (
+    select i.svix_id, jsonb_object_agg(i.signed_with, now_ms) as at
+    from unnest(note_repeated.svix_ids, note_repeated.signed_with) as i (svix_id, signed_with)
+    where i.signed_with ~ '^[0-9a-f]{8}$' group by i.svix_id order by i.svix_id) as r
+  where e.svix_id = r.svix_id;
+end
+$$;
+
 create or replace function clerk_sync.apply_event(
-  svix_id text, event jsonb, expected_instance text default null, out outcome text, out reason text
+  svix_id text, event jsonb, expected_instance text default null, signed_with text default null, out outcome text, out reason text
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
@@ -406,6 +426,7 @@ declare
 begin
   if exists (select from clerk_sync.webhook_events as e where e.svix_id = apply_event.svix_id) then
     outcome := 'duplicate';
+    perform clerk_sync.note_repeated(array[svix_id], array[signed_with]);
     return;
   end if;
 
@@ -418,17 +439,18 @@ begin
   -- may both come this far: the second waits here for the first, and what it did
   -- above changed nothing, since it stated what the first had just written.
   insert into clerk_sync.webhook_events
-  select r.* from clerk_sync.event_record(svix_id, event, outcome, reason, detail) as r
+  select r.* from clerk_sync.event_record(svix_id, event, outcome, reason, detail, signed_with) as r
   on conflict on constraint webhook_events_pkey do nothing;
 
   if not found then
     outcome := 'duplicate'; reason := null;
+    perform clerk_sync.note_repeated(array[svix_id], array[signed_with]);
   end if;
   perform clerk_sync.end_some_memberships();
 end
 $$;
 
-comment on function clerk_sync.apply_event(text, jsonb, text) is
+comment on function clerk_sync.apply_event(text, jsonb, text, text) is
   'Applies one verified Clerk webhook: applied, duplicate, stale, ignored or rejected (with a reason). Safe to repeat.';
 
 -- Whether nothing in a resource can fail when it is read: what may fail is tried by itself.
@@ -592,9 +614,9 @@ $$;
 -- and then what is applied alone. Since rows do not depend on the order of events, any
 -- order is right; this one writes each row once.
 --
--- svix_ids and expected_instances (null: no pin for any) go with the events by their
--- position.
-create or replace function clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[] default null)
+-- svix_ids, expected_instances (null: no pin for any) and signed_with (null: of none it is
+-- known) go with the events by their position.
+create or replace function clerk_sync.apply_events(svix_ids text[], events jsonb, expected_instances text[] default null, signed_with text[] default null)
 returns table (outcome text, reason text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 #variable_conflict use_column
@@ -613,6 +635,7 @@ declare
   members     jsonb[];
   times       bigint[];
   ids         text[];
+  fingerprints text[];
   together    text[];
   decided     record;
   recorded    jsonb;
@@ -620,8 +643,9 @@ declare
 begin
   if jsonb_typeof(apply_events.events) is distinct from 'array'
      or cardinality(bodies) <> cardinality(apply_events.svix_ids)
-     or cardinality(apply_events.expected_instances) <> cardinality(apply_events.svix_ids) then
-    raise invalid_parameter_value using message = 'apply_events takes one svix-id, and one instance if any, for each event';
+     or cardinality(apply_events.expected_instances) <> cardinality(apply_events.svix_ids)
+     or cardinality(apply_events.signed_with) <> cardinality(apply_events.svix_ids) then
+    raise invalid_parameter_value using message = 'apply_events takes one svix-id, and one instance and fingerprint if any, for each event';
   end if;
 
   -- A batch writes to the same tables several times over, and so cannot take its
@@ -681,9 +705,9 @@ begin
   with told as (
     insert into clerk_sync.webhook_events as e
     select r.*
-    from unnest(apply_events.svix_ids, bodies, known, outcomes, reasons, details)
-         as b (svix_id, event, known, outcome, reason, detail)
-    cross join lateral clerk_sync.event_record(b.svix_id, b.event, b.outcome, b.reason, b.detail) as r
+    from unnest(apply_events.svix_ids, bodies, known, outcomes, reasons, details, apply_events.signed_with)
+         as b (svix_id, event, known, outcome, reason, detail, signed_with)
+    cross join lateral clerk_sync.event_record(b.svix_id, b.event, b.outcome, b.reason, b.detail, b.signed_with) as r
     where not b.known
     order by b.svix_id
     on conflict on constraint webhook_events_pkey do nothing
@@ -692,6 +716,12 @@ begin
   select coalesce(jsonb_object_agg(t.svix_id, true), '{}') into recorded from told as t;
 
   perform clerk_sync.end_some_memberships();
+  select array_agg(b.svix_id), array_agg(b.signed_with) into ids, fingerprints
+  from unnest(apply_events.svix_ids, known, apply_events.signed_with) as b (svix_id, known, signed_with)
+  where b.known or not recorded ? b.svix_id;
+  if ids is not null then
+    perform clerk_sync.note_repeated(ids, fingerprints);
+  end if;
 
   -- Recorded by another call meanwhile, as in apply_event.
   return query
@@ -702,11 +732,11 @@ begin
 end
 $$;
 
-comment on function clerk_sync.apply_events(text[], jsonb, text[]) is
+comment on function clerk_sync.apply_events(text[], jsonb, text[], text[]) is
   'Applies verified Clerk webhooks, one outcome each in their order. Safe to repeat.';
 
 -- A verified message whose body is no event that Postgres could hold.
-create or replace function clerk_sync.reject_event(svix_id text, body bytea, why text, out outcome text, out reason text)
+create or replace function clerk_sync.reject_event(svix_id text, body bytea, why text, signed_with text default null, out outcome text, out reason text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_variable
 declare
@@ -733,11 +763,14 @@ begin
       kept := null;
     end;
   end if;
-  insert into clerk_sync.webhook_events as e (svix_id, type, outcome, reason, user_id, organization_id, raw_body)
-  values (svix_id, '', 'rejected', why, about.user_id, about.organization_id, kept)
+  insert into clerk_sync.webhook_events as e (svix_id, type, outcome, reason, user_id, organization_id, raw_body, signed_with)
+  values (svix_id, '', 'rejected', why, about.user_id, about.organization_id, kept, signed_with)
   on conflict on constraint webhook_events_pkey do nothing;
   outcome := case when found then 'rejected' else 'duplicate' end;
   reason := case when found then why end;
+  if outcome = 'duplicate' then
+    perform clerk_sync.note_repeated(array[svix_id], array[signed_with]);
+  end if;
 end
 $$;
 
@@ -852,14 +885,14 @@ revoke execute on function
   clerk_sync.apply_checked_event(jsonb, bigint), clerk_sync.dispatch_event(jsonb, text),
   clerk_sync.without_private_metadata(json, integer), clerk_sync.ids_shown(text), clerk_sync.is_gone(text, text),
   clerk_sync.keepable_payload(jsonb, text, text), clerk_sync.id_of(jsonb),
-  clerk_sync.event_record(text, jsonb, text, text, text),
-  clerk_sync.apply_event(text, jsonb, text), clerk_sync.is_plain(jsonb), clerk_sync.event_step(jsonb, bigint),
-  clerk_sync.apply_together(text, jsonb[], bigint[], text[]), clerk_sync.apply_events(text[], jsonb, text[]),
-  clerk_sync.reject_event(text, bytea, text), clerk_sync.storable(text), clerk_sync.apply_event_text(text, text),
+  clerk_sync.event_record(text, jsonb, text, text, text, text), clerk_sync.note_repeated(text[], text[]),
+  clerk_sync.apply_event(text, jsonb, text, text), clerk_sync.is_plain(jsonb), clerk_sync.event_step(jsonb, bigint),
+  clerk_sync.apply_together(text, jsonb[], bigint[], text[]), clerk_sync.apply_events(text[], jsonb, text[], text[]),
+  clerk_sync.reject_event(text, bytea, text, text), clerk_sync.storable(text), clerk_sync.apply_event_text(text, text),
   clerk_sync.replay_event(text), clerk_sync.try_event(text)
 from public, anon, authenticated, service_role;
 grant execute on function
-  clerk_sync.apply_event(text, jsonb, text), clerk_sync.apply_events(text[], jsonb, text[]),
-  clerk_sync.reject_event(text, bytea, text), clerk_sync.replay_event(text), clerk_sync.try_event(text)
+  clerk_sync.apply_event(text, jsonb, text, text), clerk_sync.apply_events(text[], jsonb, text[], text[]),
+  clerk_sync.reject_event(text, bytea, text, text), clerk_sync.replay_event(text), clerk_sync.try_event(text)
 to clerksync_writer;
-grant execute on function clerk_sync.apply_event(text, jsonb, text), clerk_sync.apply_event_text(text, text) to service_role;
+grant execute on function clerk_sync.apply_event(text, jsonb, text, text), clerk_sync.apply_event_text(text, text) to service_role;

@@ -131,6 +131,36 @@ begin
 end
 $$;
 
+-- How often each signing secret has verified a delivery of messages received since then,
+-- and when last; of a repeated delivery the last time counts. A null stands for callers
+-- that do not say which it was.
+create or replace function clerk_sync.signatures(since timestamptz)
+returns table (signed_with text, messages bigint, first_at timestamptz, last_at timestamptz)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
+  select d.by, count(distinct d.svix_id), min(d.at), max(d.at)
+  from (
+    select e.signed_with as by, e.svix_id, e.received_at as at
+    from clerk_sync.webhook_events as e where e.received_at >= signatures.since
+    union all
+    select r.key, e.svix_id, to_timestamp(r.value::bigint / 1000.0)
+    from clerk_sync.webhook_events as e cross join lateral jsonb_each_text(e.repeated) as r
+    where e.received_at >= signatures.since and e.repeated is not null) as d
+  group by d.by order by max(d.at) desc, d.by;
+end
+$$;
+
+-- The event types that were received since then, with how many of each.
+create or replace function clerk_sync.event_types(since timestamptz) returns table (type text, messages bigint)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return query
+  select e.type, count(*) from clerk_sync.webhook_events as e
+  where e.received_at >= event_types.since group by e.type order by e.type;
+end
+$$;
+
 -- What is kept of an event as it came: for the owner only.
 create or replace function clerk_sync.event_payload(svix_id text, out payload jsonb, out raw_body bytea)
 language plpgsql stable security invoker set search_path = pg_catalog, pg_temp as $$
@@ -143,9 +173,11 @@ revoke execute on function
   clerk_sync.is_asked_for(clerk_sync.webhook_events, text, text, text),
   clerk_sync.recent_events(text, timestamptz, integer, text, timestamptz, text, text, text),
   clerk_sync.events_since(jsonb, integer, text, timestamptz, text, text, text),
-  clerk_sync.masked(jsonb, text, integer), clerk_sync.event(text), clerk_sync.event_payload(text)
+  clerk_sync.masked(jsonb, text, integer), clerk_sync.event(text), clerk_sync.event_payload(text),
+  clerk_sync.signatures(timestamptz), clerk_sync.event_types(timestamptz)
 from public, anon, authenticated, service_role;
 grant execute on function
   clerk_sync.recent_events(text, timestamptz, integer, text, timestamptz, text, text, text),
-  clerk_sync.events_since(jsonb, integer, text, timestamptz, text, text, text), clerk_sync.event(text)
+  clerk_sync.events_since(jsonb, integer, text, timestamptz, text, text, text), clerk_sync.event(text),
+  clerk_sync.signatures(timestamptz), clerk_sync.event_types(timestamptz)
 to clerksync_writer;

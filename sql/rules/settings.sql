@@ -9,7 +9,7 @@ declare
   entry text;
 begin
   foreach entry in array array[
-    'apply_event(text, jsonb, text)', 'apply_events(text[], jsonb, text[])', 'replay_event(text)',
+    'apply_event(text, jsonb, text, text)', 'apply_events(text[], jsonb, text[], text[])', 'replay_event(text)',
     'apply_page(bigint, text, text, integer, integer, text, jsonb, bigint, text[], bigint[], bigint)',
     'compare_page(text, jsonb, bigint, text[], bigint[], bigint)',
     'tombstone_users(text[], timestamptz, timestamptz[], boolean)', 'tombstone_organizations(text[], timestamptz, timestamptz[], boolean)', 'end_memberships(text[], timestamptz, timestamptz[], boolean)',

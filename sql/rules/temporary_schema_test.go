@@ -183,6 +183,8 @@ func samples() []sample {
 	add("clerk_sync.recent_events", ``, `null, null, 50, null, null, 'user', 'user_t1', 'user'`)
 	add("clerk_sync.events_since", `null`, `null, 5, null, '2020-01-01', 'user', 'user_t1', 'user'`, `'{"seen":"1:1:"}'`)
 	add("clerk_sync.event", `'msg_7'`)
+	add("clerk_sync.signatures", `'2020-01-01'`)
+	add("clerk_sync.event_types", `'2020-01-01'`)
 
 	add("clerk_sync.tombstone_users", `'{user_t4}', '2030-01-01'`)
 	add("clerk_sync.tombstone_organizations", `'{org_t4}', '2030-01-01'`)

@@ -48,17 +48,24 @@ create table clerk_sync.webhook_events (
   recorded_in     xid8 not null default pg_current_xact_id(),
   replayed_at     timestamptz,
   redacted_at     timestamptz,
+  signed_with     text,
+  repeated        jsonb,
   payload         jsonb,
   raw_body        bytea,
   constraint webhook_events_outcome check (outcome in ('applied', 'stale', 'ignored', 'rejected')),
   constraint webhook_events_reason check ((outcome = 'rejected') = (reason is not null)),
-  constraint webhook_events_svix_id_length check (length(svix_id) between 1 and 256)
+  constraint webhook_events_svix_id_length check (length(svix_id) between 1 and 256),
+  constraint webhook_events_signed_with check (signed_with ~ '^[0-9a-f]{8}$')
 );
 
 comment on table clerk_sync.webhook_events is 'One row a webhook message, by svix-id: the memory that makes a second delivery a duplicate.';
 comment on column clerk_sync.webhook_events.stated_at is 'The webhook''s own timestamp; null if it had none.';
 comment on column clerk_sync.webhook_events.recorded_in is
   'The transaction that recorded it, by which clerk_sync.events_since() tells what is new: transactions end in another order than they begin.';
+comment on column clerk_sync.webhook_events.signed_with is
+  'A fingerprint of the signing secret that verified the first delivery; null where the caller did not say.';
+comment on column clerk_sync.webhook_events.repeated is
+  'When a further delivery came, in milliseconds, by the fingerprint of the secret that verified it; null if none came.';
 comment on column clerk_sync.webhook_events.redacted_at is 'When what it told about a person or an object was removed: ids and payload.';
 comment on column clerk_sync.webhook_events.reason is 'Why it was rejected: a stable code, never data of the event.';
 comment on column clerk_sync.webhook_events.raw_body is

@@ -435,7 +435,7 @@ func (s *applied) Apply(_ context.Context, d mirror.Delivery) (mirror.Result, er
 	return mirror.Result{Outcome: mirror.Applied}, nil
 }
 
-func (s *applied) Reject(context.Context, string, string, []byte) (mirror.Result, error) {
+func (s *applied) Reject(context.Context, mirror.Unreadable) (mirror.Result, error) {
 	return mirror.Result{Outcome: mirror.Rejected}, nil
 }
 

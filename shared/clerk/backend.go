@@ -81,6 +81,8 @@ type BackendOptions struct {
 
 // Exchange is one HTTP request and what became of it.
 type Exchange struct {
+	// Method is GET, POST or DELETE.
+	Method string
 	// Path is that of the request, with "{id}" in place of ids.
 	Path string
 	// Status is the HTTP status, or 0 if none came.
@@ -316,7 +318,7 @@ func (b *Backend) Memberships(ctx context.Context, q ListQuery) (Page, error) {
 // OrganizationMemberships reads a page of the memberships of one organization:
 // GET /organizations/{id}/memberships. IDs are of users.
 func (b *Backend) OrganizationMemberships(ctx context.Context, organizationID string, q ListQuery) (Page, error) {
-	about, err := below("/organizations", organizationID, "/memberships")
+	about, err := below(http.MethodGet, "/organizations", organizationID, "/memberships")
 	if err != nil {
 		return Page{}, err
 	}
@@ -326,7 +328,7 @@ func (b *Backend) OrganizationMemberships(ctx context.Context, organizationID st
 // UserMemberships reads a page of the memberships of one user: GET
 // /users/{id}/organization_memberships. Clerk documents no order for it.
 func (b *Backend) UserMemberships(ctx context.Context, userID string, q ListQuery) (Page, error) {
-	about, err := below("/users", userID, "/organization_memberships")
+	about, err := below(http.MethodGet, "/users", userID, "/organization_memberships")
 	if err != nil {
 		return Page{}, err
 	}
@@ -369,6 +371,36 @@ func (b *Backend) JWKS(ctx context.Context) ([]byte, error) {
 	return keys, err
 }
 
+// Session is one that a user has opened, in a browser or through the Backend API.
+type Session struct {
+	// ID is "sess_…". It opens nothing.
+	ID string
+	// Status is "active", or "pending" where the user still has to do something, or that of one that ended.
+	Status string
+	// CreatedAt is zero where Clerk does not say.
+	CreatedAt Millis
+}
+
+// Live reports whether the session can still get tokens.
+func (s Session) Live() bool { return s.Status == "active" || s.Status == "pending" }
+
+// Sessions reads a user's sessions, the newest MaxLimit of them: GET /sessions. Clerk forgets those that have ended after
+// some time. A user who does not exist has none.
+func (b *Backend) Sessions(ctx context.Context, userID string) ([]Session, error) {
+	about := question{template: "/sessions", path: "/sessions", query: url.Values{}}
+	if err := addIDs(about.query, "user_id", []string{userID}); err != nil {
+		return nil, fmt.Errorf("GET /sessions: %w", err)
+	}
+	addPaging(about.query, "", 0, 0)
+	var sessions []Session
+	err := b.ask(ctx, about, func(body []byte, _ time.Time) error {
+		var err error
+		sessions, err = readSessions(body)
+		return err
+	})
+	return sessions, err
+}
+
 // Kind is what the secret key says of its instance.
 func (b *Backend) Kind() InstanceKind { return b.kind }
 
@@ -385,7 +417,7 @@ func (b *Backend) Stats() BackendStats {
 }
 
 func (b *Backend) one(ctx context.Context, collection, id string) (Page, error) {
-	about, err := below(collection, id, "")
+	about, err := below(http.MethodGet, collection, id, "")
 	if err != nil {
 		return Page{}, err
 	}
@@ -470,10 +502,10 @@ func addIDs(values url.Values, name string, ids []string) error {
 }
 
 // below is the question about one object of a collection, or what it has.
-func below(collection, id, rest string) (question, error) {
+func below(method, collection, id, rest string) (question, error) {
 	template := collection + "/{id}" + rest
 	if !idPattern.MatchString(id) {
-		return question{}, fmt.Errorf("GET %s: %w", template, errNotID)
+		return question{}, fmt.Errorf("%s %s: %w", method, template, errNotID)
 	}
-	return question{template: template, path: collection + "/" + id + rest}, nil
+	return question{method: method, template: template, path: collection + "/" + id + rest}, nil
 }

@@ -554,12 +554,12 @@ func TestBackend_TellsOfEveryExchange(t *testing.T) {
 		}
 		limitedLen := int64(len(clerkErrors("too_many_requests")))
 		want := []clerk.Exchange{
-			{Path: "/users/{id}", Status: 502, Attempt: 1, Bytes: 6, Err: "status"},
-			{Path: "/users/{id}", Status: 429, Attempt: 2, Bytes: limitedLen, Err: "rate_limited"},
-			{Path: "/users/{id}", Status: 200, Attempt: 3, Bytes: 9, Err: "truncated"},
-			{Path: "/users/{id}", Attempt: 4, Duration: 30 * time.Second, Err: "timeout"},
-			{Path: "/users/{id}", Status: 200, Attempt: 5, Bytes: 9, Err: "not_json"},
-			{Path: "/users/{id}", Status: 200, Attempt: 6, Bytes: 15},
+			{Method: "GET", Path: "/users/{id}", Status: 502, Attempt: 1, Bytes: 6, Err: "status"},
+			{Method: "GET", Path: "/users/{id}", Status: 429, Attempt: 2, Bytes: limitedLen, Err: "rate_limited"},
+			{Method: "GET", Path: "/users/{id}", Status: 200, Attempt: 3, Bytes: 9, Err: "truncated"},
+			{Method: "GET", Path: "/users/{id}", Attempt: 4, Duration: 30 * time.Second, Err: "timeout"},
+			{Method: "GET", Path: "/users/{id}", Status: 200, Attempt: 5, Bytes: 9, Err: "not_json"},
+			{Method: "GET", Path: "/users/{id}", Status: 200, Attempt: 6, Bytes: 15},
 		}
 		for i, e := range seen {
 			if answered := e.Status != 0; e.ServedAt.IsZero() == answered {

@@ -44,6 +44,8 @@ var hints = map[error]string{
 // BackendError is a request to the Backend API that failed, for good. Its text
 // holds no part of a body, a query or the key.
 type BackendError struct {
+	// Method is the request's, "GET" for all that a Backend sends.
+	Method string
 	// Path is the request's, ids included.
 	Path string
 	// Status is the last answer's, or 0 if none came.
@@ -67,11 +69,13 @@ type BackendError struct {
 	code string
 	// transient errors may be gone the next time.
 	transient bool
+	// unclear says that Clerk may have carried out what is not to be done twice.
+	unclear bool
 }
 
-// Error names the path, the status, Clerk's codes and trace id, and what can be
+// Error names the request, the status, Clerk's codes and trace id, and what can be
 // done.
-func (e *BackendError) Error() string { return "GET " + e.Path + ": " + e.what() }
+func (e *BackendError) Error() string { return e.Method + " " + e.Path + ": " + e.what() }
 
 // what is the error without the path.
 func (e *BackendError) what() string {
@@ -96,6 +100,9 @@ func (e *BackendError) what() string {
 	if e.kind != nil {
 		s.WriteString(": " + e.kind.Error())
 	}
+	if e.unclear {
+		s.WriteString("; it was sent once and may have been carried out")
+	}
 	if hint := hints[e.kind]; hint != "" {
 		s.WriteString("; " + hint)
 	}
@@ -104,6 +111,12 @@ func (e *BackendError) what() string {
 
 // Unwrap returns the ErrNotFound, ErrKeyRefused … that the error is, or nil.
 func (e *BackendError) Unwrap() error { return e.kind }
+
+// mayHaveHappened reports whether Clerk can have carried out the request: there is no answer, one of trouble, or a success
+// that cannot be read.
+func (e *BackendError) mayHaveHappened() bool {
+	return e.Status/100 == 2 || e.transient && e.Status != http.StatusTooManyRequests
+}
 
 // endedError is a call that its context has ended, or is about to.
 type endedError struct {

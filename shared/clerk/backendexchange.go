@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -37,12 +38,21 @@ const (
 
 var errAttemptTimeout = fmt.Errorf("no answer within %s", attemptTimeout)
 
-// question is a GET request.
+// question is a request.
 type question struct {
+	// method is "" for GET.
+	method string
 	// template is path with {id} in place of ids.
 	template, path string
 	query          url.Values
+	// body is JSON, nil for none.
+	body []byte
+	// once keeps the request from being repeated where the first may have been carried out: Clerk knows no idempotency
+	// keys, and would create the thing twice. It has carried out nothing that it answers with 429.
+	once bool
 }
+
+func (q question) verb() string { return cmp.Or(q.method, http.MethodGet) }
 
 // ask sends a question until it has an answer that read can use, which is valid
 // JSON and valid UTF-8, or until repeating it is no use. The body is read's
@@ -64,7 +74,11 @@ func (b *Backend) ask(ctx context.Context, q question, read func(body []byte, re
 		if ctx.Err() != nil {
 			return ended(ctx, q, context.Cause(ctx), nil)
 		}
-		failure.Path, failure.Attempts = q.path, attempt
+		failure.Method, failure.Path, failure.Attempts = q.verb(), q.path, attempt
+		if q.once && failure.mayHaveHappened() {
+			failure.unclear = true
+			return failure
+		}
 		if !failure.transient || attempt == maxAttempts {
 			return failure
 		}
@@ -76,7 +90,7 @@ func (b *Backend) ask(ctx context.Context, q question, read func(body []byte, re
 // ended makes the error of a call that its context cuts short, after an attempt
 // that failed or none.
 func ended(ctx context.Context, q question, why error, last *BackendError) error {
-	e := &endedError{text: fmt.Sprintf("GET %s: %v", q.path, why), wraps: []error{why}}
+	e := &endedError{text: fmt.Sprintf("%s %s: %v", q.verb(), q.path, why), wraps: []error{why}}
 	if ctx.Err() != nil {
 		// The cause can be any error; this one tells that the context ended.
 		e.wraps = append(e.wraps, ctx.Err())
@@ -114,7 +128,7 @@ func (b *Backend) attempt(ctx context.Context, q question, number int, read func
 	}
 	b.bytesRead.Add(int64(body.Len()))
 	if b.observe != nil {
-		seen := Exchange{Path: q.template, Status: status, Attempt: number, Duration: took, Bytes: int64(body.Len()), ServedAt: servedAt}
+		seen := Exchange{Method: q.verb(), Path: q.template, Status: status, Attempt: number, Duration: took, Bytes: int64(body.Len()), ServedAt: servedAt}
 		switch {
 		case failure != nil && ctx.Err() != nil:
 			seen.Err = "canceled"
@@ -135,13 +149,16 @@ func (b *Backend) exchange(ctx context.Context, q question, body *bytes.Buffer) 
 	if len(q.query) > 0 {
 		address += "?" + q.query.Encode()
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, q.verb(), address, bytes.NewReader(q.body))
 	if err != nil {
 		return 0, servedAt, &BackendError{reason: "the request cannot be made", code: "unexpected"}
 	}
 	request.Header.Set("Authorization", "Bearer "+b.key.Reveal())
 	request.Header.Set("Clerk-API-Version", APIVersion)
 	request.Header.Set("Accept", "application/json")
+	if q.body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	request.Header.Set("User-Agent", "clerksync")
 
 	response, err := b.client.Do(request)

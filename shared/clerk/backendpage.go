@@ -2,6 +2,7 @@ package clerk
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -114,6 +115,45 @@ func readInstance(body []byte) (Instance, error) {
 		return Instance{}, errors.New("no instance with an id where one was expected")
 	}
 	return instance, nil
+}
+
+// readSessions reads a bare array or {"data":[…]}. The body must be valid JSON.
+func readSessions(body []byte) ([]Session, error) {
+	array := body
+	members(body, func(name []byte, value json.RawMessage) {
+		if string(name) == "data" {
+			array = value
+		}
+	})
+	var sessions []Session
+	var err error
+	if !elements(array, func(element json.RawMessage) {
+		s, problem := readSession(element)
+		err = cmp.Or(err, problem)
+		sessions = append(sessions, s)
+	}) {
+		return nil, errors.New("no list where one was expected")
+	}
+	return sessions, err
+}
+
+// readSession reads one session. The body must be valid JSON.
+func readSession(body []byte) (Session, error) {
+	var s Session
+	members(body, func(name []byte, value json.RawMessage) {
+		switch string(name) {
+		case "id":
+			s.ID = shortText(value)
+		case "status":
+			s.Status = shortText(value)
+		case "created_at":
+			s.CreatedAt, _ = parseMillis(value)
+		}
+	})
+	if s.ID == "" || s.Status == "" {
+		return Session{}, errors.New("no session with an id and a status where one was expected")
+	}
+	return s, nil
 }
 
 // readItem reads an element of a list, and reports whether it has an id.

@@ -26,11 +26,14 @@
 //		note(user.ID, user.UpdatedAt)
 //	}
 //
+// [Provisioner] is for the few things that set-up writes there, each of which a
+// person has agreed to.
+//
 // A list is walked by whoever reads it: Backend reports each page as Clerk sent
 // it, and only its caller knows what a short or a repeated one means.
 //
-// Limits: the package verifies no signature; only Backend asks the network, and
-// it changes nothing there; nothing here decides about order, deletion or
+// Limits: the package verifies no signature; only Backend and Provisioner ask the
+// network, and only the latter changes anything there; nothing here decides about order, deletion or
 // ownership, which the SQL sync functions do.
 //
 // Sources: Clerk OpenAPI webhooks 2025-04-15 and Backend API 2026-05-12.

@@ -4,7 +4,9 @@
 //	api := backendapi.New(instance, backendapi.Options{SecretKeys: []string{"sk_test_x"}})
 //	server := httptest.NewServer(api) // https://api.clerk.com, up to /v1
 //
-// Limits: it reads what a copy is made of, opens sessions and makes tokens, and
+// Limits: it reads what a copy is made of, opens and revokes sessions and makes their
+// tokens, gives the instance a Svix app and links to it, and creates and deletes
+// organizations, with a name, a slug and a creator; it
 // writes nothing else. Lists order objects of one value by creation time and id,
 // and created_at_after and _before include neither end; Clerk publishes neither.
 //
@@ -46,6 +48,9 @@ type Options struct {
 	NoCursor bool
 	// MaxLimit is the longest page; 0 means Clerk's 500.
 	MaxLimit int
+	// WithoutRole, if set, tells for each token that is made whether it lacks "role": "authenticated", as those
+	// of an instance do before Clerk's Supabase integration is active; nil means that they have it.
+	WithoutRole func() bool
 	// Intercept, if set, is handed every request and the API, to play whatever
 	// else can happen: a gateway's error page, an answer that breaks off, another
 	// limit, a change of the instance between two requests. What it changes of
@@ -57,8 +62,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// API is the Backend API of an instance, as far as it lists what exists and makes
-// tokens: an http.Handler for /v1/….
+// API is the Backend API of an instance, as far as the package describes: an
+// http.Handler for /v1/….
 type API struct {
 	instance *clerkinstance.Instance
 	options  Options
@@ -113,30 +118,34 @@ func New(instance *clerkinstance.Instance, o Options) *API {
 		instance: instance, options: o, routes: http.NewServeMux(),
 		stats: Stats{Routes: map[string]int64{}, Statuses: map[int]int64{}},
 	}
-	for path, look := range map[string]looker{
-		"/instance":        a.readInstance,
-		"/users":           listUsers,
-		"/users/count":     countUsers,
-		"/users/{user_id}": readUser,
-		"/users/{user_id}/organization_memberships": a.organizational(listUserMemberships),
-		"/organizations":                               a.organizational(listOrganizations),
-		"/organizations/{organization_id}":             a.organizational(readOrganization),
-		"/organizations/{organization_id}/memberships": a.organizational(listMembers),
-		"/organization_memberships":                    a.organizational(listMemberships),
-		"/organization_roles":                          a.organizational(listRoles),
-		"/organization_permissions":                    a.organizational(listPermissions),
+	const get, post = http.MethodGet, http.MethodPost
+	for path, does := range map[string]map[string]reader{
+		"/instance":        {get: a.seeing(a.readInstance)},
+		"/jwks":            {get: a.readKeys},
+		"/users":           {get: a.seeing(listUsers)},
+		"/users/count":     {get: a.seeing(countUsers)},
+		"/users/{user_id}": {get: a.seeing(readUser)},
+		"/users/{user_id}/organization_memberships": {get: a.organizational(a.seeing(listUserMemberships))},
+		"/organizations": {
+			get: a.organizational(a.seeing(listOrganizations)), post: a.organizational(a.createOrganization),
+		},
+		"/organizations/{organization_id}": {
+			get: a.organizational(a.seeing(readOrganization)), http.MethodDelete: a.organizational(a.deleteOrganization),
+		},
+		"/organizations/{organization_id}/memberships":  {get: a.organizational(a.seeing(listMembers))},
+		"/organization_memberships":                     {get: a.organizational(a.seeing(listMemberships))},
+		"/organization_roles":                           {get: a.organizational(a.seeing(listRoles))},
+		"/organization_permissions":                     {get: a.organizational(a.seeing(listPermissions))},
+		"/sessions":                                     {get: a.seeing(listSessions), post: a.createSession},
+		"/sessions/{session_id}/tokens":                 {post: a.createToken},
+		"/sessions/{session_id}/tokens/{template_name}": {post: a.createToken},
+		"/sessions/{session_id}/revoke":                 {post: a.revokeSession},
+		"/webhooks/svix":                                {post: a.createSvixApp},
+		"/webhooks/svix_url":                            {post: a.createSvixURL},
 	} {
-		a.routes.Handle(base+path, a.serve(http.MethodGet, a.seeing(look)))
+		a.routes.Handle(base+path, a.serve(does))
 	}
-	a.routes.Handle(base+"/jwks", a.serve(http.MethodGet, a.readKeys))
-	for path, write := range map[string]reader{
-		"/sessions":                     a.createSession,
-		"/sessions/{session_id}/tokens": a.createToken,
-		"/sessions/{session_id}/tokens/{template_name}": a.createToken,
-	} {
-		a.routes.Handle(base+path, a.serve(http.MethodPost, write))
-	}
-	a.routes.Handle("/", a.serve("", nil))
+	a.routes.Handle("/", a.serve(nil))
 	return a
 }
 
@@ -215,24 +224,24 @@ func (w *watchedWriter) Write(p []byte) (int, error) {
 // bodies are buffers for answers, of up to a megabyte.
 var bodies = sync.Pool{New: func() any { return new([]byte) }}
 
-// serve serves the one thing that can be done at a path; nil, if there is no such
+// serve serves what can be done at a path, by method; nil, if there is no such
 // path.
-func (a *API) serve(method string, do reader) http.Handler {
-	allowed := method
-	if method == http.MethodGet {
-		allowed = "GET, HEAD"
+func (a *API) serve(does map[string]reader) http.Handler {
+	allowed := slices.Sorted(maps.Keys(does))
+	if i := slices.Index(allowed, http.MethodGet); i >= 0 {
+		allowed = slices.Insert(allowed, i+1, http.MethodHead)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := bodies.Get().(*[]byte)
 		defer bodies.Put(body)
 		status := http.StatusOK
-		b, fail := a.answer(r, method, do, (*body)[:0])
+		b, fail := a.answer(r, does, (*body)[:0])
 		if fail != nil {
 			b, status = fail.Append((*body)[:0]), fail.Status
 			fail.SetHeader(w.Header())
 		}
 		if fail == resource.NoMethod {
-			w.Header().Set("Allow", allowed)
+			w.Header().Set("Allow", strings.Join(allowed, ", "))
 		}
 		*body = b
 		if !wait(r.Context(), a.options.Latency) {
@@ -259,7 +268,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // answer asks the key first: without one there is no instance whose limit it
 // could be.
-func (a *API) answer(r *http.Request, method string, do reader, b []byte) ([]byte, *resource.Failure) {
+func (a *API) answer(r *http.Request, does map[string]reader, b []byte) ([]byte, *resource.Failure) {
 	if fail := a.authenticate(r); fail != nil {
 		return nil, fail
 	}
@@ -272,10 +281,15 @@ func (a *API) answer(r *http.Request, method string, do reader, b []byte) ([]byt
 	if fail != nil {
 		return nil, fail
 	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	do := does[method]
 	switch {
-	case do == nil:
+	case does == nil:
 		return nil, resource.NoRoute
-	case r.Method != method && (r.Method != http.MethodHead || method != http.MethodGet):
+	case do == nil:
 		return nil, resource.NoMethod
 	case method != http.MethodGet:
 		if q.body, fail = readBody(r); fail != nil {
@@ -327,11 +341,11 @@ func (a *API) seeing(look looker) reader {
 }
 
 // organizational guards what needs organizations to be enabled.
-func (a *API) organizational(look looker) looker {
+func (a *API) organizational(do reader) reader {
 	if a.options.OrganizationsDisabled {
-		return func(_ clerkinstance.View, q *query, _ []byte) []byte { return q.refuse(errOrganizationsDisabled) }
+		return func(q *query, _ []byte) []byte { return q.refuse(errOrganizationsDisabled) }
 	}
-	return look
+	return do
 }
 
 func (a *API) readKeys(_ *query, b []byte) []byte { return append(b, a.options.Tokens.JWKS()...) }

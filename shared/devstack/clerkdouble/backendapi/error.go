@@ -20,7 +20,10 @@ var (
 		"access denied", "Sessions are opened here in development instances alone.")
 	errNoMember = refusal(http.StatusNotFound, "organization_not_found_or_unauthorized",
 		"not found or unauthorized", "There is no such organization, or the user is no member of it.")
-	errQuery = refusal(http.StatusBadRequest, "malformed_request_parameters", "Malformed request parameters", "")
+	// That these are 400 is published; their codes are not.
+	errSvixApp   = refusal(http.StatusBadRequest, "svix_app_exists", "svix app already exists", "The instance has a Svix app already.")
+	errNoSvixApp = refusal(http.StatusBadRequest, "svix_app_missing", "svix app missing", "The instance has no Svix app yet.")
+	errQuery     = refusal(http.StatusBadRequest, "malformed_request_parameters", "Malformed request parameters", "")
 	// Which codes Clerk has for these two is not published, only that they are
 	// errors.
 	errTwoVersions = refusal(http.StatusBadRequest, "api_version_invalid", "The API version is given twice, in the header and in the query.", "")

@@ -10,7 +10,7 @@ import (
 )
 
 // appendPage writes a page of a list as an array.
-func appendPage[T any](b []byte, found clerkinstance.List[T], p page, value func(clerkinstance.Row[T]) *T) []byte {
+func appendPage[T, V any](b []byte, found clerkinstance.List[T], p page, value func(clerkinstance.Row[T]) *V) []byte {
 	b = append(b, '[')
 	begin := len(b)
 	for r := range found.Page(p.offset, p.limit, p.descending).All() {
@@ -23,7 +23,7 @@ func appendPage[T any](b []byte, found clerkinstance.List[T], p page, value func
 }
 
 // appendList writes {data, total_count}.
-func appendList[T any](b []byte, found clerkinstance.List[T], p page, value func(clerkinstance.Row[T]) *T) []byte {
+func appendList[T, V any](b []byte, found clerkinstance.List[T], p page, value func(clerkinstance.Row[T]) *V) []byte {
 	b = appendPage(append(b, `{"data":`...), found, p, value)
 	b = strconv.AppendInt(append(b, `,"total_count":`...), int64(found.Len()), 10)
 	return append(b, '}')

@@ -1,7 +1,12 @@
 package backendapi
 
 import (
+	"errors"
+	"fmt"
+	"regexp"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"clerksync/shared/devstack/clerkdouble/clerkinstance"
 	"clerksync/shared/devstack/clerkdouble/resource"
@@ -98,6 +103,65 @@ func readOrganization(v clerkinstance.View, q *query, b []byte) []byte {
 		return nil
 	}
 	return resource.Append(b, withCount(v, r, counted))
+}
+
+const maxNameLength = 256
+
+var slugPattern = regexp.MustCompile(`^[a-z0-9-]+$`)
+
+// createOrganization makes an organization, whose creator becomes its admin. Without a creator it has no members. By which
+// codes Clerk refuses a slug or a creator is not published.
+func (a *API) createOrganization(q *query, b []byte) []byte {
+	name, slug, creator := q.text("name"), q.text("slug"), q.text("created_by")
+	switch {
+	case strings.TrimSpace(name) == "":
+		q.refuse(unprocessable("form_param_missing", "is missing", "name", "must be included."))
+	case utf8.RuneCountInString(name) > maxNameLength:
+		q.refuse(unprocessable("form_param_max_length_exceeded", "exceeds maximum length", "name", fmt.Sprintf("should not exceed %d characters.", maxNameLength)))
+	case strings.ContainsAny(name, "<>") || strings.Contains(name, "://"):
+		q.refuse(unprocessable("form_param_value_invalid", "is invalid", "name", "may not contain URLs or HTML."))
+	case slug != "" && !slugPattern.MatchString(slug):
+		q.refuse(unprocessable("form_param_format_invalid", "is invalid", "slug", "can only contain lowercase letters, digits and dashes."))
+	}
+	if q.failure != nil {
+		return nil
+	}
+	if slug != "" && a.slugTaken(slug) {
+		return q.refuse(unprocessable("form_identifier_exists", "already exists", "slug", "is taken. Please try another."))
+	}
+	o, err := a.instance.CreateOrganization(creator, name, slug)
+	if errors.Is(err, clerkinstance.ErrNotFound) {
+		return q.refuse(unprocessable("form_param_value_invalid", "is invalid", "created_by", "is not a user of this instance."))
+	}
+	if err != nil {
+		return q.refuse(broken(err))
+	}
+	return resource.Append(b, &o)
+}
+
+func (a *API) slugTaken(slug string) bool {
+	v := a.instance.View()
+	defer v.Close()
+	for r := range v.Organizations().All() {
+		if orEmpty(r.Value().Slug) == slug {
+			return true
+		}
+	}
+	return false
+}
+
+// deleteOrganization deletes an organization, by its id alone, with everything in it.
+func (a *API) deleteOrganization(q *query, b []byte) []byte {
+	gone := resource.DeletedObject{ID: q.path("organization_id"), Object: "organization", Deleted: true}
+	v := a.instance.View()
+	if r, ok := v.Organizations().Find(gone.ID); ok {
+		gone.Slug = r.Value().Slug
+	}
+	v.Close()
+	if err := a.instance.DeleteOrganization(gone.ID, true); err != nil {
+		return q.refuse(failureOf(err, "organization", gone.ID))
+	}
+	return resource.Append(b, &gone)
 }
 
 // listMembers lists one organization's memberships.

@@ -2,6 +2,8 @@ package backendapi
 
 import (
 	"errors"
+	"slices"
+	"strings"
 
 	"clerksync/shared/clerk"
 	"clerksync/shared/devstack/clerkdouble/clerkinstance"
@@ -49,11 +51,56 @@ func (a *API) createSession(q *query, b []byte) []byte {
 		// The user has been deleted a moment ago, or there is no event of it.
 		return q.refuse(failureOf(err, "user", userID))
 	}
-	return resource.Append(b, &session{
+	return resource.Append(b, tell(&s))
+}
+
+func tell(s *clerkinstance.Session) *session {
+	return &session{
 		Object: "session", ID: s.ID, ClientID: s.ClientID, UserID: s.UserID, Status: s.Status,
 		ActiveOrganization: resource.OrNull(s.ActiveOrganization), LastActiveAt: s.CreatedAt,
 		ExpireAt: s.ExpireAt, AbandonAt: s.AbandonAt, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt,
+	}
+}
+
+// sessionStatuses are those that a list can be filtered by.
+var sessionStatuses = []string{"abandoned", "active", "ended", "expired", "removed", "replaced", "revoked"}
+
+// listSessions lists the live sessions of a user or of a client, of which Clerk wants one to be named. Those that have
+// ended are cleaned up at once: Clerk does so at times of its own.
+func listSessions(v clerkinstance.View, q *query, b []byte) []byte {
+	// It has no order_by.
+	q.values.Del("order_by")
+	p := q.page()
+	user, client, status := q.values.Get("user_id"), q.values.Get("client_id"), q.values.Get("status")
+	if user == "" && client == "" {
+		q.refuse(unprocessable("form_param_missing", "is missing", "user_id", "or client_id must be included."))
+	}
+	if status != "" && !slices.Contains(sessionStatuses, status) {
+		q.refuse(unprocessable("form_param_value_invalid", "is invalid", "status", "is not one of "+strings.Join(sessionStatuses, ", ")))
+	}
+	paginated := q.flag("paginated")
+	if q.failure != nil {
+		return nil
+	}
+	found := v.Sessions().Where(func(r clerkinstance.Row[clerkinstance.Session]) bool {
+		s := r.Value()
+		return (user == "" || s.UserID == user) && (client == "" || s.ClientID == client) && (status == "" || s.Status == status)
 	})
+	value := func(r clerkinstance.Row[clerkinstance.Session]) *session { return tell(r.Value()) }
+	if paginated != nil && *paginated {
+		return appendList(b, found, p, value)
+	}
+	return appendPage(b, found, p, value)
+}
+
+// revokeSession ends a session.
+func (a *API) revokeSession(q *query, b []byte) []byte {
+	id := q.path("session_id")
+	s, err := a.instance.RevokeSession(id)
+	if err != nil {
+		return q.refuse(failureOf(err, "session", id))
+	}
+	return resource.Append(b, tell(&s))
 }
 
 // chooseOrganization says which organization a new session is in, "" for none.
@@ -81,6 +128,9 @@ func (a *API) chooseOrganization(q *query, userID, wanted string) string {
 // the user is still in it.
 func (a *API) createToken(q *query, b []byte) []byte {
 	o := tokens.Options{SessionID: q.path("session_id"), Lifetime: q.expiresIn()}
+	if a.options.WithoutRole != nil {
+		o.WithoutRole = a.options.WithoutRole()
+	}
 	v := a.instance.View()
 	s, ok := v.Session(o.SessionID)
 	if v.IsMember(s.ActiveOrganization, s.UserID) {

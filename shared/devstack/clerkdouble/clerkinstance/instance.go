@@ -90,6 +90,8 @@ type Instance struct {
 	permissions   table[resource.Permission]
 	invitations   table[invitation]
 	sessions      table[Session]
+	// svixApp is "" until there is one.
+	svixApp string
 	// deleted maps ids of users, organizations, memberships, roles and
 	// permissions to the moment of their deletion.
 	deleted map[string]time.Time

@@ -90,13 +90,51 @@ func (c *Instance) SignOut(userID string) error {
 	if len(open) == 0 {
 		return nil
 	}
-	s := open[0]
+	_, err = c.endSession(open[0], u, "ended", clerk.SessionEnded)
+	return err
+}
+
+// RevokeSession ends a session from outside.
+func (c *Instance) RevokeSession(id string) (Session, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.sessions.find(id)
+	if err != nil {
+		return Session{}, err
+	}
+	// A live session has a live user.
+	u, _ := c.users.get(s.UserID)
+	return c.endSession(s, u, "revoked", clerk.SessionRevoked)
+}
+
+// endSession forgets a live session and tells of it.
+func (c *Instance) endSession(s Session, u resource.User, status, eventType string) (Session, error) {
 	c.sessions.remove(s.ID)
 	var stated time.Time
 	s.UpdatedAt, stated = c.advance(s.ID)
 	delete(c.stamps, s.ID)
-	s.Status, s.User = "ended", &u
-	return c.publish(clerk.SessionEnded, s.ID, stated, s)
+	s.Status = status
+	told := s
+	told.User = &u
+	return s, c.publish(eventType, s.ID, stated, told)
+}
+
+// CreateSvixApp gives the instance a Svix app and returns its id, with false if it had one.
+func (c *Instance) CreateSvixApp() (app string, made bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.svixApp != "" {
+		return c.svixApp, false
+	}
+	c.svixApp = c.newID("app_")
+	return c.svixApp, true
+}
+
+// SvixApp is the id of the instance's Svix app, or "".
+func (c *Instance) SvixApp() string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.svixApp
 }
 
 // sendCodes are the messages with one-time codes that go before a sign-up.

@@ -15,30 +15,39 @@ const (
 	MemberRole = "org:member"
 )
 
-// CreateOrganization makes an organization whose creator becomes its admin.
+// CreateOrganization makes an organization whose creator becomes its admin. One
+// without a creator ("") has no members.
 func (c *Instance) CreateOrganization(creatorID, name, slug string) (resource.Organization, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	creator, err := c.users.find(creatorID)
-	if err != nil {
-		return resource.Organization{}, err
+	var creator resource.User
+	var members int64
+	if creatorID != "" {
+		var err error
+		if creator, err = c.users.find(creatorID); err != nil {
+			return resource.Organization{}, err
+		}
+		members = 1
 	}
 	id := c.newID("org_")
 	now, stated := c.advance(id)
 	o := newOrganization(id, name, slug, creatorID, now)
-	o.MembersCount = new(int64(1))
+	o.MembersCount = new(members)
 	if err := c.publish(clerk.OrganizationCreated, id, stated, o); err != nil {
 		return resource.Organization{}, err
 	}
 	o.MembersCount = nil
 	c.organizations.put(o)
-	_, err = c.join(o, creator, AdminRole)
+	if creatorID == "" {
+		return o, nil
+	}
+	_, err := c.join(o, creator, AdminRole)
 	return o, err
 }
 
 func newOrganization(id, name, slug, creatorID string, now clerk.Millis) resource.Organization {
 	o := resource.NewOrganization(id, name, now)
-	o.Slug, o.CreatedBy, o.MaxAllowedMemberships = resource.OrNull(slug), new(creatorID), 5
+	o.Slug, o.CreatedBy, o.MaxAllowedMemberships = resource.OrNull(slug), resource.OrNull(creatorID), 5
 	return o
 }
 

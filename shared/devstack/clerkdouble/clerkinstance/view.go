@@ -54,6 +54,9 @@ func (v View) Current(m *resource.OrganizationMembership) resource.OrganizationM
 	return v.c.current(*m)
 }
 
+// Sessions are the open ones of everybody.
+func (v View) Sessions() List[Session] { return v.c.sessions.whole() }
+
 // Session finds an open session.
 func (v View) Session(id string) (Session, bool) { return v.c.sessions.get(id) }
 

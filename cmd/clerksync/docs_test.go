@@ -177,6 +177,10 @@ func typed(t *testing.T, dir, line string) {
 			typedSetUp(t, dir, args)
 			return
 		}
+		if args[0] == "create-webhooks" {
+			typedWebhooks(t, args)
+			return
+		}
 		for i, arg := range args {
 			if arg == ".env" || arg == "token.txt" || strings.HasPrefix(arg, "supabase/") {
 				args[i] = filepath.Join(dir, arg)
@@ -235,6 +239,36 @@ func typedSetUp(t *testing.T, dir string, args []string) {
 		"CLERK_ISSUER": a.Clerk, "SUPABASE_ACCESS_TOKEN": accounts.AccessToken, "SUPABASE_API_URL": a.API,
 	}
 	if got := clerksync(t, settings, append(args, "--into", filepath.Join(t.TempDir(), ".env"))...); got.Code != commandline.ExitOK {
+		t.Errorf("%s: exit %d\n%s%s", strings.Join(args, " "), got.Code, got.Stdout, got.Stderr)
+	}
+}
+
+// typedWebhooks runs create-webhooks without a person: of an endpoint at which nothing has
+// arrived yet. The command's own tests have deliveries.
+func typedWebhooks(t *testing.T, args []string) {
+	t.Helper()
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(`{"error":{"code":"missing_header"}}`))
+	}))
+	t.Cleanup(endpoint.Close)
+	dir := t.TempDir()
+	file, given := filepath.Join(dir, ".env"), filepath.Join(dir, "secret.txt")
+	if err := os.WriteFile(given, []byte("whsec_"+strings.Repeat("A", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := commandline.ExitUnknown
+	if slices.Contains(args, "--rotate") {
+		want = commandline.ExitOK
+		if err := os.WriteFile(file, []byte("CLERK_WEBHOOK_SIGNING_SECRET=whsec_"+strings.Repeat("B", 32)+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if i := slices.Index(args, "--stack"); i >= 0 {
+		args = append(slices.Delete(args, i, i+2), "--url", endpoint.URL)
+	}
+	args = append(args, "--into", file, "--secret-file", given, "--yes", "--wait", "0s")
+	if got := clerksync(t, map[string]string{"DATABASE_URL": testdb.New(t).Writer()}, args...); got.Code != want {
 		t.Errorf("%s: exit %d\n%s%s", strings.Join(args, " "), got.Code, got.Stdout, got.Stderr)
 	}
 }

@@ -3,6 +3,7 @@
 //
 //	clerksync dev                    a local stack: Postgres, webhook endpoint, a Clerk that lives
 //	clerksync setup-sync             from keys to a first copy: planned, agreed to, read back
+//	clerksync create-webhooks        a webhook endpoint at Clerk, proved; its secret rotated
 //	clerksync migrate plan|up|verify the database side
 //	clerksync sync-users             make the copy say what Clerk says, whatever webhooks lost
 //	clerksync configure-rls          row level security of tables: written, proved, linted; an audit log
@@ -32,6 +33,7 @@ import (
 	"clerksync/cmd/clerksync/internal/completion"
 	"clerksync/cmd/clerksync/internal/configurerls"
 	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/cmd/clerksync/internal/createwebhooks"
 	"clerksync/cmd/clerksync/internal/deletions"
 	"clerksync/cmd/clerksync/internal/dev"
 	"clerksync/cmd/clerksync/internal/doctor"
@@ -48,18 +50,19 @@ import (
 var version = "dev"
 
 type program struct {
-	Dev          dev.Command          `cmd:"" help:"Run the local stack: Postgres, the webhook endpoint and a Clerk that lives."`
-	SetupSync    setupsync.Command    `cmd:"" name:"setup-sync" help:"Set everything up: keys, project, database, trust and the first rows; shows a plan and asks."`
-	Migrate      migrate.Command      `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
-	SyncUsers    syncusers.Command    `cmd:"" help:"Read users, organizations and memberships from Clerk and set the copy right."`
-	ConfigureRLS configurerls.Command `cmd:"" name:"configure-rls" help:"Write, prove and lint row level security; audit tables."`
-	TestJWT      testjwt.Command      `cmd:"" name:"test-jwt" help:"Say what is the matter with a token: for Clerk, for Supabase and in the database."`
-	Status       status.Command       `cmd:"" help:"Show what the copy and Clerk hold, the last full sync and when a webhook last came."`
-	Doctor       doctor.Command       `cmd:"" help:"Look over the whole set-up and name the first cause of what is wrong."`
-	Events       events.Command       `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
-	Deletions    deletions.Command    `cmd:"" help:"List, show and drop what is held back of deleted objects."`
-	Completion   completion.Command   `cmd:"" help:"Print the script with which a shell completes the command line."`
-	Manual       manual.Command       `cmd:"" help:"Print the help of every command as one page, for man or as Markdown."`
+	Dev            dev.Command            `cmd:"" help:"Run the local stack: Postgres, the webhook endpoint and a Clerk that lives."`
+	SetupSync      setupsync.Command      `cmd:"" name:"setup-sync" help:"Set everything up: keys, project, database, trust and the first rows; shows a plan and asks."`
+	CreateWebhooks createwebhooks.Command `cmd:"" name:"create-webhooks" help:"Guide through a webhook endpoint at Clerk and prove that deliveries arrive; rotate its signing secret."`
+	Migrate        migrate.Command        `cmd:"" help:"Set up the database side: plan, apply, verify and export migrations."`
+	SyncUsers      syncusers.Command      `cmd:"" help:"Read users, organizations and memberships from Clerk and set the copy right."`
+	ConfigureRLS   configurerls.Command   `cmd:"" name:"configure-rls" help:"Write, prove and lint row level security; audit tables."`
+	TestJWT        testjwt.Command        `cmd:"" name:"test-jwt" help:"Say what is the matter with a token: for Clerk, for Supabase and in the database."`
+	Status         status.Command         `cmd:"" help:"Show what the copy and Clerk hold, the last full sync and when a webhook last came."`
+	Doctor         doctor.Command         `cmd:"" help:"Look over the whole set-up and name the first cause of what is wrong."`
+	Events         events.Command         `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
+	Deletions      deletions.Command      `cmd:"" help:"List, show and drop what is held back of deleted objects."`
+	Completion     completion.Command     `cmd:"" help:"Print the script with which a shell completes the command line."`
+	Manual         manual.Command         `cmd:"" help:"Print the help of every command as one page, for man or as Markdown."`
 }
 
 // Help is the text below the first line of "clerksync --help".

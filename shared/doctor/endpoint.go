@@ -28,6 +28,12 @@ func checkEndpoint(ctx context.Context, x *examination) finding.Finding {
 	if address == "" {
 		return skip(name, "It is not known.", "Give it with --url, or name the stack with --stack.")
 	}
+	return ProbeEndpoint(ctx, address)
+}
+
+// ProbeEndpoint looks whether the webhook's endpoint answers at an address. The finding
+// has no ID.
+func ProbeEndpoint(ctx context.Context, address string) finding.Finding {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !netaddr.IsLoopback(u.Hostname())) {
 		return fail("The webhook's address is not usable", "It has to be https, or http on this machine, without credentials.", "Copy the stack's output WebhookUrl.")

@@ -16,6 +16,8 @@ type State struct {
 	Version int `json:"version"`
 	// Providers are those that were registered with Supabase.
 	Providers []MadeProvider `json:"providers"`
+	// Rotation is that of the webhook's signing secret, while it is under way.
+	Rotation *Rotation `json:"rotation,omitempty"`
 }
 
 // MadeProvider is a third-party provider of a project.
@@ -57,6 +59,16 @@ func (f StateFile) record(made MadeProvider) error {
 		return err
 	}
 	s.Providers = append(s.Providers, made)
+	return f.write(s)
+}
+
+// SetRotation records a rotation that was begun, or with nil that none is under way.
+func (f StateFile) SetRotation(r *Rotation) error {
+	s, err := f.Read()
+	if err != nil {
+		return err
+	}
+	s.Rotation = r
 	return f.write(s)
 }
 

@@ -109,7 +109,7 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 		return console.Hint(err, `nothing is half done: mend this, and "clerksync setup-sync" goes on from here`)
 	}
 	c.Say("clerksync: the set-up is done; next: have Clerk add the claim role to session tokens (dashboard.clerk.com/setup/supabase), " +
-		"deploy what receives webhooks (docs/deploy.md), and ask \"clerksync doctor\" what is left")
+		"deploy what receives webhooks (docs/deploy.md), then \"clerksync create-webhooks\"; \"clerksync doctor\" says what is left")
 	return nil
 }
 

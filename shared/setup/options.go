@@ -39,6 +39,9 @@ type Options struct {
 	Warn  func(text string)
 	File  EnvFile
 	State StateFile
+	// Secret is what deployed functions read; nil: nothing is deployed. SecretKeys are the settings that they read.
+	Secret     SecretStore
+	SecretKeys []string
 	// LocalConfig is the supabase/config.toml of a local project, "" without one.
 	LocalConfig string
 }
@@ -92,12 +95,12 @@ func (s *Setup) Steps() []Step {
 		{ID: "database", Title: "the database", look: s.lookDatabase},
 		{ID: "provider", Title: "third-party auth: Supabase trusts Clerk's tokens", look: s.lookProvider},
 		{ID: "local", Title: "third-party auth of the local project", look: s.lookLocal},
+		{ID: "secret", Title: "the settings of the deployed functions", look: s.lookSecret},
 		{ID: "rows", Title: "the first rows", look: s.lookRows},
 	}
-	if s.LocalConfig == "" {
-		steps = slices.DeleteFunc(steps, func(step Step) bool { return step.ID == "local" })
-	}
-	return steps
+	return slices.DeleteFunc(steps, func(step Step) bool {
+		return step.ID == "local" && s.LocalConfig == "" || step.ID == "secret" && s.Secret == nil
+	})
 }
 
 // effect makes one change.

@@ -253,11 +253,13 @@ func TestSetup_EndsTheSameHoweverItIsKilled(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			w, random := newWorld(t), rand.New(rand.NewPCG(seed, 16))
+			w.deployed = &deployedSecret{held: map[string]string{"TEAM_KEY": "theirs"}}
 			for range random.IntN(6) + 1 {
 				w.killed(t, random.IntN(18)+1)
 			}
 			mustRun(t, w.setup(t))
 			w.whole(t)
+			w.deployedWhole(t)
 		})
 	}
 }

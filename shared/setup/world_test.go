@@ -24,11 +24,13 @@ func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
 type world struct {
 	*accounts.Accounts
 	folder string
+	// deployed is what functions read; nil: nothing is deployed.
+	deployed *deployedSecret
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return &world{accounts.New(t), t.TempDir()}
+	return &world{Accounts: accounts.New(t), folder: t.TempDir()}
 }
 
 func (w *world) file() string { return filepath.Join(w.folder, ".env") }
@@ -44,13 +46,17 @@ func (w *world) options(t *testing.T) setup.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return setup.Options{
+	o := setup.Options{
 		SecretKey: secret.New(accounts.SecretKey), PublishableKey: accounts.PublishableKey("live"), Issuer: w.Clerk,
 		Clerk: backend, Supabase: client, Project: accounts.Project,
 		OwnerPassword: func(context.Context) (secret.Value, error) { return secret.New(accounts.OwnerPassword), nil },
 		Fill:          filled(backend),
 		File:          setup.NewEnvFile(w.file()), State: setup.NewStateFile(w.folder),
 	}
+	if w.deployed != nil {
+		o.Secret, o.SecretKeys = w.deployed, []string{"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY", "CLERK_INSTANCE_ID", "DATABASE_URL", "DIAGNOSTICS_DATABASE_URL"}
+	}
+	return o
 }
 
 func filled(backend *clerk.Backend) func(context.Context, secret.Value) error {

@@ -23,6 +23,7 @@ import (
 type Command struct {
 	URL        console.Once  `help:"Where the endpoint answers; default: the output WebhookUrl of --stack." name:"url" placeholder:"URL"`
 	Stack      console.Once  `help:"The deployed stack whose endpoint it is." placeholder:"NAME"`
+	SecretID   console.Once  `help:"The secret of AWS Secrets Manager that functions read (default: that of --stack): it gets the signing secret, too." placeholder:"ID"`
 	Into       console.Path  `help:"File that settings are read from and the signing secret is written into (default: .env)." placeholder:"FILE"`
 	SecretFile console.Once  `help:"File with the signing secret; - is stdin. Without it, it is asked for." placeholder:"FILE"`
 	Provoke    bool          `help:"Have Clerk send a webhook: make an organization and delete it at once."`
@@ -55,7 +56,7 @@ func (cmd Command) Validate() error {
 		console.Refuse(cmd.Wait < 0, "--wait is negative"),
 		console.Refuse(cmd.Finish && !cmd.Rotate, "--finish ends a rotation: give --rotate, too"),
 		console.Refuse(cmd.Rotate && cmd.Provoke, "--provoke proves a first endpoint: a rotation is proved by what Clerk sends anyway"),
-		console.Refuse(cmd.Local && (cmd.Rotate || cmd.Provoke || cmd.Stack != "" || cmd.SecretFile != ""), "--local goes with --url alone"))
+		console.Refuse(cmd.Local && (cmd.Rotate || cmd.Provoke || cmd.Stack != "" || cmd.SecretID != "" || cmd.SecretFile != ""), "--local goes with --url alone"))
 }
 
 // setting holds the signing secrets.
@@ -67,6 +68,8 @@ type work struct {
 	c     console.Console
 	file  setup.EnvFile
 	state setup.StateFile
+	// deployed is what functions read; nil: it is not known.
+	deployed setup.SecretStore
 	// live are the signing secrets in use, in their order.
 	live []secret.Value
 	now  func() time.Time
@@ -92,7 +95,7 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 	if cmd.Local {
 		return cmd.listen(ctx, c)
 	}
-	w, err := cmd.collect(c)
+	w, err := cmd.collect(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -106,7 +109,7 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 }
 
 // collect reads what is there.
-func (cmd Command) collect(c console.Console) (*work, error) {
+func (cmd Command) collect(ctx context.Context, c console.Console) (*work, error) {
 	path := string(cmd.Into)
 	if path == "" {
 		path = ".env"
@@ -127,6 +130,13 @@ func (cmd Command) collect(c console.Console) (*work, error) {
 	w := &work{Command: cmd, c: c, file: file, state: setup.NewStateFile(filepath.Dir(path)), now: time.Now, out: outcome{EventTypes: setup.EventTypes()}}
 	if c.Now != nil {
 		w.now = c.Now
+	}
+	stack := string(cmd.Stack)
+	if cmd.SecretID != "" {
+		stack = ""
+	}
+	if w.deployed, err = connect.DeployedSecret(ctx, c, stack, string(cmd.SecretID)); err != nil {
+		return nil, err
 	}
 	set, _ := c.Lookup(setting)
 	for text := range strings.SplitSeq(set, ",") {
@@ -195,19 +205,32 @@ func (w *work) store(ctx context.Context, secrets ...secret.Value) error {
 			return errors.Join(err, console.Hint(fmt.Errorf("%s is set in the environment, where it cannot be changed", setting), "change it there, or unset it and have it in "+w.file.Name()))
 		}
 	}
-	if err := w.consent(ctx, "The signing secret goes into "+w.file.Name()+", readable for its owner alone."); err != nil {
+	where := w.file.Name() + ", readable for its owner alone"
+	if w.deployed != nil {
+		where += ", and into the secret " + w.deployed.Name() + ", which keeps whatever else it holds"
+	}
+	if err := w.consent(ctx, "The signing secret goes into "+where+"."); err != nil {
 		return err
 	}
 	texts := make([]string, len(secrets))
 	for i, s := range secrets {
 		texts[i] = s.Reveal()
 	}
-	if err := w.file.Set(map[string]string{setting: strings.Join(texts, ",")}); err != nil {
+	values := map[string]string{setting: strings.Join(texts, ",")}
+	// Where functions read first: ended between the two, the next run finds the file as it was, and does both.
+	if w.deployed != nil {
+		if err := w.deployed.Merge(ctx, values); err != nil {
+			return advised(err)
+		}
+	}
+	if err := w.file.Set(values); err != nil {
 		return err
 	}
 	w.live = slices.Clone(secrets)
-	w.c.Say("clerksync: %s of the secret %s is in %s; a deployed function reads AWS Secrets Manager: put it there, too (docs/deploy.md). It is live within 5 minutes",
-		setting, webhook.Fingerprint(secrets[0]), w.file.Name())
+	if w.deployed == nil {
+		w.c.Say("clerksync: functions that are deployed do not read %s: --stack or --secret-id has their secret changed, too", w.file.Name())
+	}
+	w.c.Say("clerksync: the signing secret %s is stored; functions have it within 5 minutes", webhook.Fingerprint(secrets[0]))
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/secret"
@@ -79,6 +80,10 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 	if _, err := os.Stat(localConfig); err != nil {
 		localConfig = ""
 	}
+	store, err := connect.DeployedSecret(ctx, c, string(cmd.Stack), string(cmd.SecretID))
+	if err != nil {
+		return nil, err
+	}
 	caCert := lookup("DATABASE_CA_CERT")
 	return setup.New(setup.Options{
 		SecretKey: secretKey, PublishableKey: publishable, Issuer: lookup("CLERK_ISSUER"), KeySet: lookup("CLERK_JWKS_URL"),
@@ -87,6 +92,7 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 		ReplaceProviders: cmd.ReplaceProvider, Fill: fill(c, backend, caCert),
 		Warn: func(text string) { c.Say("clerksync: warning: %s", text) },
 		File: file, State: setup.NewStateFile(filepath.Dir(path)), LocalConfig: localConfig,
+		Secret: store, SecretKeys: connect.DeployedKeys(),
 	})
 }
 

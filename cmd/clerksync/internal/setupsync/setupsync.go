@@ -24,10 +24,12 @@ import (
 type Command struct {
 	Plan                 bool          `help:"Show what would be done, and write nothing." xor:"how"`
 	Yes                  bool          `help:"Do what the plan says without asking." xor:"how"`
-	Only                 console.Names `help:"Only these steps: keys, project, database, provider, local, rows." placeholder:"STEP"`
+	Only                 console.Names `help:"Only these steps: keys, project, database, provider, local, secret, rows." placeholder:"STEP"`
 	Into                 console.Path  `help:"File that settings are read from and written into (default: .env)." placeholder:"FILE"`
 	Project              console.Once  `help:"Reference of the Supabase project, 20 letters." placeholder:"REF"`
 	DatabasePasswordFile console.Path  `help:"File with the database password, which is read once and kept nowhere." placeholder:"FILE"`
+	Stack                console.Once  `help:"The deployed stack: its secret gets the settings that its functions read." placeholder:"NAME" xor:"secret"`
+	SecretID             console.Once  `help:"The secret of AWS Secrets Manager that gets them, by name or ARN; it is made where it is missing." placeholder:"ID" xor:"secret"`
 	ReplaceProvider      bool          `help:"Have the project trust no other Clerk instance, once this one is proved."`
 	Wait                 time.Duration `help:"How long Supabase may take to fetch Clerk's keys (default: ${default})." default:"2m" placeholder:"DURATION"`
 }
@@ -37,6 +39,9 @@ func (Command) Help() string {
 	return `It looks at what is there, shows what it would do, asks, does it step by step and reads each step back. A run that was
 ended goes on when it is run again; one that finds everything done changes nothing.
 
+With --stack or --secret-id the settings that functions read are stored in their secret, which keeps whatever else it holds.
+Without either nothing of AWS is asked.
+
 Settings are taken from the environment, from FILE and from .env.local; what is missing is asked for: Clerk's two keys, a
 Supabase access token, the project, the database password. The token and the password are written nowhere.
 
@@ -44,12 +49,13 @@ Examples:
   clerksync setup-sync
   clerksync --json setup-sync --plan
   clerksync setup-sync --yes --database-password-file password.txt
+  clerksync setup-sync --stack clerksync
   clerksync setup-sync --only provider --replace-provider`
 }
 
 // Validate checks what the types of the flags do not.
 func (cmd Command) Validate() error {
-	known := []string{"keys", "project", "database", "provider", "local", "rows"}
+	known := []string{"keys", "project", "database", "provider", "local", "secret", "rows"}
 	var problems []error
 	for _, step := range cmd.Only {
 		problems = append(problems, console.Refuse(!slices.Contains(known, step), "--only %s: there is no such step; there are %s", step, strings.Join(known, ", ")))

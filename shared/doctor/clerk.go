@@ -223,9 +223,9 @@ func checkToken(ctx context.Context, x *examination) finding.Finding {
 	case err != nil:
 		return skip("The token was not judged", sentence(err), "")
 	case report.Verdicts.Supabase.Outcome == jwtdiag.Refused:
-		return fail("The Data API refuses the token", report.Sentence, "clerksync test-jwt says of each claim what to do. Without the claim role: activate the Supabase integration at dashboard.clerk.com/setup/supabase.")
+		return fail("The Data API refuses the token", report.Sentence, "clerksync test-jwt says of each claim what to do. Without the claim role: "+jwtdiag.ActivateIntegration)
 	case report.Verdicts.Supabase.Role != "" && report.Verdicts.Supabase.Role != "authenticated":
-		return fail("The Data API takes the token as "+report.Verdicts.Supabase.Role, report.Sentence, "Activate the Supabase integration at dashboard.clerk.com/setup/supabase: it adds the claim role to every session token.")
+		return fail("The Data API takes the token as "+report.Verdicts.Supabase.Role, report.Sentence, jwtdiag.ActivateIntegration)
 	case report.Verdicts.Supabase.Outcome != jwtdiag.Accepted || report.Verdicts.Supabase.Role == "":
 		return skip("Whether the Data API takes the token is not known", report.Sentence, "")
 	}

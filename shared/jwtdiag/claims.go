@@ -188,7 +188,7 @@ func (x *diagnosis) role() (role string, said bool) {
 // otherwise takes the role that it names, if authenticator is a member of it
 // (PostgREST docs, Authentication): service_role is one of those.
 func (x *diagnosis) checkRole(id string) *check {
-	const activate = `Clerk dashboard: Configure, Integrations, Supabase, activate; or Sessions, Customize session token: {"role": "authenticated"}. Then sign in anew or wait a minute.`
+	const activate = ActivateIntegration + " Then sign in anew or wait a minute."
 	role, said := x.role()
 	raw := x.payload.first["role"]
 	doesNotExist := &refusal{status: 401, code: "22023", message: fmt.Sprintf("role %q does not exist", cut(role))}

@@ -8,6 +8,9 @@ import (
 	"clerksync/shared/rls/access"
 )
 
+// ActivateIntegration is what to do about session tokens without the claim role. Clerk publishes no way to do it but by hand.
+const ActivateIntegration = "Open dashboard.clerk.com/setup/supabase, choose the instance and activate the integration: it adds the claim role to every session token."
+
 // Report is what is known about a token. Its texts never hold the token.
 type Report struct {
 	// Sentence names the first cause, or says that there is none.

@@ -125,8 +125,7 @@ func notJWT(r Report) string {
 const (
 	pass, warn, fail = finding.Pass, finding.Warn, finding.Fail
 
-	activateIntegration = "Activate the Supabase integration in the Clerk dashboard: it adds the role to every session token."
-	accessToken         = "Make the client with createClient(url, key, { accessToken: async () => session?.getToken() ?? null }), which asks for each request."
+	accessToken = "Make the client with createClient(url, key, { accessToken: async () => session?.getToken() ?? null }), which asks for each request."
 )
 
 var causesByID = map[string]cause{
@@ -149,15 +148,15 @@ var causesByID = map[string]cause{
 		"Something set request.jwt.claims to what is no JSON", "A pre-request function or a test.", "Set it with set_config('request.jwt.claims', …, true) to the whole payload.", nil, nil,
 	},
 	"role.missing": {
-		"The token has no role, so the request runs as anon", "Then policies to authenticated do not hold, and grants to authenticated neither.", activateIntegration,
+		"The token has no role, so the request runs as anon", "Then policies to authenticated do not hold, and grants to authenticated neither.", ActivateIntegration,
 		is("claim.role", "anon", warn, fail), is("claim.role", "", pass),
 	},
 	"role.unknown": {
-		"The claim role names an application's role, not one of Postgres", "It has to be authenticated.", activateIntegration,
+		"The claim role names an application's role, not one of Postgres", "It has to be authenticated.", ActivateIntegration,
 		is("claim.role", "no role of", fail), is("claim.role", "", pass),
 	},
 	"role.not_granted": {
-		"The claim role names a role that the Data API may not take", "Such as postgres.", activateIntegration,
+		"The claim role names a role that the Data API may not take", "Such as postgres.", ActivateIntegration,
 		is("claim.role", "may not be taken", fail), is("claim.role", "", pass),
 	},
 	"token.missing": {
@@ -234,7 +233,7 @@ var causesByID = map[string]cause{
 		"A policy is slow", "anon has 3 seconds, authenticated 8. A call for each row, or no index.", "(select {{helpers}}.user_id()) in place of {{helpers}}.user_id(), and an index on the column; clerksync configure-rls lint finds both.", is("rls.*", "57014", warn, fail), nil,
 	},
 	"empty.role": {
-		"The request ran as anon", "No token, or a token without a role: where anon may select, that gives no rows and no error.", activateIntegration, is("claim.role", "anon", warn, fail), is("claim.role", "", pass),
+		"The request ran as anon", "No token, or a token without a role: where anon may select, that gives no rows and no error.", ActivateIntegration, is("claim.role", "anon", warn, fail), is("claim.role", "", pass),
 	},
 	"empty.org": {
 		"No organization is active, or the policy reads the other version of the claim", "auth.jwt()->>'o.id' is always null; org_id is of version 1.", "Use {{helpers}}.org_id(), which reads both, or {{helpers}}.my_org_ids().",
@@ -266,7 +265,7 @@ var causesByID = map[string]cause{
 	},
 	"api.safeupdate": {"update and delete through the Data API need a filter", "", "Add a filter.", nil, nil},
 	"realtime.claims": {
-		"Realtime wants the claims role and exp", "", activateIntegration, either(is("claim.role", "", fail), is("claim.exp", "no exp", fail)), is("claim.role", "", pass),
+		"Realtime wants the claims role and exp", "", ActivateIntegration, either(is("claim.role", "", fail), is("claim.exp", "no exp", fail)), is("claim.role", "", pass),
 	},
 	"realtime.expired": {"The channel's token expired", "A channel ends with its token.", accessToken, is("claim.exp", "expired", warn, fail), nil},
 	"realtime.domain": {

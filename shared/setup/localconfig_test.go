@@ -60,8 +60,8 @@ func TestSetup_HasALocalProjectTrustTheInstance(t *testing.T) {
 	// A local project does not take the double's issuer.
 	s := w.setup(t, func(o *setup.Options) { o.LocalConfig = path })
 	plan := mustRun(t, s)
-	if text, err := os.ReadFile(path); err != nil || string(text) != "# mine\n" || !strings.Contains(plan[4].Detail, "cannot trust") {
-		t.Errorf("the file is %q, %v, and the plan %+v", text, err, plan[4])
+	if text, err := os.ReadFile(path); err != nil || string(text) != "# mine\n" || !strings.Contains(plan[5].Detail, "cannot trust") {
+		t.Errorf("the file is %q, %v, and the plan %+v", text, err, plan[5])
 	}
 	setup.SetIssuer(s, "https://"+localDomain)
 	var local []setup.Step

@@ -33,6 +33,8 @@ type Options struct {
 	CACert string
 	// ReplaceProviders has other Clerk instances that the project trusts removed, once ours is proved.
 	ReplaceProviders bool
+	// Role is where a session token comes from.
+	Role RoleOptions
 	// Fill makes the first full sync with the writer's connection string.
 	Fill func(ctx context.Context, writer secret.Value) error
 	// Warn is told what works and should be otherwise.
@@ -52,6 +54,8 @@ type Setup struct {
 	issuer, keySet string
 	// known is what [Setup.learn] has found.
 	known *instance
+	// role is what is known of session tokens.
+	role roleLook
 	// owner is a connection string once it is made.
 	owner secret.Value
 
@@ -94,6 +98,7 @@ func (s *Setup) Steps() []Step {
 		{ID: "project", Title: "the Supabase project", look: s.lookProject},
 		{ID: "database", Title: "the database", look: s.lookDatabase},
 		{ID: "provider", Title: "third-party auth: Supabase trusts Clerk's tokens", look: s.lookProvider},
+		{ID: "role", Title: "the claim role in session tokens", look: s.lookRole},
 		{ID: "local", Title: "third-party auth of the local project", look: s.lookLocal},
 		{ID: "secret", Title: "the settings of the deployed functions", look: s.lookSecret},
 		{ID: "rows", Title: "the first rows", look: s.lookRows},

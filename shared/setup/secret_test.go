@@ -82,7 +82,7 @@ func TestSetup_StoresNoOwnersString(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.deployed = &deployedSecret{}
-	if err := os.WriteFile(w.file(), []byte("DATABASE_URL='"+w.Owner+"'\nCLERK_SECRET_KEY="+accounts.SecretKey+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(w.file(), []byte("DATABASE_URL='"+w.Owner+"'\nCLERK_SECRET_KEY="+w.SecretKey+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := w.setup(t, func(o *setup.Options) { o.DatabaseURL = secret.New(w.Owner) })

@@ -12,6 +12,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,10 @@ const (
 	Open Status = "todo"
 	// Waiting: nothing has to be written, and something has not happened yet.
 	Waiting Status = "waiting"
+	// Left: a person has to do something, which the steps behind it do not need.
+	Left Status = "left"
+	// Unknown: it was not found out, and the steps behind it do not need it.
+	Unknown Status = "unknown"
 	// Blocked: a person has to do something first; the steps behind it were not looked at.
 	Blocked Status = "blocked"
 )
@@ -48,6 +53,8 @@ type view struct {
 	writes []write
 	// waiting is what has not happened yet, and what to do if it does not.
 	waiting string
+	// open is [Left] or [Unknown], and detail says why; "" for neither.
+	open Status
 }
 
 // write is one change, with what describes it: that can be agreed to, and is the same at each look.
@@ -100,6 +107,8 @@ func Look(ctx context.Context, steps []Step) (Plan, error) {
 			entry.Status = Open
 		case found.waiting != "":
 			entry.Status, entry.Detail = Waiting, found.waiting
+		case found.open != "":
+			entry.Status = found.open
 		}
 		plan = append(plan, entry)
 	}
@@ -114,7 +123,7 @@ var ErrStillWaiting = errors.New("it has not happened yet")
 
 // Carrying is how a plan is carried out.
 type Carrying struct {
-	// Report is told each write before it is made, and each step when it was found done; nil: none is.
+	// Report is told each write before it is made, and each step when it was found done, [Left] or [Unknown]; nil: none is.
 	Report func(e Entry, what string)
 	// Wait is how long what has not happened yet is waited for; 0 means two minutes.
 	Wait time.Duration
@@ -174,6 +183,7 @@ func carry(ctx context.Context, step Step, agreed []string, o Carrying) error {
 				return err
 			}
 		case found.waiting == "":
+			entry.Status = cmp.Or(found.open, Done)
 			o.Report(entry, "")
 			return nil
 		case waited >= o.Wait:

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +19,10 @@ type State struct {
 	Providers []MadeProvider `json:"providers"`
 	// Rotation is that of the webhook's signing secret, while it is under way.
 	Rotation *Rotation `json:"rotation,omitempty"`
+	// Sessions are those that were opened to look at their tokens, until they are ended.
+	Sessions []OpenedSession `json:"sessions,omitempty"`
+	// Roles are the instances whose session tokens were seen with the claim role.
+	Roles []SeenRole `json:"roles,omitempty"`
 }
 
 // MadeProvider is a third-party provider of a project.
@@ -54,11 +59,27 @@ func (f StateFile) Read() (State, error) {
 
 // record adds what is about to be made.
 func (f StateFile) record(made MadeProvider) error {
+	return f.change(func(s *State) {
+		if !slices.Contains(s.Providers, made) {
+			s.Providers = append(s.Providers, made)
+		}
+	})
+}
+
+// change writes what something changes.
+func (f StateFile) change(do func(*State)) error {
 	s, err := f.Read()
-	if err != nil || slices.Contains(s.Providers, made) {
+	if err != nil {
 		return err
 	}
-	s.Providers = append(s.Providers, made)
+	before, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("writing .clerksync/setup.json: %w", err)
+	}
+	do(&s)
+	if after, err := json.Marshal(s); err == nil && bytes.Equal(before, after) {
+		return nil
+	}
 	return f.write(s)
 }
 

@@ -30,7 +30,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return &world{Accounts: accounts.New(t), folder: t.TempDir()}
+	return &world{Accounts: accounts.NewDevelopment(t), folder: t.TempDir()}
 }
 
 func (w *world) file() string { return filepath.Join(w.folder, ".env") }
@@ -38,7 +38,7 @@ func (w *world) file() string { return filepath.Join(w.folder, ".env") }
 // options are those of a person who gives everything.
 func (w *world) options(t *testing.T) setup.Options {
 	t.Helper()
-	backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: secret.New(accounts.SecretKey), URL: w.Clerk + "/v1", Share: 1})
+	backend, err := clerk.NewBackend(clerk.BackendOptions{SecretKey: secret.New(w.SecretKey), URL: w.Clerk + "/v1", Share: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,9 +47,10 @@ func (w *world) options(t *testing.T) setup.Options {
 		t.Fatal(err)
 	}
 	o := setup.Options{
-		SecretKey: secret.New(accounts.SecretKey), PublishableKey: accounts.PublishableKey("live"), Issuer: w.Clerk,
+		SecretKey: secret.New(w.SecretKey), PublishableKey: w.PublishableKey, Issuer: w.Clerk,
 		Clerk: backend, Supabase: client, Project: accounts.Project,
 		OwnerPassword: func(context.Context) (secret.Value, error) { return secret.New(accounts.OwnerPassword), nil },
+		Role:          setup.RoleOptions{User: func(context.Context) (string, error) { return w.User, nil }},
 		Fill:          filled(backend),
 		File:          setup.NewEnvFile(w.file()), State: setup.NewStateFile(w.folder),
 	}

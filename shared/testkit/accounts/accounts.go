@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ import (
 // What the accounts are reached with.
 const (
 	SecretKey     = "sk_live_" + "NotARealKeyButLongEnough"
+	TestKey       = "sk_test_" + "NotARealKeyButLongEnough"
 	AccessToken   = "sbp_" + "0123456789abcdef0123456789abcdef01234567"
 	Project       = "abcdefghijklmnopqrst"
 	OwnerPassword = `p@ss:w/rd%40 '"#?`
@@ -34,37 +36,63 @@ const (
 // Users is how many the instance has.
 const Users = 20
 
-// Accounts are the two. Call [New].
+// Accounts are the two. Call [New] or [NewDevelopment].
 type Accounts struct {
 	// Clerk is the URL of both of Clerk's APIs, and the issuer; API is that of Supabase's Management API.
 	Clerk, API string
-	Supabase   *managementdouble.API
+	// Instance is what Clerk has, and User the id of one of its users. None has a session. Mint makes tokens.
+	Instance *clerkinstance.Instance
+	User     string
+	Mint     *tokens.Mint
+	// SecretKey and PublishableKey are the instance's.
+	SecretKey, PublishableKey string
+	// WithoutRole: Clerk puts no role into the tokens of sessions.
+	WithoutRole atomic.Bool
+	// InterceptClerk, if it holds something, is handed what Clerk's Backend API is asked.
+	InterceptClerk atomic.Pointer[func(w http.ResponseWriter, r *http.Request, next http.Handler)]
+	Supabase       *managementdouble.API
 	// Intercept, if it holds something, is handed what Supabase is asked.
 	Intercept atomic.Pointer[func(w http.ResponseWriter, r *http.Request, next http.Handler)]
 	// Owner is the connection string of the database's owner.
 	Owner string
 }
 
-// New opens them.
+// New opens them, with a production instance of Clerk.
 func New(t *testing.T) *Accounts {
 	t.Helper()
-	a := &Accounts{}
-	instance := clerkinstance.New(clerkinstance.Options{Seed: 1})
-	if err := instance.Seed(clerkinstance.SeedOptions{Users: Users, Organizations: 2, Memberships: 10, To: time.Now().Add(-time.Hour)}); err != nil {
+	return NewAPIs(t, SecretKey).withProject(t)
+}
+
+// NewDevelopment opens them, with a development instance of Clerk.
+func NewDevelopment(t *testing.T) *Accounts {
+	t.Helper()
+	return NewAPIs(t, TestKey).withProject(t)
+}
+
+// NewAPIs opens them without the project and its database. The key is [SecretKey] or [TestKey].
+func NewAPIs(t *testing.T, secretKey string) *Accounts {
+	t.Helper()
+	a := &Accounts{SecretKey: secretKey, PublishableKey: PublishableKey(strings.Split(secretKey, "_")[1])}
+	a.Instance = clerkinstance.New(clerkinstance.Options{Seed: 1})
+	if err := a.Instance.Seed(clerkinstance.SeedOptions{Users: Users, Organizations: 2, Memberships: 10, To: time.Now().Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	a.Clerk = Serve(t, instance)
-	a.Supabase = managementdouble.New(managementdouble.Options{Limit: -1, Intercept: func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		if intercept := a.Intercept.Load(); intercept != nil {
-			(*intercept)(w, r, next)
-			return
-		}
-		next.ServeHTTP(w, r)
-	}})
+	for id := range a.Instance.Snapshot().Users {
+		a.User = max(a.User, id)
+	}
+	a.Clerk, a.Mint = serve(t, a.Instance, backendapi.Options{
+		SecretKeys: []string{secretKey}, WithoutRole: a.WithoutRole.Load, Intercept: either(&a.InterceptClerk),
+	})
+	a.Supabase = managementdouble.New(managementdouble.Options{Limit: -1, Intercept: either(&a.Intercept)})
 	api := httptest.NewServer(a.Supabase)
 	t.Cleanup(api.Close)
 	a.API = api.URL
+	return a
+}
 
+// withProject adds the empty project.
+func (a *Accounts) withProject(t *testing.T) *Accounts {
+	t.Helper()
 	server, owner := testdb.NewPasswordServer(t, nil)
 	super, err := pgx.Connect(t.Context(), server.URL(testdb.ServerDatabase, postgres.Superuser, testdb.SuperuserPassword))
 	if err != nil {
@@ -95,16 +123,40 @@ func New(t *testing.T) *Accounts {
 	return a
 }
 
-// Serve serves the Backend API and the Frontend API of an instance and returns their URL.
+// either hands a request to what the pointer holds, or on.
+func either(held *atomic.Pointer[func(w http.ResponseWriter, r *http.Request, next http.Handler)]) func(http.ResponseWriter, *http.Request, http.Handler) {
+	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if intercept := held.Load(); intercept != nil {
+			(*intercept)(w, r, next)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}
+}
+
+// Serve serves the Backend API, by [SecretKey], and the Frontend API of an instance and returns their URL.
 func Serve(t *testing.T, instance *clerkinstance.Instance) string {
+	t.Helper()
+	url, _ := serve(t, instance, backendapi.Options{SecretKeys: []string{SecretKey}})
+	return url
+}
+
+func serve(t *testing.T, instance *clerkinstance.Instance, o backendapi.Options) (string, *tokens.Mint) {
 	t.Helper()
 	mux := http.NewServeMux()
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
-	mint := tokens.New(instance, server.URL)
-	mux.Handle("/", backendapi.New(instance, backendapi.Options{SecretKeys: []string{SecretKey}, Tokens: mint}))
-	mux.Handle("/.well-known/", mint.FrontendAPI())
-	return server.URL
+	o.Tokens = tokens.New(instance, server.URL)
+	mux.Handle("/", backendapi.New(instance, o))
+	mux.Handle("/.well-known/", o.Tokens.FrontendAPI())
+	return server.URL, o.Tokens
+}
+
+// Sessions is how many sessions are open.
+func (a *Accounts) Sessions() int {
+	v := a.Instance.View()
+	defer v.Close()
+	return v.Sessions().Len()
 }
 
 // PublishableKey is one of a kind of instance, "live" or "test". The host that it names does not exist: the issuer is set

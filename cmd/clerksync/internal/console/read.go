@@ -79,3 +79,11 @@ func ReadText(ctx context.Context, path string, most int) (string, error) {
 	}
 	return strings.TrimPrefix(text, "\ufeff"), err
 }
+
+// ReadGiven is [ReadFile] of a file that a flag names, or of stdin where that is "-".
+func (c Console) ReadGiven(ctx context.Context, path string, most int) (string, error) {
+	if path == "-" {
+		return ReadAll(ctx, c.Stdin, "stdin", most)
+	}
+	return ReadFile(ctx, path, most)
+}

@@ -67,7 +67,7 @@ type examined struct {
 func (cmd Command) Run(ctx context.Context, c console.Console) error {
 	o := doctor.Options{Lookup: c.Lookup, Stack: string(cmd.Stack), WebhookURL: string(cmd.URL), Version: c.Version, Deep: cmd.Deep, Now: c.Now}
 	if cmd.Token != "" {
-		text, err := cmd.token(ctx, c)
+		text, err := c.ReadGiven(ctx, string(cmd.Token), maxToken)
 		if err != nil {
 			return console.Usage(err)
 		}
@@ -89,13 +89,6 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 		}
 	}
 	return cmd.outcome(report)
-}
-
-func (cmd Command) token(ctx context.Context, c console.Console) (string, error) {
-	if cmd.Token == "-" {
-		return console.ReadAll(ctx, c.Stdin, "stdin", maxToken)
-	}
-	return console.ReadFile(ctx, string(cmd.Token), maxToken)
 }
 
 func (cmd Command) print(c console.Console, report doctor.Report) error {

@@ -84,12 +84,16 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 	if err != nil {
 		return nil, err
 	}
+	role, err := cmd.role(c, backend.Kind())
+	if err != nil {
+		return nil, err
+	}
 	caCert := lookup("DATABASE_CA_CERT")
 	return setup.New(setup.Options{
 		SecretKey: secretKey, PublishableKey: publishable, Issuer: lookup("CLERK_ISSUER"), KeySet: lookup("CLERK_JWKS_URL"),
 		Clerk: backend, Supabase: client, Project: project,
 		DatabaseURL: owners(own["DATABASE_URL"], lookup("DATABASE_URL")), OwnerPassword: cmd.password(c), CACert: caCert,
-		ReplaceProviders: cmd.ReplaceProvider, Fill: fill(c, backend, caCert),
+		ReplaceProviders: cmd.ReplaceProvider, Role: role, Fill: fill(c, backend, caCert),
 		Warn: func(text string) { c.Say("clerksync: warning: %s", text) },
 		File: file, State: setup.NewStateFile(filepath.Dir(path)), LocalConfig: localConfig,
 		Secret: store, SecretKeys: connect.DeployedKeys(),
@@ -148,5 +152,70 @@ func (cmd Command) password(c console.Console) func(context.Context) (secret.Val
 			err = console.Usage(errors.New("no database password was given"))
 		}
 		return secret.New(typed), err
+	}
+}
+
+// maxToken bounds what is read as a token; a whole cookie string fits in.
+const maxToken = 64 << 10
+
+// role is where a session token comes from. Nothing is asked where that is not wanted, or not possible.
+func (cmd Command) role(c console.Console, kind clerk.InstanceKind) (setup.RoleOptions, error) {
+	production := kind == clerk.LiveInstance
+	switch {
+	case cmd.TokenFile != "":
+		return setup.RoleOptions{Anew: true, Token: cmd.readToken(c)}, nil
+	case cmd.RoleUser != "" && production:
+		return setup.RoleOptions{}, console.Usage(errors.New("--role-user is for development instances: in production Clerk opens no session for a key; copy a token from the app and give it with --token-file"))
+	case cmd.RoleUser != "":
+		return setup.RoleOptions{Anew: true, User: func(context.Context) (string, error) { return string(cmd.RoleUser), nil }, Again: cmd.again(c)}, nil
+	case cmd.Plan || cmd.Yes || c.Keyboard() == nil:
+		return setup.RoleOptions{}, nil
+	case production:
+		return setup.RoleOptions{Token: func(ctx context.Context, refused error) (secret.Value, error) {
+			what := "Session token"
+			if refused == nil {
+				c.Say("Whether session tokens have the claim role shows in one alone. Copy one from your app, signed in as anyone.")
+			} else {
+				c.Say("clerksync: %v", refused)
+				what = "Another session token"
+			}
+			typed, err := c.AskHidden(ctx, what+" (not shown, kept nowhere; Enter goes on without): ", maxToken)
+			return secret.New(strings.TrimSpace(typed)), err
+		}}, nil
+	}
+	return setup.RoleOptions{Again: cmd.again(c), User: func(ctx context.Context) (string, error) {
+		c.Say("Whether session tokens have the claim role shows in one alone. For a user that you name a session can be opened, and ended after a look at its token.")
+		return c.Ask(ctx, "User, an id from the Users page of the Clerk dashboard (Enter goes on without): ")
+	}}, nil
+}
+
+// readToken reads the file of --token-file, which has one token.
+func (cmd Command) readToken(c console.Console) func(context.Context, error) (secret.Value, error) {
+	read := false
+	return func(ctx context.Context, refused error) (secret.Value, error) {
+		if errors.Is(refused, setup.ErrNotThisToken) {
+			return secret.Value{}, console.Usage(fmt.Errorf("--token-file: %w", refused))
+		}
+		if read {
+			return secret.Value{}, nil // there is no other
+		}
+		read = true
+		text, err := c.ReadGiven(ctx, string(cmd.TokenFile), maxToken)
+		if text = strings.TrimSpace(text); err == nil && text == "" {
+			err = console.Usage(errors.New("what --token-file names is empty"))
+		}
+		return secret.New(text), err
+	}
+}
+
+// again has a person say when Clerk was told to add the claim; nil where no one is asked.
+func (cmd Command) again(c console.Console) func(context.Context, string) (bool, error) {
+	if cmd.Yes || c.Keyboard() == nil {
+		return nil
+	}
+	return func(ctx context.Context, what string) (bool, error) {
+		c.Say("clerksync: role: %s", what)
+		answer, err := c.Ask(ctx, "Press Enter when that is done, to look at another token, or type skip: ")
+		return answer == "", err
 	}
 }

@@ -24,13 +24,15 @@ import (
 type Command struct {
 	Plan                 bool          `help:"Show what would be done, and write nothing." xor:"how"`
 	Yes                  bool          `help:"Do what the plan says without asking." xor:"how"`
-	Only                 console.Names `help:"Only these steps: keys, project, database, provider, local, secret, rows." placeholder:"STEP"`
+	Only                 console.Names `help:"Only these steps: keys, project, database, provider, role, local, secret, rows." placeholder:"STEP"`
 	Into                 console.Path  `help:"File that settings are read from and written into (default: .env)." placeholder:"FILE"`
 	Project              console.Once  `help:"Reference of the Supabase project, 20 letters." placeholder:"REF"`
 	DatabasePasswordFile console.Path  `help:"File with the database password, which is read once and kept nowhere." placeholder:"FILE"`
 	Stack                console.Once  `help:"The deployed stack: its secret gets the settings that its functions read." placeholder:"NAME" xor:"secret"`
 	SecretID             console.Once  `help:"The secret of AWS Secrets Manager that gets them, by name or ARN; it is made where it is missing." placeholder:"ID" xor:"secret"`
 	ReplaceProvider      bool          `help:"Have the project trust no other Clerk instance, once this one is proved."`
+	RoleUser             console.Once  `help:"User of a development instance for whom a session may be opened, to look at its token." placeholder:"ID" xor:"token"`
+	TokenFile            console.Once  `help:"File with a session token that was copied from the app; - is stdin." placeholder:"FILE" xor:"token"`
 	Wait                 time.Duration `help:"How long Supabase may take to fetch Clerk's keys (default: ${default})." default:"2m" placeholder:"DURATION"`
 }
 
@@ -45,17 +47,21 @@ Without either nothing of AWS is asked.
 Settings are taken from the environment, from FILE and from .env.local; what is missing is asked for: Clerk's two keys, a
 Supabase access token, the project, the database password. The token and the password are written nowhere.
 
+Whether session tokens have the claim role shows in one alone. In a development instance a session is opened for the user
+that you name, and ended after the look; in production you paste a token, or go on without.
+
 Examples:
   clerksync setup-sync
   clerksync --json setup-sync --plan
   clerksync setup-sync --yes --database-password-file password.txt
   clerksync setup-sync --stack clerksync
-  clerksync setup-sync --only provider --replace-provider`
+  clerksync setup-sync --only provider --replace-provider
+  clerksync setup-sync --only role --role-user user_2abcDEF`
 }
 
 // Validate checks what the types of the flags do not.
 func (cmd Command) Validate() error {
-	known := []string{"keys", "project", "database", "provider", "local", "secret", "rows"}
+	known := []string{"keys", "project", "database", "provider", "role", "local", "secret", "rows"}
 	var problems []error
 	for _, step := range cmd.Only {
 		problems = append(problems, console.Refuse(!slices.Contains(known, step), "--only %s: there is no such step; there are %s", step, strings.Join(known, ", ")))
@@ -96,12 +102,16 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 			return err
 		}
 	}
+	var open []setup.Entry
 	err = setup.Carry(ctx, steps, plan, setup.Carrying{Wait: cmd.Wait, Report: func(e setup.Entry, what string) {
-		switch {
-		case e.Status == setup.Done:
+		switch e.Status {
+		case setup.Done:
 			c.Say("clerksync: %s: done: %s", e.Step, e.Detail)
-		case e.Status == setup.Waiting:
+		case setup.Waiting:
 			c.Say("clerksync: %s: waiting: %s", e.Step, what)
+		case setup.Left, setup.Unknown:
+			c.Say("clerksync: %s: %s: %s", e.Step, e.Status, e.Detail)
+			open = append(open, e)
 		default:
 			c.Say("clerksync: %s: %s", e.Step, what)
 		}
@@ -114,8 +124,26 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 	case err != nil:
 		return console.Hint(err, `nothing is half done: mend this, and "clerksync setup-sync" goes on from here`)
 	}
-	c.Say("clerksync: the set-up is done; next: have Clerk add the claim role to session tokens (dashboard.clerk.com/setup/supabase), " +
-		"deploy what receives webhooks (docs/deploy.md), then \"clerksync create-webhooks\"; \"clerksync doctor\" says what is left")
+	return cmd.conclude(c, open)
+}
+
+// conclude says what is left to a person, of the steps that are not done.
+func (cmd Command) conclude(c console.Console, open []setup.Entry) error {
+	for _, e := range open {
+		if e.Status == setup.Left {
+			return console.Hint(fmt.Errorf("%s: this is left to you", e.Title), `when you have done it, "clerksync setup-sync" looks again`)
+		}
+	}
+	for _, e := range open {
+		if slices.Contains(cmd.Only, e.Step) {
+			return console.Unknown(fmt.Errorf("%s: it is not known", e.Title))
+		}
+	}
+	done := "the set-up is done"
+	if len(open) > 0 {
+		done += ", except that it is not known about " + open[0].Title
+	}
+	c.Say("clerksync: %s; next: deploy what receives webhooks (docs/deploy.md), then \"clerksync create-webhooks\"; \"clerksync doctor\" says what is left", done)
 	return nil
 }
 

@@ -9,11 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
+	"clerksync/cmd/clerksync/internal/console"
+	"clerksync/shared/devstack/clerkdouble/clerkinstance"
+	"clerksync/shared/devstack/clerkdouble/tokens"
 	"clerksync/shared/setup"
 	"clerksync/shared/testkit/accounts"
 	"clerksync/shared/testkit/managementdouble"
@@ -21,7 +25,7 @@ import (
 
 func TestSetupSync_SaysWhatToPassWhereThereIsNoTerminal(t *testing.T) {
 	t.Parallel()
-	a := accounts.New(t)
+	a := accounts.NewDevelopment(t)
 	a.Supabase.Add(managementdouble.Project{Ref: "zyxwvutsrqponmlkjihg"})
 	folder := t.TempDir()
 	settings := addresses(a)
@@ -30,8 +34,8 @@ func TestSetupSync_SaysWhatToPassWhereThereIsNoTerminal(t *testing.T) {
 		want string
 		then func()
 	}{
-		{"CLERK_SECRET_KEY is not set", func() { settings["CLERK_SECRET_KEY"] = accounts.SecretKey }},
-		{"CLERK_PUBLISHABLE_KEY is not set", func() { settings["CLERK_PUBLISHABLE_KEY"] = accounts.PublishableKey("live") }},
+		{"CLERK_SECRET_KEY is not set", func() { settings["CLERK_SECRET_KEY"] = a.SecretKey }},
+		{"CLERK_PUBLISHABLE_KEY is not set", func() { settings["CLERK_PUBLISHABLE_KEY"] = a.PublishableKey }},
 		{"SUPABASE_ACCESS_TOKEN is not set", func() { settings["SUPABASE_ACCESS_TOKEN"] = accounts.AccessToken }},
 		{"name one with --project", func() { args = append(args, "--project", accounts.Project) }},
 		{"--database-password-file", func() {
@@ -52,14 +56,18 @@ func TestSetupSync_SaysWhatToPassWhereThereIsNoTerminal(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(folder, ".env")); err == nil {
 		t.Error("something was written before it was asked for")
 	}
-	if got := clitest.Run[program](t, settings, args...); got.Code != commandline.ExitOK {
+	// Whose token to look at is not asked for: that stays unknown, and is said.
+	if got := clitest.Run[program](t, settings, args...); got.Code != commandline.ExitOK || !strings.Contains(got.Stderr, "role: unknown") || !strings.Contains(got.Stderr, "it is not known about the claim role") {
 		t.Fatalf("exit %d\n%s", got.Code, got.Stderr)
+	}
+	if got := clitest.Run[program](t, settings, append(slices.Clip(args), "--role-user", a.User)...); got.Code != commandline.ExitOK || !strings.Contains(got.Stderr, "role: done") || a.Sessions() != 0 {
+		t.Fatalf("exit %d, %d sessions\n%s", got.Code, a.Sessions(), got.Stderr)
 	}
 
 	// What a machine reads of a set-up that is whole.
 	got := clitest.Run[program](t, settings, append([]string{"--json"}, append(args[:3:3], "--plan", "--project", accounts.Project)...)...)
 	var plan struct{ Steps setup.Plan }
-	if err := json.Unmarshal([]byte(got.Stdout), &plan); err != nil || got.Code != commandline.ExitOK || len(plan.Steps) != 5 || !plan.Steps.Done() {
+	if err := json.Unmarshal([]byte(got.Stdout), &plan); err != nil || got.Code != commandline.ExitOK || len(plan.Steps) != 6 || !plan.Steps.Done() {
 		t.Errorf("exit %d, %v, %s%s", got.Code, err, got.Stdout, got.Stderr)
 	}
 	if strings.Contains(got.Stdout+got.Stderr, "sk_") || strings.Contains(got.Stdout+got.Stderr, "postgresql:") {
@@ -122,58 +130,134 @@ func TestSetupSync_ShowsWhatIsKnownOfWhatIsBlocked(t *testing.T) {
 	}
 }
 
-// The process is killed while Supabase registers the provider, before or after it did.
-func TestSetupSync_GoesOnAfterItsProcessWasKilled(t *testing.T) {
+func TestSetupSync_TakesATokenFromAFileOrStdin(t *testing.T) {
 	t.Parallel()
-	for _, done := range []bool{false, true} {
-		t.Run(fmt.Sprint(done), func(t *testing.T) {
-			t.Parallel()
-			a := accounts.New(t)
-			folder := t.TempDir()
-			settings := addresses(a)
-			settings["CLERK_SECRET_KEY"], settings["SUPABASE_ACCESS_TOKEN"] = accounts.SecretKey, accounts.AccessToken
-			settings["CLERK_PUBLISHABLE_KEY"], settings["DATABASE_URL"] = accounts.PublishableKey("live"), a.Owner
-			args := []string{"setup-sync", "--yes", "--into", filepath.Join(folder, ".env")}
-			// Nothing but what the double has kept remembers it.
-			command := exec.CommandContext(t.Context(), os.Args[0], args...)
-			command.Env = append(command.Environ(), playVariable+"=1")
-			for key, value := range settings {
-				command.Env = append(command.Env, key+"="+value)
-			}
-			var said bytes.Buffer
-			command.Stdout, command.Stderr = &said, &said
-			started := make(chan *os.Process, 1)
-			kill := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-				if r.Method != http.MethodPost {
-					next.ServeHTTP(w, r)
-					return
-				}
-				if done {
-					next.ServeHTTP(httptest.NewRecorder(), r)
-				}
-				_ = (<-started).Kill()
-			}
-			a.Intercept.Store(&kill)
-			if err := command.Start(); err != nil {
+	a := accounts.NewAPIs(t, accounts.SecretKey)
+	user, err := a.Instance.SignUp(clerkinstance.Person{Username: "ines"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := addresses(a)
+	settings["CLERK_SECRET_KEY"], settings["CLERK_PUBLISHABLE_KEY"] = a.SecretKey, a.PublishableKey
+	settings["SUPABASE_ACCESS_TOKEN"], settings["SUPABASE_PROJECT_REF"] = accounts.AccessToken, accounts.Project
+	folder := t.TempDir()
+	file := filepath.Join(folder, "token.txt")
+	args := []string{"setup-sync", "--only", "role", "--into", filepath.Join(folder, ".env")}
+	for _, step := range []struct {
+		options tokens.Options
+		text    string
+		flags   []string
+		code    int
+		want    string
+	}{
+		{text: "hunter2", flags: []string{"--plan", "--token-file", file}, code: commandline.ExitUsage, want: "it is no token"},
+		{text: " ", flags: []string{"--plan", "--token-file", file}, code: commandline.ExitUsage, want: "is empty"},
+		{flags: []string{"--plan", "--token-file", file}, want: "nothing was written"},
+		{flags: []string{"--plan", "--role-user", user.ID}, code: commandline.ExitUsage, want: "give it with --token-file"},
+		{flags: []string{"--role-user", user.ID, "--token-file", file}, code: commandline.ExitUsage, want: "--role-user"},
+		{options: tokens.Options{WithoutRole: true}, flags: []string{"--yes", "--token-file", file}, code: commandline.ExitFailed, want: "dashboard.clerk.com/setup/supabase"},
+		{flags: []string{"--yes", "--token-file", "-"}, want: "role: done"},
+		{text: "not read", flags: nil, want: "nothing to do"},
+	} {
+		if step.text == "" {
+			step.options.UserID = user.ID
+			if step.text, err = a.Mint.SessionToken(step.options); err != nil {
 				t.Fatal(err)
 			}
-			started <- command.Process
-			if err := command.Wait(); err == nil || command.ProcessState.ExitCode() != -1 {
-				t.Fatalf("it was not killed: %v\n%s", err, said.String())
-			}
-			a.Intercept.Store(nil)
-			if _, err := setup.NewStateFile(folder).Read(); err != nil {
-				t.Error(err)
-			}
-			for _, want := range []string{"the set-up is done", "nothing to do"} {
-				got := clitest.Run[program](t, settings, args...)
-				if got.Code != commandline.ExitOK || !strings.Contains(got.Stderr, want) {
-					t.Errorf("exit %d, want %q\n%s", got.Code, want, got.Stderr)
+		}
+		if err := os.WriteFile(file, []byte(step.text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := console.Console{Stdin: strings.NewReader(step.text)}
+		got := clitest.On[program](t.Context(), c, settings, append(slices.Clip(args), step.flags...)...)
+		if got.Code != step.code || !strings.Contains(got.Stderr, step.want) || strings.Contains(got.Stdout+got.Stderr, "eyJ") || strings.Contains(got.Stdout+got.Stderr, "hunter2") {
+			t.Errorf("%v: exit %d, want %d and %q\n%s%s", step.flags, got.Code, step.code, step.want, got.Stdout, got.Stderr)
+		}
+	}
+	if n := a.Sessions(); n != 1 {
+		t.Errorf("%d sessions are open, want the user's own", n)
+	}
+}
+
+// killing answers nothing, and kills the process that asks, before or after what it asks for was done.
+func killing(wanted func(*http.Request) bool, done bool, started <-chan *os.Process) *func(http.ResponseWriter, *http.Request, http.Handler) {
+	kill := func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if !wanted(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if done {
+			next.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		_ = (<-started).Kill()
+	}
+	return &kill
+}
+
+// The process is killed while Supabase registers the provider, or while Clerk opens a session, makes its token or ends it,
+// before or after they did.
+func TestSetupSync_GoesOnAfterItsProcessWasKilled(t *testing.T) {
+	t.Parallel()
+	asks := func(suffix string) func(*http.Request) bool {
+		return func(r *http.Request) bool {
+			return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, suffix)
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		wanted func(*http.Request) bool
+		clerk  bool
+	}{
+		{"provider", asks(""), false}, {"session", asks("/v1/sessions"), true}, {"token", asks("/tokens"), true}, {"revoke", asks("/revoke"), true},
+	} {
+		for _, done := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, %t", tt.name, done), func(t *testing.T) {
+				t.Parallel()
+				a := accounts.NewDevelopment(t)
+				folder := t.TempDir()
+				settings := addresses(a)
+				settings["CLERK_SECRET_KEY"], settings["SUPABASE_ACCESS_TOKEN"] = a.SecretKey, accounts.AccessToken
+				settings["CLERK_PUBLISHABLE_KEY"], settings["DATABASE_URL"] = a.PublishableKey, a.Owner
+				args := []string{"setup-sync", "--yes", "--into", filepath.Join(folder, ".env")}
+				// Nothing but what the doubles have kept remembers it.
+				command := exec.CommandContext(t.Context(), os.Args[0], append(args, "--role-user", a.User)...)
+				command.Env = append(command.Environ(), playVariable+"=1")
+				for key, value := range settings {
+					command.Env = append(command.Env, key+"="+value)
 				}
-			}
-			if n := len(a.Supabase.Providers(accounts.Project)); n != 1 {
-				t.Errorf("%d providers, want one", n)
-			}
-		})
+				var said bytes.Buffer
+				command.Stdout, command.Stderr = &said, &said
+				started := make(chan *os.Process, 1)
+				held := &a.Intercept
+				if tt.clerk {
+					held = &a.InterceptClerk
+				}
+				held.Store(killing(tt.wanted, done, started))
+				if err := command.Start(); err != nil {
+					t.Fatal(err)
+				}
+				started <- command.Process
+				if err := command.Wait(); err == nil || command.ProcessState.ExitCode() != -1 {
+					t.Fatalf("it was not killed: %v\n%s", err, said.String())
+				}
+				held.Store(nil)
+				if _, err := setup.NewStateFile(folder).Read(); err != nil {
+					t.Error(err)
+				}
+				// The next run is not told of the user: it ends the session all the same.
+				for _, run := range []struct {
+					flags []string
+					want  string
+				}{{nil, "the set-up is done"}, {[]string{"--role-user", a.User}, "the set-up is done; next"}, {nil, "nothing to do"}} {
+					got := clitest.Run[program](t, settings, append(args, run.flags...)...)
+					if got.Code != commandline.ExitOK || !strings.Contains(got.Stderr, run.want) || a.Sessions() != 0 {
+						t.Errorf("exit %d, %d sessions, want %q and none\n%s", got.Code, a.Sessions(), run.want, got.Stderr)
+					}
+				}
+				if n := len(a.Supabase.Providers(accounts.Project)); n != 1 {
+					t.Errorf("%d providers, want one", n)
+				}
+			})
+		}
 	}
 }

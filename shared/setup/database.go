@@ -274,6 +274,13 @@ func (s *Setup) lookRows(ctx context.Context) (view, error) {
 		if status.LastComplete != nil {
 			return v, nil
 		}
+		if s.Preview != nil {
+			would, err := s.Preview(ctx, writer)
+			if err != nil {
+				return view{}, err
+			}
+			v.detail += "; " + would
+		}
 	}
 	v.writes = []write{{fillCopy, func(ctx context.Context) error {
 		return s.effect(func() error { return s.Fill(ctx, writer) })

@@ -37,6 +37,8 @@ type Options struct {
 	Role RoleOptions
 	// Fill makes the first full sync with the writer's connection string.
 	Fill func(ctx context.Context, writer secret.Value) error
+	// Preview says in a sentence what Fill would write, to a migrated database; nil: it is not said.
+	Preview func(ctx context.Context, writer secret.Value) (string, error)
 	// Warn is told what works and should be otherwise.
 	Warn  func(text string)
 	File  EnvFile

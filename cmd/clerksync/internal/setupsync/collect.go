@@ -93,7 +93,7 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 		SecretKey: secretKey, PublishableKey: publishable, Issuer: lookup("CLERK_ISSUER"), KeySet: lookup("CLERK_JWKS_URL"),
 		Clerk: backend, Supabase: client, Project: project,
 		DatabaseURL: owners(own["DATABASE_URL"], lookup("DATABASE_URL")), OwnerPassword: cmd.password(c), CACert: caCert,
-		ReplaceProviders: cmd.ReplaceProvider, Role: role, Fill: fill(c, backend, caCert),
+		ReplaceProviders: cmd.ReplaceProvider, Role: role, Fill: fill(c, backend, caCert), Preview: preview(backend, caCert),
 		Warn: func(text string) { c.Say("clerksync: warning: %s", text) },
 		File: file, State: setup.NewStateFile(filepath.Dir(path)), LocalConfig: localConfig,
 		Secret: store, SecretKeys: connect.DeployedKeys(),

@@ -113,6 +113,9 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 			c.Say("clerksync: %s: %s: %s", e.Step, e.Status, e.Detail)
 			open = append(open, e)
 		default:
+			if e.Step == "rows" {
+				what += " (" + e.Detail + ")"
+			}
 			c.Say("clerksync: %s: %s", e.Step, what)
 		}
 	}})
@@ -123,6 +126,9 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 		return console.Hint(fmt.Errorf("%w: %w", ctx.Err(), err), `what is done is kept: "clerksync setup-sync" goes on from here`)
 	case err != nil:
 		return console.Hint(err, `nothing is half done: mend this, and "clerksync setup-sync" goes on from here`)
+	}
+	if slices.ContainsFunc(steps, func(step setup.Step) bool { return step.ID == "rows" }) {
+		cmd.suggest(ctx, c, s.CACert)
 	}
 	return cmd.conclude(c, open)
 }
@@ -156,6 +162,33 @@ func show(c console.Console, plan setup.Plan) error {
 			}
 		}
 	})
+}
+
+// previewed is how many users a copy may be compared with Clerk for before it is filled.
+const previewed = 5000
+
+// preview says what the first full sync would write.
+func preview(backend *clerk.Backend, caCert string) func(context.Context, secret.Value) (string, error) {
+	return func(ctx context.Context, writer secret.Value) (string, error) {
+		if n, err := backend.CountUsers(ctx, clerk.UserQuery{}); err != nil || n > previewed {
+			return "clerksync sync-users --dry-run says what it would write", err
+		}
+		parsed, err := supabase.Parse(supabase.Options{URL: writer, CACert: caCert, AppName: "setup", MaxConns: fillConnections})
+		if err != nil {
+			return "", err
+		}
+		db := supabase.Open(supabase.Fixed(parsed))
+		defer db.Close()
+		r, err := fullsync.Run(ctx, fullsync.Options{Clerk: backend, Store: mirror.New(db), Trigger: "cli", DryRun: true})
+		if err != nil {
+			return "", err
+		}
+		var created, updated, deleted int64
+		for _, o := range []fullsync.ObjectReport{r.Users, r.Organizations, r.Memberships, r.Roles, r.Permissions} {
+			created, updated, deleted = created+o.Created, updated+o.Updated, deleted+o.Deleted
+		}
+		return fmt.Sprintf("it would create %d rows, update %d and delete %d", created, updated, deleted), nil
+	}
 }
 
 // fill makes the first full sync.

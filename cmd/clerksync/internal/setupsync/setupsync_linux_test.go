@@ -1,11 +1,14 @@
 package setupsync_test
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"clerksync/cmd/clerksync/internal/clitest"
 	"clerksync/cmd/clerksync/internal/commandline"
@@ -30,6 +33,12 @@ func TestSetupSync_TakesAStrangerFromTwoEmptyAccountsToRows(t *testing.T) {
 			open := a.Sessions()
 			a.Supabase.Add(managementdouble.Project{Ref: "zyxwvutsrqponmlkjihg", Name: "Another"})
 			env := filepath.Join(t.TempDir(), ".env")
+			owner, err := pgx.Connect(t.Context(), a.Owner)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer owner.Close(context.Background())
+			clitest.Execute(t, owner, "create table public.notes (id bigint primary key, owner_id text not null)")
 			prompts := []clitest.Answer{
 				{Asks: "Clerk secret key", Typed: a.SecretKey},
 				{Asks: "Clerk publishable key", Typed: a.PublishableKey},
@@ -43,7 +52,7 @@ func TestSetupSync_TakesAStrangerFromTwoEmptyAccountsToRows(t *testing.T) {
 			if code != 0 {
 				t.Fatalf("exit %d\n%s\n%s", code, plan, shown)
 			}
-			for _, want := range []string{"provider: register " + a.Clerk, "role: done", "rows: done: Clerk has", "the set-up is done; next"} {
+			for _, want := range []string{"provider: register " + a.Clerk, "role: done", "it would create ", "rows: done: Clerk has", "the set-up is done; next", "public.notes waits for policies", "configure-rls public.notes --pattern owner"} {
 				if !strings.Contains(shown, want) {
 					t.Errorf("the terminal does not show %q:\n%s", want, shown)
 				}

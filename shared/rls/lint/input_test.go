@@ -77,11 +77,14 @@ func TestRun_KeepsToTheLimitOfAStatement(t *testing.T) {
 		create table public.t (id int primary key, o text); alter table public.t enable row level security; grant select on public.t to authenticated;
 		grant execute on function public.slow() to authenticated; insert into public.t select i, i from generate_series(1, 1000) as i; analyze public.t;
 		create policy p on public.t for select to authenticated using (o = public.slow() and o in (select x.o from public.t as x))`)
-	findings := run(t, db.Conn(t, db.Owner()), lint.Options{StatementTimeout: 3 * time.Second})
+	findings, err := lint.RunWithin(t.Context(), db.Conn(t, db.Owner()), lint.Options{}, 3*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if got := about(findings, "lint.policy_recursive"); len(got) != 1 {
 		t.Errorf("%q:\n%s", got, statuses(findings))
 	}
-	if _, err := lint.Run(t.Context(), db.Conn(t, db.Owner()), lint.Options{StatementTimeout: time.Millisecond}); err == nil || !strings.Contains(err.Error(), "1ms") {
+	if _, err := lint.RunWithin(t.Context(), db.Conn(t, db.Owner()), lint.Options{}, time.Millisecond); err == nil || !strings.Contains(err.Error(), "1ms") {
 		t.Errorf("within a millisecond: %v, want an error that names the limit", err)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"clerksync/shared/rls/internal/request"
 )
 
-// DefaultStatementTimeout is the limit of one statement where none is given.
-const DefaultStatementTimeout = 30 * time.Second
+// statementLimit is for one query of the catalogue.
+const statementLimit = 30 * time.Second
 
 // Options are what to look at. The zero value looks at everything.
 type Options struct {
@@ -28,8 +28,6 @@ type Options struct {
 	// own and clerksync's, and the policies on Supabase's storage and realtime.
 	// Everything is read all the same.
 	Schemas []string
-	// StatementTimeout limits each statement; zero: [DefaultStatementTimeout].
-	StatementTimeout time.Duration
 }
 
 // Beginner begins transactions: a connection or a pool.
@@ -41,7 +39,11 @@ type Beginner interface {
 // returns what it found, ordered by id, object and detail. What could not be
 // looked at is a finding of status [finding.Skip]; an error is one of the
 // connection, a limit or ctx.
-func Run(ctx context.Context, db Beginner, o Options) (findings []finding.Finding, err error) {
+func Run(ctx context.Context, db Beginner, o Options) ([]finding.Finding, error) {
+	return run(ctx, db, o, statementLimit)
+}
+
+func run(ctx context.Context, db Beginner, o Options, limit time.Duration) (findings []finding.Finding, err error) {
 	tx, err := db.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, fmt.Errorf("beginning to lint: %w", err)
@@ -52,12 +54,11 @@ func Run(ctx context.Context, db Beginner, o Options) (findings []finding.Findin
 		}
 	}()
 	q := request.Session{Tx: tx}
-	timeout := cmp.Or(o.StatementTimeout, DefaultStatementTimeout)
 	// Without a search path the database writes every name with its schema. The
 	// planner takes queries of the catalogue for so dear that it would compile
 	// them, which takes longer than they do.
 	_, err = tx.Exec(ctx, "select set_config('search_path', '', true), set_config('jit', 'off', true), set_config('statement_timeout', $1, true)",
-		pgx.QueryExecModeExec, strconv.FormatInt(timeout.Milliseconds(), 10))
+		pgx.QueryExecModeExec, strconv.FormatInt(limit.Milliseconds(), 10))
 	if err != nil {
 		return nil, fmt.Errorf("beginning to lint: %w", err)
 	}
@@ -71,7 +72,7 @@ func Run(ctx context.Context, db Beginner, o Options) (findings []finding.Findin
 			Remedy: "Connect as the role that owns the tables: in a Supabase project that is postgres.",
 		}}, nil
 	case code == "57014":
-		return nil, fmt.Errorf("linting: a query of the catalogue was stopped, the limit is %s: %w", timeout, err)
+		return nil, fmt.Errorf("linting: a query of the catalogue was stopped, the limit is %s: %w", limit, err)
 	case err != nil:
 		return nil, fmt.Errorf("linting: %w", err)
 	}

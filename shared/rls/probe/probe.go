@@ -26,8 +26,6 @@ type Options struct {
 	Columns map[catalog.Name]Columns
 	// Explain adds the plans of select, update and delete.
 	Explain bool
-	// StatementTimeout bounds each statement of a persona; 0 is 5 s.
-	StatementTimeout time.Duration
 }
 
 // Beginner begins transactions: a *pgx.Conn or a pool.
@@ -69,12 +67,12 @@ type prober struct {
 // [catalog.ErrNotFound], [ErrPrivileges] or [ErrColumn], or says why the
 // connection gave up; what is wrong with a table is a finding in the report.
 // Nothing is left of the run in any case.
-func Run(ctx context.Context, db Beginner, o Options) (report Report, err error) {
-	timeout := o.StatementTimeout
-	if timeout <= 0 {
-		timeout = defaultStatement
-	}
-	s, rollback, err := begin(ctx, db, timeout)
+func Run(ctx context.Context, db Beginner, o Options) (Report, error) {
+	return run(ctx, db, o, statementLimit)
+}
+
+func run(ctx context.Context, db Beginner, o Options, limit time.Duration) (report Report, err error) {
+	s, rollback, err := begin(ctx, db, limit)
 	if err != nil {
 		return Report{}, fmt.Errorf("probing: %w", err)
 	}
@@ -83,7 +81,7 @@ func Run(ctx context.Context, db Beginner, o Options) (report Report, err error)
 			report, err = Report{}, errors.Join(err, fmt.Errorf("probing: %w", undone))
 		}
 	}()
-	p := &prober{session: s, options: o, limit: timeout}
+	p := &prober{session: s, options: o, limit: limit}
 	if err := p.prepare(ctx); err != nil {
 		return Report{}, fmt.Errorf("probing: %w", err)
 	}

@@ -268,7 +268,7 @@ func TestRun_StopsAtTheStatementTimeout(t *testing.T) {
 	// A machine under load may need longer for any statement than a short limit.
 	for limit := 30 * time.Millisecond; ; limit *= 2 {
 		var err error
-		if report, err = probe.Run(t.Context(), b.conn, probe.Options{Tables: names(t, "notes"), StatementTimeout: limit}); err != nil {
+		if report, err = probe.RunWithin(t.Context(), b.conn, probe.Options{Tables: names(t, "notes")}, limit); err != nil {
 			t.Fatal(err)
 		}
 		if cells(report.Tables[0])["service-role select"] != "error 57014" {

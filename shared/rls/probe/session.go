@@ -61,8 +61,9 @@ func (p *prober) become(persona Persona) string {
 func (p Persona) pretend() string { return request.Set("request.jwt.claims", p.claimsJSON()) }
 
 const (
-	lockTimeout      = "2s"
-	defaultStatement = 5 * time.Second
+	lockTimeout = "2s"
+	// statementLimit is for each statement of a persona, whose policies may be slow.
+	statementLimit = 5 * time.Second
 	// What the prober does by itself may take longer than what it measures.
 	leastOwnStatement = 10 * time.Second
 )

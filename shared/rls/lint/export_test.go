@@ -1,0 +1,4 @@
+package lint
+
+// RunWithin is Run with another limit for each query.
+var RunWithin = run

@@ -44,19 +44,27 @@ run: ## Start the local stack, seeded and syncing; pass flags with ARGS='--durat
 	@go build -o bin/clerksync ./cmd/clerksync
 	@bin/clerksync dev $(ARGS)
 
-# Prints the packages whose tests, directly or not, start test databases.
-LIST_DATABASE_PACKAGES := go list -test -f '{{.ImportPath}}: {{join .Deps " "}} ' ./... \
-	| sed -n 's|^\(.*\)\.test: .* clerksync/shared/testkit/testdb .*|\1|p'
+# $(call list,<flags>,<template>,<expression>): prints the packages that sed makes of what go list prints. None is an
+# error: go test without a package would try this folder, which has no test, and pass.
+define list
+listed=$$(go list $(1) -f '$(2)' ./...) || exit 1; \
+listed=$$(echo "$$listed" | sed -n '$(3)'); \
+if [ -z "$$listed" ]; then echo 'go list found none of the packages that $@ is about' >&2; exit 1; fi; \
+echo "$$listed"
+endef
+
+# The packages whose tests, directly or not, start test databases.
+LIST_DATABASE_PACKAGES = $(call list,-test,{{.ImportPath}}: {{join .Deps " "}} ,s|^\(.*\)\.test: .* clerksync/shared/testkit/testdb .*|\1|p)
 
 # Linting vets the tests.
 .PHONY: test
 test: ## Run every test on the first Postgres of POSTGRES='17 15', those that use a database on the others too
 	@failed=; packages=./...; \
 	for major in $(POSTGRES); do \
-		[ -n "$$packages" ] || break; \
+		[ -n "$$packages" ] || packages=$$($(LIST_DATABASE_PACKAGES)) || exit 1; \
 		echo "go test, Postgres $$major"; \
 		CLERKSYNC_TEST_POSTGRES=$$major go test -vet=off -shuffle=on -timeout 30m $(TESTFLAGS) $$packages || failed="$$failed $$major"; \
-		packages=$$($(LIST_DATABASE_PACKAGES)); \
+		packages=; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed on Postgres$$failed" >&2; exit 1; fi
 
@@ -119,13 +127,12 @@ soak: traffic histories ## What is too long for every run of the tests
 traffic: ## Mixed traffic for SOAK=10m, directly and through a queue, while the database is restarted and a consumer killed
 	go test ./functions/event-consumer -run '^TestSoak' -count 1 -v -timeout 0 -soak $(SOAK)
 
-# Prints the packages whose tests play random histories.
-LIST_HISTORY_PACKAGES := go list -f '{{.ImportPath}}: {{join .XTestImports " "}} ' ./... \
-	| sed -n 's|^\(.*\): .*clerksync/shared/testkit/histories .*|\1|p'
+# The packages whose tests play random histories.
+LIST_HISTORY_PACKAGES = $(call list,,{{.ImportPath}}: {{join .XTestImports " "}} ,s|^\(.*\): .*clerksync/shared/testkit/histories .*|\1|p)
 
 .PHONY: histories
 histories: ## Play HISTORIES=10 times as many random histories as the tests do otherwise
-	go test -vet=off -count 1 -timeout 0 -histories $(HISTORIES) $(TESTFLAGS) $$($(LIST_HISTORY_PACKAGES))
+	@packages=$$($(LIST_HISTORY_PACKAGES)) && set -x && go test -vet=off -count 1 -timeout 0 -histories $(HISTORIES) $(TESTFLAGS) $$packages
 
 .PHONY: kills
 kills: ## End a set-up before or after its writes in twenty random ways, and run it again

@@ -1,6 +1,8 @@
 package infra_test
 
 import (
+	"bytes"
+	"debug/elf"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -109,17 +111,27 @@ func plainJSON(t *testing.T, value any) string {
 }
 
 // What `sam deploy` uploads is all there after `sam build`: a bootstrap for each
-// function, and the nested template.
+// function, which Lambda can start, and the nested template. The bytes of a bootstrap
+// depend on the source and the version, not on where the source lies or who builds it.
 func TestTemplates_BuildIntoSomethingDeployable(t *testing.T) {
 	t.Parallel()
 	need.Program(t, "sam", "pip install aws-sam-cli")
 	need.Program(t, "make", "install make")
+	const version = "v0.0.0-test"
 	built := filepath.Join(t.TempDir(), "build")
-	run(t, nil, "sam", "build", "--template", stackTemplate, "--build-dir", built)
+	run(t, []string{"VERSION=" + version}, "sam", "build", "--template", stackTemplate, "--build-dir", built)
+
+	elsewhere := copyTree(t)
+	again := exec.CommandContext(t.Context(), "make", "VERSION="+version)
+	again.Dir = elsewhere
 	for id := range folders(t) {
-		if info, err := os.Stat(filepath.Join(built, id, "bootstrap")); err != nil || info.Mode().Perm()&0o111 == 0 {
-			t.Errorf("%s has no executable bootstrap: %v", id, err)
-		}
+		again.Args = append(again.Args, "build-"+id)
+	}
+	if out, err := again.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", again, err, out)
+	}
+	for id, folder := range folders(t) {
+		checkBootstrap(t, filepath.Join(built, id, "bootstrap"), filepath.Join(elsewhere, "build", folder, "bootstrap"), version)
 	}
 
 	// As `sam deploy` does before it asks CloudFormation for anything.
@@ -148,6 +160,70 @@ func TestTemplates_BuildIntoSomethingDeployable(t *testing.T) {
 	if monitoring := call(t, http.MethodGet, nested[1], ""); !strings.Contains(monitoring, "AWS::CloudWatch::Dashboard") {
 		t.Errorf("what is nested is not the monitoring:\n%.500s", monitoring)
 	}
+}
+
+// maxBootstrap is what a cold start may have to load, in bytes.
+const maxBootstrap = 15 << 20
+
+// checkBootstrap checks that Lambda can start a file, a static arm64 executable of bounded
+// size, that it knows its version, and that it is what was built from a copy of the tree.
+func checkBootstrap(t *testing.T, path, ofCopy, version string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	if info.Mode().Perm()&0o111 == 0 {
+		t.Errorf("%s has mode %v, want it executable", path, info.Mode())
+	}
+	if info.Size() > maxBootstrap {
+		t.Errorf("%s has %d bytes, want at most %d", path, info.Size(), maxBootstrap)
+	}
+	file, err := elf.Open(path)
+	if err != nil {
+		t.Errorf("%s is no ELF file: %v", path, err)
+		return
+	}
+	defer file.Close()
+	if file.Machine != elf.EM_AARCH64 {
+		t.Errorf("%s is for %v, want %v", path, file.Machine, elf.EM_AARCH64)
+	}
+	if slices.ContainsFunc(file.Progs, func(segment *elf.Prog) bool { return segment.Type == elf.PT_INTERP }) {
+		t.Errorf("%s asks for a dynamic loader, want it static", path)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := os.ReadFile(ofCopy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(content, again) {
+		t.Errorf("%s of %d bytes built by sam differs from %d bytes built by make from a copy of the tree", path, len(content), len(again))
+	}
+	if !bytes.Contains(content, []byte(version)) {
+		t.Errorf("%s does not contain its version %s", path, version)
+	}
+}
+
+// copyTree copies what the functions are built from: no .git, so nothing there could tell
+// them a version.
+func copyTree(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"functions", "shared", "sql"} {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(filepath.Join(root, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"go.mod", "go.sum", "Makefile"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(read(t, name)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // call sends a request to moto and returns the answer's body.

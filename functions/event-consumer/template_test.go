@@ -7,11 +7,6 @@ import (
 	"clerksync/shared/testkit/testdb"
 )
 
-func TestTemplate_BuildsAReproducibleBootstrap(t *testing.T) {
-	t.Parallel()
-	lambdatest.CheckBuild(t, "EventConsumerFunction")
-}
-
 // The sample environment is enough, with a database in it.
 func TestBootstrap_StartsFromTheSampleEnvironment(t *testing.T) {
 	t.Parallel()

@@ -11,11 +11,6 @@ import (
 	"clerksync/shared/testkit/testdb"
 )
 
-func TestTemplate_BuildsAReproducibleBootstrap(t *testing.T) {
-	t.Parallel()
-	lambdatest.CheckBuild(t, "FullSyncFunction")
-}
-
 // The sample environment lacks nothing but what only its owner has, and says so.
 func TestBootstrap_StartsFromTheSampleEnvironment(t *testing.T) {
 	t.Parallel()

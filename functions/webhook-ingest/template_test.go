@@ -8,11 +8,6 @@ import (
 	"clerksync/shared/testkit/lambdatest"
 )
 
-func TestTemplate_BuildsAReproducibleBootstrap(t *testing.T) {
-	t.Parallel()
-	lambdatest.CheckBuild(t, "WebhookIngestFunction")
-}
-
 // The sample event says with the sample environment what infra/README.md says of it.
 func TestBootstrap_AnswersTheSampleEvent(t *testing.T) {
 	t.Parallel()

@@ -17,9 +17,10 @@
 //
 // [StartEventSource] invokes functions with the messages of a queue.
 //
-// [CheckBuild], [ReportSize] and [ReportColdStart] look at the bootstrap that is deployed,
+// [ReportSize] and [ReportColdStart] look at the bootstrap that is deployed,
 // [CheckMetrics] at what it writes, and [SampleEvent] and [SampleEnvironment] are
-// what `sam local invoke` hands it. The template itself is looked at in infra/.
+// what `sam local invoke` hands it. The template and what is built from it are looked
+// at in infra/.
 package lambdatest
 
 import (

@@ -6,7 +6,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"clerksync/shared/testkit/lambdatest"
 	"clerksync/shared/testkit/moto"
 	"clerksync/shared/testkit/testdb"
 )
@@ -17,7 +16,6 @@ type tests struct{ *testing.M }
 func (m tests) Run() int {
 	code := testdb.Main(m.M)
 	moto.Stop()
-	lambdatest.RemoveBuilt()
 	return code
 }
 

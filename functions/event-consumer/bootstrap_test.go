@@ -33,7 +33,6 @@ var soak = flag.Duration("soak", 0, "have TestSoak run, for so long")
 func TestMain(m *testing.M) {
 	code := testdb.Main(m)
 	moto.Stop()
-	lambdatest.RemoveBuilt()
 	os.Exit(code)
 }
 

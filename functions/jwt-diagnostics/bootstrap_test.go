@@ -30,7 +30,6 @@ import (
 func TestMain(m *testing.M) {
 	code := testdb.Main(m)
 	moto.Stop()
-	lambdatest.RemoveBuilt()
 	os.Exit(code)
 }
 

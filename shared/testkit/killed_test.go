@@ -26,7 +26,6 @@ import (
 func TestMain(m *testing.M) {
 	code := testdb.Main(m)
 	moto.Stop()
-	lambdatest.RemoveBuilt()
 	os.Exit(code)
 }
 
@@ -99,7 +98,8 @@ func TestWhatAKilledTestHasStartedEndsWithIt(t *testing.T) {
 				t.Fatalf("the doomed test started nothing:\n%s", said)
 			}
 			children, folders := descendants(t, doomed.Process.Pid)
-			if len(children) == 0 || len(folders) == 0 && name != "moto" {
+			// A function is started from Go's cache.
+			if len(children) == 0 || len(folders) == 0 && name != "moto" && name != "a function" {
 				t.Errorf("it has started the processes %v, with the folders %v", children, folders)
 			}
 			if err := doomed.Process.Kill(); err != nil {

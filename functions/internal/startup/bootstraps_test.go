@@ -20,11 +20,7 @@ import (
 	"clerksync/shared/testkit/moto"
 )
 
-func TestMain(m *testing.M) {
-	code := moto.Main(m)
-	lambdatest.RemoveBuilt()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(moto.Main(m)) }
 
 // function is one that is deployed.
 type function struct {

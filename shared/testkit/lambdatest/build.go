@@ -1,22 +1,18 @@
 package lambdatest
 
 import (
+	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-
-	"clerksync/shared/devstack/process"
 )
 
-// built are the binaries of this test binary, by name.
-var built struct {
-	sync.Mutex
-	dir      *process.TempDir
-	binaries map[string]*binary
-}
+// built are the binaries that this test binary has asked for, by the arguments.
+var built sync.Map
 
 type binary struct {
 	once sync.Once
@@ -27,28 +23,23 @@ type binary struct {
 // returns its path. Under the race detector the program has it too.
 func Build(t testing.TB, pkg string) string {
 	t.Helper()
-	return build(t, filepath.Base(pkg), pkg)
+	return build(t, pkg, pkg)
 }
 
-// build compiles a package into a file of that name, unless it has been.
+// build compiles a package once for each name.
 func build(t testing.TB, name, pkg string, flags ...string) string {
 	t.Helper()
-	b, dir := known(t, name)
+	known, _ := built.LoadOrStore(name, &binary{})
+	b := known.(*binary)
 	b.once.Do(func() {
-		path := filepath.Join(dir, name)
-		args := append([]string{"build", "-trimpath", "-tags", "lambda.norpc", "-o", path}, flags...)
+		args := append([]string{"run", "-exec", "echo", "-trimpath", "-tags", "lambda.norpc"}, flags...)
 		cgo := "CGO_ENABLED=0"
 		if RaceDetector {
 			args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 		} else {
 			args = append(args, "-ldflags", "-s -w")
 		}
-		command := exec.CommandContext(t.Context(), "go", append(args, pkg)...)
-		command.Env = append(os.Environ(), cgo)
-		if out, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("building %s: %v\n%s", pkg, err, out)
-		}
-		b.path = path
+		b.path = linked(t, append(args, pkg), cgo)
 	})
 	if b.path == "" {
 		t.Fatalf("%s did not build", pkg)
@@ -56,32 +47,31 @@ func build(t testing.TB, name, pkg string, flags ...string) string {
 	return b.path
 }
 
-// known is the binary of that name, and the folder of all.
-func known(t testing.TB, name string) (*binary, string) {
+// linked is the path of a program in Go's cache, where `go run` keeps what it has linked:
+// packages whose tests need the same program share it, until anything that it is made of
+// changes, and Go removes what is not used any more. The run that links runs the program,
+// here echo in its stead, in a folder that is gone afterwards; the next one from the cache.
+func linked(t testing.TB, args []string, env string) string {
 	t.Helper()
-	built.Lock()
-	defer built.Unlock()
-	if built.dir == nil {
-		dir, err := process.NewTempDir("clerksync-bootstraps-")
+	var path string
+	for range 2 {
+		command := exec.CommandContext(t.Context(), "go", args...)
+		command.Env = append(os.Environ(), env)
+		var stderr bytes.Buffer
+		command.Stderr = &stderr
+		out, err := command.Output()
 		if err != nil {
+			t.Fatalf("%v: %v\n%s", command, err, stderr.String())
+		}
+		path = strings.TrimSpace(string(out))
+		if _, err := os.Stat(path); err == nil {
+			return path
+		} else if !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
-		built.dir, built.binaries = dir, map[string]*binary{}
 	}
-	if built.binaries[name] == nil {
-		built.binaries[name] = &binary{}
-	}
-	return built.binaries[name], built.dir.Path()
-}
-
-// RemoveBuilt removes what was built, for a TestMain.
-func RemoveBuilt() {
-	built.Lock()
-	defer built.Unlock()
-	if built.dir != nil {
-		_ = built.dir.Remove()
-		built.dir, built.binaries = nil, nil
-	}
+	t.Fatalf("go run kept no program: %s is gone", path)
+	return ""
 }
 
 // checkRaces fails t with what the race detector has to say of the function.

@@ -51,5 +51,5 @@ func BuildForgetful(t testing.TB, pkg string) string {
 			t.Fatal(err)
 		}
 	}
-	return build(t, filepath.Base(pkg)+"-forgetful", pkg, "-overlay", overlay)
+	return build(t, pkg+", forgetful", pkg, "-overlay", overlay)
 }

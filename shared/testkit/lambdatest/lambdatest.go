@@ -11,9 +11,8 @@
 // several for concurrency. Killing one loses the event it was working on, and
 // [Function.Invoke] says so.
 //
-// A binary is built once for all tests of a package, with the race detector where they
-// have it: a race in a function then fails the test that started it. TestMain calls
-// [RemoveBuilt]; what a killed test has left is removed by the next one's.
+// A binary is built once for all packages, with the race detector where the tests have it:
+// a race in a function then fails the test that started it.
 //
 // [StartEventSource] invokes functions with the messages of a queue.
 //

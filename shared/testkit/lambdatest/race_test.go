@@ -2,18 +2,11 @@ package lambdatest_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"clerksync/shared/testkit/lambdatest"
 )
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	lambdatest.RemoveBuilt()
-	os.Exit(code)
-}
 
 // reported notes what a test would have been failed with, and cleans up at once.
 type reported struct {

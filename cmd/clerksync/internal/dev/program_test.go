@@ -8,15 +8,10 @@ import (
 	"clerksync/cmd/clerksync/internal/status"
 	"clerksync/cmd/clerksync/internal/syncusers"
 	"clerksync/cmd/clerksync/internal/testjwt"
-	"clerksync/shared/testkit/lambdatest"
 	"clerksync/shared/testkit/testdb"
 )
 
-func TestMain(m *testing.M) {
-	code := testdb.Main(m)
-	lambdatest.RemoveBuilt()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(testdb.Main(m)) }
 
 // program has the commands that the tests need.
 type program struct {

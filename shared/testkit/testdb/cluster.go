@@ -18,6 +18,9 @@ import (
 	"clerksync/sql/migrate"
 )
 
+// dropTries are a millisecond apart.
+const dropTries = 200
+
 // maxConnections is enough for parallel tests that each run a pool.
 const maxConnections = "200"
 
@@ -184,12 +187,42 @@ func (c *cluster) clone(ctx context.Context, template, name string) error {
 	}
 }
 
+// drop removes a database and ends the sessions in it. Those that end by themselves at this
+// moment, as those do that a test has just closed, are waited for first: where it finds any,
+// drop database waits for a tenth of a second, and all tests with it.
 func (c *cluster) drop(ctx context.Context, name string) error {
+	for range dropTries {
+		var sessions int
+		err := c.manage(ctx, func(conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = $1", name).Scan(&sessions)
+		})
+		if err != nil {
+			return fmt.Errorf("ending the sessions of %s: %w", name, err)
+		}
+		if sessions == 0 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Millisecond):
+		}
+	}
 	return c.admin(ctx, "drop database if exists "+quote(name)+" with (force)")
 }
 
 // admin runs one statement as the superuser in no database of a test.
 func (c *cluster) admin(ctx context.Context, sql string) error {
+	return c.manage(ctx, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("running %q: %w", sql, err)
+		}
+		return nil
+	})
+}
+
+// manage lends the superuser's connection.
+func (c *cluster) manage(ctx context.Context, do func(*pgx.Conn) error) error {
 	c.office.Lock()
 	defer c.office.Unlock()
 	if c.office.conn == nil || c.office.conn.IsClosed() {
@@ -199,10 +232,7 @@ func (c *cluster) admin(ctx context.Context, sql string) error {
 		}
 		c.office.conn = conn
 	}
-	if _, err := c.office.conn.Exec(ctx, sql); err != nil {
-		return fmt.Errorf("running %q: %w", sql, err)
-	}
-	return nil
+	return do(c.office.conn)
 }
 
 func (c *cluster) as(ctx context.Context, database, role string, do func(*pgx.Conn) error) error {

@@ -80,7 +80,8 @@ func (w *world) weigh() *scale {
 // Of what Clerk lists nothing, all is suspected: a page of it at a time.
 func TestRun_SuspectsAPageAtATime(t *testing.T) {
 	t.Parallel()
-	const users = 30_000
+	// More than one statement may be sent, in pages of a thousand.
+	const users = fullsync.MostSent + 1500
 	w := newWorld(t, backendapi.Options{})
 	w.seed(users, 0, 0)
 	w.complete(nil)

@@ -75,7 +75,7 @@ func TestRun_KilledAtEveryStep(t *testing.T) {
 		t.Run(map[bool]string{true: "before it is done", false: "after it is done"}[before], func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, backendapi.Options{})
-			w.seed(230, 12, 260)
+			w.seed(120, 12, 160)
 			w.complete(nil)
 			traffic := clerkinstance.NewTraffic(w.clerk, 4)
 			direct := pool(t, w.db.Writer())

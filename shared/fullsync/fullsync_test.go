@@ -502,7 +502,7 @@ func TestRun_StopsBeforeItsDeadline(t *testing.T) {
 func TestRun_GoesOnUntilItIsComplete(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, backendapi.Options{})
-	w.seed(16_000, 300, 11_000)
+	w.seed(1600, 30, 1100)
 	calls := 0
 	for {
 		if calls++; calls > 40 {
@@ -516,7 +516,7 @@ func TestRun_GoesOnUntilItIsComplete(t *testing.T) {
 			}
 			next.ServeHTTP(rw, r)
 		}})
-		report, err := fullsync.Run(ctx, w.options(func(o *fullsync.Options) { o.Workers = 2 }))
+		report, err := fullsync.Run(ctx, w.options(func(o *fullsync.Options) { o.Workers = 2; o.Small(500, 50) }))
 		stop(nil)
 		if err == nil {
 			if calls < 3 || !report.Resumed {
@@ -526,7 +526,7 @@ func TestRun_GoesOnUntilItIsComplete(t *testing.T) {
 				name string
 				got  fullsync.ObjectReport
 				want int64
-			}{{"users", report.Users, 16_000}, {"organizations", report.Organizations, 300}, {"memberships", report.Memberships, 11_000}} {
+			}{{"users", report.Users, 1600}, {"organizations", report.Organizations, 30}, {"memberships", report.Memberships, 1100}} {
 				if o.got.Listed != o.want || o.got.Created != o.want || o.got.Unchanged != 0 {
 					t.Errorf("%s: %+v, want %d listed and created", o.name, o.got, o.want)
 				}

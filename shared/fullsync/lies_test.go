@@ -158,7 +158,7 @@ func TestRun_ListsThatAreEmptyFromAnyMomentOn(t *testing.T) {
 func TestRun_AnEmptyListOfManyIsNoDeletion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, backendapi.Options{})
-	w.seed(10_000, 200, 9000)
+	w.seed(fullsync.WindowSize+200, 100, fullsync.WindowSize+100)
 	w.complete(nil)
 	w.lieFrom(isList, func(int32) bool { return true })
 	w.notLost(nil)

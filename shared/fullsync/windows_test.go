@@ -273,14 +273,14 @@ func TestRun_GoesOnWithinASpan(t *testing.T) {
 			w := newWorld(t, backendapi.Options{})
 			w.seed(200, 0, 0)
 			at := time.Now().Add(-200 * 24 * time.Hour)
-			if err := w.clerk.Seed(clerkinstance.SeedOptions{Users: 1500, From: at, To: at.Add(test.width)}); err != nil {
+			if err := w.clerk.Seed(clerkinstance.SeedOptions{Users: 700, From: at, To: at.Add(test.width)}); err != nil {
 				t.Fatal(err)
 			}
 			tiny := func(o *fullsync.Options) { o.Workers = 1; o.Small(50, 20) }
 			w.complete(tiny)
 			_, before := w.change()
 			dry := w.complete(func(o *fullsync.Options) { tiny(o); o.DryRun = true })
-			if dry.Users.Deleted != before || dry.Users.Listed != 1700-before || dry.Users.Created != 0 {
+			if dry.Users.Deleted != before || dry.Users.Listed != 900-before || dry.Users.Created != 0 {
 				t.Errorf("a dry run: %+v, want %d users deleted and the others listed", dry.Users, before)
 			}
 			rng := rand.New(rand.NewPCG(7, 1))
@@ -302,7 +302,7 @@ func TestRun_GoesOnWithinASpan(t *testing.T) {
 				ctx, stop := context.WithCancelCause(t.Context())
 				var served atomic.Int32
 				w.serve(backendapi.Options{Intercept: func(rw http.ResponseWriter, r *http.Request, next http.Handler) {
-					if r.URL.Path == "/v1/users" && served.Add(1) == 11 {
+					if r.URL.Path == "/v1/users" && served.Add(1) == 7 {
 						stop(fullsync.ErrOutOfTime)
 					}
 					if test.inclusive {

@@ -20,6 +20,9 @@ FUNCTIONS := $(patsubst FUNCTION_%,%,$(filter FUNCTION_%,$(.VARIABLES)))
 LAMBDA_GOARCH ?= arm64
 # The Postgres major that Supabase gives new projects; CI has the tests run on 15, too.
 POSTGRES ?= 17
+# Packages whose tests run at a time: one more than there are cores, because tests wait for time-outs and repeats, and the
+# last test of a package alone.
+PACKAGES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 BENCHTIME ?= 1s
 FUZZTIME ?= 10s
 SOAK ?= 10m
@@ -63,7 +66,7 @@ test: ## Run every test on the first Postgres of POSTGRES='17 15', those that us
 	for major in $(POSTGRES); do \
 		[ -n "$$packages" ] || packages=$$($(LIST_DATABASE_PACKAGES)) || exit 1; \
 		echo "go test, Postgres $$major"; \
-		CLERKSYNC_TEST_POSTGRES=$$major go test -vet=off -shuffle=on -timeout 30m $(TESTFLAGS) $$packages || failed="$$failed $$major"; \
+		CLERKSYNC_TEST_POSTGRES=$$major go test -p $(PACKAGES) -vet=off -shuffle=on -timeout 30m $(TESTFLAGS) $$packages || failed="$$failed $$major"; \
 		packages=; \
 	done; \
 	if [ -n "$$failed" ]; then echo "failed on Postgres$$failed" >&2; exit 1; fi

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/awsaccount"
 	"clerksync/shared/clerk"
@@ -129,7 +129,7 @@ var publishedRoutes = map[string]bool{"POST /webhooks/svix": true, "DELETE /webh
 // lookForRoutes asks Clerk's CLI, where it is installed, whether Clerk has a route for endpoints by now. No published
 // specification has one, so that none is called: what is there is told.
 func (w *work) lookForRoutes(ctx context.Context) {
-	program := clerkCLI(w.c)
+	program := connect.ClerkCLI(w.c)
 	if program == "" {
 		return
 	}
@@ -165,20 +165,9 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// clerkCLI is the program, "" where it is not installed.
-func clerkCLI(c console.Console) string {
-	path, _ := c.Lookup("PATH")
-	for _, folder := range filepath.SplitList(path) {
-		if program, err := exec.LookPath(filepath.Join(folder, "clerk")); err == nil {
-			return program
-		}
-	}
-	return ""
-}
-
 // listen has Clerk's CLI forward webhooks to this machine, until it is interrupted.
 func (cmd Command) listen(ctx context.Context, c console.Console) error {
-	program := clerkCLI(c)
+	program := connect.ClerkCLI(c)
 	if program == "" {
 		return console.Hint(errors.New("the CLI of Clerk is not installed"), `"npm install --global clerk" installs it; it needs no login for this`)
 	}

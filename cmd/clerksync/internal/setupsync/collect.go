@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,6 +49,21 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 		return ""
 	}
 
+	if lookup("CLERK_SECRET_KEY") == "" {
+		pulled, err := connect.PullClerkKeys(ctx, c, filepath.Dir(path))
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			c.Say("clerksync: %v", err)
+		case pulled["CLERK_SECRET_KEY"] != "":
+			c.Say("clerksync: Clerk's keys come from Clerk's own CLI")
+			// What is set here goes first; keys of two instances are refused below.
+			given := local
+			local = maps.Clone(pulled)
+			maps.Copy(local, given)
+		}
+	}
 	secretKey, err := hidden(ctx, c, lookup, "CLERK_SECRET_KEY", "Clerk secret key, from the API keys page of the Clerk dashboard")
 	if err != nil {
 		return nil, err

@@ -3,7 +3,9 @@ package setupsync_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -259,5 +261,48 @@ func TestSetupSync_GoesOnAfterItsProcessWasKilled(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestSetupSync_TakesKeysFromClerksOwnCLI(t *testing.T) {
+	t.Parallel()
+	a := accounts.NewAPIs(t, accounts.TestKey)
+	for name, tt := range map[string]struct {
+		script, publishable, want string
+	}{
+		"linked": {
+			`[ "$1 $2 $3" = "env pull --file" ] && [ "$CLERK_TELEMETRY_DISABLED" = 1 ] || exit 9
+printf 'NEXT_PUBLIC_CLERK_PUBLISHABLE_KEY=%s\nCLERK_SECRET_KEY=%s\n' "` + a.PublishableKey + `" "` + a.SecretKey + `" > "$4"
+echo "$4" > "${0%/*}/where"`, "",
+			"Clerk's keys come from Clerk's own CLI",
+		},
+		"not logged in":            {`echo "sk_` + `live_hidden"; exit 1`, "", "is it logged in"},
+		"no file":                  {`exit 0`, "", "no file of keys"},
+		"not lines":                {`printf 'sk_` + `live_hidden "' > "$4"`, "", "none of KEY=VALUE lines"},
+		"of two instances":         {`printf 'CLERK_SECRET_KEY=%s\n' "` + a.SecretKey + `" > "$4"`, accounts.PublishableKey("live"), "two instances"},
+		"asks what no one answers": {`read answer || exit 1`, "", "is it logged in"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			bin, folder := t.TempDir(), t.TempDir()
+			if err := os.WriteFile(filepath.Join(bin, "clerk"), []byte("#!/bin/sh\n"+tt.script), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			settings := addresses(a)
+			settings["PATH"], settings["SUPABASE_ACCESS_TOKEN"], settings["CLERK_PUBLISHABLE_KEY"] = bin, accounts.AccessToken, tt.publishable
+			got := clitest.Run[program](t, settings, "setup-sync", "--only", "role", "--yes", "--project", accounts.Project, "--into", filepath.Join(folder, ".env"))
+			if !strings.Contains(got.Stderr, tt.want) || strings.Contains(got.Stdout+got.Stderr, "hidden") || strings.Contains(got.Stdout+got.Stderr, a.SecretKey) {
+				t.Errorf("%+v, want %q and no key", got, tt.want)
+			}
+			if name == "linked" && got.Code != commandline.ExitUnknown {
+				t.Errorf("%+v, want it to get as far as what is unknown", got)
+			}
+			if name == "linked" {
+				where, err := os.ReadFile(filepath.Join(bin, "where"))
+				if _, gone := os.Stat(strings.TrimSpace(string(where))); err != nil || !errors.Is(gone, fs.ErrNotExist) {
+					t.Errorf("the keys are left in %s, %v, %v", where, err, gone)
+				}
+			}
+		})
 	}
 }

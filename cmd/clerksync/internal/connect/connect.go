@@ -99,6 +99,18 @@ func WithStore(ctx context.Context, c console.Console, f func(*mirror.Store) err
 	return Advise(f(mirror.New(db)))
 }
 
+// AsOwner is [WithStore] for what only the owner may do, with what to do where the login is another: it may not do what.
+func AsOwner(ctx context.Context, c console.Console, what string, f func(*mirror.Store) error) error {
+	err := WithStore(ctx, c, f)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42501" {
+		return console.Hint(
+			errors.New("this login may not "+what),
+			"set DATABASE_URL to the owner's connection string: in a Supabase project that of postgres",
+		)
+	}
+	return err
+}
+
 // closeLimit is for a connection to say good-bye.
 const closeLimit = 5 * time.Second
 

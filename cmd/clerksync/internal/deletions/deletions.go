@@ -10,8 +10,6 @@ import (
 	"regexp"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/mirror"
@@ -35,16 +33,9 @@ Examples:
   clerksync deletions drop user_2f0a1b`
 }
 
-// withDeletions is withStore, with what to do where the login may not.
+// withDeletions is [connect.AsOwner] of what is held back.
 func withDeletions(ctx context.Context, c console.Console, f func(*mirror.Store) error) error {
-	err := connect.WithStore(ctx, c, f)
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42501" {
-		return console.Hint(
-			errors.New("this login may not see what deleted objects held"),
-			"set DATABASE_URL to the owner's connection string: in a Supabase project that of postgres",
-		)
-	}
-	return err
+	return connect.AsOwner(ctx, c, "see what deleted objects held", f)
 }
 
 type listDeletionsCommand struct {

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/mirror"
@@ -99,18 +97,6 @@ func judged(e mirror.RecordedEvent) string {
 		return string(e.Outcome) + " (" + e.Reason + ")"
 	}
 	return string(e.Outcome)
-}
-
-// asOwner runs f on the copy, with what to do where the login may not.
-func asOwner(ctx context.Context, c console.Console, what string, f func(*mirror.Store) error) error {
-	err := connect.WithStore(ctx, c, f)
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == "42501" {
-		return console.Hint(
-			fmt.Errorf("this login may not %s", what),
-			"set DATABASE_URL to the owner's connection string: in a Supabase project that of postgres",
-		)
-	}
-	return err
 }
 
 type listEventsCommand struct {

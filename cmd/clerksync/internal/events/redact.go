@@ -87,7 +87,7 @@ var notReached = []string{
 
 // Run is the command.
 func (cmd redactEventsCommand) Run(ctx context.Context, c console.Console) error {
-	return asOwner(ctx, c, "see what is recorded about a person", func(store *mirror.Store) error {
+	return connect.AsOwner(ctx, c, "see what is recorded about a person", func(store *mirror.Store) error {
 		now := time.Now()
 		since, before := cmd.Since.at(now), cmd.Before.at(now)
 		if len(cmd.IDs) == 0 && !since.Before(before) {

@@ -40,7 +40,7 @@ func (cmd showEventCommand) Run(ctx context.Context, c console.Console) error {
 	with := connect.WithStore
 	if cmd.Unmasked {
 		with = func(ctx context.Context, c console.Console, f func(*mirror.Store) error) error {
-			return asOwner(ctx, c, "read payloads", f)
+			return connect.AsOwner(ctx, c, "read payloads", f)
 		}
 	}
 	return with(ctx, c, func(store *mirror.Store) error {

@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,7 +49,26 @@ func On[C any](ctx context.Context, c console.Console, settings map[string]strin
 	}
 	c.Lookup = func(key string) (string, bool) { value, ok := settings[key]; return value, ok }
 	code := commandline.Run[C](ctx, args, c, kong.Vars{"version": "dev"})
-	return Result{code, stdout.String(), stderr.String()}
+	r := Result{code, stdout.String(), stderr.String()}
+	r.keepsSecrets(args)
+	return r
+}
+
+// meantToPrint are the commands whose purpose is a secret on stdout.
+var meantToPrint = []string{"login", "dev"}
+
+// keepsSecrets ends the test binary where a command has printed what can only be a secret: whatever a test looks at, this
+// holds for every command line of every test.
+func (r Result) keepsSecrets(args []string) {
+	texts := []string{r.Stdout, r.Stderr}
+	if slices.ContainsFunc(args, func(arg string) bool { return slices.Contains(meantToPrint, arg) }) {
+		texts = texts[1:]
+	}
+	for _, text := range texts {
+		if console.SecretShape.MatchString(text) {
+			panic(fmt.Sprintf("clerksync %q has printed a secret, exit %d", args, r.Code))
+		}
+	}
 }
 
 // AboutToken is a command line of test-jwt at the time of package jwttest's tokens.

@@ -215,12 +215,19 @@ func TestSetupSync_GoesOnAfterItsProcessWasKilled(t *testing.T) {
 		for _, done := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, %t", tt.name, done), func(t *testing.T) {
 				t.Parallel()
-				a := accounts.NewDevelopment(t)
 				folder := t.TempDir()
+				args := []string{"setup-sync", "--yes", "--into", filepath.Join(folder, ".env")}
+				// The look at a token needs no database; shared/setup kills the whole of it anywhere, in its own process.
+				var a *accounts.Accounts
+				if tt.clerk {
+					a = accounts.NewAPIs(t, accounts.TestKey)
+					args = append(args, "--only", "role", "--project", accounts.Project)
+				} else {
+					a = accounts.NewDevelopment(t)
+				}
 				settings := addresses(a)
 				settings["CLERK_SECRET_KEY"], settings["SUPABASE_ACCESS_TOKEN"] = a.SecretKey, accounts.AccessToken
 				settings["CLERK_PUBLISHABLE_KEY"], settings["DATABASE_URL"] = a.PublishableKey, a.Owner
-				args := []string{"setup-sync", "--yes", "--into", filepath.Join(folder, ".env")}
 				// Nothing but what the doubles have kept remembers it.
 				command := exec.CommandContext(t.Context(), os.Args[0], append(args, "--role-user", a.User)...)
 				command.Env = append(command.Environ(), playVariable+"=1")
@@ -252,11 +259,14 @@ func TestSetupSync_GoesOnAfterItsProcessWasKilled(t *testing.T) {
 					want  string
 				}{{nil, "the set-up is done"}, {[]string{"--role-user", a.User}, "the set-up is done; next"}, {nil, "nothing to do"}} {
 					got := clitest.Run[program](t, settings, append(args, run.flags...)...)
-					if got.Code != commandline.ExitOK || !strings.Contains(got.Stderr, run.want) || a.Sessions() != 0 {
+					// With --only role it is not known, unless the first run has got as far as to note it.
+					unknown := tt.clerk && run.flags == nil && got.Code == commandline.ExitUnknown && strings.Contains(got.Stderr, "role: unknown")
+					right := got.Code == commandline.ExitOK && (tt.clerk || strings.Contains(got.Stderr, run.want))
+					if !unknown && !right || a.Sessions() != 0 {
 						t.Errorf("exit %d, %d sessions, want %q and none\n%s", got.Code, a.Sessions(), run.want, got.Stderr)
 					}
 				}
-				if n := len(a.Supabase.Providers(accounts.Project)); n != 1 {
+				if n := len(a.Supabase.Providers(accounts.Project)); !tt.clerk && n != 1 {
 					t.Errorf("%d providers, want one", n)
 				}
 			})

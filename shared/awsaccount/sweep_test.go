@@ -1,16 +1,12 @@
 package awsaccount_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"clerksync/shared/awsaccount"
@@ -22,23 +18,8 @@ func TestMain(m *testing.M) { os.Exit(moto.Main(m)) }
 // stackWith makes a stack with these outputs, and returns its name and where it is.
 func stackWith(t *testing.T, server *moto.Server, outputs map[string]string) (string, func(string) (string, bool)) {
 	t.Helper()
-	name := strings.ReplaceAll(t.Name(), "_", "-")
-	declared := map[string]any{"Unused": map[string]string{"Value": "x"}}
-	for key, value := range outputs {
-		declared[key] = map[string]string{"Value": value}
-	}
-	template, err := json.Marshal(map[string]any{"Resources": map[string]any{"Topic": map[string]any{"Type": "AWS::SNS::Topic"}}, "Outputs": declared})
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := cloudformation.New(cloudformation.Options{
-		Region: moto.Region, BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "test", ""),
-	})
-	if _, err := client.CreateStack(t.Context(), &cloudformation.CreateStackInput{StackName: &name, TemplateBody: aws.String(string(template))}); err != nil {
-		t.Fatal(err)
-	}
 	environment := server.Environment()
-	return name, func(key string) (string, bool) { value, ok := environment[key]; return value, ok }
+	return server.NewStack(t, outputs), func(key string) (string, bool) { value, ok := environment[key]; return value, ok }
 }
 
 func TestSweepDeadLetters_TakesWhatMatchesAndGivesBackTheRest(t *testing.T) {

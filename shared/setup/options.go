@@ -46,6 +46,8 @@ type Options struct {
 	// Secret is what deployed functions read; nil: nothing is deployed. SecretKeys are the settings that they read.
 	Secret     SecretStore
 	SecretKeys []string
+	// WebhookURL is where those functions receive webhooks; "": it is not known.
+	WebhookURL string
 	// LocalConfig is the supabase/config.toml of a local project, "" without one.
 	LocalConfig string
 }

@@ -38,10 +38,15 @@ func (s *Setup) lookSecret(ctx context.Context) (view, error) {
 		}
 	}
 	v := view{detail: fmt.Sprintf("the secret %s has %d settings as the functions need them", s.Secret.Name(), len(wanted))}
+	receive := ""
+	if s.WebhookURL != "" {
+		receive = "; they receive webhooks at " + s.WebhookURL
+	}
+	v.detail += receive
 	if len(left) == 0 && complete {
 		return v, nil
 	}
-	v.detail = "the secret " + s.Secret.Name() + " is not as the functions need it"
+	v.detail = "the secret " + s.Secret.Name() + " is not as the functions need it" + receive
 	v.writes = []write{{
 		"store the settings that functions read in the secret " + s.Secret.Name() + ", and keep whatever else it holds",
 		func(ctx context.Context) error {

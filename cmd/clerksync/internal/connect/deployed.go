@@ -11,25 +11,34 @@ import (
 	"clerksync/shared/setup"
 )
 
-// DeployedSecret is where the functions of a stack read their settings, or the secret of a name or ARN; nil where neither is
-// given.
-func DeployedSecret(ctx context.Context, c console.Console, stack, id string) (setup.SecretStore, error) {
+// Deployment is what is known of the functions of a stack.
+type Deployment struct {
+	// Secret is where they read their settings; nil where neither a stack nor a secret is named.
+	Secret setup.SecretStore
+	// WebhookURL is where they receive webhooks, "" where no stack says.
+	WebhookURL string
+}
+
+// Deployed looks at the functions of a stack, or at the secret of a name or ARN.
+func Deployed(ctx context.Context, c console.Console, stack, id string) (Deployment, error) {
+	var d Deployment
 	if stack != "" {
 		found, err := awsaccount.ReadStack(ctx, c.Lookup, stack)
 		if errors.Is(err, awsaccount.ErrNoStack) {
-			return nil, console.Hint(err, "nothing is deployed there yet: deploy first (docs/deploy.md), or name a secret with --secret-id, which is made where it is missing")
+			return d, console.Hint(err, "nothing is deployed there yet: deploy first (docs/deploy.md), or name a secret with --secret-id, which is made where it is missing")
 		}
 		if err != nil {
-			return nil, Advise(err)
+			return d, Advise(err)
 		}
+		d.WebhookURL = found.Outputs["WebhookUrl"]
 		if id = found.Outputs["SecretId"]; id == "" {
-			return nil, console.Hint(fmt.Errorf("the stack %s has no output SecretId", stack), "is it a stack of clerksync? --secret-id names the secret itself")
+			return d, console.Hint(fmt.Errorf("the stack %s has no output SecretId", stack), "is it a stack of clerksync? --secret-id names the secret itself")
 		}
 	}
-	if id == "" {
-		return nil, nil //nolint:nilnil // nothing is deployed, which is no error
+	if id != "" {
+		d.Secret = awsaccount.NewSecret(c.Lookup, id)
 	}
-	return awsaccount.NewSecret(c.Lookup, id), nil
+	return d, nil
 }
 
 // DeployedKeys are the settings that have a place in such a secret. A Supabase access token may do so much more than

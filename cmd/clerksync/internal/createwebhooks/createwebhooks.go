@@ -135,9 +135,11 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*work, error
 	if cmd.SecretID != "" {
 		stack = ""
 	}
-	if w.deployed, err = connect.DeployedSecret(ctx, c, stack, string(cmd.SecretID)); err != nil {
+	deployed, err := connect.Deployed(ctx, c, stack, string(cmd.SecretID))
+	if err != nil {
 		return nil, err
 	}
+	w.deployed = deployed.Secret
 	set, _ := c.Lookup(setting)
 	for text := range strings.SplitSeq(set, ",") {
 		if text = strings.TrimSpace(text); text != "" {

@@ -96,7 +96,7 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 	if _, err := os.Stat(localConfig); err != nil {
 		localConfig = ""
 	}
-	store, err := connect.DeployedSecret(ctx, c, string(cmd.Stack), string(cmd.SecretID))
+	deployed, err := connect.Deployed(ctx, c, string(cmd.Stack), string(cmd.SecretID))
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 		ReplaceProviders: cmd.ReplaceProvider, Role: role, Fill: fill(c, backend, caCert), Preview: preview(backend, caCert),
 		Warn: func(text string) { c.Say("clerksync: warning: %s", text) },
 		File: file, State: setup.NewStateFile(filepath.Dir(path)), LocalConfig: localConfig,
-		Secret: store, SecretKeys: connect.DeployedKeys(),
+		Secret: deployed.Secret, SecretKeys: connect.DeployedKeys(), WebhookURL: deployed.WebhookURL,
 	})
 }
 

@@ -130,11 +130,11 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 	if slices.ContainsFunc(steps, func(step setup.Step) bool { return step.ID == "rows" }) {
 		cmd.suggest(ctx, c, s.CACert)
 	}
-	return cmd.conclude(c, open)
+	return cmd.conclude(c, open, s.WebhookURL)
 }
 
 // conclude says what is left to a person, of the steps that are not done.
-func (cmd Command) conclude(c console.Console, open []setup.Entry) error {
+func (cmd Command) conclude(c console.Console, open []setup.Entry, webhookURL string) error {
 	for _, e := range open {
 		if e.Status == setup.Left {
 			return console.Hint(fmt.Errorf("%s: this is left to you", e.Title), `when you have done it, "clerksync setup-sync" looks again`)
@@ -149,8 +149,20 @@ func (cmd Command) conclude(c console.Console, open []setup.Entry) error {
 	if len(open) > 0 {
 		done += ", except that it is not known about " + open[0].Title
 	}
-	c.Say("clerksync: %s; next: deploy what receives webhooks (docs/deploy.md), then \"clerksync create-webhooks\"; \"clerksync doctor\" says what is left", done)
+	c.Say("clerksync: %s; next: %s; \"clerksync doctor\" says what is left", done, cmd.receiving(webhookURL))
 	return nil
+}
+
+// receiving says how webhooks come to be received.
+func (cmd Command) receiving(webhookURL string) string {
+	switch {
+	case webhookURL != "":
+		return fmt.Sprintf("the stack receives webhooks at %s: \"clerksync create-webhooks --stack %s\"", webhookURL, cmd.Stack)
+	case cmd.SecretID != "":
+		return fmt.Sprintf("\"clerksync create-webhooks --secret-id %s --url URL\", with the URL at which the functions receive webhooks", cmd.SecretID)
+	}
+	return "nothing is deployed, as far as it was told: deploy to AWS (docs/deploy.md), or call the rules from a Supabase Edge Function or a Next.js route " +
+		"(docs/database.md#from-an-edge-function-or-a-route); then \"clerksync create-webhooks\""
 }
 
 func show(c console.Console, plan setup.Plan) error {

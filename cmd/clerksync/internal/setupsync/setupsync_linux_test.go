@@ -101,14 +101,6 @@ func sessionToken(t *testing.T, a *accounts.Accounts, o tokens.Options) string {
 	return token
 }
 
-// given are the settings of a person who is asked about the role alone.
-func given(a *accounts.Accounts) map[string]string {
-	settings := addresses(a)
-	settings["CLERK_SECRET_KEY"], settings["CLERK_PUBLISHABLE_KEY"] = a.SecretKey, a.PublishableKey
-	settings["SUPABASE_ACCESS_TOKEN"], settings["SUPABASE_PROJECT_REF"] = accounts.AccessToken, accounts.Project
-	return settings
-}
-
 func TestSetupSync_AsksForATokenUntilItHasTheRoleOrThereIsNone(t *testing.T) {
 	t.Parallel()
 	const clicks = "dashboard.clerk.com/setup/supabase"

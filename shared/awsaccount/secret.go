@@ -122,6 +122,25 @@ func (s Secret) read(ctx context.Context, client *secretsmanager.Client, version
 // secretsmanager:GetSecretValue, DescribeSecret, PutSecretValue and CreateSecret. What another
 // writes at the same time is merged, too.
 func (s Secret) Merge(ctx context.Context, values map[string]string) error {
+	return s.change(ctx, func(members map[string]json.RawMessage) (bool, error) { return merge(members, values) })
+}
+
+// Remove takes those settings out of the secret that have exactly these values, and keeps whatever else it holds; the secret
+// itself stays. It needs what [Secret.Merge] does, and writes nothing where none of them is there.
+func (s Secret) Remove(ctx context.Context, values map[string]string) error {
+	return s.change(ctx, func(members map[string]json.RawMessage) (bool, error) {
+		before := len(members)
+		maps.DeleteFunc(members, func(key string, raw json.RawMessage) bool {
+			var held string
+			value, named := values[key]
+			return named && json.Unmarshal(raw, &held) == nil && held == value
+		})
+		return len(members) < before, nil
+	})
+}
+
+// change writes what do makes of the settings, until no one else has written meanwhile.
+func (s Secret) change(ctx context.Context, do func(map[string]json.RawMessage) (changed bool, err error)) error {
 	client, err := s.client(ctx)
 	if err != nil {
 		return err
@@ -131,8 +150,16 @@ func (s Secret) Merge(ctx context.Context, values map[string]string) error {
 		return err
 	}
 	for range mostMerges {
-		text, changed, err := merged(before.members, values)
+		all := maps.Clone(before.members)
+		if all == nil {
+			all = map[string]json.RawMessage{}
+		}
+		changed, err := do(all)
 		if err != nil || !changed {
+			return err
+		}
+		text, err := written(all)
+		if err != nil {
 			return err
 		}
 		if !before.there {
@@ -162,7 +189,7 @@ func (s Secret) Merge(ctx context.Context, values map[string]string) error {
 		if overwritten == "" || overwritten == before.version {
 			return nil
 		}
-		// Another wrote between the two: what that was goes in beside ours.
+		// Another wrote between the two: what that was is changed in its turn.
 		if before, err = s.read(ctx, client, overwritten); err != nil {
 			return err
 		}
@@ -188,12 +215,8 @@ func (s Secret) previous(ctx context.Context, client *secretsmanager.Client, cur
 	return "", nil
 }
 
-// merged is the text of a secret with values, and whether it says something else than before.
-func merged(members map[string]json.RawMessage, values map[string]string) (text string, changed bool, err error) {
-	all := maps.Clone(members)
-	if all == nil {
-		all = map[string]json.RawMessage{}
-	}
+// merge gives settings values, and says whether that is something else than before.
+func merge(all map[string]json.RawMessage, values map[string]string) (changed bool, err error) {
 	for key, value := range values {
 		var had string
 		if raw, ok := all[key]; ok && json.Unmarshal(raw, &had) == nil && had == value {
@@ -203,22 +226,24 @@ func merged(members map[string]json.RawMessage, values map[string]string) (text 
 		encoder := json.NewEncoder(&raw)
 		encoder.SetEscapeHTML(false)
 		if err := encoder.Encode(value); err != nil {
-			return "", false, fmt.Errorf("%s cannot be written as JSON: %w", key, err)
+			return false, fmt.Errorf("%s cannot be written as JSON: %w", key, err)
 		}
 		all[key], changed = bytes.TrimSpace(raw.Bytes()), true
 	}
-	if !changed {
-		return "", false, nil
-	}
+	return changed, nil
+}
+
+// written is the text of a secret.
+func written(all map[string]json.RawMessage) (string, error) {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(all); err != nil {
-		return "", false, fmt.Errorf("the secret cannot be written as JSON: %w", err)
+		return "", fmt.Errorf("the secret cannot be written as JSON: %w", err)
 	}
 	if out.Len() > maxSecret {
-		return "", false, fmt.Errorf("%w: %d bytes of %d at most", ErrSecretTooLarge, out.Len(), maxSecret)
+		return "", fmt.Errorf("%w: %d bytes of %d at most", ErrSecretTooLarge, out.Len(), maxSecret)
 	}
-	return out.String(), true, nil
+	return out.String(), nil
 }

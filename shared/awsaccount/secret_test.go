@@ -161,3 +161,32 @@ func TestMerge_LosesNothingOfAnotherWriter(t *testing.T) {
 		t.Errorf("it holds %s, want %v", after, want)
 	}
 }
+
+func TestRemove_TakesWhatIsUnchangedAndKeepsTheRest(t *testing.T) {
+	t.Parallel()
+	server := moto.Start(t)
+	name := t.Name()
+	text := `{"TEAM_KEY":"theirs","OURS":"1","CHANGED":"new","number":12345678901234567890}`
+	if _, err := server.SecretsManager().CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &name, SecretString: &text}); err != nil {
+		t.Fatal(err)
+	}
+	secret := secretAt(server, name, "")
+	version := ""
+	for range 2 {
+		if err := secret.Remove(t.Context(), map[string]string{"OURS": "1", "CHANGED": "old", "number": "1", "ABSENT": "x"}); err != nil {
+			t.Fatal(err)
+		}
+		after, now := held(t, server, name)
+		var got map[string]json.RawMessage
+		if json.Unmarshal([]byte(after), &got) != nil || len(got) != 3 || string(got["number"]) != "12345678901234567890" || got["OURS"] != nil {
+			t.Errorf("it holds %s, want all but OURS", after)
+		}
+		if version != "" && now != version {
+			t.Error("removing what is not there has written a version")
+		}
+		version = now
+	}
+	if err := secretAt(server, t.Name()+"/absent", "").Remove(t.Context(), map[string]string{"OURS": "1"}); err != nil {
+		t.Errorf("Remove from a secret that is not there = %v, want nothing done", err)
+	}
+}

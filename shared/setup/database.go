@@ -218,7 +218,10 @@ func (s *Setup) give(ctx context.Context, role, setting string) error {
 	}
 	var given migrate.Credentials
 	if err := s.effect(func() error {
-		var err error
+		err := s.State.noteLogin(MadeLogin{s.Project, role})
+		if err != nil {
+			return err
+		}
 		given, err = migrate.ResetPassword(ctx, session, role, false)
 		return explained(err)
 	}); err != nil {
@@ -231,7 +234,7 @@ func (s *Setup) give(ctx context.Context, role, setting string) error {
 	if note != "" {
 		s.Warn(note)
 	}
-	return s.effect(func() error { return s.File.Set(map[string]string{setting: connection.Reveal()}) })
+	return s.effect(func() error { return s.State.WriteFile(s.File, map[string]string{setting: connection.Reveal()}) })
 }
 
 // explained adds what to do about a connection that cannot be made.

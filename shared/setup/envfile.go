@@ -97,6 +97,36 @@ func (f EnvFile) Set(values map[string]string) error {
 	return writeBeside(f.path, out.String(), private)
 }
 
+// Remove takes settings out of the file, and leaves everything else in it as it is. A file that has nothing else goes.
+func (f EnvFile) Remove(keys []string) error {
+	text, err := f.text()
+	if err != nil {
+		return err
+	}
+	var out strings.Builder
+	for text := range strings.Lines(text) {
+		if match := line.FindStringSubmatch(text); match == nil || !slices.Contains(keys, match[1]) {
+			out.WriteString(text)
+		}
+	}
+	before, err := f.Read()
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(before, func(key, _ string) bool { return slices.Contains(keys, key) })
+	// A value of several lines shows here.
+	if left, err := godotenv.Unmarshal(out.String()); err != nil || !maps.Equal(left, before) {
+		return fmt.Errorf("%s cannot be taken out of %s: the file has a form that is not understood; take it out by hand", strings.Join(keys, ", "), f.Name())
+	}
+	if strings.TrimSpace(out.String()) != "" {
+		return writeBeside(f.path, out.String(), private)
+	}
+	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing %s: %w", f.Name(), withoutPath(err))
+	}
+	return nil
+}
+
 // quoted is a value as it is read back: in single quotes nothing has a meaning.
 func quoted(value string) string {
 	if regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,~-]*$`).MatchString(value) {

@@ -8,3 +8,9 @@ var TrustLocally = trustLocally
 
 // SetIssuer replaces the instance's issuer.
 func SetIssuer(s *Setup, issuer string) { s.issuer = issuer }
+
+// InterruptUninstall has f called before and after each effect.
+func InterruptUninstall(u *Uninstall, f func() error) { u.setup.interrupted = f }
+
+// DistrustLocally is distrustLocally.
+var DistrustLocally = distrustLocally

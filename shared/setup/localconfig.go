@@ -86,6 +86,28 @@ func trustLocally(text, domain string) (string, error) {
 	return strings.Join(lines, "\n") + "\n", nil
 }
 
+// distrustLocally is a supabase/config.toml in which a local project trusts the Clerk instance of a domain no more: what
+// [trustLocally] has enabled is disabled. ok is false where it does not trust that one.
+func distrustLocally(text, domain string) (without string, ok bool) {
+	var lines []string
+	at, inside, named := -1, false, false
+	for line := range strings.Lines(text) {
+		bare := strings.TrimRight(line, "\r\n")
+		switch match := enabledLine.FindStringSubmatch(bare); {
+		case commentLine.MatchString(bare):
+		case tableHeader.MatchString(bare):
+			inside = clerkHeader.MatchString(bare)
+		case inside && match != nil && match[2] == "true":
+			at, line = len(lines), match[1]+"false"+match[3]+strings.TrimPrefix(line, bare)
+		case inside:
+			match := domainLine.FindStringSubmatch(bare)
+			named = named || match != nil && strings.Trim(match[2], `"'`) == domain
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, ""), named && at >= 0
+}
+
 const localName = "supabase/config.toml"
 
 // lookLocal has the project that the Supabase CLI runs on this machine trust the instance, too.
@@ -116,6 +138,9 @@ func (s *Setup) lookLocal(context.Context) (view, error) {
 			"enable [auth.third_party.clerk] for " + domain + " in " + localName,
 			func(context.Context) error {
 				return s.effect(func() error {
+					if err := s.State.change(func(state *State) { state.Local = domain }); err != nil {
+						return err
+					}
 					s.Warn("a local project reads " + localName + " when it starts: supabase stop, then supabase start")
 					return writeBeside(s.LocalConfig, wanted, info.Mode().Perm())
 				})

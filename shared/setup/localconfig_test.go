@@ -84,3 +84,24 @@ func TestSetup_HasALocalProjectTrustTheInstance(t *testing.T) {
 		t.Errorf("the file's mode is %v, %v, want it kept", info.Mode(), err)
 	}
 }
+
+// What was enabled is disabled, and a file that trusts another instance by now is left alone.
+func TestDistrustLocally_UndoesWhatTrustHasDone(t *testing.T) {
+	t.Parallel()
+	for _, before := range []string{"", "project_id = \"x\"\n", "[auth.third_party.clerk] # here\r\nenabled = false # why\r\n[edge_runtime]\r\nenabled = true\r\n"} {
+		trusting, err := setup.TrustLocally(before, localDomain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := setup.DistrustLocally(trusting, localDomain)
+		if want := strings.Replace(trusting, "enabled = true", "enabled = false", 1); !ok || got != want {
+			t.Errorf("%t, %q, want %q", ok, got, want)
+		}
+		if _, again := setup.DistrustLocally(got, localDomain); again {
+			t.Error("what is disabled is disabled again")
+		}
+		if _, ok := setup.DistrustLocally(trusting, "other.clerk.accounts.dev"); ok {
+			t.Error("trust in another instance would be ended")
+		}
+	}
+}

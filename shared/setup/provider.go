@@ -83,9 +83,13 @@ func (s *Setup) register(ctx context.Context) error {
 }
 
 func (s *Setup) unregister(p management.ThirdPartyAuth, what string) write {
+	return s.unregisterFrom(s.Project, p, what)
+}
+
+func (s *Setup) unregisterFrom(project string, p management.ThirdPartyAuth, what string) write {
 	return write{what, func(ctx context.Context) error {
 		return s.effect(func() error {
-			err := s.Supabase.Unregister(ctx, s.Project, p.ID)
+			err := s.Supabase.Unregister(ctx, project, p.ID)
 			if errors.Is(err, management.ErrNotFound) {
 				return nil // it was removed meanwhile
 			}

@@ -19,6 +19,8 @@ type SecretStore interface {
 	Read(ctx context.Context) (map[string]string, error)
 	// Merge gives settings values and keeps whatever else is there.
 	Merge(ctx context.Context, values map[string]string) error
+	// Remove takes those settings out that have exactly these values, and keeps whatever else is there.
+	Remove(ctx context.Context, values map[string]string) error
 }
 
 // lookSecret compares the settings of the file that functions read with what they are deployed with.
@@ -57,7 +59,7 @@ func (s *Setup) lookSecret(ctx context.Context) (view, error) {
 			if !complete {
 				return fmt.Errorf("%s lacks settings that the functions need: run it again without --only", s.File.Name())
 			}
-			return s.effect(func() error { return s.Secret.Merge(ctx, wanted) })
+			return s.effect(func() error { return s.State.WriteSecret(ctx, s.Secret, wanted) })
 		},
 	}}
 	return v, nil

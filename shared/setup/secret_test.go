@@ -41,6 +41,13 @@ func (d *deployedSecret) Merge(_ context.Context, values map[string]string) erro
 	return nil
 }
 
+func (d *deployedSecret) Remove(_ context.Context, values map[string]string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.held, func(key, value string) bool { v, named := values[key]; return named && v == value })
+	return nil
+}
+
 // deployedWhole checks that functions have what they need, and nothing else was touched.
 func (w *world) deployedWhole(t *testing.T) {
 	t.Helper()

@@ -28,7 +28,7 @@ func (s *Setup) missing(wanted map[string]string) ([]write, error) {
 	}
 	return []write{{
 		"write " + strings.Join(slices.Sorted(maps.Keys(wanted)), ", ") + " into " + s.File.Name(),
-		func(context.Context) error { return s.effect(func() error { return s.File.Set(left) }) },
+		func(context.Context) error { return s.effect(func() error { return s.State.WriteFile(s.File, left) }) },
 	}}, nil
 }
 

@@ -23,12 +23,24 @@ type State struct {
 	Sessions []OpenedSession `json:"sessions,omitempty"`
 	// Roles are the instances whose session tokens were seen with the claim role.
 	Roles []SeenRole `json:"roles,omitempty"`
+	// Settings are those that were written into files and secrets.
+	Settings []WrittenSetting `json:"settings,omitempty"`
+	// Logins are the database roles that were given passwords.
+	Logins []MadeLogin `json:"logins,omitempty"`
+	// Local is the domain that supabase/config.toml was made to trust; "" for none.
+	Local string `json:"local,omitempty"`
 }
 
 // MadeProvider is a third-party provider of a project.
 type MadeProvider struct {
 	Project string `json:"project"`
 	Issuer  string `json:"issuer"`
+}
+
+// MadeLogin is a database role of a project that was given a password.
+type MadeLogin struct {
+	Project string `json:"project"`
+	Role    string `json:"role"`
 }
 
 const stateVersion = 1
@@ -62,6 +74,15 @@ func (f StateFile) record(made MadeProvider) error {
 	return f.change(func(s *State) {
 		if !slices.Contains(s.Providers, made) {
 			s.Providers = append(s.Providers, made)
+		}
+	})
+}
+
+// noteLogin adds a login that is about to be made.
+func (f StateFile) noteLogin(made MadeLogin) error {
+	return f.change(func(s *State) {
+		if !slices.Contains(s.Logins, made) {
+			s.Logins = append(s.Logins, made)
 		}
 	})
 }

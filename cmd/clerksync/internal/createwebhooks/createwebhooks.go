@@ -221,11 +221,11 @@ func (w *work) store(ctx context.Context, secrets ...secret.Value) error {
 	values := map[string]string{setting: strings.Join(texts, ",")}
 	// Where functions read first: ended between the two, the next run finds the file as it was, and does both.
 	if w.deployed != nil {
-		if err := w.deployed.Merge(ctx, values); err != nil {
+		if err := w.state.WriteSecret(ctx, w.deployed, values); err != nil {
 			return advised(err)
 		}
 	}
-	if err := w.file.Set(values); err != nil {
+	if err := w.state.WriteFile(w.file, values); err != nil {
 		return err
 	}
 	w.live = slices.Clone(secrets)

@@ -12,6 +12,7 @@
 //	clerksync doctor                 what is the matter with the whole set-up, the first cause first
 //	clerksync events                 what arrived: listed, shown, followed, replayed, redacted
 //	clerksync deletions list|show    what deleted objects held, while it is held back
+//	clerksync uninstall              remove what setup-sync and create-webhooks have made
 //	clerksync completion             what a shell completes the command line with
 //	clerksync manual                 the help of every command in one page
 //
@@ -44,6 +45,7 @@ import (
 	"clerksync/cmd/clerksync/internal/status"
 	"clerksync/cmd/clerksync/internal/syncusers"
 	"clerksync/cmd/clerksync/internal/testjwt"
+	"clerksync/cmd/clerksync/internal/uninstall"
 )
 
 // version is set when the program is built for release.
@@ -61,6 +63,7 @@ type program struct {
 	Doctor         doctor.Command         `cmd:"" help:"Look over the whole set-up and name the first cause of what is wrong."`
 	Events         events.Command         `cmd:"" help:"List the webhook events that arrived, and replay rejected ones."`
 	Deletions      deletions.Command      `cmd:"" help:"List, show and drop what is held back of deleted objects."`
+	Uninstall      uninstall.Command      `cmd:"" help:"Remove what setup-sync and create-webhooks have made; shows a plan and asks."`
 	Completion     completion.Command     `cmd:"" help:"Print the script with which a shell completes the command line."`
 	Manual         manual.Command         `cmd:"" help:"Print the help of every command as one page, for man or as Markdown."`
 }

@@ -35,6 +35,22 @@ func (s *Secret) Put(t testing.TB, settings map[string]string) {
 	}
 }
 
+// Name is the secret's.
+func (s *Secret) Name() string { return s.id }
+
+// Held is what the secret has, and the version of that.
+func (s *Secret) Held(t testing.TB) (settings map[string]string, version string) {
+	t.Helper()
+	out, err := s.server.SecretsManager().GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &s.id})
+	if err != nil {
+		t.Fatalf("reading secret %s: %v", s.id, err)
+	}
+	if err := json.Unmarshal([]byte(*out.SecretString), &settings); err != nil {
+		t.Fatalf("reading secret %s: %v", s.id, err)
+	}
+	return settings, *out.VersionId
+}
+
 // Environment is what points a function at the secret. The caller owns the map.
 func (s *Secret) Environment() map[string]string {
 	environment := s.server.Environment()

@@ -15,7 +15,6 @@ import (
 	"clerksync/shared/clerk"
 	"clerksync/shared/secret"
 	"clerksync/shared/setup"
-	"clerksync/shared/supabase"
 )
 
 // Where frameworks keep what we call otherwise.
@@ -64,7 +63,7 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 			maps.Copy(local, given)
 		}
 	}
-	secretKey, err := hidden(ctx, c, lookup, "CLERK_SECRET_KEY", "Clerk secret key, from the API keys page of the Clerk dashboard")
+	secretKey, err := connect.Hidden(ctx, c, lookup, "CLERK_SECRET_KEY", "Clerk secret key, from the API keys page of the Clerk dashboard")
 	if err != nil {
 		return nil, err
 	}
@@ -108,22 +107,12 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 	return setup.New(setup.Options{
 		SecretKey: secretKey, PublishableKey: publishable, Issuer: lookup("CLERK_ISSUER"), KeySet: lookup("CLERK_JWKS_URL"),
 		Clerk: backend, Supabase: client, Project: project,
-		DatabaseURL: owners(own["DATABASE_URL"], lookup("DATABASE_URL")), OwnerPassword: cmd.password(c), CACert: caCert,
+		DatabaseURL: connect.OwnersString(own["DATABASE_URL"], lookup("DATABASE_URL")), OwnerPassword: connect.OwnerPassword(c, string(cmd.DatabasePasswordFile), cmd.Plan), CACert: caCert,
 		ReplaceProviders: cmd.ReplaceProvider, Role: role, Fill: fill(c, backend, caCert), Preview: preview(backend, caCert),
 		Warn: func(text string) { c.Say("clerksync: warning: %s", text) },
 		File: file, State: setup.NewStateFile(filepath.Dir(path)), LocalConfig: localConfig,
 		Secret: deployed.Secret, SecretKeys: connect.DeployedKeys(), WebhookURL: deployed.WebhookURL,
 	})
-}
-
-// owners is the first connection string that is not one of the runtime logins.
-func owners(given ...string) secret.Value {
-	for _, text := range given {
-		if parsed, err := supabase.Parse(supabase.Options{URL: secret.New(text)}); err == nil && !strings.HasPrefix(parsed.User, "clerksync_") {
-			return secret.New(text)
-		}
-	}
-	return secret.Value{}
 }
 
 // refOf is the reference in a project's API URL.
@@ -142,33 +131,6 @@ func linked(folder string) string {
 		return ""
 	}
 	return strings.TrimSpace(string(text))
-}
-
-// password is where the database password comes from; nil where that is nowhere.
-func (cmd Command) password(c console.Console) func(context.Context) (secret.Value, error) {
-	switch {
-	case cmd.DatabasePasswordFile != "":
-		return func(ctx context.Context) (secret.Value, error) {
-			text, err := console.ReadText(ctx, string(cmd.DatabasePasswordFile), mostTyped)
-			if text = strings.TrimRight(text, "\r\n"); err == nil && text == "" {
-				err = console.Usage(errors.New("the file of --database-password-file is empty"))
-			}
-			return secret.New(text), err
-		}
-	case cmd.Plan:
-		return nil
-	case c.Keyboard() == nil:
-		return func(context.Context) (secret.Value, error) {
-			return secret.Value{}, console.Usage(errors.New("the database password is needed once: give --database-password-file, or the owner's connection string as DATABASE_URL"))
-		}
-	}
-	return func(ctx context.Context) (secret.Value, error) {
-		typed, err := c.AskHidden(ctx, "Database password, set when the project was made (not shown, kept nowhere): ", mostTyped)
-		if err == nil && typed == "" {
-			err = console.Usage(errors.New("no database password was given"))
-		}
-		return secret.New(typed), err
-	}
 }
 
 // maxToken bounds what is read as a token; a whole cookie string fits in.

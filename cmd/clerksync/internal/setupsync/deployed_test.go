@@ -1,15 +1,12 @@
 package setupsync_test
 
 import (
-	"crypto/rand"
-	"encoding/json"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/joho/godotenv"
 
 	"clerksync/cmd/clerksync/internal/clitest"
@@ -23,11 +20,8 @@ func TestSetupSync_StoresWhatAStacksFunctionsRead(t *testing.T) {
 	t.Parallel()
 	const address = "https://api.example.com/webhooks/clerk/a1b2"
 	server := moto.Start(t)
-	id, theirs := "clerksync/"+rand.Text(), `{"TEAM_KEY":"theirs"}`
-	if _, err := server.SecretsManager().CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: &id, SecretString: &theirs}); err != nil {
-		t.Fatal(err)
-	}
-	stack := server.NewStack(t, map[string]string{"SecretId": id, "WebhookUrl": address})
+	secret := moto.NewSecret(t, map[string]string{"TEAM_KEY": "theirs"})
+	stack := server.NewStack(t, map[string]string{"SecretId": secret.Name(), "WebhookUrl": address})
 	a := accounts.New(t)
 	env := filepath.Join(t.TempDir(), ".env")
 	settings := given(a)
@@ -49,15 +43,8 @@ func TestSetupSync_StoresWhatAStacksFunctionsRead(t *testing.T) {
 				t.Errorf("it shows %q", hidden)
 			}
 		}
-		out, err := server.SecretsManager().GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &id})
-		if err != nil {
-			t.Fatal(err)
-		}
-		versions[*out.VersionId] = true
-		var held map[string]string
-		if err := json.Unmarshal([]byte(*out.SecretString), &held); err != nil {
-			t.Fatal(err)
-		}
+		held, version := secret.Held(t)
+		versions[version] = true
 		file, err := godotenv.Read(env)
 		if err != nil {
 			t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"clerksync/cmd/clerksync/internal/connect"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/clerk"
 	"clerksync/shared/fullsync"
@@ -83,7 +84,7 @@ func (cmd Command) Run(ctx context.Context, c console.Console) error {
 	plan, err := setup.Look(ctx, steps)
 	// Where it ends for a person to do something, what is known is shown all the same.
 	if c.JSON || cmd.Plan || err == nil {
-		if printed := show(c, plan); printed != nil {
+		if printed := connect.ShowPlan(c, plan); printed != nil {
 			return errors.Join(err, printed)
 		}
 	}
@@ -165,17 +166,6 @@ func (cmd Command) receiving(webhookURL string) string {
 		"(docs/database.md#from-an-edge-function-or-a-route); then \"clerksync create-webhooks\""
 }
 
-func show(c console.Console, plan setup.Plan) error {
-	return c.Print(map[string]setup.Plan{"steps": plan}, func(row func(...any)) {
-		for _, e := range plan {
-			row(e.Step, e.Status, e.Detail)
-			for _, what := range e.Writes {
-				row("", "", "- "+what)
-			}
-		}
-	})
-}
-
 // previewed is how many users a copy may be compared with Clerk for before it is filled.
 const previewed = 5000
 
@@ -234,7 +224,7 @@ const fillConnections = 4
 
 // supabaseClient is of the access token that is set or asked for.
 func supabaseClient(ctx context.Context, c console.Console, lookup func(string) string) (*management.Client, error) {
-	token, err := hidden(ctx, c, lookup, "SUPABASE_ACCESS_TOKEN", "Supabase access token, from supabase.com/dashboard/account/tokens")
+	token, err := connect.Hidden(ctx, c, lookup, "SUPABASE_ACCESS_TOKEN", "Supabase access token, from supabase.com/dashboard/account/tokens")
 	if err != nil {
 		return nil, err
 	}
@@ -266,22 +256,4 @@ func pick(ctx context.Context, c console.Console, client *management.Client) (st
 		return "", console.Usage(fmt.Errorf("there is no project of that number; give one from 1 to %d", len(projects)))
 	}
 	return projects[n-1].Ref, nil
-}
-
-// mostTyped bounds what is asked for.
-const mostTyped = 8 << 10
-
-// hidden is a secret that is set, or asked for without being shown.
-func hidden(ctx context.Context, c console.Console, lookup func(string) string, key, what string) (secret.Value, error) {
-	if value := lookup(key); value != "" {
-		return secret.New(value), nil
-	}
-	if c.Keyboard() == nil {
-		return secret.Value{}, console.Usage(fmt.Errorf("%s is not set, and there is no terminal to ask at: set it in the environment, or in a file that --env-file names", key))
-	}
-	typed, err := c.AskHidden(ctx, what+" (not shown): ", mostTyped)
-	if typed = strings.TrimSpace(typed); err == nil && typed == "" {
-		err = console.Usage(fmt.Errorf("nothing was given for %s", key))
-	}
-	return secret.New(typed), err
 }

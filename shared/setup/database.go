@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +24,8 @@ var logins = []struct{ role, setting string }{
 	{migrate.DiagnosticsRole, "DIAGNOSTICS_DATABASE_URL"},
 	{migrate.WriterRole, "DATABASE_URL"},
 }
+
+const migratedDetail = "it is migrated, and both runtime logins work"
 
 const applyMigrations = "apply the pending migrations to the database, all in one transaction"
 
@@ -59,17 +58,23 @@ func (s *Setup) lookDatabase(ctx context.Context) (view, error) {
 		}
 	}
 	if migrated && len(lacking) == 0 {
-		return view{detail: "it is migrated, and both runtime logins work"}, nil
+		return view{detail: migratedDetail}, nil
 	}
-	v := view{detail: "it is not as this program would have it", writes: lacking}
+	v := view{detail: "it is not as this program would have it", writes: s.needsLogin(lacking)}
 	if migrated {
 		return v, nil
+	}
+	if s.way() == BySQL {
+		return s.lookBySQL(ctx, v)
 	}
 	pending := write{applyMigrations, s.migrate}
 	session, _, err := s.session(ctx)
 	if errors.Is(err, errNoPassword) {
 		v.detail = "it was not looked at: that needs the database password"
-		v.writes = append([]write{pending}, lacking...)
+		if s.way() == ByLogin {
+			v.detail = "it was not looked at: that needs a login"
+		}
+		v.writes = s.needsLogin(append([]write{pending}, lacking...))
 		return v, nil
 	}
 	if err != nil {
@@ -86,7 +91,7 @@ func (s *Setup) lookDatabase(ctx context.Context) (view, error) {
 		}
 	}
 	if len(v.writes) == 0 {
-		v.detail = "it is migrated, and both runtime logins work"
+		v.detail = migratedDetail
 	}
 	return v, nil
 }
@@ -139,6 +144,9 @@ var errNoPassword = errors.New("the database password is not given")
 
 // session is the owner's connection, which keeps its session, and the string that it is made of.
 func (s *Setup) session(ctx context.Context) (*pgx.ConnConfig, *supabase.Config, error) {
+	if s.way() == ByLogin {
+		return s.loginSession(ctx)
+	}
 	if s.owner.IsZero() {
 		var err error
 		if s.owner, err = s.ownersString(ctx); err != nil {
@@ -161,23 +169,15 @@ func (s *Setup) ownersString(ctx context.Context) (secret.Value, error) {
 	if s.OwnerPassword == nil {
 		return secret.Value{}, errNoPassword
 	}
-	poolers, err := s.Supabase.Poolers(ctx, s.Project)
+	pooler, err := s.pooler(ctx)
 	if err != nil {
 		return secret.Value{}, err
-	}
-	pooler, ok := choosePooler(poolers)
-	if !ok {
-		return secret.Value{}, errors.New("there is no pooler of the project's primary database in what Supabase says: copy a connection string from the project's Connect dialog into DATABASE_URL")
 	}
 	password, err := s.OwnerPassword(ctx)
 	if err != nil {
 		return secret.Value{}, err
 	}
-	u := url.URL{
-		Scheme: "postgresql", User: url.UserPassword(pooler.User, password.Reveal()),
-		Host: net.JoinHostPort(pooler.Host, strconv.Itoa(pooler.Port)), Path: "/" + pooler.Name,
-	}
-	return secret.New(u.String()), nil
+	return ownerAt(pooler, password), nil
 }
 
 // choosePooler prefers the transaction pooler of the primary; its session form follows from it.
@@ -209,21 +209,25 @@ func (s *Setup) migrate(ctx context.Context) error {
 // give gives a role a password that no one has seen. Where the program ends before the string is written, the next run gives
 // it another.
 func (s *Setup) give(ctx context.Context, role, setting string) error {
-	session, parsed, err := s.session(ctx)
-	if errors.Is(err, errNoPassword) {
-		return fmt.Errorf("giving %s a password: %w", role, err)
-	}
-	if err != nil {
-		return err
+	reset := s.resetBySQL
+	if s.way() != BySQL {
+		session, parsed, err := s.session(ctx)
+		if err != nil {
+			return fmt.Errorf("giving %s a password: %w", role, err)
+		}
+		reset = func(ctx context.Context, role string) (migrate.Credentials, *supabase.Config, error) {
+			given, err := migrate.ResetPassword(ctx, session, role, false)
+			return given, parsed, explained(err)
+		}
 	}
 	var given migrate.Credentials
+	var parsed *supabase.Config
 	if err := s.effect(func() error {
 		err := s.State.noteLogin(MadeLogin{s.Project, role})
-		if err != nil {
-			return err
+		if err == nil {
+			given, parsed, err = reset(ctx, role)
 		}
-		given, err = migrate.ResetPassword(ctx, session, role, false)
-		return explained(err)
+		return err
 	}); err != nil {
 		if errors.Is(err, migrate.ErrLoginInUse) {
 			return fmt.Errorf("%w: write the string that is in use into %s as %s, or replace it without a gap: clerksync migrate login --rotate", err, s.File.Name(), setting)

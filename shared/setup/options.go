@@ -29,6 +29,8 @@ type Options struct {
 	// OwnerPassword is asked for when the owner has to connect, at most once; nil: it is not to be had, and the plan says
 	// what would be done.
 	OwnerPassword func(context.Context) (secret.Value, error)
+	// By is how the owner's work in the database is done where DatabaseURL is zero.
+	By Way
 	// CACert is DATABASE_CA_CERT; may be "".
 	CACert string
 	// ReplaceProviders has other Clerk instances that the project trusts removed, once ours is proved.
@@ -62,6 +64,8 @@ type Setup struct {
 	role roleLook
 	// owner is a connection string once it is made.
 	owner secret.Value
+	// login is the short-lived one of [ByLogin]; its zero value is none.
+	login ownerLogin
 
 	// interrupted is called before and after each effect; nil but in tests.
 	interrupted func() error
@@ -91,6 +95,9 @@ func New(o Options) (*Setup, error) {
 	}
 	if o.Warn == nil {
 		s.Warn = func(string) {}
+	}
+	if !slices.Contains(Ways(), o.By) && o.By != "" {
+		return nil, fmt.Errorf("%q is no way into the database", o.By)
 	}
 	return s, management.CheckRef(o.Project)
 }

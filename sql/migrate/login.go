@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -188,36 +189,62 @@ func withLogins(ctx context.Context, config *pgx.ConnConfig, role string, do fun
 	})
 }
 
+// loginRow is what the database tells of a role.
+type loginRow struct {
+	Role    string `json:"role"`
+	Comment string `json:"comment"`
+	// Connections are those of the role, for people.
+	Connections string `json:"connections"`
+	// Now is the database's time, as JSON has it.
+	Now string `json:"now"`
+}
+
+// loginsSQL reads the two roles of one purpose.
+func loginsSQL(role string) string {
+	return fmt.Sprintf(`
+		select r.rolname::text as role, coalesce(shobj_description(r.oid, 'pg_authid'), '') as comment,
+		       coalesce((select string_agg(format('%%s as "%%s"', n, name), ', ' order by name)
+		                 from (select coalesce(nullif(application_name, ''), 'unnamed') as name, count(*) as n from pg_catalog.pg_stat_activity where usesysid = r.oid group by 1) as a), '') as connections,
+		       to_json(clock_timestamp()) #>> '{}' as now
+		from pg_catalog.pg_roles as r where r.rolname in ('%[1]s', '%[1]s%[2]s')`, role, secondSuffix)
+}
+
 func readLogins(ctx context.Context, tx pgx.Tx, role string) (logins, error) {
-	var l logins
-	if err := tx.QueryRow(ctx, `select clock_timestamp()`).Scan(&l.now); err != nil {
-		return l, fmt.Errorf("asking the database for its time: %w", err)
+	rows, err := tx.Query(ctx, loginsSQL(role))
+	if err != nil {
+		return logins{}, fmt.Errorf("looking at %s: %w", role, err)
 	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[loginRow])
+	if err != nil {
+		return logins{}, fmt.Errorf("looking at %s: %w", role, err)
+	}
+	return judgeLogins(role, found)
+}
+
+// judgeLogins tells the role in use from the other one.
+func judgeLogins(role string, found []loginRow) (logins, error) {
+	var l logins
 	first, second := login{role: role}, login{role: role + secondSuffix}
 	for _, one := range []*login{&first, &second} {
-		var comment string
-		err := tx.QueryRow(ctx, `
-			select coalesce(shobj_description(oid, 'pg_authid'), ''),
-			       coalesce((select string_agg(format('%s as "%s"', n, name), ', ' order by name)
-			                 from (select coalesce(nullif(application_name, ''), 'unnamed') as name, count(*) as n from pg_catalog.pg_stat_activity where usesysid = r.oid group by 1) as a), '')
-			from pg_catalog.pg_roles as r where rolname = $1`, one.role).Scan(&comment, &one.connections)
-		if errors.Is(err, pgx.ErrNoRows) {
+		i := slices.IndexFunc(found, func(r loginRow) bool { return r.Role == one.role })
+		if i < 0 {
 			return l, fmt.Errorf(`there is no role %s: run "clerksync migrate up"`, one.role)
 		}
-		if err != nil {
-			return l, fmt.Errorf("looking at %s: %w", one.role, err)
+		var err error
+		if l.now, err = time.Parse(time.RFC3339, found[i].Now); err != nil {
+			return l, fmt.Errorf("asking the database for its time: %w", err)
 		}
-		if one.connections != "" {
-			one.connections = fmt.Sprintf("connected as %s: %s", one.role, one.connections)
+		if found[i].Connections != "" {
+			one.connections = fmt.Sprintf("connected as %s: %s", one.role, found[i].Connections)
 		}
-		if at, ok := strings.CutPrefix(comment, recordSet); ok {
+		if at, ok := strings.CutPrefix(found[i].Comment, recordSet); ok {
 			one.has = true
 			// A time that somebody has made unreadable counts as long ago.
 			one.since, _ = time.Parse(time.RFC3339, at)
 			continue
 		}
 		// The first may have got one before there were records.
-		one.has = one.role == role && !strings.HasPrefix(comment, recordNone)
+		one.has = one.role == role && !strings.HasPrefix(found[i].Comment, recordNone)
 	}
 	l.current, l.other = first, second
 	if second.has && (!first.has || second.since.After(first.since)) {
@@ -227,21 +254,30 @@ func readLogins(ctx context.Context, tx pgx.Tx, role string) (logins, error) {
 }
 
 func givePassword(ctx context.Context, tx pgx.Tx, role string, now time.Time) (Credentials, error) {
+	given, change, comment, err := newPassword(role, now)
+	if err != nil {
+		return Credentials{}, err
+	}
+	if err := alter(ctx, tx, role, change, comment); err != nil {
+		return Credentials{}, err
+	}
+	return given, nil
+}
+
+// newPassword is a random one, with what gives it to a role and records that.
+func newPassword(role string, now time.Time) (given Credentials, change, comment string, err error) {
 	password := rand.Text() + rand.Text()
 	verifier, err := scramVerifier(password)
 	if err != nil {
-		return Credentials{}, fmt.Errorf("making a password: %w", err)
+		return Credentials{}, "", "", fmt.Errorf("making a password: %w", err)
 	}
-	if err := alter(ctx, tx, role, "password '"+verifier+"'", recordSet+now.UTC().Format(recordTime)); err != nil {
-		return Credentials{}, err
-	}
-	return Credentials{role, password}, nil
+	return Credentials{role, password}, "password '" + verifier + "'", recordSet + now.UTC().Format(recordTime), nil
 }
 
 // alter changes a role and its comment. Utility statements take no parameters;
 // every part is of our own making.
 func alter(ctx context.Context, tx pgx.Tx, role, change, comment string) error {
-	_, err := tx.Exec(ctx, fmt.Sprintf("alter role %[1]s %[2]s; comment on role %[1]s is '%[3]s'", role, change, comment))
+	_, err := tx.Exec(ctx, alterSQL(role, change, comment))
 	if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == "42501" {
 		return fmt.Errorf("changing %s: connect as the role that ran the migrations: %w", role, err)
 	}
@@ -249,6 +285,10 @@ func alter(ctx context.Context, tx pgx.Tx, role, change, comment string) error {
 		return fmt.Errorf("changing %s: %w", role, err)
 	}
 	return nil
+}
+
+func alterSQL(role, change, comment string) string {
+	return fmt.Sprintf("alter role %[1]s %[2]s; comment on role %[1]s is '%[3]s'", role, change, comment)
 }
 
 // scramVerifier is what Postgres stores for a password: RFC 5803, with the

@@ -274,14 +274,16 @@ type history struct {
 	} `json:"rules"`
 }
 
+const historySQL = `
+	select jsonb_build_object(
+	  'history', coalesce((select jsonb_agg(to_jsonb(m)) from clerk_sync.migrations as m), '[]'),
+	  'rules', (select jsonb_build_object('checksum', coalesce(r.checksum, ''), 'revision', coalesce(r.revision, 0), 'applied_at', r.applied_at)
+	            from clerk_sync.rules as r)) as history`
+
 // readHistory reads it as the role that migrated.
 func readHistory(ctx context.Context, tx pgx.Tx) (history, error) {
 	var h history
-	err := tx.QueryRow(ctx, `
-		select jsonb_build_object(
-		  'history', coalesce((select jsonb_agg(to_jsonb(m)) from clerk_sync.migrations as m), '[]'),
-		  'rules', (select jsonb_build_object('checksum', coalesce(r.checksum, ''), 'revision', coalesce(r.revision, 0), 'applied_at', r.applied_at)
-		            from clerk_sync.rules as r))`).Scan(&h)
+	err := tx.QueryRow(ctx, historySQL).Scan(&h)
 	if err != nil {
 		return h, fmt.Errorf("reading clerk_sync.migrations and clerk_sync.rules (connect as the role that migrated): %w", err)
 	}

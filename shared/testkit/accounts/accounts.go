@@ -116,7 +116,8 @@ func (a *Accounts) withProject(t *testing.T) *Accounts {
 	}
 	u.User = url.UserPassword(postgres.Owner, OwnerPassword)
 	a.Owner = u.String()
-	a.Supabase.Add(managementdouble.Project{Ref: Project, Name: "Shop", Poolers: []managementdouble.Pooler{
+	platform := server.URL(testdb.ServerDatabase, postgres.Superuser, testdb.SuperuserPassword)
+	a.Supabase.Add(managementdouble.Project{Ref: Project, Name: "Shop", Database: a.Owner, Platform: platform, Poolers: []managementdouble.Pooler{
 		{DatabaseType: "READ_REPLICA", User: "postgres", Host: "replica.example.com", Port: 6543, Name: "postgres", PoolMode: "transaction"},
 		{DatabaseType: "PRIMARY", User: postgres.Owner, Host: u.Hostname(), Port: port, Name: testdb.ServerDatabase, PoolMode: "transaction"},
 	}})

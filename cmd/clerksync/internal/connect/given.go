@@ -41,8 +41,8 @@ func OwnersString(given ...string) secret.Value {
 }
 
 // OwnerPassword is where the database password comes from: from a file, or else from a person. It is nil where that is
-// nowhere, since nothing is to be asked.
-func OwnerPassword(c console.Console, file string, unasked bool) func(context.Context) (secret.Value, error) {
+// nowhere, since nothing is to be asked. The ways are those that --database-by offers without it.
+func OwnerPassword(c console.Console, file string, unasked bool, ways ...setup.Way) func(context.Context) (secret.Value, error) {
 	switch {
 	case file != "":
 		return func(ctx context.Context) (secret.Value, error) {
@@ -56,16 +56,29 @@ func OwnerPassword(c console.Console, file string, unasked bool) func(context.Co
 		return nil
 	case c.Keyboard() == nil:
 		return func(context.Context) (secret.Value, error) {
-			return secret.Value{}, console.Usage(errors.New("the database password is needed once: give --database-password-file, or the owner's connection string as DATABASE_URL"))
+			return secret.Value{}, withoutPassword(ways, "the database password is needed once: give --database-password-file, or the owner's connection string as DATABASE_URL")
 		}
 	}
 	return func(ctx context.Context) (secret.Value, error) {
 		typed, err := c.AskHidden(ctx, "Database password, set when the project was made (not shown, kept nowhere): ", mostTyped)
 		if err == nil && typed == "" {
-			err = console.Usage(errors.New("no database password was given"))
+			err = withoutPassword(ways, "no database password was given")
 		}
 		return secret.New(typed), err
 	}
+}
+
+// withoutPassword says what can be done without the password, and what that costs.
+func withoutPassword(ways []setup.Way, text string) error {
+	err := console.Usage(errors.New(text))
+	if len(ways) == 0 {
+		return err
+	}
+	var offered []string
+	for _, way := range ways {
+		offered = append(offered, fmt.Sprintf("--database-by %s: %s", way, way.Cost()))
+	}
+	return console.Hint(err, "without it: "+strings.Join(offered, "; "))
 }
 
 // ShowPlan prints the steps of a plan, with what each would write.

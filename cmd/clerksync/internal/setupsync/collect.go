@@ -107,7 +107,7 @@ func (cmd Command) collect(ctx context.Context, c console.Console) (*setup.Setup
 	return setup.New(setup.Options{
 		SecretKey: secretKey, PublishableKey: publishable, Issuer: lookup("CLERK_ISSUER"), KeySet: lookup("CLERK_JWKS_URL"),
 		Clerk: backend, Supabase: client, Project: project,
-		DatabaseURL: connect.OwnersString(own["DATABASE_URL"], lookup("DATABASE_URL")), OwnerPassword: connect.OwnerPassword(c, string(cmd.DatabasePasswordFile), cmd.Plan), CACert: caCert,
+		DatabaseURL: connect.OwnersString(own["DATABASE_URL"], lookup("DATABASE_URL")), OwnerPassword: connect.OwnerPassword(c, string(cmd.DatabasePasswordFile), cmd.Plan, setup.ByLogin, setup.BySQL), By: setup.Way(cmd.DatabaseBy), CACert: caCert,
 		ReplaceProviders: cmd.ReplaceProvider, Role: role, Fill: fill(c, backend, caCert), Preview: preview(backend, caCert),
 		Warn: func(text string) { c.Say("clerksync: warning: %s", text) },
 		File: file, State: setup.NewStateFile(filepath.Dir(path)), LocalConfig: localConfig,

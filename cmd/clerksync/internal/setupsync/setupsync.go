@@ -29,6 +29,7 @@ type Command struct {
 	Into                 console.Path  `help:"File that settings are read from and written into (default: .env)." placeholder:"FILE"`
 	Project              console.Once  `help:"Reference of the Supabase project, 20 letters." placeholder:"REF"`
 	DatabasePasswordFile console.Path  `help:"File with the database password, which is read once and kept nowhere." placeholder:"FILE"`
+	DatabaseBy           string        `help:"How the owner's work in the database is done: with its password, or without: by a short-lived login of Supabase's making, or by SQL through its API." enum:"password,login,sql" default:"password"`
 	Stack                console.Once  `help:"The deployed stack: its secret gets the settings that its functions read." placeholder:"NAME" xor:"secret"`
 	SecretID             console.Once  `help:"The secret of AWS Secrets Manager that gets them, by name or ARN; it is made where it is missing." placeholder:"ID" xor:"secret"`
 	ReplaceProvider      bool          `help:"Have the project trust no other Clerk instance, once this one is proved."`
@@ -48,6 +49,10 @@ Without either nothing of AWS is asked.
 Settings are taken from the environment, from FILE and from .env.local; what is missing is asked for: Clerk's two keys, a
 Supabase access token, the project, the database password. The token and the password are written nowhere.
 
+Without the database password --database-by login has Supabase make a login that may do what the owner may, for minutes, and
+--database-by sql sends the migrations through Supabase's API; both need a token with database_write. They were tried
+against a double only.
+
 Whether session tokens have the claim role shows in one alone. In a development instance a session is opened for the user
 that you name, and ended after the look; in production you paste a token, or go on without.
 
@@ -55,6 +60,7 @@ Examples:
   clerksync setup-sync
   clerksync --json setup-sync --plan
   clerksync setup-sync --yes --database-password-file password.txt
+  clerksync setup-sync --database-by login
   clerksync setup-sync --stack clerksync
   clerksync setup-sync --only provider --replace-provider
   clerksync setup-sync --only role --role-user user_2abcDEF`
@@ -67,7 +73,9 @@ func (cmd Command) Validate() error {
 	for _, step := range cmd.Only {
 		problems = append(problems, console.Refuse(!slices.Contains(known, step), "--only %s: there is no such step; there are %s", step, strings.Join(known, ", ")))
 	}
-	problems = append(problems, console.Refuse(cmd.Wait <= 0, "--wait is not positive"))
+	problems = append(problems,
+		console.Refuse(cmd.DatabasePasswordFile != "" && cmd.DatabaseBy != string(setup.ByPassword), "--database-password-file is for --database-by password"),
+		console.Refuse(cmd.Wait <= 0, "--wait is not positive"))
 	return errors.Join(problems...)
 }
 

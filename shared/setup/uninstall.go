@@ -313,7 +313,7 @@ func (u *Uninstall) lookLocal(context.Context) (view, error) {
 
 // lookRecord looks at the state itself, which goes last, and only where nothing is left that it tells of.
 func (u *Uninstall) lookRecord(context.Context) (view, error) {
-	switch there, err := u.State.exists(); {
+	switch there, err := u.State.Exists(); {
 	case err != nil:
 		return view{}, err
 	case !there:
@@ -326,7 +326,8 @@ func (u *Uninstall) lookRecord(context.Context) (view, error) {
 	}}}}, nil
 }
 
-func (f StateFile) exists() (bool, error) {
+// Exists reports whether there is a record.
+func (f StateFile) Exists() (bool, error) {
 	_, err := os.Stat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

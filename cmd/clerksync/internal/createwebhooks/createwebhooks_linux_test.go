@@ -2,6 +2,7 @@ package createwebhooks_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"clerksync/cmd/clerksync/internal/commandline"
 	"clerksync/cmd/clerksync/internal/console"
 	"clerksync/shared/secret"
+	"clerksync/shared/setup"
 	"clerksync/shared/webhook"
 )
 
@@ -48,6 +50,12 @@ func TestCreateWebhooks_TakesAStrangerToAFirstProvedDelivery(t *testing.T) {
 	}
 	if info, err := os.Stat(w.env); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file: %v, %v, want 0600", info.Mode(), err)
+	}
+
+	// What was written is on record, for uninstall.
+	state, err := setup.NewStateFile(filepath.Dir(w.env)).Read()
+	if err != nil || len(state.Settings) != 1 || state.Settings[0].Key != "CLERK_WEBHOOK_SIGNING_SECRET" || strings.Contains(fmt.Sprintf("%+v", state), "AAAA") {
+		t.Errorf("the record has %+v, %v, want the setting without its value", state.Settings, err)
 	}
 
 	// The second time everything is there.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -100,7 +101,7 @@ func (cmd loginCommand) hand(c console.Console, parsed *supabase.Config, given m
 	}
 	if cmd.Into != "" {
 		file := setup.NewEnvFile(string(cmd.Into))
-		if err := file.Set(map[string]string{role.setting: url.Reveal()}); err != nil {
+		if err := cmd.write(file, map[string]string{role.setting: url.Reveal()}); err != nil {
 			return console.Hint(err, fmt.Sprintf("%s has a password that is written nowhere: run the same command again", given.Role))
 		}
 		c.Say("clerksync: %s has a new password; its string is in %s as %s", given.Role, file.Name(), role.setting)
@@ -113,6 +114,20 @@ func (cmd loginCommand) hand(c console.Console, parsed *supabase.Config, given m
 	return c.Print(map[string]string{"role": given.Role, "setting": role.setting, "database_url": url.Reveal()}, func(row func(...any)) {
 		row(url.Reveal())
 	})
+}
+
+// write has the file hold settings, and tells the record of what set-up has made, where there is one: without it uninstall
+// would take the string for a person's own.
+func (cmd loginCommand) write(file setup.EnvFile, values map[string]string) error {
+	record := setup.NewStateFile(filepath.Dir(string(cmd.Into)))
+	there, err := record.Exists()
+	switch {
+	case err != nil:
+		return err
+	case there:
+		return record.WriteFile(file, values)
+	}
+	return file.Set(values)
 }
 
 // retirePoll is how often the database is asked whether a login is still needed.

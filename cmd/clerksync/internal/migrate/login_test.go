@@ -50,7 +50,17 @@ func TestMigrateLogin_WritesItsStringIntoAFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("# mine\nOTHER=1\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"writer"}, {"writer", "--rotate"}, {"diagnostics"}} {
+	record := setup.NewStateFile(filepath.Dir(path))
+	for i, args := range [][]string{{"writer"}, {"writer", "--rotate"}, {"diagnostics"}} {
+		if i == 1 {
+			if there, err := record.Exists(); err != nil || there {
+				t.Errorf("there is a record of a set-up, %v, where there was none", err)
+			}
+			// As setup-sync leaves it.
+			if err := record.SetRotation(nil); err != nil {
+				t.Fatal(err)
+			}
+		}
 		got := clerksync(t, settings, append(append([]string{"migrate", "login"}, args...), "--into", path)...)
 		if got.Code != commandline.ExitOK || strings.Contains(got.Stdout+got.Stderr, "postgresql:") {
 			t.Errorf("%v: %+v, want no string shown", args, got)
@@ -59,6 +69,10 @@ func TestMigrateLogin_WritesItsStringIntoAFile(t *testing.T) {
 	values, err := setup.NewEnvFile(path).Read()
 	if err != nil || values["OTHER"] != "1" {
 		t.Errorf("the file has %d settings, %v, want those before too", len(values), err)
+	}
+	state, err := record.Read()
+	if err != nil || len(state.Settings) != 2 {
+		t.Errorf("the record has %+v, %v, want both settings", state.Settings, err)
 	}
 	for _, key := range []string{"DATABASE_URL", "DIAGNOSTICS_DATABASE_URL"} {
 		logIn(t, values[key])

@@ -107,13 +107,15 @@ func tables(t *testing.T, conn *pgx.Conn, outcomes bool) map[string][]string {
 	names := collect(t, conn, `
 		select format('%I.%I', schemaname, tablename) from pg_tables
 		where schemaname in ('public', 'clerk', 'clerk_sync') and tablename <> 'audit_log'`)
-	moments := []string{"synced_at", "received_at"}
+	moments := []string{"synced_at", "received_at", "recorded_in"}
 	if !outcomes {
 		moments = append(moments, "outcome")
 	}
 	all := map[string][]string{}
 	for _, name := range names {
-		all[name] = collect(t, conn, `select (to_jsonb(t) - $1::text[])::text from `+name+` as t order by 1`, moments)
+		// Which secrets have verified a repeated delivery, and not when.
+		all[name] = collect(t, conn, `select (to_jsonb(t) - $1::text[] || jsonb_build_object('repeated', array(
+			select jsonb_object_keys(coalesce(nullif(to_jsonb(t) -> 'repeated', 'null'), '{}')) order by 1)))::text from `+name+` as t order by 1`, moments)
 	}
 	return all
 }

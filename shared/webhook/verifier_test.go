@@ -244,6 +244,7 @@ func TestVerifier_AcceptsAuthenticMessages(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Verify(%v, %q) = error %v", m.header, m.body, err)
 			}
+			test.want.SignedWith = webhook.Fingerprint(values(clerktest.Secret, otherSecret)[test.want.Secret])
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("Verify(%v, %q): -want +got\n%s", m.header, m.body, diff)
 			}
@@ -255,7 +256,8 @@ func TestVerifier_AcceptsAuthenticMessages(t *testing.T) {
 func TestVerifier_AcceptsSvixsPublishedVector(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1614265330, 0).UTC()
-	verifier, err := webhook.NewVerifier(values("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), func() time.Time { return at })
+	secrets := values("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	verifier, err := webhook.NewVerifier(secrets, func() time.Time { return at })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +266,7 @@ func TestVerifier_AcceptsSvixsPublishedVector(t *testing.T) {
 	header.Set("svix-timestamp", "1614265330")
 	header.Set("svix-signature", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
 	got, err := verifier.Verify(header, []byte(`{"test": 2432232314}`))
-	if want := (webhook.Message{ID: "msg_p5jXN8AQM9LWM0D4loKWxJek", SignedAt: at}); err != nil || got != want {
+	if want := (webhook.Message{ID: "msg_p5jXN8AQM9LWM0D4loKWxJek", SignedAt: at, SignedWith: webhook.Fingerprint(secrets[0])}); err != nil || got != want {
 		t.Errorf("Verify(published vector) = %+v, %v, want %+v", got, err, want)
 	}
 }

@@ -54,17 +54,16 @@ func On[C any](ctx context.Context, c console.Console, settings map[string]strin
 	return r
 }
 
-// meantToPrint are the commands whose purpose is a secret on stdout.
+// meantToPrint are the commands whose purpose is a secret on stdout, or to show the secrets of a double.
 var meantToPrint = []string{"login", "dev"}
 
 // keepsSecrets ends the test binary where a command has printed what can only be a secret: whatever a test looks at, this
 // holds for every command line of every test.
 func (r Result) keepsSecrets(args []string) {
-	texts := []string{r.Stdout, r.Stderr}
 	if slices.ContainsFunc(args, func(arg string) bool { return slices.Contains(meantToPrint, arg) }) {
-		texts = texts[1:]
+		return
 	}
-	for _, text := range texts {
+	for _, text := range []string{r.Stdout, r.Stderr} {
 		if console.SecretShape.MatchString(text) {
 			panic(fmt.Sprintf("clerksync %q has printed a secret, exit %d", args, r.Code))
 		}

@@ -64,11 +64,6 @@ func commands(t *testing.T, page string) []string {
 func TestDocs_EveryCommandRuns(t *testing.T) {
 	t.Parallel()
 	mint, user, clerk := newReadersClerk(t)
-	// Longer than the pages take.
-	token, err := mint.SessionToken(tokens.Options{UserID: user, Lifetime: 10 * time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
 	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -83,11 +78,12 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 			project := newReadersProject(t, lines)
 			dir := t.TempDir()
 			settings := clerk + "DATABASE_URL=" + project.owner + "\nDIAGNOSTICS_DATABASE_URL=" + project.diagnostics + "\n"
-			for name, text := range map[string]string{".env": settings, "token.txt": token} {
+			write := func(name, text string) {
 				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
+			write(".env", settings)
 			owner, err := pgx.Connect(t.Context(), project.owner)
 			if err != nil {
 				t.Fatal(err)
@@ -100,6 +96,12 @@ func TestDocs_EveryCommandRuns(t *testing.T) {
 					}
 					continue
 				}
+				// Of a life longer than the line takes; the page may take longer.
+				token, err := mint.SessionToken(tokens.Options{UserID: user, Lifetime: 10 * time.Minute})
+				if err != nil {
+					t.Fatal(err)
+				}
+				write("token.txt", token)
 				typed(t, dir, line)
 			}
 		})

@@ -116,10 +116,15 @@ func (s *stack) messages(t testing.TB, queue string) []string {
 	}
 }
 
+// patience is longer than anything takes that a test waits for, on a loaded machine too.
+const patience = 10 * time.Minute
+
+var errImpatient = fmt.Errorf("%s have passed", patience)
+
 // drain waits until nothing is left to be consumed.
 func drain(t testing.TB, source *lambdatest.EventSource) {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("a minute has passed"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errImpatient)
 	defer cancel()
 	if err := source.AwaitEmpty(ctx); err != nil {
 		for _, f := range source.Environments() {
@@ -509,7 +514,7 @@ func TestBootstrap_KilledAtWorkLosesNothingAndDoublesNothing(t *testing.T) {
 // awaitWaiting waits until a statement waits for a lock.
 func awaitWaiting(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Second, errors.New("20 s have passed"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errImpatient)
 	defer cancel()
 	for {
 		var waiting bool

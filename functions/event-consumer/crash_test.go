@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -59,7 +58,7 @@ func TestBootstrap_KilledAfterItsCommitDoublesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer source.Stop(context.Background())
-	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("a minute has passed"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errImpatient)
 	defer cancel()
 	if err := source.AwaitEmpty(ctx); err != nil {
 		t.Fatal(err)

@@ -138,7 +138,7 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 3*time.Minute, errors.New("three minutes have passed"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, errImpatient)
 	defer cancel()
 	if err := sender.Drain(ctx); err != nil {
 		t.Fatal(err)

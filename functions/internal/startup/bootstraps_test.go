@@ -208,14 +208,20 @@ func TestBootstraps_NameASecretThatCannotBeUsed(t *testing.T) {
 				environment := server.Environment()
 				environment["CLERKSYNC_SECRET_ID"] = "clerksync/" + t.Name() + "/" + rand.Text()
 				mistake.setUp(t, environment)
-				running := lambdatest.Start(t, binary, environment)
-				// Nothing is called before the first event.
-				if logs := running.Logs(); strings.Contains(logs, `"level":"ERROR"`) {
-					t.Errorf("something is wrong before the first event:\n%s", logs)
+				for {
+					running := lambdatest.Start(t, binary, environment)
+					// Nothing is called before the first event.
+					if logs := running.Logs(); strings.Contains(logs, `"level":"ERROR"`) {
+						t.Errorf("something is wrong before the first event:\n%s", logs)
+					}
+					started := len(running.Logs())
+					f.refuses(t, running)
+					if strings.Contains(running.Logs()[started:], "no answer in time") {
+						continue // moto takes longer than a function waits where others take its cores
+					}
+					checkLine(t, running, started, append(mistake.says, environment["CLERKSYNC_SECRET_ID"])...)
+					break
 				}
-				started := len(running.Logs())
-				f.refuses(t, running)
-				checkLine(t, running, started, append(mistake.says, environment["CLERKSYNC_SECRET_ID"])...)
 			})
 		}
 	})

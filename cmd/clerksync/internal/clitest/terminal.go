@@ -63,17 +63,20 @@ func (term *Terminal) Stderr() string {
 	return term.err.String()
 }
 
+// awaitLimit is longer than anything takes that a test waits for, on a loaded machine too.
+const awaitLimit = 10 * time.Minute
+
 // Await waits until what was written fulfils a condition or the command ended.
 func (term *Terminal) Await(t *testing.T, what string, done <-chan error, is func() bool) {
 	t.Helper()
-	limit := time.After(time.Minute)
+	limit := time.After(awaitLimit)
 	for !is() {
 		select {
 		case <-term.changed:
 		case err := <-done:
 			t.Fatalf("the command ended with %v before %s; stderr:\n%s", err, what, term.Stderr())
 		case <-limit:
-			t.Fatalf("waited a minute for %s; stderr:\n%s", what, term.Stderr())
+			t.Fatalf("waited %s for %s; stderr:\n%s", awaitLimit, what, term.Stderr())
 		}
 	}
 }

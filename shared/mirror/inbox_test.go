@@ -234,8 +234,8 @@ func TestTryReplay_ChangesNothing(t *testing.T) {
 	}
 }
 
-// A secret that is taken away must have been silent: each delivery counts, by whichever
-// endpoint it came and whatever was first.
+// A secret that is taken away must have been silent: each delivery counts, of each
+// endpoint, and whatever was first.
 func TestSignatures_CountFirstAndRepeatedDeliveries(t *testing.T) {
 	t.Parallel()
 	const before, after, other = "0000000a", "0000000b", "0000000c"

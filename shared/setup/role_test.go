@@ -149,7 +149,7 @@ func TestRole_IsUnknownWhereNoTokenWasLookedAt(t *testing.T) {
 			t.Errorf("%s: %+v, %+v, %v, want unknown and how to look", name, planned, last, err)
 		}
 	}
-	// In production no session is opened, whoever is named.
+	// In production no session is opened, for no user.
 	w := &world{Accounts: accounts.NewAPIs(t, accounts.SecretKey), folder: t.TempDir()}
 	w.forbidWrites(t)
 	if planned, _, err := look(t, w.setup(t)); err != nil || planned.Status != setup.Unknown || !strings.Contains(planned.Detail, "--token-file") {

@@ -19,7 +19,7 @@ func EventTypes() []string {
 	return types
 }
 
-// Coverage compares what an endpoint is subscribed to with what it should be, as far as that shows. Clerk tells nobody
+// Coverage compares what an endpoint is subscribed to with what it should be, as far as that shows. Clerk does not tell
 // which types an endpoint has: what arrived is known, and what a full sync found that no event had told of.
 type Coverage struct {
 	// Needless types arrived and are of no use: they are ignored.

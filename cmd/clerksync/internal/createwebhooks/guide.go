@@ -45,7 +45,7 @@ func (w *work) guide(ctx context.Context) error {
 	w.c.Say("  URL     %s", address)
 	w.c.Say("  events  %s", strings.Join(w.out.EventTypes, ", "))
 	w.c.Say("  then copy its Signing Secret")
-	// It signs in whoever has it: for a person's eyes alone.
+	// It signs in every person who has it: it is for one alone.
 	if !link.IsZero() && w.c.StderrTTY {
 		w.c.Say("clerksync: this link leads there, too, and signs in: give it to no other person")
 		w.c.Say("  %s", link.Reveal())

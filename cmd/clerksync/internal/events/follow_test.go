@@ -81,7 +81,7 @@ func next(t *testing.T, lines *bufio.Scanner, n int) (got []string) {
 	return got
 }
 
-// What comes before the database goes, is written while nobody can ask, and comes after: once each.
+// What came before the database went and what comes after it: once each.
 func TestFollow_GoesOnAfterTheDatabaseHasRestarted(t *testing.T) {
 	t.Parallel()
 	server := testdb.NewServer(t, nil)

@@ -469,13 +469,15 @@ func (p promised) Deadline() (time.Time, bool) { return p.at, true }
 
 func TestRun_StopsBeforeItsDeadline(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, backendapi.Options{Latency: 400 * time.Millisecond})
+	w := newWorld(t, backendapi.Options{})
 	w.seed(2000, 10, 50)
 	var report fullsync.Report
 	var err error
 	var runs []mirror.RunRecord
-	// A machine under load may not even begin in a short time.
-	for limit := 1500 * time.Millisecond; len(runs) == 0; limit *= 2 {
+	// A machine under load may not even begin in a short time, and in a longer one come to
+	// an end, but for requests that take a part of it.
+	for limit := 1600 * time.Millisecond; len(runs) == 0; limit *= 2 {
+		w.serve(backendapi.Options{Latency: limit / 4})
 		report, err = fullsync.Run(promised{t.Context(), time.Now().Add(limit)}, w.options(nil))
 		var unread error
 		if runs, unread = w.store.Runs(t.Context(), 10); unread != nil {

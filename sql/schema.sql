@@ -3730,7 +3730,7 @@ declare
   said constant text := value #>> '{}';
 begin
   case
-  when jsonb_typeof(value) in ('boolean', 'null') then
+  when value is null or jsonb_typeof(value) in ('boolean', 'null') then
     return value;
   when name ~ 'metadata' or depth > 16 then
     return to_jsonb(format('(%s)', jsonb_typeof(value)));
@@ -4321,6 +4321,24 @@ begin
   end if;
 end
 $_$;
+
+
+--
+-- Name: range_left(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: clerk_sync; Owner: -
+--
+
+CREATE FUNCTION clerk_sync.range_left(since timestamp with time zone, before timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_custom_plan'
+    AS $$
+begin
+  return (
+    select count(*) from clerk_sync.webhook_events as e
+    where e.received_at >= range_left.since and e.received_at < range_left.before
+      and jsonb_strip_nulls(to_jsonb(e) - '{svix_id,type,outcome,reason,instance_id,stated_at,received_at,recorded_in,replayed_at,redacted_at,signed_with,repeated}'::text[]) <> '{}');
+end
+$$;
 
 
 --
@@ -7944,6 +7962,13 @@ GRANT ALL ON FUNCTION clerk_sync.purge(most integer) TO clerksync_writer;
 --
 
 REVOKE ALL ON FUNCTION clerk_sync.purge_tombstones(object text, before timestamp with time zone, most integer, OUT purged bigint, OUT held bigint, OUT more boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION range_left(since timestamp with time zone, before timestamp with time zone); Type: ACL; Schema: clerk_sync; Owner: -
+--
+
+REVOKE ALL ON FUNCTION clerk_sync.range_left(since timestamp with time zone, before timestamp with time zone) FROM PUBLIC;
 
 
 --

@@ -44,6 +44,12 @@ func (s *Store) RedactRange(ctx context.Context, since, before time.Time, limit 
 	return one[Redacted](ctx, s, "redacting", `select clerk_sync.redact_range($1, $2, $3)`, since, before, limit)
 }
 
+// RangeLeft counts the events received from since until before that still hold an id, a payload
+// or a detail, seen in the whole row.
+func (s *Store) RangeLeft(ctx context.Context, since, before time.Time) (int64, error) {
+	return one[int64](ctx, s, "looking for what is left", `select clerk_sync.range_left($1, $2)`, since, before)
+}
+
 // Traces looks at every row of the copy and of clerksync's own tables, and says where the
 // ids are. It knows nothing of how [Store.Redact] finds them.
 func (s *Store) Traces(ctx context.Context, ids []string) ([]Trace, error) {

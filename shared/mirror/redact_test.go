@@ -134,8 +134,21 @@ func TestRedactRange_EmptiesWhatCameInATime(t *testing.T) {
 	}
 	b.exec(`update clerk_sync.webhook_events set received_at = '2026-05-01' where svix_id = 'msg_2'`)
 	day := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	left := func() int64 {
+		n, err := b.ownersStore().RangeLeft(t.Context(), day, day.Add(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := left(); n != 1 {
+		t.Errorf("%d events hold something before, want 1", n)
+	}
 	if got, err := b.ownersStore().RedactRange(t.Context(), day, day.Add(time.Hour), 10); err != nil || got.Events != 1 || got.More {
 		t.Errorf("RedactRange = %+v, %v, want one event", got, err)
+	}
+	if n := left(); n != 0 {
+		t.Errorf("%d events hold something afterwards", n)
 	}
 	if got := b.ids(`select svix_id from clerk_sync.webhook_events where payload is null and object_id is null and user_id is null and redacted_at is not null`); !slices.Equal(got, []string{"msg_2"}) {
 		t.Errorf("emptied are %v, want msg_2 alone", got)
@@ -161,7 +174,7 @@ func TestAuditLog_TakesNoUpdateButARedaction(t *testing.T) {
 		}
 	}
 	b.exec(`update clerk_sync.audit_log set row_id = 'redacted'`)
-	for _, call := range []string{`redact('{user_ines}', 1)`, `redact_range('2020-01-01', now(), 1)`, `traces('{user_ines}')`, `ids_of('user_ines')`, `event_payload('msg_1')`} {
+	for _, call := range []string{`redact('{user_ines}', 1)`, `redact_range('2020-01-01', now(), 1)`, `range_left(now(), now())`, `traces('{user_ines}')`, `ids_of('user_ines')`, `event_payload('msg_1')`} {
 		if _, err := b.db.Conn(t, b.db.Writer()).Exec(t.Context(), `select clerk_sync.`+call); err == nil {
 			t.Errorf("the writer may call %s", call)
 		}

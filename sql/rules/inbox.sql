@@ -94,7 +94,7 @@ declare
   said constant text := value #>> '{}';
 begin
   case
-  when jsonb_typeof(value) in ('boolean', 'null') then
+  when value is null or jsonb_typeof(value) in ('boolean', 'null') then
     return value;
   when name ~ 'metadata' or depth > 16 then
     return to_jsonb(format('(%s)', jsonb_typeof(value)));

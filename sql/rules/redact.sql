@@ -125,6 +125,19 @@ begin
 end
 $$;
 
+-- How many events of a time still hold anything but that they came, when, of which type and
+-- instance, what became of them, and which secrets verified them: seen in the whole row, and
+-- not as redact_range() looks for them.
+create or replace function clerk_sync.range_left(since timestamptz, before timestamptz) returns bigint
+language plpgsql stable security invoker set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan as $$
+begin
+  return (
+    select count(*) from clerk_sync.webhook_events as e
+    where e.received_at >= range_left.since and e.received_at < range_left.before
+      and jsonb_strip_nulls(to_jsonb(e) - '{svix_id,type,outcome,reason,instance_id,stated_at,received_at,recorded_in,replayed_at,redacted_at,signed_with,repeated}'::text[]) <> '{}');
+end
+$$;
+
 -- Where ids still are, whatever the column: in every table of this schema and of the copy,
 -- as rows of each table and how many of them stand for a deletion, and so hold nothing else.
 -- Made by looking at every row as text, and so knows nothing of how redact() finds them.
@@ -163,5 +176,6 @@ $$;
 
 revoke execute on function
   clerk_sync.ids_pattern(text[]), clerk_sync.ids_of(text), clerk_sync.redacted(clerk_sync.webhook_events, text[]),
-  clerk_sync.redact(text[], integer), clerk_sync.redact_range(timestamptz, timestamptz, integer), clerk_sync.traces(text[])
+  clerk_sync.redact(text[], integer), clerk_sync.redact_range(timestamptz, timestamptz, integer), clerk_sync.range_left(timestamptz, timestamptz),
+  clerk_sync.traces(text[])
 from public, anon, authenticated, service_role;

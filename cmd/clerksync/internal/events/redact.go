@@ -82,6 +82,7 @@ var notReached = []string{
 	"Svix, which sends Clerk's webhooks, keeps messages for up to 90 days",
 	"logs of functions, of the API and of Postgres name ids and svix-ids, as long as each keeps them",
 	"backups and replicas of the database, until they are replaced",
+	"messages that wait in the queue of a stack: look again when they are applied",
 	"Clerk itself, and your own tables",
 }
 
@@ -101,7 +102,7 @@ func (cmd redactEventsCommand) Run(ctx context.Context, c console.Console) error
 			}
 			result.IDs = append(result.IDs, ids...)
 		}
-		found, err := result.traces(ctx, store)
+		found, err := result.traces(ctx, store, since, before)
 		if err != nil {
 			return err
 		}
@@ -125,7 +126,7 @@ func (cmd redactEventsCommand) Run(ctx context.Context, c console.Console) error
 		}
 		// Behind the inbox: what a consumer records meanwhile is found below.
 		unknown := cmd.takeDeadLetters(ctx, c, &result, since, before)
-		if result.Left, err = result.traces(ctx, store); err != nil {
+		if result.Left, err = result.traces(ctx, store, since, before); err != nil {
 			return err
 		}
 		return errors.Join(result.print(c), first(result.unexpected(), unknown))
@@ -140,10 +141,14 @@ func first(a, b error) error {
 	return b
 }
 
-// traces is where the ids are; of a time nothing is looked for.
-func (r redaction) traces(ctx context.Context, store *mirror.Store) ([]mirror.Trace, error) {
+// traces is where the ids are, or which events of the time still hold something.
+func (r redaction) traces(ctx context.Context, store *mirror.Store, since, before time.Time) ([]mirror.Trace, error) {
 	if len(r.IDs) == 0 {
-		return []mirror.Trace{}, nil
+		n, err := store.RangeLeft(ctx, since, before)
+		if err != nil || n == 0 {
+			return []mirror.Trace{}, err
+		}
+		return []mirror.Trace{{Relation: "clerk_sync.webhook_events", Rows: n}}, nil
 	}
 	found, err := store.Traces(ctx, r.IDs)
 	return append([]mirror.Trace{}, found...), err
@@ -155,11 +160,13 @@ func (cmd redactEventsCommand) confirm(ctx context.Context, c console.Console, r
 		what = strings.Join(r.IDs, ", ")
 	}
 	c.Say("clerksync: this removes what is recorded about %s; nothing brings it back", what)
+	live := false
 	for _, t := range found {
 		c.Say("  %s: %s", t.Relation, describe(t))
-		if isCopy(t) && t.Rows > t.Tombstones {
-			c.Say("  clerksync: warning: the copy itself still has it, and is not changed: delete it in Clerk first, or the next event is recorded again")
-		}
+		live = live || isCopy(t) && t.Rows > t.Tombstones
+	}
+	if live {
+		c.Say("clerksync: warning: the copy itself still has it, and is not changed: delete it in Clerk first, or the next event is recorded again")
 	}
 	if cmd.Yes {
 		return nil
@@ -239,13 +246,13 @@ func (r redaction) unexpected() error {
 func describe(t mirror.Trace) string {
 	switch {
 	case t.Tombstones == t.Rows:
-		return fmt.Sprintf("%d rows that say only that it was deleted, and have to stay", t.Rows)
+		return fmt.Sprintf("%s only that it was deleted, which has to stay known", console.Count(int(t.Rows), "row says", "rows say"))
 	case slices.Contains(passing, t.Relation):
-		return fmt.Sprintf("%d rows of full syncs, which go with their runs", t.Rows)
+		return console.Count(int(t.Rows), "row", "rows") + " of full syncs, gone when their runs are"
 	case isCopy(t):
-		return fmt.Sprintf("%d rows of the copy, as Clerk states them", t.Rows-t.Tombstones)
+		return console.Count(int(t.Rows-t.Tombstones), "row", "rows") + " of the copy, as Clerk states it"
 	default:
-		return fmt.Sprintf("%d rows", t.Rows)
+		return console.Count(int(t.Rows), "row", "rows")
 	}
 }
 
@@ -254,8 +261,12 @@ func (r redaction) print(c console.Console) error {
 		if r.Redacted != nil {
 			row("redacted", fmt.Sprintf("%d events, %d audit records, %d held back", r.Redacted.Events, r.Redacted.AuditRecords, r.Redacted.HeldBack))
 		}
-		if len(r.IDs) > 0 && len(r.Left) == 0 {
+		switch {
+		case len(r.Left) > 0:
+		case len(r.IDs) > 0:
 			row("left", "nothing, in any row")
+		default:
+			row("left", "no id and no payload in the events of that time; the audit log was not looked through")
 		}
 		for _, t := range r.Left {
 			row("left", t.Relation+": "+describe(t))

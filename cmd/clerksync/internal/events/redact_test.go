@@ -74,12 +74,16 @@ func TestRedact_TakesATime(t *testing.T) {
 	db := testdb.New(t)
 	recordRejected(t, db.Conn(t, db.Owner()), 3)
 	settings := map[string]string{"DATABASE_URL": db.Owner()}
-	got := clerksync(t, settings, "events", "redact", "--since", "1h", "--before", "30m", "--yes")
+	got := clerksync(t, settings, "events", "redact", "--since", "1h", "--before", "2100-01-01", "--dry-run")
+	if got.Code != commandline.ExitOK || !strings.Contains(got.Stdout, "clerk_sync.webhook_events: 3 rows") {
+		t.Errorf("--dry-run: %+v, want three", got)
+	}
+	got = clerksync(t, settings, "events", "redact", "--since", "1h", "--before", "30m", "--yes")
 	if got.Code != commandline.ExitOK || !strings.Contains(got.Stdout, "0 events") {
 		t.Errorf("of a time without events: %+v", got)
 	}
 	got = clerksync(t, settings, "events", "redact", "--since", "1h", "--before", "2100-01-01", "--yes")
-	if got.Code != commandline.ExitOK || !strings.Contains(got.Stdout, "3 events") {
+	if got.Code != commandline.ExitOK || !strings.Contains(got.Stdout, "3 events") || !strings.Contains(got.Stdout, "no id and no payload") {
 		t.Errorf("of a time with three: %+v", got)
 	}
 }

@@ -17,6 +17,11 @@ func TestShow_MasksUnlessAsked(t *testing.T) {
 	clitest.Execute(t, owner, `select clerk_sync.reject_event('msg_2', 'I am Ines', 'not_json')`)
 	writer, owners := map[string]string{"DATABASE_URL": db.Writer()}, map[string]string{"DATABASE_URL": db.Owner()}
 
+	clitest.Execute(t, owner, `select clerk_sync.apply_event('msg_3', '{"type":"user.deleted","data":{"id":"user_gone"}}')`)
+	if got := clerksync(t, writer, "events", "show", "msg_3"); !strings.Contains(got.Stdout, "not kept") || strings.Contains(got.Stdout, "text of") {
+		t.Errorf("of one that was applied: %+v, want that nothing is kept", got)
+	}
+
 	got := clerksync(t, writer, "events", "show", "msg_1", "msg_2")
 	for _, part := range []string{"rejected (malformed_field)", "data.first_name is object", "user_ines", "can be replayed", `"first_name"`, "9 bytes"} {
 		if got.Code != commandline.ExitOK || !strings.Contains(got.Stdout, part) {
